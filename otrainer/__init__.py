@@ -1,0 +1,21 @@
+"""Make for training: YAML experiments whose stages are cached doit tasks, on PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otrainer.experiment import run_experiment as run_experiment
+    from otrainer.load import load_model as load_model
+
+LAZY = {"load_model": "otrainer.load", "run_experiment": "otrainer.experiment"}
+__all__ = ["load_model", "run_experiment"]
+
+
+def __getattr__(name: str) -> Any:
+    """The two doors that need torch are imported when they are used."""
+    if name in LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(LAZY[name]), name)
+    raise AttributeError(f"module 'otrainer' has no attribute '{name}'")

@@ -1,0 +1,197 @@
+"""What goes wrong is data first (a finding that knows its place) and is drawn once, at the door."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+ConfigPath = tuple[str | int, ...]
+
+TOKEN = re.compile(r"""\$\{[^}]*\}?|"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[^\s,:{}\[\]]+|.""")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceLocation:
+    """A place in a text file; `line` and `col` count from 1, in characters."""
+
+    file: str
+    line: int
+    col: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col}"
+
+
+class Places(Protocol):
+    """Anything that turns a config path into the place where the user wrote it."""
+
+    def locate(self, path: ConfigPath, *, key: bool = False) -> SourceLocation | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake: what is wrong, where, what may have been meant, and what to do next.
+
+    `on_key` says that the mapping key at `config_path` is at fault rather than its value;
+    `related` names further places, each with its role ("first given here").
+    """
+
+    message: str
+    title: str = "invalid config"
+    config_path: ConfigPath = ()
+    location: SourceLocation | None = None
+    on_key: bool = False
+    suggestions: tuple[str, ...] = ()
+    hint: str = ""
+    related: tuple[tuple[str, SourceLocation], ...] = ()
+
+    def located(self, places: Places) -> Finding:
+        """The same finding with its place filled in, if `places` knows it."""
+        if self.location is not None or not self.config_path:
+            return self
+        return replace(self, location=places.locate(self.config_path, key=self.on_key))
+
+
+class ConfigError(Exception):
+    """One or several mistakes of the user; the attributes are the first one's.
+
+    `config_path` is a tuple of keys and indices, `location` a SourceLocation or None, `suggestions` a list of names.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        title: str = "invalid config",
+        config_path: ConfigPath = (),
+        location: SourceLocation | None = None,
+        on_key: bool = False,
+        suggestions: Sequence[str] = (),
+        hint: str = "",
+        related: Sequence[tuple[str, SourceLocation]] = (),
+    ) -> None:
+        first = Finding(message, title, tuple(config_path), location, on_key, tuple(suggestions), hint, tuple(related))
+        self._keep((first,))
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> ConfigError:
+        """An error that carries all `findings` (at least one), ordered by file and line, each once."""
+        error = cls.__new__(cls)
+        error._keep(tuple(ordered(findings)))
+        return error
+
+    def _keep(self, findings: tuple[Finding, ...]) -> None:
+        self.findings = findings
+        super().__init__("\n".join(map(one_line, findings)))
+
+    @property
+    def config_path(self) -> ConfigPath:
+        return self.findings[0].config_path
+
+    @property
+    def location(self) -> SourceLocation | None:
+        return self.findings[0].location
+
+    @property
+    def suggestions(self) -> list[str]:
+        return list(self.findings[0].suggestions)
+
+    def located(self, places: Places) -> ConfigError:
+        """The same error with the places of its findings filled in."""
+        return ConfigError.of(finding.located(places) for finding in self.findings)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ConfigError.of, (self.findings,)
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings by file and position, those without a place last, each once."""
+
+    def position(finding: Finding) -> tuple[bool, str, int, int]:
+        at = finding.location
+        return (True, "", 0, 0) if at is None else (False, at.file, at.line, at.col)
+
+    return sorted(dict.fromkeys(findings), key=position)
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """`("layers", 0, "_type_")` as people write it: `layers[0]._type_`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
+    """The names most like `name`, best first; a match but for case or a missing prefix comes before any other."""
+    from difflib import get_close_matches
+
+    known = sorted(set(choices))
+    bare = name.lower().rpartition(".")[2]
+    same = [choice for choice in known if choice.lower() == name.lower() or choice.lower().rpartition(".")[2] == bare]
+    lowered = {choice.lower(): choice for choice in reversed(known)}
+    close = [lowered[match] for match in get_close_matches(name.lower(), lowered, n=most, cutoff=0.6)]
+    return tuple(dict.fromkeys([*same, *close]))[:most]
+
+
+def did_you_mean(suggestions: Sequence[str]) -> str:
+    """A closing question that names the suggestions, or nothing."""
+    return f" Did you mean {' or '.join(f'`{name}`' for name in suggestions)}?" if suggestions else ""
+
+
+def one_line(finding: Finding) -> str:
+    """The finding for a log line: message, dotted path and place."""
+    path = f" path={dotted(finding.config_path)}" if finding.config_path else ""
+    place = f" loc={finding.location}" if finding.location else ""
+    return f"{finding.message}{did_you_mean(finding.suggestions)}{path}{place}"
+
+
+def draw_error(error: ConfigError) -> str:
+    """Every finding of `error` as people read it, a blank line between two."""
+    return "\n\n".join(map(draw, error.findings))
+
+
+def draw(finding: Finding) -> str:
+    """A finding with its line drawn and underlined, what was meant, and the next step."""
+    return "\n".join([*headline(finding), *excerpt(finding.location), *prose(finding)])
+
+
+def headline(finding: Finding) -> Iterator[str]:
+    place = finding.location or dotted(finding.config_path)
+    yield f"{finding.title} ── {place}" if place else finding.title
+
+
+def excerpt(at: SourceLocation | None) -> Iterator[str]:
+    """The line of `at` and the one before it, numbered, with the token at `at` underlined."""
+    lines = source_lines(at.file) if at else ()
+    if at is None or not 1 <= at.line <= len(lines):
+        return
+    gutter = len(str(at.line))
+    for number in range(max(1, at.line - 1), at.line + 1):
+        yield f"  {number:>{gutter}} | {lines[number - 1]}".rstrip()
+    token = TOKEN.match(lines[at.line - 1], at.col - 1)
+    indent = "".join("\t" if char == "\t" else " " for char in lines[at.line - 1][: at.col - 1])
+    yield f"  {'':>{gutter}} | {indent}{'^' * (len(token.group()) if token else 1)}"
+
+
+def prose(finding: Finding) -> Iterator[str]:
+    for line in f"{finding.message}{did_you_mean(finding.suggestions)}".splitlines():
+        yield f"  {line}"
+    for role, place in finding.related:
+        yield f"  {role}: {place}"
+    if finding.hint:
+        yield f"  {finding.hint}"
+
+
+def source_lines(file: str) -> tuple[str, ...]:
+    """The lines of a file as an editor counts them; none where it cannot be read as text."""
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return ()
+    return tuple(re.split(r"\r\n|\r|\n", text))
