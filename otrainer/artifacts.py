@@ -1,0 +1,100 @@
+"""Artifacts are JSON files whose bytes depend on their content alone, and are never seen half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEMP_PREFIX = ".otrainer-tmp-"
+
+
+def canonical_json(data: object) -> bytes:
+    """`data` as readable UTF-8 JSON, keys in their own order, with a final newline.
+
+    Raises TypeError for what JSON cannot hold; infinities and NaN are written as Python's json reads them.
+    """
+    return encode(json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+
+def digest(data: object) -> str:
+    """The sha256 of `data` as compact JSON, in hex; the order of keys counts."""
+    return hashlib.sha256(encode(json.dumps(data, ensure_ascii=False, separators=(",", ":")))).hexdigest()
+
+
+def encode(text: str) -> bytes:
+    # A lone surrogate has no UTF-8 form; written with a backslash it is the JSON escape for itself.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What `path` holds. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
+    return json.loads(Path(path).read_bytes())
+
+
+def write_json(path: str | os.PathLike[str], data: object, *, durable: bool = True) -> bool:
+    """Write `data` to `path` unless it already holds these bytes; says whether it was written."""
+    content = canonical_json(data)
+    try:
+        if Path(path).read_bytes() == content:
+            return False
+    except FileNotFoundError:
+        pass  # the first time
+    write_atomic(path, content, durable=durable)
+    return True
+
+
+def write_atomic(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
+    """Put `content` at `path` whole or not at all, and on the disk before this returns; missing folders are made.
+
+    What is not `durable` may be lost in a power cut, and takes a tenth of the time.
+    Raises OSError with the name of `path`; what was there before is then untouched.
+    """
+    with atomic_file(path, durable=durable) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write that takes its place at `path` once the block ends: `write_atomic` for what comes in pieces."""
+    target = Path(path)
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # With a random part, so that neither a thread nor a dead process of the same pid meets another's file.
+        temp = target.with_name(f"{TEMP_PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
+        try:
+            with temp.open("xb") as stream:
+                yield stream
+                stream.flush()
+                if durable:
+                    os.fsync(stream.fileno())
+            temp.replace(target)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let every OSError inside name `path`: a full disk names no file by itself, and a temporary name says little."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
