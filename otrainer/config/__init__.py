@@ -1,0 +1,18 @@
+"""YAML text becomes one tree of plain data whose values know where they were written."""
+
+from __future__ import annotations
+
+from otrainer.config.reads import FileRead, Reads
+from otrainer.config.resolve import ResolvedConfig, resolve_config
+from otrainer.config.settings import Settings, module_allowed
+from otrainer.config.source_map import SourceMap
+
+__all__ = [
+    "FileRead",
+    "Reads",
+    "ResolvedConfig",
+    "Settings",
+    "SourceMap",
+    "module_allowed",
+    "resolve_config",
+]

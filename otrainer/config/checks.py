@@ -1,0 +1,193 @@
+"""What an experiment must hold besides being well-formed: its sections, the families of their keys, and `run`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from otrainer.errors import ConfigPath, Finding, nearest
+
+PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
+SPEC_KEYS = ("_type_", "_target_")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of components: `prefix` begins their keys; `cls` those of the class that a factory builds."""
+
+    name: str
+    prefix: str
+    cls: str = ""
+    required: bool = True
+    many: bool = False
+
+
+SECTIONS = (
+    Section("trainer", "trainer."),
+    Section("data", "data."),
+    Section("io", "io."),
+    Section("loss", "loss."),
+    Section("optimizer", "optim_factory.", cls="optim_cls."),
+    Section("scheduler", "sched_factory.", cls="sched_cls.", required=False),
+    Section("callbacks", "cb.", required=False, many=True),
+    Section("loggers", "log.", required=False, many=True),
+    Section("metrics", "metric.", required=False, many=True),
+)
+OTHER_SECTIONS = ("schema_version", "settings", "imports", "params", "run", "model")
+KNOWN_SECTIONS = (*OTHER_SECTIONS, *(section.name for section in SECTIONS))
+
+
+def check_sections(data: Mapping[str, Any], *, strict: bool, used: Collection[str] = ()) -> Iterator[Finding]:
+    """Everything wrong that shows without a registry; `used` are the sections that some `${...}` reads."""
+    if strict:
+        yield from unknown_sections(data, used)
+    yield from check_run(data.get("run"))
+    for section in SECTIONS:
+        yield from check_section(section, data.get(section.name))
+
+
+def unknown_sections(data: Mapping[str, Any], used: Collection[str]) -> Iterator[Finding]:
+    for name in data:
+        if name not in KNOWN_SECTIONS and name not in used:
+            near = nearest(name, KNOWN_SECTIONS)
+            hint = "" if near else "Values of your own go under `params`, or are read by some `${...}`."
+            yield Finding(f"There is no section `{name}`.", "unknown section", (name,), None, True, near, hint)
+
+
+def check_section(section: Section, value: Any) -> Iterator[Finding]:
+    path: ConfigPath = (section.name,)
+    if value is None:
+        if section.required:
+            yield missing_section(section.name, f"{{_type_: {section.prefix}...}}")
+        return
+    if not section.many:
+        yield from check_component(section, value, path)
+    elif not isinstance(value, list):
+        yield Finding(f"`{section.name}` is a list of specs, not {kind(value)}.", "not a list", path)
+    else:
+        for index, item in enumerate(value):
+            yield from check_component(section, item, (*path, index))
+
+
+def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[Finding]:
+    if not isinstance(value, Mapping):
+        example = f"`{{_type_: {section.prefix}...}}`"
+        yield Finding(f"A component is a mapping such as {example}, not {kind(value)}.", "not a component", path)
+        return
+    key = value.get("_type_")
+    if key is None and "_target_" not in value:
+        near = nearest(
+            "_type_", [name for name in value if name.startswith("_") or (name == "type" and not section.cls)]
+        )
+        yield Finding(
+            f"This component does not say what it is: `_type_` names a key `{section.prefix}*`.",
+            "`_type_` is needed",
+            path,
+            hint=f"Write `_type_` where it says `{near[0]}`." if near else "",
+        )
+    elif isinstance(key, str) and not key.startswith(section.prefix):
+        message = f"`{section.name}` takes keys `{section.prefix}*`, and `{key}` is not one."
+        meant = () if "." in key else (f"{section.prefix}{key}",)
+        yield Finding(message, "wrong kind of component", (*path, "_type_"), suggestions=meant)
+    if section.cls:
+        yield from check_factory(section, value, path)
+
+
+def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) -> Iterator[Finding]:
+    """A factory names a class by key, and hands it plain data."""
+    cls = value.get("type")
+    if "type" not in value:
+        yield Finding(f"`{section.name}.type` names a class by its key `{section.cls}*`.", "`type` is needed", path)
+    elif not isinstance(cls, str) or not cls.startswith(section.cls):
+        message = f"`{section.name}.type` takes keys `{section.cls}*`, and `{cls}` is not one."
+        meant = (f"{section.cls}{cls}",) if isinstance(cls, str) and "." not in cls else ()
+        yield Finding(message, "wrong kind of class", (*path, "type"), suggestions=meant)
+    for name in ("args", "kwargs"):
+        for place in specs_in(value.get(name), (*path, name)):
+            yield Finding(
+                f"`{section.name}.{name}` is plain data: no spec can be nested in it.",
+                "spec where plain data belongs",
+                place,
+                None,
+                True,
+                hint="Write a factory of your own in a plugin for what needs objects.",
+            )
+
+
+def specs_in(value: Any, path: ConfigPath) -> Iterator[ConfigPath]:
+    if isinstance(value, Mapping):
+        yield from ((*path, key) for key in SPEC_KEYS if key in value)
+        for key, item in value.items():
+            yield from specs_in(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from specs_in(item, (*path, index))
+
+
+def missing_section(name: str, example: str) -> Finding:
+    return Finding(
+        f"An experiment needs a section `{name}`.", "missing section", (name,), hint=f"Add `{name}: {example}`."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """A key of `run`: what it may be, in a test and in words."""
+
+    fits: Callable[[Any], bool]
+    words: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+RUN_KEYS = {
+    "name": RunKey(
+        lambda value: is_text(value) and PLAIN_NAME.fullmatch(value) is not None,
+        "a plain name: letters, digits, `_`, `-` and `.`",
+        required=True,
+    ),
+    "out_dir": RunKey(is_text, "the path of the run's folder, such as `runs/${run.name}`", required=True),
+    "seed": RunKey(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1"),
+    "device": RunKey(is_text, "a device such as `cpu`, `cuda` or `cuda:1`"),
+    "precision": RunKey(PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}", choices=PRECISIONS),
+    "deterministic": RunKey(lambda value: isinstance(value, bool), "true or false"),
+    "resume_from": RunKey(is_text, "the path of a checkpoint, such as `runs/NAME/checkpoints/last.pt`"),
+}
+
+
+def check_run(run: Any) -> Iterator[Finding]:
+    if run is None:
+        yield missing_section("run", "{name: ..., out_dir: 'runs/${run.name}'}")
+        return
+    if not isinstance(run, Mapping):
+        yield Finding(f"`run` is a mapping, not {kind(run)}.", "not a mapping", ("run",))
+        return
+    for key in run:
+        if key not in RUN_KEYS:
+            near = nearest(key, RUN_KEYS)
+            hint = "" if near else f"It has {', '.join(f'`{known}`' for known in RUN_KEYS)}."
+            yield Finding(f"`run` has no key `{key}`.", "unknown key", ("run", key), None, True, near, hint)
+    for key, rule in RUN_KEYS.items():
+        value = run.get(key)
+        if value is None:
+            if rule.required:
+                yield Finding(f"`run.{key}` is needed: {rule.words}.", "missing key", ("run", key))
+        elif not (isinstance(value, str) or not rule.choices) or not rule.fits(value):
+            near = nearest(str(value), rule.choices)
+            yield Finding(f"`run.{key}` is {rule.words}, not `{value}`.", "wrong value", ("run", key), suggestions=near)
+
+
+def kind(value: Any) -> str:
+    """What `value` is in a config's words."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "null" if value is None else f"`{value}`"

@@ -1,0 +1,224 @@
+"""`${...}` gives way to values, each evaluated once and only after what it depends on; chains may be of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, TypeAlias
+
+from otrainer.config.expressions import Expression, Malformed, Reference, Secret, parse_text, shortened
+from otrainer.config.nodes import (
+    MAX_DEPTH,
+    MAX_NODES,
+    TEXT,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    child_of,
+    kind_of,
+    mapping_of,
+    place_of,
+    place_within,
+    sequence_of,
+    walk,
+)
+from otrainer.config.scalars import as_text
+from otrainer.config.secrets import guarded, joined
+from otrainer.config.unknown_path import UnknownPaths
+from otrainer.config.variables import VariableError, variable_value
+from otrainer.errors import ConfigPath, Finding, dotted
+
+if TYPE_CHECKING:
+    from otrainer.config.reads import Recorder
+
+MAX_TEXT = 1_000_000
+MAX_CHAIN = 10
+
+# A step asks for the value of a node and is sent it, or None where that is broken; it returns its own value.
+Step: TypeAlias = Generator[Node, Node | None, Node | None]
+
+
+class Interpolator:
+    """Evaluates the expressions of one tree. A broken value is left as its raw text, its mistake in `findings`.
+
+    Under `lenient` a path that leads nowhere is no mistake: part of the tree is known to be missing.
+    """
+
+    def __init__(self, root: Mapping, recorder: Recorder, *, lenient: bool = False) -> None:
+        self.root = root
+        self.recorder = recorder
+        self.lenient = lenient
+        self.findings: list[Finding] = []
+        self.used: dict[str, None] = {}
+        self.unknown = UnknownPaths(root)
+        self._paths: dict[int, ConfigPath] = {}
+        self.done: dict[int, Node | None] = {}
+
+    def run(self) -> Mapping:
+        """The tree with values in place of expressions."""
+        result = self.evaluate(self.root)
+        return result if isinstance(result, Mapping) else self.root
+
+    def path(self, node: Node) -> ConfigPath:
+        """The first path of a node that holds expressions; only findings ask for it."""
+        if not self._paths:
+            for path, found in walk(self.root, TEXT):
+                self._paths.setdefault(id(found), path)
+        return self._paths.get(id(node), ())
+
+    def evaluate(self, start: Node) -> Node | None:
+        """The value of `start`: a depth-first walk whose stack is a list, so that no chain is too long for it."""
+        if not start.special & TEXT:
+            return start
+        stack = [(start, self.step(start))]
+        active = {id(start): 0}
+        answer: Node | None = None
+        while stack:
+            node, step = stack[-1]
+            try:
+                wanted = step.send(answer)
+            except StopIteration as finished:
+                stack.pop()
+                del active[id(node)]
+                self.done[id(node)] = answer = finished.value
+                continue
+            answer = None
+            key = id(wanted)
+            if key in self.done:
+                answer = self.done[key]
+            elif key in active:
+                self.cycle([member for member, _ in stack[active[key] :]])
+            else:
+                active[key] = len(stack)
+                stack.append((wanted, self.step(wanted)))
+        return answer
+
+    def step(self, node: Node) -> Step:
+        return self.scalar(node) if isinstance(node, Scalar) else self.collection(node)
+
+    def collection(self, node: Node) -> Step:
+        """A mapping or list, each broken child left as it is."""
+        result: Node
+        if isinstance(node, Mapping):
+            items = dict(node.items)
+            for key, child in items.items():
+                if child.special & TEXT:
+                    items[key] = (yield child) or child
+            result = mapping_of(items, node.file, node.at, node.key_at)
+        elif isinstance(node, Sequence):
+            elements = list(node.items)
+            for index, child in enumerate(elements):
+                if child.special & TEXT:
+                    elements[index] = (yield child) or child
+            result = sequence_of(elements, node.file, node.at, node.key_at)
+        else:
+            return node
+        if result.size <= MAX_NODES and result.depth <= MAX_DEPTH:
+            return result
+        self.too_large(node, result)
+        return None
+
+    def scalar(self, node: Scalar) -> Step:
+        """A string with expressions: the value of one that fills it, or the text of all its parts."""
+        parts = parse_text(str(node.value))
+        if len(parts) == 1 and not isinstance(parts[0], str):
+            value = yield from self.value_of(parts[0], node)
+            return value and value.placed(node)
+        pieces: list[str] = []
+        for part in parts:
+            if isinstance(part, str):
+                pieces.append(guarded(part))
+                continue
+            value = yield from self.value_of(part, node)
+            if isinstance(value, Scalar):
+                pieces.append(value.value if isinstance(value.value, str) else as_text(value.value))
+            elif value is not None:
+                self.not_text(part, node, value)
+        return self.text_of(pieces, node) if len(pieces) == len(parts) else None
+
+    def value_of(self, part: Expression, node: Scalar) -> Step:
+        """The value of one expression in `node`."""
+        if isinstance(part, Reference):
+            return (yield from self.follow(part, node))
+        if isinstance(part, Secret):
+            return Scalar(f"${{secret:{part.name}}}").placed(node)
+        if isinstance(part, Malformed):
+            self.note("invalid expression", part.message, part.hint, node, part, part.suggestions)
+            return None
+        try:
+            return variable_value(part, self.recorder, node)
+        except VariableError as error:
+            self.note(error.title, str(error), error.hint, node, part, error.suggestions)
+            return None
+
+    def follow(self, reference: Reference, node: Scalar) -> Step:
+        """The value at the path, which may lead through other references."""
+        at: Node = self.root
+        self.used[str(reference.path[0])] = None
+        for index, step in enumerate(reference.path):
+            if isinstance(at, Scalar) and at.special & TEXT:
+                value = yield at
+                if value is None:
+                    return None
+                at = value
+            child = child_of(at, step)
+            if child is None:
+                if not self.lenient:
+                    message, hint, near = self.unknown.explain(at, reference.path, index)
+                    self.note("unknown path", message, hint, node, reference, near)
+                return None
+            at = child
+        return (yield at) if at.special & TEXT else at
+
+    def text_of(self, pieces: list[str], node: Scalar) -> Node | None:
+        if sum(map(len, pieces)) > MAX_TEXT:
+            message = f"With its expressions evaluated this string is longer than {MAX_TEXT:,} characters."
+            self.note("string too long", message, "Look for values that hold each other many times over.", node)
+            return None
+        try:
+            return Scalar(joined(pieces)).placed(node)
+        except ValueError:
+            message = "A value that ends in `$` stands right before `${secret:...}`, which would make that a literal."
+            self.note("invalid expression", message, "Put something between the two.", node)
+            return None
+
+    def not_text(self, part: Expression, node: Scalar, value: Node) -> None:
+        message = f"`{shortened(part.text)}` is {kind_of(value)}, which has no place inside a longer string."
+        self.note("not a plain value", message, "Refer to one of its values, or let it fill the string.", node, part)
+
+    def too_large(self, node: Node, result: Node) -> None:
+        what = f"more than {MAX_NODES:,} nodes" if result.size > MAX_NODES else f"collections {MAX_DEPTH} deep"
+        message = f"With its expressions evaluated this collection holds {what}."
+        self.note("config too large", message, "Look for values that hold each other many times over.", node)
+
+    def cycle(self, members: list[Node]) -> None:
+        """One finding at each expression that is part of a cycle."""
+        names = [dotted(self.path(member)) for member in members]
+        for index, member in enumerate(members):
+            if isinstance(member, Scalar):
+                chain = [*names[index:], *names[:index], names[index]] if len(names) <= MAX_CHAIN else cut(names, index)
+                message = f"`{names[index]}` refers back to itself: {' -> '.join(chain)}."
+                references = [part for part in parse_text(str(member.value)) if isinstance(part, Reference)]
+                only = references[0] if len(references) == 1 else None
+                self.note("reference cycle", message, "Give one of them a value of its own.", member, only)
+
+    def note(
+        self,
+        title: str,
+        message: str,
+        hint: str,
+        node: Node,
+        part: Expression | None = None,
+        suggestions: tuple[str, ...] = (),
+    ) -> None:
+        """A finding at an expression of `node`, or at the node."""
+        place = place_within(node, part.text, part.start) if part else place_of(node)
+        path = self.path(node)
+        self.findings.append(Finding(message, title, path, place, suggestions=suggestions, hint=hint))
+
+
+def cut(names: list[str], index: int) -> list[str]:
+    """A long chain from `index` around to itself, without its middle."""
+    count = len(names)
+    ends = [names[(index + step) % count] for step in (0, 1, 2, 3, -3, -2, -1, 0)]
+    return [*ends[:4], f"... ({count - 7} more)", *ends[4:]]

@@ -1,0 +1,172 @@
+"""From a file and the files under its `defaults` to one tree."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otrainer.config.merge import lay_mapping
+from otrainer.config.nodes import (
+    MERGE,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    is_null,
+    key_place_of,
+    kind_of,
+    mapping_of,
+    place_of,
+    without,
+)
+from otrainer.config.parse import parse_tree
+from otrainer.config.reads import named_file, unreadable
+from otrainer.errors import ConfigError, Finding
+
+if TYPE_CHECKING:
+    from otrainer.config.reads import Recorder
+
+
+@dataclass(slots=True)
+class ConfigFile:
+    """A parsed file without its `defaults`, and the files that those name."""
+
+    name: str
+    path: Path
+    tree: Mapping
+    entries: list[tuple[Scalar, int, Path]] = field(default_factory=list)
+
+
+def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: list[Finding]) -> Mapping:
+    """The tree of `path` over the trees of its `defaults`; faulty containers are added to `findings`.
+
+    Raises ConfigError with everything that keeps a file from being read.
+    """
+    files = Files(recorder)
+    order = files.collect(named_file(Path.cwd(), os.fspath(path)))
+    if files.findings:
+        raise ConfigError.of(files.findings)
+    trees: dict[str, Mapping] = {}
+    for file in order:
+        tree: Mapping | None = None
+        for _, _, target in file.entries:
+            below = trees[files.identity(target)]
+            tree = below if tree is None else lay_mapping(tree, below, (), findings)
+        if tree is not None or file.tree.special & MERGE:
+            tree = lay_mapping(tree, file.tree, (), findings)
+        trees[files.identity(file.path)] = tree or file.tree
+    return trees[files.identity(order[-1].path)]
+
+
+class Files:
+    """Reads each file once, however many ways lead to it, and collects what is wrong with them."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.findings: list[Finding] = []
+        self.known: dict[str, ConfigFile | None] = {}
+        self.identities: dict[Path, str] = {}
+
+    def identity(self, path: Path) -> str:
+        """What all names of one file have in common."""
+        found = self.identities.get(path)
+        if found is None:
+            found = self.identities[path] = os.path.realpath(path)
+        return found
+
+    def collect(self, start: Path) -> list[ConfigFile]:
+        """`start` and all files below it, each after the files that it lists."""
+        order: list[ConfigFile] = []
+        first = self.open(start, None, 0)
+        if first is None:
+            return order
+        chain = {self.identity(start): first}
+        stack = [(first, iter(first.entries))]
+        while stack:
+            file, entries = stack[-1]
+            entry = next(entries, None)
+            if entry is None:
+                stack.pop()
+                del chain[self.identity(file.path)]
+                order.append(file)
+                continue
+            at, index, target = entry
+            key = self.identity(target)
+            if key in chain:
+                self.cycle(at, index, list(chain.values()), chain[key])
+            elif self.known.get(key) is None and (below := self.open(target, at, index)):
+                chain[key] = below
+                stack.append((below, iter(below.entries)))
+        return order
+
+    def open(self, path: Path, at: Scalar | None, index: int) -> ConfigFile | None:
+        """Read and parse a file; a failure becomes a finding, at the entry that names the file."""
+        key = self.identity(path)
+        name = self.recorder.shown(path)
+        if key in self.known and name in self.recorder.opened:
+            return None  # what is wrong inside is said already
+        self.known[key] = None
+        try:
+            content = self.recorder.read(path)
+        except OSError as error:
+            self.findings.append(unreadable(path, name, at, index, error))
+            return None
+        try:
+            tree = parse_tree(content, name)
+        except ConfigError as error:
+            self.findings.extend(error.findings)
+            return None
+        file = self.known[key] = ConfigFile(name, path, self.without_container(without(tree, "defaults")))
+        file.entries = self.listed(tree, path.parent)
+        return file
+
+    def without_container(self, tree: Mapping) -> Mapping:
+        """The tree of a file, which cannot itself be a container."""
+        keys = [key for key in ("_merge_", "_value_") if key in tree.items]
+        if not keys:
+            return tree
+        message = f"`{keys[0]}` stands at the top of the file, but a container takes the place of a value."
+        place, hint = key_place_of(tree.items[keys[0]]), "Move it to the key whose value it changes."
+        self.findings.append(Finding(message, "container at the top", (keys[0],), place, True, hint=hint))
+        return mapping_of({}, tree.file, tree.at)
+
+    def listed(self, tree: Mapping, folder: Path) -> list[tuple[Scalar, int, Path]]:
+        """The entries of a file's `defaults`, each with the path that it means."""
+        defaults = tree.items.get("defaults")
+        if defaults is None or is_null(defaults):
+            return []
+        if not isinstance(defaults, Sequence):
+            self.findings.append(no_list(defaults))
+            return []
+        entries: list[tuple[Scalar, int, Path]] = []
+        for index, item in enumerate(defaults.items):
+            if isinstance(item, Scalar) and isinstance(item.value, str) and item.value and "\0" not in item.value:
+                entries.append((item, index, named_file(folder, item.value)))
+            else:
+                self.findings.append(no_path(item, index))
+        return entries
+
+    def cycle(self, at: Scalar, index: int, chain: list[ConfigFile], closing: ConfigFile) -> None:
+        members = [file.name for file in [*chain[chain.index(closing) :], closing]]
+        shown = " -> ".join(members if len(members) <= 10 else [*members[:5], "...", *members[-4:]])
+        message = f"`{at.value}` leads back to a file that lists it: {shown}."
+        hint = "Take one of these entries out of `defaults`."
+        self.findings.append(Finding(message, "include cycle", ("defaults", index), place_of(at), hint=hint))
+
+
+def no_list(defaults: Node) -> Finding:
+    entry = defaults.value if isinstance(defaults, Scalar) else "base.yaml"
+    message = f"`defaults` is {kind_of(defaults)}; it is a list of the files that lie below this one."
+    hint = f"Write `defaults: [{entry}]`."
+    return Finding(message, "defaults is no list", ("defaults",), place_of(defaults), hint=hint)
+
+
+def no_path(item: Node, index: int) -> Finding:
+    what = kind_of(item)
+    if isinstance(item, Scalar) and isinstance(item.value, str):
+        what = "a name with a null character" if item.value else "an empty string"
+    message = f"An entry of `defaults` is the path of a file, not {what}."
+    hint = "Write the path relative to this file."
+    return Finding(message, "entry is no path", ("defaults", index), place_of(item), hint=hint)

@@ -1,0 +1,220 @@
+"""The tree that a config is while it is resolved: small shared nodes, each of which knows where it was written.
+
+Nodes are immutable by convention: whatever changes a tree builds new nodes and shares the rest, so an untouched
+subtree costs nothing. `special` says what a subtree holds that a later step must look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from otrainer.config.text import TextFile
+    from otrainer.errors import ConfigPath, SourceLocation
+
+MERGE: Final = 1  # `_merge_` or `_value_` in the subtree
+TEMPLATE: Final = 2  # `_template_` in the subtree
+TEXT: Final = 4  # `${` in a string of the subtree
+
+MAX_DEPTH: Final = 200
+MAX_NODES: Final = 1_000_000
+
+Plain: TypeAlias = str | int | float | bool | None
+
+
+class Scalar:
+    """A string, number, boolean or null, written in `file` at the index `at`, its key at `key_at` (-1: it has none)."""
+
+    __slots__ = ("at", "file", "key_at", "special", "value")
+
+    size: Final = 1
+    depth: Final = 0
+
+    def __init__(
+        self, value: Plain, file: TextFile | None = None, at: int = 0, key_at: int = -1, special: int = 0
+    ) -> None:
+        self.value = value
+        self.file = file
+        self.at = at
+        self.key_at = key_at
+        self.special = special
+
+    def placed(self, like: Node, key_like: Node | None = None) -> Scalar:
+        """The same value, written where `like` is, or its key where that of `key_like` is."""
+        return Scalar(self.value, like.file, like.at, (key_like or like).key_at, self.special)
+
+
+class Mapping:
+    """String keys to nodes; `size` counts the nodes of the subtree, `depth` its nested collections."""
+
+    __slots__ = ("at", "depth", "file", "items", "key_at", "size", "special")
+
+    def __init__(
+        self, items: dict[str, Node], file: TextFile | None, at: int, key_at: int, special: int, size: int, depth: int
+    ) -> None:
+        self.items = items
+        self.file = file
+        self.at = at
+        self.key_at = key_at
+        self.special = special
+        self.size = size
+        self.depth = depth
+
+    def placed(self, like: Node, key_like: Node | None = None) -> Mapping:
+        """The same items, written where `like` is, or their key where that of `key_like` is."""
+        key_at = (key_like or like).key_at
+        return Mapping(self.items, like.file, like.at, key_at, self.special, self.size, self.depth)
+
+
+class Sequence:
+    """A list of nodes."""
+
+    __slots__ = ("at", "depth", "file", "items", "key_at", "size", "special")
+
+    def __init__(
+        self, items: list[Node], file: TextFile | None, at: int, key_at: int, special: int, size: int, depth: int
+    ) -> None:
+        self.items = items
+        self.file = file
+        self.at = at
+        self.key_at = key_at
+        self.special = special
+        self.size = size
+        self.depth = depth
+
+    def placed(self, like: Node, key_like: Node | None = None) -> Sequence:
+        """The same elements, written where `like` is, or their key where that of `key_like` is."""
+        key_at = (key_like or like).key_at
+        return Sequence(self.items, like.file, like.at, key_at, self.special, self.size, self.depth)
+
+
+class Pile:
+    """Layers that wait for a template to lie under them; the first is a `_merge_` container."""
+
+    __slots__ = ("at", "depth", "file", "key_at", "layers", "size", "special")
+
+    def __init__(self, layers: tuple[Node, ...]) -> None:
+        self.layers = layers
+        self.file: TextFile | None = layers[-1].file
+        self.at: int = layers[-1].at
+        self.key_at: int = layers[-1].key_at
+        self.special, self.size, self.depth = measure(layers)
+
+    def placed(self, like: Node, key_like: Node | None = None) -> Pile:
+        """The same layers, the last of them written where `like` is."""
+        return Pile((*self.layers[:-1], self.layers[-1].placed(like, key_like)))
+
+
+Node: TypeAlias = Scalar | Mapping | Sequence | Pile
+
+
+def measure(children: Iterable[Node]) -> tuple[int, int, int]:
+    """What a collection of `children` is: its special flags, its size and its depth."""
+    special, size, depth = 0, 1, 0
+    for child in children:
+        if type(child) is Scalar:
+            size += 1
+        else:
+            size += child.size
+            if child.depth > depth:
+                depth = child.depth
+        special |= child.special
+    return special, size, depth + 1
+
+
+def mapping_of(items: dict[str, Node], file: TextFile | None = None, at: int = 0, key_at: int = -1) -> Mapping:
+    """A mapping of `items`, written at `at`."""
+    special, size, depth = measure(items.values())
+    if "_merge_" in items or "_value_" in items:
+        special |= MERGE
+    if "_template_" in items:
+        special |= TEMPLATE
+    return Mapping(items, file, at, key_at, special, size, depth)
+
+
+def sequence_of(items: list[Node], file: TextFile | None = None, at: int = 0, key_at: int = -1) -> Sequence:
+    """A sequence of `items`, written at `at`."""
+    special, size, depth = measure(items)
+    return Sequence(items, file, at, key_at, special, size, depth)
+
+
+def place_of(node: Node | None) -> SourceLocation | None:
+    """Where the node was written."""
+    return None if node is None or node.file is None else node.file.place(node.at)
+
+
+def key_place_of(node: Node) -> SourceLocation | None:
+    """Where the node's key was written, or the node itself where it has none."""
+    return node.file.place(node.key_at) if node.file and node.key_at >= 0 else place_of(node)
+
+
+def place_within(node: Node, wanted: str, offset: int) -> SourceLocation | None:
+    """Where the text `wanted`, which stands at `offset` of the node's value, was written."""
+    if node.file is None or not isinstance(node, Scalar):
+        return place_of(node)
+    text, value = node.file.text, str(node.value)
+    # Escapes and indentation shift what is written against what it means: look for the text itself, nearby.
+    at, end = node.at - 1, node.at + 2 * len(value) + 200 * (1 + value.count("\n"))
+    for _ in range(value.count(wanted, 0, offset) + 1):
+        at = text.find(wanted, at + 1, end)
+        if at < 0:
+            return place_of(node)
+    return node.file.place(at)
+
+
+def to_data(node: Node) -> object:
+    """Plain lists and dicts of their own, however often a subtree is shared."""
+    if isinstance(node, Mapping):
+        return {key: child.value if type(child) is Scalar else to_data(child) for key, child in node.items.items()}
+    if isinstance(node, Sequence):
+        return [child.value if type(child) is Scalar else to_data(child) for child in node.items]
+    if isinstance(node, Scalar):
+        return node.value
+    raise TypeError("a container still waits for its template")
+
+
+def kind_of(node: Node) -> str:
+    """The node's type as YAML users call it."""
+    if not isinstance(node, Scalar):
+        return "a mapping" if isinstance(node, Mapping) else "a list"
+    names = {str: "a string", bool: "a boolean", int: "an integer", float: "a float"}
+    return names.get(type(node.value), "null")
+
+
+def is_null(node: Node | None) -> bool:
+    """Whether nothing or null stands there."""
+    return node is None or (isinstance(node, Scalar) and node.value is None)
+
+
+def child_of(node: Node, step: str | int) -> Node | None:
+    """The node one step down, where there is one."""
+    if isinstance(node, Mapping) and isinstance(step, str):
+        return node.items.get(step)
+    if isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
+        return node.items[step]
+    return None
+
+
+def without(node: Mapping, key: str) -> Mapping:
+    """The mapping but for `key`."""
+    if key not in node.items:
+        return node
+    items = {name: child for name, child in node.items.items() if name != key}
+    return mapping_of(items, node.file, node.at, node.key_at)
+
+
+def walk(node: Node, special: int, path: ConfigPath = ()) -> Iterator[tuple[ConfigPath, Node]]:
+    """Every node under `node` that holds something `special`, parents first, in document order."""
+    stack: list[tuple[ConfigPath, Node]] = [(path, node)] if node.special & special else []
+    while stack:
+        here, at = stack.pop()
+        yield here, at
+        below: list[tuple[ConfigPath, Node]] = []
+        if isinstance(at, Mapping):
+            below = [((*here, key), child) for key, child in at.items.items() if child.special & special]
+        elif isinstance(at, Sequence):
+            below = [((*here, index), child) for index, child in enumerate(at.items) if child.special & special]
+        elif isinstance(at, Pile):
+            below = [(here, layer) for layer in at.layers if layer.special & special]
+        stack.extend(reversed(below))

@@ -1,0 +1,198 @@
+"""YAML text becomes nodes: one pass over the parser's events, without recursion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otrainer.config.complaints import Complaints, Frame
+from otrainer.config.nodes import (
+    TEXT,
+    Mapping,
+    Node,
+    Plain,
+    Scalar,
+    kind_of,
+    mapping_of,
+    place_of,
+    sequence_of,
+)
+from otrainer.config.scalars import CORE, NOT_PLAIN, TAGS, plain_value, tagged_value
+from otrainer.config.syntax import decoded, syntax_finding
+from otrainer.config.text import TextFile
+from otrainer.errors import ConfigError, SourceLocation
+
+
+def parse_tree(content: bytes, name: str, *, pure: bool = False) -> Mapping:
+    """The tree of one UTF-8 document; `pure` does without libyaml.
+
+    Raises ConfigError with all unusable keys, tags and numbers of the file, or with the first place that is not YAML.
+    """
+    import yaml
+
+    text = decoded(content, name)
+    builder = TreeBuilder(TextFile(name, text))
+    try:
+        parser = yaml.SafeLoader(text) if pure or not yaml.__with_libyaml__ else yaml.CSafeLoader(text)
+        root = builder.build(parser.get_event)
+    except yaml.YAMLError as error:
+        raise ConfigError.of([*builder.notes.findings, syntax_finding(error, builder.file)]) from None
+    if builder.notes.findings:
+        raise ConfigError.of(builder.notes.findings)
+    return top_mapping(root, name)
+
+
+def top_mapping(root: Node | None, name: str) -> Mapping:
+    """`root`, if it is what a config file holds. Raises ConfigError otherwise."""
+    if isinstance(root, Mapping):
+        return root
+    nothing = root is None or (isinstance(root, Scalar) and root.value is None)
+    what = "is empty" if nothing or root is None else f"holds {kind_of(root)} at its top"
+    raise ConfigError(
+        f"`{name}` {what}; a config file is a mapping of sections.",
+        title="empty file" if nothing else "not a mapping",
+        location=place_of(root) or SourceLocation(name, 1, 1),
+        hint="Write sections such as `run:` and `model:` at the left margin.",
+    )
+
+
+class TreeBuilder:
+    """Builds nodes from events, and notes what is wrong on the way."""
+
+    def __init__(self, file: TextFile) -> None:
+        self.file = file
+        self.notes = Complaints(file)
+        self.stack = self.notes.stack
+        self.anchors: dict[str, Node | None] = {}
+
+    def build(self, get_event: Any) -> Node | None:
+        """The document's root, or None where there is no document."""
+        from yaml import events as kinds
+
+        scalar_kind, alias_kind = kinds.ScalarEvent, kinds.AliasEvent
+        starts = {kinds.MappingStartEvent: True, kinds.SequenceStartEvent: False}
+        ends = {kinds.MappingEndEvent, kinds.SequenceEndEvent}
+        stack, file = self.stack, self.file
+        frame = stack[0]
+        node: Node
+        while True:
+            event = get_event()
+            kind = type(event)
+            if kind is scalar_kind:
+                text = event.value
+                if event.style or event.tag is not None:
+                    value = self.styled(event)
+                else:
+                    value = text if text[:1] not in NOT_PLAIN else self.plain(text, event.start_mark.index)
+                if frame.wants_key:
+                    if type(value) is str and value not in frame.items and value != "<<" and event.anchor is None:
+                        frame.key, frame.key_at, frame.wants_key = value, event.start_mark.index, False
+                    else:
+                        self.take_key(frame, value, event)
+                    continue
+                special = TEXT if "${" in text and type(value) is str else 0
+                node = Scalar(value, file, event.start_mark.index, frame.key_at, special)
+                if event.anchor is not None:
+                    self.anchors[event.anchor] = node
+            elif kind in starts:
+                frame = self.open(starts[kind], event)
+                continue
+            elif kind in ends:
+                done = stack.pop()
+                frame = stack[-1]
+                node = self.close(done, frame)
+                if frame.wants_key:
+                    self.take_odd_key(frame, node)
+                    continue
+            elif kind is alias_kind:
+                node = self.anchored(event).placed(Scalar(None, file, event.start_mark.index, frame.key_at))
+                if frame.wants_key:
+                    self.take_alias_key(frame, node, event)
+                    continue
+            elif kind is kinds.DocumentStartEvent and frame.items:
+                self.notes.second_document(event.start_mark.index)
+            elif kind is kinds.StreamEndEvent:
+                return frame.items[0] if frame.items else None
+            else:
+                continue
+            if not frame.is_mapping:
+                frame.items.append(node)
+            else:
+                frame.wants_key = True
+                if frame.key is not None:
+                    frame.items[frame.key] = node
+
+    def open(self, is_mapping: bool, event: Any) -> Frame:
+        """Start the collection that `event` opens."""
+        if event.tag is not None and event.tag != CORE + ("map" if is_mapping else "seq"):
+            self.notes.unknown_tag(event.tag, event.start_mark.index)
+        frame = Frame(is_mapping, event.start_mark.index, event.anchor)
+        self.notes.check_depth(len(self.stack), frame.at)
+        self.stack.append(frame)
+        if frame.anchor is not None:
+            self.anchors[frame.anchor] = None  # known, but not complete
+        return frame
+
+    def close(self, done: Frame, parent: Frame) -> Node:
+        """The node of a collection whose end was read."""
+        make: Any = mapping_of if done.is_mapping else sequence_of
+        node: Node = make(done.items, self.file, done.at, parent.key_at)
+        self.notes.check_depth(node.depth, done.at)
+        self.notes.check_size(node.size, done.at)
+        if done.anchor is not None:
+            self.anchors[done.anchor] = node
+        return node
+
+    def take_key(self, frame: Frame, value: Plain, event: Any) -> None:
+        """Make a scalar the key of the value that comes next."""
+        frame.wants_key = False
+        frame.key_at = at = event.start_mark.index
+        frame.key = None
+        if event.anchor is not None:
+            self.anchors[event.anchor] = Scalar(value, self.file, at)
+        if type(value) is not str:
+            self.notes.unusable_key(event.value, Scalar(value, self.file, at))
+        elif value == "<<" and not event.style and event.tag is None:
+            self.notes.merge_key(at)
+        elif value in frame.items:
+            self.notes.duplicate(value, frame.items[value], at)
+        else:
+            frame.key = value
+
+    def take_alias_key(self, frame: Frame, found: Node, event: Any) -> None:
+        if not isinstance(found, Scalar):
+            self.take_odd_key(frame, found)
+            return
+        event.value, event.style, event.anchor, event.tag = str(found.value), "*", None, None
+        self.take_key(frame, found.value, event)
+
+    def take_odd_key(self, frame: Frame, key: Node) -> None:
+        self.notes.collection_as_key(key.at)
+        frame.wants_key, frame.key, frame.key_at = False, None, key.at
+
+    def plain(self, text: str, at: int) -> Plain:
+        try:
+            return plain_value(text)
+        except ValueError:
+            self.notes.long_number(text, at)
+            return text
+
+    def styled(self, event: Any) -> Plain:
+        """The value of a scalar with quotes, a block style or a tag."""
+        text: str = event.value
+        if event.tag is None:
+            return text
+        name = event.tag.removeprefix(CORE)
+        if name == event.tag or name not in TAGS:
+            self.notes.unknown_tag(event.tag, event.start_mark.index)
+            return text
+        try:
+            return tagged_value(name, text)
+        except ValueError:
+            self.notes.unfit_tag(name, text, event.start_mark.index)
+            return text
+
+    def anchored(self, event: Any) -> Node:
+        """What an alias stands for. Raises ConfigError where it stands for nothing, or for what it lies in."""
+        return self.anchors.get(event.anchor) or self.notes.unknown_alias(
+            event.anchor, self.anchors, event.start_mark.index
+        )

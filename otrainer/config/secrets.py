@@ -1,0 +1,33 @@
+"""References to secrets in resolved strings: `${secret:NAME}` is live, `$${secret:` is the literal `${secret:`.
+
+Only a file or a dict may make a live one; text that merely looks like one (from the environment, or put together from
+several values) is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+OPENING = "${secret:"
+
+
+def guarded(text: str) -> str:
+    """Literal text as it stands in resolved data."""
+    return text.replace(OPENING, "$" + OPENING) if OPENING in text else text
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """Resolved strings as one. A reference that would only come about where two of them meet is escaped.
+
+    Raises ValueError where a `$` right before a live reference would turn that into a literal.
+    """
+    whole = ""
+    for piece in pieces:
+        if piece.startswith(OPENING) and whole.endswith("$"):
+            raise ValueError(piece)
+        seam = len(whole)
+        whole += piece
+        at = whole.find(OPENING, max(0, seam - len(OPENING) + 1))
+        if 0 <= at < seam < at + len(OPENING):
+            whole = f"{whole[:at]}${whole[at:]}"
+    return whole

@@ -1,0 +1,162 @@
+"""The resolver's own part of an experiment: `settings`, `schema_version`, and the form of `model` and `imports`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from otrainer.config.nodes import TEXT, Mapping, Node, Scalar, Sequence, is_null, key_place_of, kind_of, place_of
+from otrainer.config.scalars import as_text
+from otrainer.errors import ConfigPath, Finding, SourceLocation, dotted, nearest
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How strictly a config is read, and what it may import."""
+
+    strict: bool = True
+    allow_imports: bool = True
+    allow_target: bool = False
+    allowed_import_prefixes: tuple[str, ...] = ("otrainer.",)
+
+    @classmethod
+    def of(cls, section: AnyMapping[str, Any] | None) -> Settings:
+        """The settings of a resolved config's section, which `parse_settings` has checked."""
+        values = dict(section or {})
+        if "allowed_import_prefixes" in values:
+            values["allowed_import_prefixes"] = tuple(values["allowed_import_prefixes"])
+        return cls(**values)
+
+
+def module_allowed(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether the module `name` lies under one of `prefixes`, in whole dotted parts, with or without a final dot."""
+    for prefix in prefixes:
+        parts = prefix.removesuffix(".")
+        if parts and (name == parts or name.startswith(f"{parts}.")):
+            return True
+    return False
+
+
+def is_module_name(text: str) -> bool:
+    """Whether `text` is a dotted sequence of identifiers."""
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def is_prefix(text: str) -> bool:
+    """Whether `text` is a module name, with or without a final dot."""
+    return is_module_name(text.removesuffix("."))
+
+
+def parse_settings(node: Node | None, findings: list[Finding]) -> Settings:
+    """The `settings` section; what is wrong in it is added to `findings` and keeps its default."""
+    if node is None or is_null(node) or is_broken(node):
+        return Settings()
+    if not isinstance(node, Mapping):
+        findings.append(
+            wrong_kind(node, ("settings",), "a mapping", "Write `settings: {strict: true}`, or leave it out.")
+        )
+        return Settings()
+    known = [field.name for field in fields(Settings)]
+    values: dict[str, Any] = {}
+    for name, value in node.items.items():
+        if name not in known:
+            findings.append(unknown_setting(name, value, known))
+        elif not is_broken(value):
+            parse = parse_prefixes if name == "allowed_import_prefixes" else parse_bool
+            parsed = parse(value, ("settings", name), findings)
+            if parsed is not None:
+                values[name] = parsed
+    return Settings(**values)
+
+
+def parse_bool(node: Node, path: ConfigPath, findings: list[Finding]) -> bool | None:
+    if isinstance(node, Scalar) and isinstance(node.value, bool):
+        return node.value
+    findings.append(wrong_kind(node, path, "a boolean", "Write `true` or `false`."))
+    return None
+
+
+def parse_prefixes(node: Node, path: ConfigPath, findings: list[Finding]) -> tuple[str, ...] | None:
+    hint = "Write a list of packages such as `[otrainer., extensions.]`."
+    return module_list(node, path, findings, "a package's name", hint, is_prefix)
+
+
+def module_list(
+    node: Node, path: ConfigPath, findings: list[Finding], what: str, hint: str, fits: Callable[[str], bool]
+) -> tuple[str, ...] | None:
+    """The strings of a list of dotted names; None where one of them is not what it should be."""
+    if not isinstance(node, Sequence):
+        findings.append(wrong_kind(node, path, "a list", hint))
+        return None
+    names: list[str] = []
+    for index, item in enumerate(node.items):
+        text = item.value if isinstance(item, Scalar) else None
+        if is_broken(item):
+            continue
+        if not isinstance(text, str):
+            findings.append(wrong_kind(item, (*path, index), what, hint))
+        elif not fits(text):
+            message = f"`{text}` is not {what}."
+            findings.append(Finding(message, "invalid name", (*path, index), place_of(item), hint=hint))
+        else:
+            names.append(text)
+    return tuple(names) if len(names) == len(node.items) else None
+
+
+def check_schema(root: Mapping, findings: list[Finding]) -> None:
+    """Check `schema_version`, `model` and `imports`; what is wrong is added to `findings`."""
+    check_version(root, findings)
+    model, imports = root.items.get("model"), root.items.get("imports")
+    if model is None:
+        findings.append(
+            missing(root, "model", "Describe the model under `model: {sequential: ...}` or `model: {graph: ...}`.")
+        )
+    elif not isinstance(model, Mapping) and not is_broken(model):
+        hint = "Write `model: {sequential: ...}` or `model: {graph: ...}`."
+        findings.append(wrong_kind(model, ("model",), "a mapping", hint))
+    if imports is not None and not is_null(imports) and not is_broken(imports):
+        hint = "Write a list of modules such as `imports: [extensions.my_plugin]`."
+        module_list(imports, ("imports",), findings, "a module's name", hint, is_module_name)
+
+
+def check_version(root: Mapping, findings: list[Finding]) -> None:
+    version = root.items.get("schema_version")
+    hint = f"Write `schema_version: {SCHEMA_VERSION}` at the top of the file."
+    if version is None:
+        findings.append(missing(root, "schema_version", hint))
+    elif is_broken(version):
+        return
+    elif not isinstance(version, Scalar) or type(version.value) is not int:
+        findings.append(wrong_kind(version, ("schema_version",), "the integer 1", hint))
+    elif version.value != SCHEMA_VERSION:
+        message = f"`schema_version` {as_text(version.value)} is not known here; this version reads {SCHEMA_VERSION}."
+        findings.append(Finding(message, "unknown schema version", ("schema_version",), place_of(version), hint=hint))
+
+
+def is_broken(node: Node | None) -> bool:
+    """Whether the node is an expression that could not be evaluated, which has its own finding."""
+    return isinstance(node, Scalar) and bool(node.special & TEXT)
+
+
+def missing(root: Mapping, name: str, hint: str) -> Finding:
+    typo = tuple(key for key in nearest(name, root.items) if nearest(name, [key]))
+    message = f"The config has no `{name}`."
+    return Finding(message, f"missing {name}", (name,), place_of(root), suggestions=typo[:1], hint=hint)
+
+
+def unknown_setting(name: str, value: Node, known: list[str]) -> Finding:
+    hint = f"The settings are {', '.join(f'`{setting}`' for setting in known)}."
+    place: SourceLocation | None = key_place_of(value)
+    message = f"There is no setting `{name}`."
+    return Finding(message, "unknown setting", ("settings", name), place, True, nearest(name, known), hint)
+
+
+def wrong_kind(node: Node, path: ConfigPath, expected: str, hint: str) -> Finding:
+    shown = f"{kind_of(node)}, not {expected}"
+    if isinstance(node, Scalar) and node.value is not None:
+        shown = f"`{as_text(node.value)}`, {shown}"
+    return Finding(f"`{dotted(path)}` is {shown}.", "wrong type", path, place_of(node), hint=hint)

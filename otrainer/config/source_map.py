@@ -1,0 +1,71 @@
+"""From config paths to the places where the values were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping as AnyMapping
+from typing import TypeAlias
+
+from otrainer.config.nodes import Mapping, Node, Sequence, child_of, key_place_of, place_of
+from otrainer.errors import ConfigPath, SourceLocation, dotted
+
+# file, line and column of the value, then line and column of its key, which elements of lists do not have
+Row: TypeAlias = "list[str | int | None]"
+
+
+class SourceMap:
+    """Knows where each value of a resolved config was written.
+
+    Backed by the tree itself, or by the rows of a file; it is asked rarely, so nothing is prepared.
+    """
+
+    def __init__(self, root: Node | None = None, rows: AnyMapping[str, Row] | None = None) -> None:
+        self._root = root
+        self._rows = rows or {}
+
+    def locate(self, path: ConfigPath, *, key: bool = False) -> SourceLocation | None:
+        """Where the value at `path` was written, or with `key` its key; else the nearest parent that is known."""
+        return self._locate_node(tuple(path), key) if self._root is not None else self._locate_row(tuple(path), key)
+
+    def _locate_node(self, path: ConfigPath, key: bool) -> SourceLocation | None:
+        place, node = None, self._root
+        for step in (None, *path):
+            node = child_of(node, step) if node is not None and step is not None else node
+            if node is None:
+                return place
+            place = (key_place_of(node) if key else place_of(node)) or place
+        return place
+
+    def _locate_row(self, path: ConfigPath, key: bool) -> SourceLocation | None:
+        for length in range(len(path), -1, -1):
+            row = self._rows.get(dotted(path[:length]))
+            if row is None:
+                continue
+            file, line, column, key_line, key_column = row
+            if key and key_line is not None:
+                line, column = key_line, key_column
+            return SourceLocation(str(file), int(line or 0), int(column or 0))
+        return None
+
+    def to_json(self) -> dict[str, Row]:
+        """Plain data: each dotted path with its file, line and column and those of its key."""
+        return dict(rows_of(self._root)) if self._root is not None else dict(self._rows)
+
+    @classmethod
+    def from_json(cls, data: AnyMapping[str, Row]) -> SourceMap:
+        """The map whose `to_json` gave `data`."""
+        return cls(rows=data)
+
+
+def rows_of(root: Node) -> Iterator[tuple[str, Row]]:
+    """The rows of every node that was written in a file, parents first."""
+    stack: list[tuple[str, Node]] = [("", root)]
+    while stack:
+        path, node = stack.pop()
+        place, key = place_of(node), key_place_of(node) if node.key_at >= 0 else None
+        if place:
+            yield path, [place.file, place.line, place.col, *((key.line, key.col) if key else (None, None))]
+        if isinstance(node, Mapping):
+            stack.extend((f"{path}.{name}" if path else name, node.items[name]) for name in reversed(node.items))
+        elif isinstance(node, Sequence):
+            stack.extend((f"{path}[{at}]", node.items[at]) for at in reversed(range(len(node.items))))

@@ -1,0 +1,117 @@
+"""What PyYAML says about broken text, put plainly and pointed at the place to edit."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Any
+
+from otrainer.config.text import TextFile
+from otrainer.errors import ConfigError, Finding
+
+# What either of PyYAML's parsers says; whether the place to edit is where the construct began; the sentence; the next
+# step. The first row that matches counts.
+PLAIN_WORDS: tuple[tuple[str, bool, str, str], ...] = (
+    (
+        r"mapping values are not allowed",
+        False,
+        "A `:` stands where no key can end.",
+        "Look for a missing `:` or wrong indentation just before it, or quote text that holds `: `.",
+    ),
+    (
+        r"flow sequence",
+        True,
+        "The list that `[` opens is not closed as it should be.",
+        "Add the missing `,` or `]`.",
+    ),
+    (
+        r"flow mapping",
+        True,
+        "The mapping that `{` opens is not closed as it should be.",
+        "Add the missing `,` or `}`.",
+    ),
+    (r"quoted scalar.*end of stream", True, "This quote is never closed.", "Add the closing quote."),
+    (r"quoted scalar.*document separator", True, "This quote is never closed.", "Add the closing quote."),
+    (
+        r"unknown escape character",
+        False,
+        "There is no such escape in a double-quoted string.",
+        "Write `\\\\` for a backslash, or use single quotes.",
+    ),
+    (
+        r"block (mapping|collection|sequence)",
+        False,
+        "This line does not line up with the lines before it.",
+        "Give the entries of one mapping or list the same indentation, and each `key:` a line of its own.",
+    ),
+    (
+        r"undefined tag handle",
+        False,
+        "This tag has no meaning here: a config is plain data.",
+        "Leave the tag out, or quote text that starts with `!`.",
+    ),
+    (
+        r"scanning an? (alias|anchor)",
+        True,
+        "`*` and `&` start an alias or an anchor, whose name is missing.",
+        "Quote text that starts with `*` or `&`.",
+    ),
+    (r"block scalar", False, "A `|` or `>` takes its text from the next line on.", "Start the text on a new line."),
+    (r"directive", False, "A `%` at the margin starts a YAML directive.", "Quote text that starts with `%`."),
+    (
+        r"could not find expected ':'|did not find expected ':'",
+        True,
+        "This key has no `:` after it.",
+        "Write `key: value`.",
+    ),
+)
+TAB = ("A tab is used for indentation.", "Indent with spaces.")
+ODD_START = "`{char}` cannot start a value."
+
+
+def syntax_finding(error: Any, file: TextFile) -> Finding:
+    """The finding for a `yaml.YAMLError`."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return unprintable(file)
+    problem = f"{error.context or ''}: {error.problem or ''}"
+    char = file.text[mark.index : mark.index + 1]
+    if char == "\t" and ("cannot start any token" in problem or "tab character" in problem):
+        return invalid(*TAB, mark, file)
+    if "cannot start any token" in problem:
+        return invalid(ODD_START.format(char=char), "Put the text in quotes.", mark, file)
+    for pattern, at_start, sentence, hint in PLAIN_WORDS:
+        if re.search(pattern, problem):
+            return invalid(sentence, hint, error.context_mark if at_start and error.context_mark else mark, file)
+    return invalid(f"YAML cannot be read here ({error.problem}).", "Check the line and the one before it.", mark, file)
+
+
+def invalid(sentence: str, hint: str, mark: Any, file: TextFile) -> Finding:
+    return Finding(sentence, "invalid YAML", location=file.place(mark.index), hint=hint)
+
+
+def unprintable(file: TextFile) -> Finding:
+    """The finding for the first character that YAML does not admit."""
+    from yaml.reader import Reader
+
+    match = Reader.NON_PRINTABLE.search(file.text)
+    what = f"The character U+{ord(match.group()):04X} is not allowed" if match else "Something here is not allowed"
+    hint = "Remove it, or write it as an escape in double quotes."
+    location = file.place(match.start() if match else 0)
+    return Finding(f"{what} in YAML.", "invalid YAML", location=location, hint=hint)
+
+
+def decoded(content: bytes, name: str) -> str:
+    """The text of a file. Raises ConfigError at the first byte that is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The offset leaves a byte order mark out of account.
+        body = content.removeprefix(codecs.BOM_UTF8)
+        before = body[: error.start].decode("utf-8")
+        raise ConfigError(
+            f"The byte 0x{body[error.start]:02X} is not UTF-8 text.",
+            title="not UTF-8",
+            location=TextFile(name, before).place(len(before)),
+            hint="Save the file as UTF-8.",
+        ) from None

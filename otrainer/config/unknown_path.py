@@ -1,0 +1,74 @@
+"""Why a path leads nowhere, and where it may have been meant to lead."""
+
+from __future__ import annotations
+
+from otrainer.config.nodes import Mapping, Node, Sequence, child_of, kind_of
+from otrainer.errors import ConfigPath, dotted, nearest
+
+MAX_SEARCHES = 50  # a search looks at every name of a mapping: a file of ten thousand mistakes must not take hours
+MAX_INDEXED = 200_000
+
+
+class UnknownPaths:
+    """Explains paths of one tree that lead nowhere."""
+
+    def __init__(self, root: Mapping) -> None:
+        self.root = root
+        self.searches = 0
+        self.by_last_key: dict[str, list[ConfigPath]] = {}
+
+    def explain(self, at: Node, path: ConfigPath, index: int) -> tuple[str, str, tuple[str, ...]]:
+        """A sentence, the next step and the nearest paths for the step `index` of `path`, which `at` does not have."""
+        step, here, there = path[index], dotted(path[:index]), dotted(path[: index + 1])
+        if isinstance(at, Mapping) and isinstance(step, str):
+            hint = "Paths start at the top of the config."
+            return f"There is no `{there}`.", hint, self.near(at, path, index)
+        if isinstance(at, Sequence) and isinstance(step, int):
+            count = len(at.items)
+            message = f"There is no `{there}`: the list has {count} element{'' if count == 1 else 's'}."
+            return message, "Indices count from 0.", ()
+        if isinstance(at, Sequence):
+            return f"`{here}` is a list, so it has no `{step}`.", f"Name an element by its index: `{here}[0]`.", ()
+        if isinstance(at, Mapping):
+            hint = "Name its values by their keys."
+            return f"`{here}` is a mapping, so it has no element {step}.", hint, self.near(at, path, index)
+        return f"`{here}` is {kind_of(at)}, so there is nothing at `{there}`.", "Refer to the value itself.", ()
+
+    def near(self, at: Mapping, path: ConfigPath, index: int) -> tuple[str, ...]:
+        """Paths that exist: with a name like the unknown one, or with the same last key elsewhere."""
+        self.searches += 1
+        if self.searches > MAX_SEARCHES:
+            return ()
+        found = [self.completed(at, name, path, index) for name in nearest(str(path[index]), at.items)]
+        elsewhere = self.index().get(str(path[-1]), [])
+        return tuple(map(dotted, dict.fromkeys([*found, *elsewhere])))[:3]
+
+    def completed(self, at: Mapping, name: str, path: ConfigPath, index: int) -> ConfigPath:
+        """`path` with `name` as its step `index`, as far as it leads."""
+        node: Node | None = at.items[name]
+        steps: list[str | int] = [*path[:index], name]
+        for step in path[index + 1 :]:
+            node = child_of(node, step) if node else None
+            if node is None:
+                break
+            steps.append(step)
+        return tuple(steps)
+
+    def index(self) -> dict[str, list[ConfigPath]]:
+        """Up to three paths for each key, in document order."""
+        if self.by_last_key:
+            return self.by_last_key
+        stack: list[tuple[ConfigPath, Node]] = [((), self.root)]
+        seen = 0
+        while stack and seen < MAX_INDEXED:
+            path, node = stack.pop()
+            seen += 1
+            if path and isinstance(path[-1], str):
+                known = self.by_last_key.setdefault(path[-1], [])
+                if len(known) < 3:
+                    known.append(path)
+            if isinstance(node, Mapping):
+                stack.extend(((*path, key), child) for key, child in reversed(node.items.items()))
+            elif isinstance(node, Sequence):
+                stack.extend(((*path, at), node.items[at]) for at in reversed(range(len(node.items))))
+        return self.by_last_key

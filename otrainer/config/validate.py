@@ -1,0 +1,93 @@
+"""The two checks of a resolved config: before anything is imported, and once registry and model are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from otrainer.config.checks import check_sections
+from otrainer.errors import ConfigError, Finding, Places, nearest
+
+
+class Resolved(Protocol):
+    """What resolve_config returns, as far as the checks look at it."""
+
+    @property
+    def data(self) -> dict[str, Any]: ...
+    @property
+    def source_map(self) -> Places: ...
+
+
+def validate_preflight(config: Resolved | Mapping[str, Any]) -> None:
+    """Check sections, key families and `run` of a resolved config (or of its plain data).
+
+    Raises ConfigError with everything that is wrong.
+    """
+    data, places = parts_of(config)
+    settings = data.get("settings") or {}
+    raise_all(check_sections(data, strict=settings.get("strict", True), used=getattr(config, "used", ())), places)
+
+
+def validate_post_model(config: Resolved | Mapping[str, Any], registry: Any, model: Any) -> None:
+    """Check that registry and model have what the config asks for: its keys, and inputs that `io` fills exactly.
+
+    Raises ConfigError with everything that is wrong.
+    """
+    data, places = parts_of(config)
+    inputs = getattr(model, "inputs", None)
+    raise_all([*check_keys(data, registry), *(check_inputs(data, inputs) if inputs is not None else ())], places)
+
+
+def parts_of(config: Resolved | Mapping[str, Any]) -> tuple[Mapping[str, Any], Places | None]:
+    return (config, None) if isinstance(config, Mapping) else (config.data, config.source_map)
+
+
+def raise_all(findings: Iterable[Finding], places: Places | None) -> None:
+    """Raise a ConfigError that carries all findings, if there is any."""
+    found = [finding if places is None else finding.located(places) for finding in findings]
+    if found:
+        raise ConfigError.of(found)
+
+
+def check_keys(data: Mapping[str, Any], registry: Any) -> Iterator[Finding]:
+    """Registry keys, anywhere outside the model, that are not registered."""
+    for section, value in data.items():
+        if section not in ("model", "params", "settings"):
+            yield from unknown_keys(value, (section,), registry.list_modules())
+
+
+def unknown_keys(value: Any, path: tuple[str | int, ...], known: list[str]) -> Iterator[Finding]:
+    if isinstance(value, Mapping):
+        for key in ("_type_", "type"):
+            name = value.get(key)
+            named = isinstance(name, str) and (key == "_type_" or name.startswith(("optim_cls.", "sched_cls.")))
+            if named and name not in known:
+                message = f"No component is registered as `{name}`."
+                yield Finding(message, "unknown component", (*path, key), suggestions=nearest(str(name), known))
+        for key, item in value.items():
+            yield from unknown_keys(item, (*path, key), known)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unknown_keys(item, (*path, index), known)
+
+
+def check_inputs(data: Mapping[str, Any], inputs: list[str]) -> Iterator[Finding]:
+    """`io.mapping` must fill each of the model's inputs, and nothing else."""
+    io = data.get("io")
+    mapped = io.get("model_kwargs") if isinstance(io, Mapping) and io.get("_type_") == "io.mapping" else None
+    if not isinstance(mapped, Mapping):
+        return
+    path = ("io", "model_kwargs")
+    listed = ", ".join(f"`{name}`" for name in inputs)
+    spare = [name for name in inputs if name not in mapped]
+    for name in mapped:
+        if name not in inputs:
+            near = nearest(name, spare or inputs)
+            hint = f"Its inputs are {listed}."
+            yield Finding(
+                f"The model has no input `{name}`.", "unknown model input", (*path, name), None, True, near, hint
+            )
+    for name in spare:
+        if len(spare) > sum(other not in inputs for other in mapped):
+            message = f"The model's input `{name}` is filled by nothing."
+            yield Finding(message, "missing model input", path, hint=f"Add `{name}: [...]`, the path to it in a batch.")

@@ -1,0 +1,114 @@
+"""The value of `${env:...}`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from otrainer.config.expressions import Variable, shortened
+from otrainer.config.nodes import MAX_DEPTH, Node, Scalar, mapping_of, sequence_of
+from otrainer.config.scalars import FLOAT, MAX_DIGITS, number
+from otrainer.config.secrets import guarded
+from otrainer.errors import nearest
+
+if TYPE_CHECKING:
+    from otrainer.config.reads import Recorder
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+ADMITTED = {
+    "int": "a whole number such as `8`, `-3` or `0x10`",
+    "float": "a number such as `0.1` or `1e-3`",
+    "bool": "one of true/false, 1/0, yes/no, on/off",
+    "json": "JSON",
+}
+SIGNED_INTEGER = re.compile(r"([-+]?)([0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)")
+
+
+class VariableError(ValueError):
+    """Why a variable gives no value: a title, a sentence, the next step, and names that may have been meant."""
+
+    def __init__(self, title: str, message: str, hint: str, suggestions: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.title = title
+        self.hint = hint
+        self.suggestions = suggestions
+
+
+def variable_value(variable: Variable, recorder: Recorder, node: Node) -> Node:
+    """The node of the variable, or of its default where it is not set. Raises VariableError."""
+    raw = recorder.variable(variable.name)
+    if raw is None and variable.default is None:
+        example = f"`export {variable.name}=...`"
+        default = f"${{env:{variable.cast}{':' if variable.cast else ''}{variable.name},VALUE}}"
+        raise VariableError(
+            "missing variable",
+            f"The environment variable `{variable.name}` is not set.",
+            f"Set it ({example}), or give a default: `{default}`.",
+            nearest(variable.name, recorder.environ),
+        )
+    text = (variable.default or "") if raw is None else raw
+    if not variable.cast:
+        return Scalar(guarded(text)).placed(node)
+    whose = f"The {'default' if raw is None else 'value'} of `{variable.name}`"
+    text = text.strip()
+    hint = f"`{variable.cast}` takes {ADMITTED[variable.cast]}."
+    if not text:
+        raise VariableError("blank variable", f"{whose} is blank, and `{variable.cast}` needs a value.", hint)
+    try:
+        return node_of(CASTS[variable.cast](text), node)
+    except (ValueError, RecursionError):
+        message = f"{whose} is `{shortened(text)}`, which is no `{variable.cast}`."
+        raise VariableError("value does not fit its cast", message, hint) from None
+
+
+def to_int(text: str) -> int:
+    match = SIGNED_INTEGER.fullmatch(text)
+    if not match or len(text) > MAX_DIGITS:
+        raise ValueError(text)
+    digits = match[2]
+    value = int(digits, 16) if digits[1:2] == "x" else int(digits, 8) if digits[1:2] == "o" else int(digits)
+    return -value if match[1] == "-" else value
+
+
+def to_float(text: str) -> float:
+    bare = text.lower().lstrip("+-")
+    if FLOAT.fullmatch(text) or bare in {"inf", "nan"}:
+        return float(text)
+    value = number(text)
+    if isinstance(value, str) or value is None:
+        raise ValueError(text)
+    return float(value)
+
+
+def to_bool(text: str) -> bool:
+    value = BOOLEANS.get(text.lower())
+    if value is None:
+        raise ValueError(text)
+    return value
+
+
+def to_json(text: str) -> Json:
+    value: Json = json.loads(text, parse_constant=refuse, parse_int=to_int)
+    return value
+
+
+def refuse(constant: str) -> float:
+    raise ValueError(constant)
+
+
+CASTS: dict[str, Callable[[str], Json]] = {"int": to_int, "float": to_float, "bool": to_bool, "json": to_json}
+
+
+def node_of(value: Json, like: Node, depth: int = 0) -> Node:
+    """Nodes for decoded JSON, all at the place of the expression. Raises ValueError where it is nested too deep."""
+    if depth > MAX_DEPTH:
+        raise ValueError
+    if isinstance(value, dict):
+        return mapping_of({key: node_of(item, like, depth + 1) for key, item in value.items()}, like.file, like.at)
+    if isinstance(value, list):
+        return sequence_of([node_of(item, like, depth + 1) for item in value], like.file, like.at)
+    return Scalar(guarded(value) if isinstance(value, str) else value, like.file, like.at)
