@@ -1,0 +1,23 @@
+"""What a config's keys stand for: the registry, its checks and plugins. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from otrainer.registry.builtins import build_registry
+from otrainer.registry.contracts import KNOWN_HOOKS
+from otrainer.registry.core import ModuleEntry, OpEntry, Registry
+from otrainer.registry.plugins import load_plugins
+from otrainer.registry.signature import check_call, validate_kwargs
+from otrainer.registry.specs import check_value, instantiate_value
+
+__all__ = [
+    "KNOWN_HOOKS",
+    "ModuleEntry",
+    "OpEntry",
+    "Registry",
+    "build_registry",
+    "check_call",
+    "check_value",
+    "instantiate_value",
+    "load_plugins",
+    "validate_kwargs",
+]

@@ -1,0 +1,142 @@
+"""From specs in plain data to built objects, and everything that can be found wrong before building any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from otrainer.config.settings import Settings
+from otrainer.errors import ConfigError, ConfigPath, Finding, Places, dotted
+from otrainer.registry.secrets import Secrets
+from otrainer.registry.shape import Spec, is_spec, read_spec, reserved_keys, shape_findings
+from otrainer.registry.signature import check_call
+from otrainer.registry.targets import import_target
+
+if TYPE_CHECKING:
+    from otrainer.registry.core import Registry
+
+
+def check_value(
+    value: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ()
+) -> list[Finding]:
+    """Everything wrong with the specs anywhere inside `value`; nothing is built, but targets are imported."""
+    return list(walk(value, tuple(config_path), registry, settings or Settings()))
+
+
+def instantiate_value(
+    value: object,
+    *,
+    registry: Registry,
+    settings: Settings | None = None,
+    config_path: ConfigPath = (),
+    source_map: Places | None = None,
+) -> Any:
+    """`value` with every spec inside it built, innermost first, and its `${secret:VAR}` read from the environment.
+
+    Raises:
+        ConfigError: all that `check_value` finds, all secrets that are not set, or the failure of a factory, chained
+            from its cause; with locations where a `source_map` is given.
+    """
+    path, settings = tuple(config_path), settings or Settings()
+    try:
+        findings = check_value(value, registry=registry, settings=settings, config_path=path)
+        secrets, unset = Secrets.read(value, path)
+        if findings or unset:
+            raise ConfigError.of([*findings, *unset])
+        return build(value, path, registry, settings, secrets)
+    except ConfigError as error:
+        if source_map is None:
+            raise
+        raise error.located(source_map) from error.__cause__
+
+
+def walk(value: object, path: ConfigPath, registry: Registry, settings: Settings) -> Iterator[Finding]:
+    if isinstance(value, Mapping):
+        yield from reserved_keys(value, path, strict=settings.strict)
+        if is_spec(value):
+            yield from walk_spec(value, path, registry, settings)
+        else:
+            for key, item in value.items():
+                yield from walk(item, (*path, key), registry, settings)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from walk(item, (*path, index), registry, settings)
+
+
+def walk_spec(value: Mapping[Any, Any], path: ConfigPath, registry: Registry, settings: Settings) -> Iterator[Finding]:
+    wrong = list(shape_findings(value, path))
+    yield from wrong
+    spec = read_spec(value, path, strict=settings.strict)
+    for item, place in spec.arguments():
+        yield from walk(item, place, registry, settings)
+    if wrong:
+        return
+    try:
+        target, policy = find_target(spec, registry, settings)
+    except ConfigError as error:
+        yield from (at_least(finding, spec.head) for finding in error.findings)
+    else:
+        kwargs, places = spec.kwargs, spec.places
+        yield from check_call(target, spec.args, kwargs, policy, path, called=spec.key, places=places)
+
+
+def find_target(spec: Spec, registry: Registry, settings: Settings) -> tuple[Callable[..., Any], str]:
+    """What a spec calls, and how its arguments are to be judged."""
+    if spec.form == "_target_":
+        return import_target(spec.key, settings), "best_effort"
+    entry = registry.get_module(spec.key)
+    return entry.target, entry.signature_policy
+
+
+def build(value: object, path: ConfigPath, registry: Registry, settings: Settings, secrets: Secrets) -> Any:
+    """`value` with its specs built; containers are new ones, so that no component shares the config's own."""
+
+    def inside(item: object, place: ConfigPath) -> Any:
+        return build(item, place, registry, settings, secrets)
+
+    if isinstance(value, str):
+        return secrets.fill(value)
+    if isinstance(value, list | tuple):
+        items = [inside(item, (*path, index)) for index, item in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    if not isinstance(value, Mapping):
+        return value
+    if not is_spec(value):
+        return {key: inside(item, (*path, key)) for key, item in value.items()}
+    spec = read_spec(value, path, strict=settings.strict)
+    args = [inside(item, place) for item, place in spec.args_with_places()]
+    kwargs = {key: inside(item, spec.places[key]) for key, item in spec.kwargs.items()}
+    return call(find_target(spec, registry, settings)[0], args, kwargs, spec, secrets)
+
+
+def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], spec: Spec, secrets: Secrets) -> Any:
+    """What the factory of `spec` returns; its failure becomes a ConfigError at the spec.
+
+    A failure whose text holds a secret is not chained, since whatever prints the chain would print the secret.
+    """
+    try:
+        return target(*args, **kwargs)
+    except ConfigError as error:
+        raise ConfigError.of(redacted(finding, spec, secrets) for finding in error.findings) from error.__cause__
+    except Exception as cause:
+        failure = building_failed(spec, cause, secrets)
+        if not secrets.shown_by(cause):
+            raise failure from cause
+    raise failure
+
+
+def building_failed(spec: Spec, cause: Exception, secrets: Secrets) -> ConfigError:
+    message = f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": ")
+    title = f"could not build `{dotted(spec.path) or spec.key}`"
+    return ConfigError(secrets.redact(message), title=title, config_path=spec.path)
+
+
+def redacted(finding: Finding, spec: Spec, secrets: Secrets) -> Finding:
+    shown = replace(finding, message=secrets.redact(finding.message), hint=secrets.redact(finding.hint))
+    return at_least(shown, spec.path)
+
+
+def at_least(finding: Finding, path: ConfigPath) -> Finding:
+    """The finding, at `path` unless it knows a place of its own."""
+    return finding if finding.config_path or finding.location else replace(finding, config_path=path)

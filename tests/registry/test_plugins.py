@@ -1,0 +1,190 @@
+"""`imports:`: what plugins register, and how their failures are told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from otrainer.config import Settings
+from otrainer.errors import ConfigError, draw_error
+from otrainer.registry import Registry, build_registry, load_plugins
+
+SETTINGS = Settings(allowed_import_prefixes=("plug.",))
+
+
+@pytest.fixture
+def plug(tmp_path, monkeypatch):
+    """Writes a module of the package `plug`, which is forgotten again when the test ends."""
+    (tmp_path / "plug").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / "plug" / f"{name}.py").write_text(text)
+        return f"plug.{name}"
+
+    yield write
+    for name in [name for name in sys.modules if name.partition(".")[0] == "plug"]:
+        del sys.modules[name]
+
+
+def load(*names, registry=None, settings=SETTINGS):
+    return load_plugins(list(names), registry=registry or Registry(), settings=settings)
+
+
+def error_of(*names, **kwargs) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(*names, **kwargs)
+    return caught.value
+
+
+GOOD = (
+    "class C:\n    def on_fit_end(self, ctx): ...\n\ndef register(registry):\n    registry.register_module('cb.c', C)\n"
+)
+
+
+def test_a_plugin_registers_and_its_entries_know_their_line(plug):
+    registry = Registry()
+    (module,) = load(plug("good", GOOD), registry=registry)
+    assert registry.get_module("cb.c").target is module.C
+    assert registry.get_module("cb.c").origin == "plug/good.py:5"
+
+
+def test_a_new_registry_asks_an_imported_plugin_again_and_the_same_registry_does_not(plug):
+    name, first, second = plug("good", GOOD), Registry(), Registry()
+    load(name, name, registry=first)
+    load(name, registry=first)
+    load(name, registry=second)
+    assert first.list_modules() == second.list_modules() == ["cb.c"]
+
+
+def test_a_module_without_register_is_just_imported(plug):
+    (module,) = load(plug("quiet", "value = 3\n"))
+    assert module.value == 3
+
+
+def test_no_imports_are_fine():
+    assert load_plugins(None, registry=Registry(), settings=SETTINGS) == []
+    assert load_plugins([], registry=Registry(), settings=Settings(allow_imports=False)) == []
+
+
+def test_entries_are_checked_together_before_anything_is_imported(plug):
+    plug("good", "raise SystemError('imported')")
+    error = error_of("plug.good", "plugs.good", 3, "plug/good.py", "plug_evil")
+    assert [(finding.config_path, finding.suggestions) for finding in error.findings] == [
+        (("imports", 1), ("plug.good",)),
+        (("imports", 2), ()),
+        (("imports", 3), ()),
+        (("imports", 4), ()),
+    ]
+    assert "plug.good" not in sys.modules
+
+
+@pytest.mark.parametrize("imports", ["plug.good", {"a": 1}, 3])
+def test_imports_must_be_a_list(imports):
+    with pytest.raises(ConfigError, match="a list of module names"):
+        load_plugins(imports, registry=Registry(), settings=SETTINGS)
+
+
+def test_imports_can_be_switched_off(plug):
+    error = error_of(plug("good", GOOD), settings=Settings(allow_imports=False, allowed_import_prefixes=("plug.",)))
+    assert error.config_path == ("imports",)
+    assert "The settings allow no imports." in str(error)
+
+
+def test_a_missing_module_suggests_its_neighbours(plug):
+    plug("my_plugin", "")
+    error = error_of("plug.my_plugn")
+    assert error.suggestions == ["plug.my_plugin"]
+    assert error.config_path == ("imports", 0)
+
+
+def test_a_missing_package_says_where_plugins_are_looked_for():
+    error = error_of("no_such_package.x", settings=Settings(allowed_import_prefixes=("no_such_package",)))
+    assert "There is no module `no_such_package`" in str(error)
+
+
+def test_an_exception_is_told_at_the_users_own_line_with_the_plugins_name(plug):
+    text = "import json\n\ndef load():\n    return json.loads('{')\n\nload()\n"
+    error = error_of(plug("broken", text))
+    assert draw_error(error) == (
+        "plugin failed ── plug/broken.py:4:12\n"
+        "  3 | def load():\n"
+        "  4 |     return json.loads('{')\n"
+        "    |            ^^^^^^^^^^^^\n"
+        "  The plugin `plug.broken` failed when imported: JSONDecodeError: Expecting property name enclosed in double "
+        "quotes: line 1 column 2 (char 1)"
+    )
+    assert isinstance(error.__cause__, ValueError)
+
+
+def test_a_syntax_error_is_told_where_python_stops(plug):
+    error = error_of(plug("typo", "def f(:\n    pass\n"))
+    assert str(error.location) == "plug/typo.py:1:7"
+    assert "SyntaxError: invalid syntax" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "line"),
+    [
+        ("import not_there_at_all\n", "No module named 'not_there_at_all'", 1),
+        ("import plug.helper\n", "ZeroDivisionError", None),
+        ("import sys\nsys.exit(3)\n", "SystemExit: 3", 2),
+        ("def register(registry):\n    registry.regsiter_module('a', dict)\n", "AttributeError", 2),
+        ("def register(registry):\n    raise KeyError\n", "KeyError", 2),
+    ],
+)
+def test_whatever_a_plugin_raises_is_told(plug, text, words, line):
+    plug("helper", "x = 1\n1 / 0\n")
+    error = error_of(plug("bad", text))
+    assert words in str(error)
+    assert "`plug.bad`" in str(error)
+    place = f"plug/bad.py:{line}:" if line else "plug/helper.py:2:"
+    assert str(error.location).startswith(place)
+
+
+def test_a_register_that_does_not_take_the_registry_is_told(plug):
+    assert "`register` of the plugin `plug.a`" in str(error_of(plug("a", "def register(): ...\n")))
+    assert "cannot be called with the registry" in str(error_of(plug("b", "register = 3\n")))
+
+
+def test_failures_of_several_plugins_come_together(plug):
+    error = error_of(plug("one", "1 / 0\n"), plug("two", "import nowhere_at_all\n"), "plug.three")
+    assert [finding.title for finding in error.findings] == ["plugin failed", "plugin failed", "unknown plugin"]
+
+
+def test_a_taken_key_is_told_with_both_places(plug):
+    error = error_of(plug("good", GOOD), plug("other", GOOD))
+    assert draw_error(error) == (
+        "duplicate registration ── plug/other.py:5:5\n"
+        "  4 | def register(registry):\n"
+        "  5 |     registry.register_module('cb.c', C)\n"
+        "    |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "  The key `cb.c` is taken: it was registered at plug/good.py:5.\n"
+        "  Choose another name."
+    )
+    taken = "def register(registry):\n    registry.register_module('nn.Linear', dict)\n"
+    assert "it is built in" in str(error_of(plug("third", taken), registry=build_registry()))
+
+
+def test_a_misspelt_hook_is_told_when_the_plugin_arrives(plug):
+    error = error_of(plug("hooks", GOOD.replace("on_fit_end", "on_epoch_ends")))
+    assert draw_error(error) == (
+        "invalid component ── plug/hooks.py:5:5\n"
+        "  4 | def register(registry):\n"
+        "  5 |     registry.register_module('cb.c', C)\n"
+        "    |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "  `cb.c`: `C.on_epoch_ends` is never called: no trainer knows it. Did you mean `on_epoch_end` or `on_fit_end` "
+        "or `on_train_step_end`?\n"
+        "  A callback may define on_fit_start, on_train_step_end, on_epoch_end, on_exception, on_fit_end."
+    )
+
+
+def test_the_documents_plugin_registers_as_it_stands(plug):
+    """Classes in the shapes of the user's document: dataclasses with keyword-only methods and extra helpers."""
+    text = Path(__file__).with_name("document_plugin.txt").read_text()
+    registry = build_registry()
+    load(plug("document", text), registry=registry)
+    assert {"data.my_data", "io.my_io", "loss.my_loss", "cb.print_epoch", "log.jsonl"} <= set(registry.list_modules())
