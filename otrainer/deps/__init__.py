@@ -1,0 +1,3 @@
+"""Doors that plugins import from; what lies behind them may move."""
+
+from __future__ import annotations

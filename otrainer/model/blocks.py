@@ -1,0 +1,161 @@
+"""The built-in blocks: small networks that are written often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from otrainer.errors import did_you_mean, nearest
+
+ACTIVATIONS = (
+    "CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU",
+    "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "ReLU", "ReLU6", "RReLU", "SELU", "SiLU", "Sigmoid", "Softmax",
+    "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
+)  # fmt: skip
+NORMS = ("batch", "group", "instance", "layer")
+
+
+def mlp(
+    dims: Sequence[int | None],
+    activation: str | None = "relu",
+    dropout: float = 0.0,
+    bias: bool = True,
+    final_activation: str | None = None,
+) -> nn.Sequential:
+    """Linear layers from `dims[0]` to `dims[-1]`, with activation and dropout between two of them.
+
+    A null first width is taken from the first batch. Activations are names of torch.nn's classes or their lower case.
+
+    Raises:
+        ValueError: fewer than two widths, a width that is no positive whole number, an unknown activation.
+    """
+    widths = checked_widths(dims)
+    layers: list[nn.Module] = []
+    for index, (before, after) in enumerate(zip(dims, widths, strict=False)):
+        layers.append(nn.LazyLinear(after, bias=bias) if before is None else nn.Linear(before, after, bias=bias))
+        if index < len(widths) - 1:
+            layers += activated(activation)
+            layers += [nn.Dropout(dropout)] if dropout else []
+    return nn.Sequential(*layers, *activated(final_activation))
+
+
+def checked_widths(dims: Sequence[int | None]) -> list[int]:
+    """All widths but the first, after checking every one."""
+    if isinstance(dims, str) or not isinstance(dims, Sequence) or len(dims) < 2:
+        raise ValueError(f"`dims` lists at least two widths, an input's and an output's, not {dims!r}")
+    if dims[0] is not None:
+        positive("dims[0]", dims[0])
+    return [positive(f"dims[{index}]", width) for index, width in enumerate(dims[1:], start=1)]
+
+
+def conv_bn_act(
+    in_channels: int | None,
+    out_channels: int,
+    kernel_size: int | Sequence[int] = 3,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str | None = None,
+    norm: str | None = "batch",
+    act: str | None = "relu",
+) -> nn.Sequential:
+    """A 2d convolution, a norm and an activation; null `in_channels` are taken from the first batch.
+
+    Without `padding`, half the kernel is padded, so that stride 1 keeps height and width for odd kernels. The
+    convolution has a bias only where no norm follows.
+
+    Raises:
+        ValueError: channels that are no positive whole numbers, an unknown norm or activation.
+    """
+    channels = positive("out_channels", out_channels)
+    pad = half(kernel_size) if padding is None else padding
+    shape: dict[str, Any] = {
+        "kernel_size": pair(kernel_size),
+        "stride": pair(stride),
+        "padding": pad if isinstance(pad, str) else pair(pad),
+        "bias": norm is None,
+    }
+    if in_channels is None:
+        conv: nn.Conv2d = nn.LazyConv2d(channels, **shape)
+    else:
+        conv = nn.Conv2d(positive("in_channels", in_channels), channels, **shape)
+    return nn.Sequential(conv, *normed(norm, channels), *activated(act))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions whose result is added to the input, which a 1x1 convolution fits to it where they differ."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, act: str | None) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *conv_bn_act(in_channels, out_channels, stride=stride, act=act),
+            *conv_bn_act(out_channels, out_channels, act=None),
+        )
+        same = in_channels == out_channels and stride == 1
+        self.shortcut = nn.Identity() if same else conv_bn_act(in_channels, out_channels, 1, stride, act=None)
+        self.act = nn.Sequential(*activated(act))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(self.body(x) + self.shortcut(x))
+        return y
+
+
+def residual_block(
+    in_channels: int, out_channels: int | None = None, stride: int = 1, act: str | None = "relu"
+) -> ResidualBlock:
+    """A residual block (He et al., 2015); without `out_channels` it keeps the number of channels.
+
+    Raises:
+        ValueError: channels or a stride that are no positive whole numbers, an unknown activation.
+    """
+    before = positive("in_channels", in_channels)
+    after = before if out_channels is None else positive("out_channels", out_channels)
+    return ResidualBlock(before, after, positive("stride", stride), act)
+
+
+def activated(name: str | None) -> list[nn.Module]:
+    """The activation called `name` (`relu`, `ReLU` or `nn.ReLU`) in a list, empty for none."""
+    if name is None:
+        return []
+    known = {activation.lower(): activation for activation in ACTIVATIONS}
+    bare = name.removeprefix("nn.").lower().replace("_", "") if isinstance(name, str) else ""
+    if bare not in known:
+        near = nearest(str(name), known if str(name).islower() else ACTIVATIONS)
+        raise ValueError(f"there is no activation `{name}`.{did_you_mean(near)}")
+    module: nn.Module = getattr(nn, known[bare])()
+    return [module]
+
+
+def normed(name: str | None, channels: int) -> list[nn.Module]:
+    """The norm called `name` over `channels` in a list, empty for none; a group has four channels or more."""
+    if name is None:
+        return []
+    if name not in NORMS:
+        raise ValueError(f"there is no norm `{name}`.{did_you_mean(nearest(str(name), NORMS))}")
+    if name == "batch":
+        return [nn.BatchNorm2d(channels)]
+    if name == "instance":
+        return [nn.InstanceNorm2d(channels, affine=True)]
+    most = 1 if name == "layer" else max(1, min(32, channels // 4))
+    groups = max(count for count in range(1, most + 1) if channels % count == 0)
+    return [nn.GroupNorm(groups, channels)]
+
+
+def positive(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` is a positive whole number, not {value!r}")
+    return value
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width from one number or from two."""
+    if isinstance(value, int):
+        return value, value
+    if len(value) != 2:
+        raise ValueError(f"give one number or two (height and width), not {value!r}")
+    return value[0], value[1]
+
+
+def half(kernel_size: int | Sequence[int]) -> tuple[int, int]:
+    height, width = pair(kernel_size)
+    return height // 2, width // 2

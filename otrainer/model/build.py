@@ -1,0 +1,71 @@
+"""From a config to a model: plugins, checks, submodules in their order, and the class that connects them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch import nn
+
+from otrainer.config import ResolvedConfig, resolve_config
+from otrainer.errors import ConfigError
+from otrainer.model.codegen import model_class
+from otrainer.model.compile import compile_model
+from otrainer.registry.builtins import build_registry
+from otrainer.registry.plugins import load_plugins
+from otrainer.registry.specs import instantiate_value
+
+if TYPE_CHECKING:
+    from otrainer.config import Settings
+    from otrainer.model.generated import GeneratedModel
+    from otrainer.model.ir import ModelIR, ModuleSpec
+    from otrainer.registry.core import Registry
+
+Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedConfig
+
+
+def build_model(
+    source: Source, registry: Registry | None = None, *, settings: Settings | None = None
+) -> GeneratedModel:
+    """The model of a config, given as a path, a dict or a resolved config; its `imports` are loaded first.
+
+    Submodules are built in the order in which the config writes them, so that their initial weights under one seed
+    depend on the config alone.
+
+    Raises:
+        ConfigError: the config does not resolve, a plugin fails, all that is wrong with the `model` section, or the
+            failure of a module's constructor at the place of its spec.
+    """
+    config = source if isinstance(source, ResolvedConfig) else resolve_config(as_source(source))
+    settings = settings or config.settings
+    registry = build_registry() if registry is None else registry
+    try:
+        load_plugins(config.data.get("imports"), registry=registry, settings=settings)
+        ir = compile_model(config.data.get("model"), registry=registry, settings=settings)
+        return assemble(ir, registry, settings)
+    except ConfigError as error:
+        raise error.located(config.source_map) from error.__cause__
+
+
+def as_source(source: str | os.PathLike[str] | Mapping[str, Any]) -> str | Path | Mapping[str, Any]:
+    return source if isinstance(source, str | Mapping) else Path(source)
+
+
+def assemble(ir: ModelIR, registry: Registry, settings: Settings) -> GeneratedModel:
+    """The model of an IR, its submodules built by the registry."""
+    ops = {name: registry.get_op(name) for name in ir.program.ops}
+    model = model_class(ir.program, ops)()
+    for module in ir.modules:
+        model.add_at(module.name, build_module(module, registry, settings))
+    return model
+
+
+def build_module(module: ModuleSpec, registry: Registry, settings: Settings) -> nn.Module:
+    built = instantiate_value(module.spec, registry=registry, settings=settings, config_path=module.path)
+    if isinstance(built, nn.Module):
+        return built
+    key = module.spec.get("_type_", module.spec.get("_target_"))
+    message = f"`{key}` builds a value of type `{type(built).__name__}`, which is no module."
+    raise ConfigError(message, title="no module", config_path=module.path)

@@ -1,0 +1,122 @@
+"""From a program to a plain `nn.Module` class whose forward is ordinary Python, written by `torch.fx`."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import operator
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+from torch import fx
+
+from otrainer.model.generated import GeneratedModel
+from otrainer.model.ir import Arg, Items, Node, Pairs, Picks, Program, Ref
+
+Ops = Mapping[str, Callable[..., Any]]
+
+_classes: WeakValueDictionary[tuple[object, ...], type[GeneratedModel]] = WeakValueDictionary()
+_lock = Lock()
+
+
+def model_class(program: Program, ops: Ops) -> type[GeneratedModel]:
+    """The class whose forward runs `program` with these `ops`; the same class for the same program and functions.
+
+    Programs are told apart by their text, since `==` holds 1, 1.0 and True for the same.
+    """
+    used = {name: ops[name] for name in program.ops}
+    key = (repr(program), *map(id, used.values()))
+    with _lock:
+        found = _classes.get(key)
+        if found is None:
+            found = _classes[key] = make_class(program, used)
+    return found
+
+
+def make_class(program: Program, ops: dict[str, Callable[..., Any]]) -> type[GeneratedModel]:
+    """A new class for `program`; its source is known to tracebacks and debuggers."""
+    written = write_graph(program, ops).python_code("self")
+    code = written.src.strip() + "\n"
+    scope = {name: value.fn if isinstance(value, Stub) else value for name, value in written.globals.items()}
+    scope["__name__"] = __name__
+    exec(compile(code, remember(code), "exec"), scope)  # noqa: S102 - our own text, from names checked by the compiler
+    body = {"forward": scope["forward"], "program": program, "ops": ops, "code": code, "__module__": __name__}
+    return type("Model", (GeneratedModel,), body)
+
+
+def remember(code: str) -> str:
+    """A file name under which `linecache` finds `code`, the same for the same text."""
+    name = f"<otrainer model {hashlib.sha256(code.encode()).hexdigest()[:12]}>"
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    return name
+
+
+class Stub:
+    """Stands for a function while its call is written: fx wants a name, which partial and callable objects lack.
+
+    fx joins module and name into the global's name, so the op `cat` is written `op_cat`.
+    """
+
+    def __init__(self, name: str, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+        self.__name__ = self.__qualname__ = name.replace("-", "_").replace(".", "_")
+        self.__module__ = "op"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fn(*args, **kwargs)
+
+
+def unpack(value: Any, count: int) -> Any:
+    """`value` if it has `count` parts, as a Python assignment to so many names would check."""
+    if len(value) != count:
+        raise ValueError(f"{len(value)} values were returned where `out` names {count}")
+    return value
+
+
+def write_graph(program: Program, ops: Ops) -> fx.Graph:
+    """The program in fx's terms; fx frees each value after its last use and keeps names clear of Python's."""
+    graph = fx.Graph()
+    values = {name: graph.placeholder(name) for name in program.inputs}
+    stubs = {name: Stub(name, ops[name]) for name in program.ops}
+    for node in program.nodes:
+        write_node(graph, node, values, stubs)
+    graph.output(returned(program, values))
+    return graph
+
+
+def returned(program: Program, values: Mapping[str, fx.Node]) -> Any:
+    pairs = [(key, values[name]) for key, name in program.outputs]
+    if program.returns == "dict":
+        return dict(pairs)
+    return tuple(value for _, value in pairs) if program.returns == "tuple" else pairs[0][1]
+
+
+def write_node(graph: fx.Graph, node: Node, values: dict[str, fx.Node], stubs: Mapping[str, Stub]) -> None:
+    args = tuple(fx_arg(arg, values) for arg in node.args)
+    kwargs = {key: fx_arg(arg, values) for key, arg in node.kwargs}
+    method = "call_module" if node.kind == "module" else "call_function"
+    target: Any = node.target if node.kind == "module" else stubs[node.target]
+    name = node.out if isinstance(node.out, str) else node.name
+    result = graph.create_node(method, target, args, kwargs, name=name)
+    if isinstance(node.out, str):
+        values[node.out] = result
+    elif isinstance(node.out, Picks):
+        for picked, key in node.out.pairs:
+            values[picked] = graph.create_node("call_function", operator.getitem, (result, key), name=picked)
+    else:
+        unpacking = Stub("unpack", unpack)
+        parts = graph.create_node("call_function", unpacking, (result, len(node.out)), name=f"{node.name}_parts")
+        for index, part in enumerate(node.out):
+            values[part] = graph.create_node("call_function", operator.getitem, (parts, index), name=part)
+
+
+def fx_arg(arg: Arg, values: Mapping[str, fx.Node]) -> Any:
+    if isinstance(arg, Ref):
+        return values[arg.name]
+    if isinstance(arg, Items):
+        return [fx_arg(item, values) for item in arg.items]
+    if isinstance(arg, Pairs):
+        return {key: fx_arg(item, values) for key, item in arg.pairs}
+    return arg

@@ -1,0 +1,81 @@
+"""From a config's `model` section to the IR, with everything that can be found wrong before a module is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from otrainer.config.settings import Settings
+from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.model.graph import compile_graph
+from otrainer.model.report import Report
+from otrainer.model.sequential import compile_sequential
+from otrainer.registry.shape import is_spec, kind
+from otrainer.registry.specs import check_value
+
+if TYPE_CHECKING:
+    from otrainer.model.ir import ModelIR, ModuleSpec
+    from otrainer.registry.core import Registry
+
+FRONTENDS = ("sequential", "graph")
+
+
+def compile_model(
+    section: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ("model",)
+) -> ModelIR:
+    """The IR of a `model` section.
+
+    Raises:
+        ConfigError: everything that is wrong with the section, the specs of its modules included.
+    """
+    ir, findings = read_model(section, registry, settings or Settings(), tuple(config_path))
+    if findings or ir is None:
+        raise ConfigError.of(findings)
+    return ir
+
+
+def check_model(
+    section: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ("model",)
+) -> list[Finding]:
+    """Everything wrong with a `model` section; no module is built."""
+    return read_model(section, registry, settings or Settings(), tuple(config_path))[1]
+
+
+def read_model(
+    section: object, registry: Registry, settings: Settings, path: ConfigPath
+) -> tuple[ModelIR | None, list[Finding]]:
+    report = Report()
+    model = report.mapping(section, "`model`", path)
+    chosen = [name for name in FRONTENDS if name in model]
+    report.keys(model, FRONTENDS, "A model", path)
+    if isinstance(section, Mapping) and not chosen:
+        report.add("A model is written as `sequential` or as `graph`.", path, title="missing key")
+    if len(chosen) > 1:
+        message = "A model is either `sequential` or `graph`, not both."
+        report.add(message, (*path, "graph"), key=True, hint="Remove one of them.")
+    irs = [read_frontend(name, model[name], (*path, name), registry, report) for name in chosen]
+    for ir in irs:
+        for module in ir.modules:
+            report.extend(check_module(module, registry, settings))
+    return (irs[0] if irs else None), report.findings
+
+
+def read_frontend(name: str, section: object, path: ConfigPath, registry: Registry, report: Report) -> ModelIR:
+    body = report.mapping(section, f"`{name}`", path)
+    if name == "sequential":
+        return compile_sequential(body, path, report)
+    return compile_graph(body, path, registry, report)
+
+
+def check_module(module: ModuleSpec, registry: Registry, settings: Settings) -> list[Finding]:
+    if not is_spec(module.spec):
+        message = f"A module is a mapping with `_type_`, not {kind(module.spec)}."
+        return (
+            [Finding(message, "wrong type", module.path)]
+            if not isinstance(module.spec, Mapping)
+            else [
+                Finding("A module needs a `_type_`.", "incomplete spec", module.path),
+                *check_value(module.spec, registry=registry, settings=settings, config_path=module.path),
+            ]
+        )
+    return check_value(module.spec, registry=registry, settings=settings, config_path=module.path)

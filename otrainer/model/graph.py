@@ -1,0 +1,93 @@
+"""`model.graph`: named modules, and calls of them in any order that only looks back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from otrainer.model.forms import read_inputs, read_return
+from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Returns
+from otrainer.model.names import check_name
+from otrainer.model.nodes import Calls, read_node
+from otrainer.model.order import Written, written_nodes
+from otrainer.model.values import Values
+
+if TYPE_CHECKING:
+    from otrainer.errors import ConfigPath
+    from otrainer.model.report import Report
+    from otrainer.registry.core import Registry
+
+KEYS = ("inputs", "modules", "nodes", "order", "steps", "outputs", "return")
+
+
+def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Registry, report: Report) -> ModelIR:
+    """The graph as modules and calls; names are looked up as the calls run, so every reference points back."""
+    report.keys(section, KEYS, "A graph", path)
+    report.required(section, ("inputs", "outputs"), "A graph", path)
+    modules = read_modules(section.get("modules"), (*path, "modules"), report)
+    values = Values(report)
+    for name in read_inputs(section["inputs"], (*path, "inputs"), report) if "inputs" in section else ():
+        values.add_input(name)
+    nodes = read_nodes(written_nodes(section, path, report), Calls(modules, registry), values, report)
+    outputs = read_outputs(section.get("outputs"), (*path, "outputs"), values, report) if "outputs" in section else []
+    returns = read_return(section, len(outputs), (*path, "return"), report) or inferred(section.get("outputs"))
+    if returns == "dict":
+        check_keys(outputs, report)
+    pairs = tuple((key, value) for key, value, _ in outputs)
+    return ModelIR(modules, Program(values.inputs, tuple(nodes), pairs, returns))
+
+
+def read_modules(section: object, path: ConfigPath, report: Report) -> tuple[ModuleSpec, ...]:
+    if section is None:
+        return ()
+    body = report.mapping(section, "`modules`", path)
+    for name in body:
+        report.extend(check_name(name, "module", (*path, name), on_key=True))
+    return tuple(ModuleSpec(str(name), spec, (*path, name)) for name, spec in body.items())
+
+
+def read_nodes(written: Sequence[Written], calls: Calls, values: Values, report: Report) -> list[Node]:
+    """The nodes in order. Every name that is produced anywhere is known first, to tell a forward reference."""
+    nodes: list[Node] = []
+    for entry in written:
+        values.expect((name for name, _, _ in entry.outs), entry.name)
+    for entry in written:
+        node = read_node(entry, calls, values, report)
+        nodes.extend([node] if node else [])
+        for name, place, on_key in entry.outs:
+            values.produce(name, place, on_key=on_key, by=entry.name)
+    return nodes
+
+
+def read_outputs(
+    section: object, path: ConfigPath, values: Values, report: Report
+) -> list[tuple[str, str, ConfigPath]]:
+    """What is returned as (key, value, place); the keys of a list are the values' names."""
+    if isinstance(section, Mapping):
+        entries = [(key, item, (*path, key)) for key, item in section.items()]
+    else:
+        hint = f"Write `[{section}]`." if isinstance(section, str) else ""
+        items = report.sequence(section, "`outputs`", path, hint=hint)
+        entries = [(None, item, (*path, index)) for index, item in enumerate(items)]
+    if isinstance(section, Mapping | list | tuple) and not entries:
+        report.add("A graph needs at least one output.", path)
+    outputs: list[tuple[str, str, ConfigPath]] = []
+    for key, item, place in entries:
+        name = values.output(item, place)
+        if name is not None:
+            outputs.append((name if key is None else key, name, place))
+    return outputs
+
+
+def inferred(outputs: object) -> Returns:
+    """One value for a list of one, a tuple for a longer one, a dict for a mapping."""
+    if isinstance(outputs, Mapping):
+        return "dict"
+    return "tuple" if isinstance(outputs, list | tuple) and len(outputs) > 1 else "single"
+
+
+def check_keys(outputs: Sequence[tuple[str, str, ConfigPath]], report: Report) -> None:
+    keys = [key for key, _, _ in outputs]
+    for index, (key, _, place) in enumerate(outputs):
+        if key in keys[:index]:
+            report.add(f"The output `{key}` is named twice.", place, title="duplicate name", hint="Use a mapping.")

@@ -1,0 +1,110 @@
+"""What a model is before it is code: frozen plain data that both frontends compile to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from otrainer.errors import ConfigPath
+
+
+Returns: TypeAlias = Literal["single", "tuple", "dict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An input or an earlier result, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list among the arguments of a node."""
+
+    items: tuple[Arg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A mapping among the arguments of a node."""
+
+    pairs: tuple[tuple[Any, Arg], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """Names for entries of the dict that a node returns: (name, key)."""
+
+    pairs: tuple[tuple[str, str | int], ...]
+
+
+Arg: TypeAlias = Ref | Items | Pairs | str | int | float | bool | None
+Out: TypeAlias = str | tuple[str, ...] | Picks
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One call: of a module or an op, with its arguments and the names of what comes out.
+
+    `path` is where the config writes it; it does not count when nodes are compared.
+    """
+
+    name: str
+    kind: Literal["module", "op"]
+    target: str
+    args: tuple[Arg, ...]
+    kwargs: tuple[tuple[str, Arg], ...]
+    out: Out
+    path: ConfigPath = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The forward pass: inputs, calls in their order, and what is returned as (key, value) pairs."""
+
+    inputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[tuple[str, str], ...]
+    returns: Returns
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """Names of the ops that are called, each once, in order of first use."""
+        return tuple(dict.fromkeys(node.target for node in self.nodes if node.kind == "op"))
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSpec:
+    """A submodule to build; its name may have a dot (`layers.0`)."""
+
+    name: str
+    spec: Mapping[str, Any]
+    path: ConfigPath
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIR:
+    """Submodules in the order in which they are built (and draw their initial weights), and the forward pass."""
+
+    modules: tuple[ModuleSpec, ...]
+    program: Program
+
+
+def names_of(out: Out) -> tuple[str, ...]:
+    """The value names that an `out` produces."""
+    if isinstance(out, str):
+        return (out,)
+    return tuple(name for name, _ in out.pairs) if isinstance(out, Picks) else out
+
+
+def refs_in(arg: Arg) -> Iterator[str]:
+    """The values that an argument refers to."""
+    if isinstance(arg, Ref):
+        yield arg.name
+    for item in arg.items if isinstance(arg, Items) else ():
+        yield from refs_in(item)
+    for _, item in arg.pairs if isinstance(arg, Pairs) else ():
+        yield from refs_in(item)

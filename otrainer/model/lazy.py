@@ -1,0 +1,95 @@
+"""Lazy widths: parameters that get their shape from the first batch, without leaving any other trace of it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from otrainer.errors import ConfigError, Finding
+
+
+def has_lazy(model: nn.Module) -> bool:
+    """Whether some parameter or buffer of `model` waits for its shape."""
+    return bool(lazy_modules(model))
+
+
+def lazy_modules(model: nn.Module) -> list[str]:
+    """Names of the submodules that hold a parameter or buffer without a shape."""
+    return [name for name, module in model.named_modules() if any(map(is_lazy, own_tensors(module)))]
+
+
+def own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters(recurse=False)
+    yield from module.buffers(recurse=False)
+
+
+def materialize(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
+    """Give every lazy parameter of `model` its shape by one forward pass in eval mode without gradients.
+
+    The new weights are drawn from the random state at hand; afterwards random states, the buffers of modules that had
+    their shape before, and every module's training flag are as they were. Without lazy parameters nothing happens.
+
+    Raises:
+        ConfigError: some module is still without shape, since the forward pass does not reach it.
+    """
+    if not has_lazy(model):
+        return
+    with training_flags_kept(model), buffers_kept(model), random_states_kept(), torch.no_grad():
+        model.eval()
+        model(*args, **(kwargs or {}))
+    unreached = lazy_modules(model)
+    if unreached:
+        raise ConfigError.of(map(not_reached, unreached))
+
+
+def not_reached(name: str) -> Finding:
+    message = f"`{name}` has no shape yet: the model's forward does not reach it."
+    return Finding(message, "lazy width unknown", hint="Give its width in the config, or call it in the graph.")
+
+
+@contextmanager
+def training_flags_kept(model: nn.Module) -> Iterator[None]:
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+@contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Buffers that have a shape keep their values, and stay the same tensors."""
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers() if not is_lazy(buffer)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Python's, NumPy's (where loaded) and torch's random states, on the CPU and the current CUDA device, are kept."""
+    numpy = sys.modules.get("numpy")
+    python_state = random.getstate()
+    numpy_state = numpy.random.get_state() if numpy else None
+    cpu_state = torch.get_rng_state()
+    cuda_state = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        if numpy:
+            numpy.random.set_state(numpy_state)
+        torch.set_rng_state(cpu_state)
+        if cuda_state is not None:
+            torch.cuda.set_rng_state(cuda_state)

@@ -1,0 +1,141 @@
+"""One call of a graph: what it calls, with which arguments, and what it names of the result."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from otrainer.errors import ConfigError, ConfigPath, nearest
+from otrainer.model.ir import Arg, Items, ModuleSpec, Node, Out, Pairs, Picks
+from otrainer.model.signatures import forward_of
+from otrainer.registry.shape import is_spec, kind
+from otrainer.registry.signature import check_call
+from otrainer.registry.specs import at_least
+
+if TYPE_CHECKING:
+    from otrainer.model.order import Written
+    from otrainer.model.report import Report
+    from otrainer.model.values import Values
+    from otrainer.registry.core import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a graph may call: its modules and the registry's ops."""
+
+    modules: Sequence[ModuleSpec]
+    registry: Registry
+
+
+def read_node(entry: Written, calls: Calls, values: Values, report: Report) -> Node | None:
+    """The node that `entry` writes, or None where it calls nothing that there is."""
+    args = tuple(read_args(entry.body.get("args"), (*entry.path, "args"), values, report))
+    kwargs = tuple(read_kwargs(entry.body.get("kwargs"), (*entry.path, "kwargs"), values, report))
+    out = read_out(entry, report)
+    called = read_call(entry, calls, report)
+    if called is None:
+        return None
+    method, target = called
+    node = Node(entry.name, method, target, args, kwargs, out, entry.path)
+    if isinstance(entry.body.get("args") or [], list | tuple) and isinstance(entry.body.get("kwargs") or {}, Mapping):
+        check_arguments(node, entry, calls, report)
+    return node
+
+
+def read_call(entry: Written, calls: Calls, report: Report) -> tuple[Literal["module", "op"], str] | None:
+    if "call" not in entry.body:
+        return None
+    place, text = (*entry.path, "call"), entry.body["call"]
+    hint = "Write `module:NAME` or `op:NAME`."
+    if not isinstance(text, str):
+        report.add(f"`call` is text, not {kind(text)}.", place, title="wrong type", hint=hint)
+        return None
+    method, colon, name = text.partition(":")
+    modules = [module.name for module in calls.modules]
+    ops = calls.registry.list_ops()
+    if method == "module" and colon:
+        return known("module", name, modules, place, report)
+    if method == "op" and colon:
+        return known("op", name, ops, place, report)
+    last = text.rpartition(":")[2]
+    options = [f"module:{module}" for module in modules] + [f"op:{op}" for op in ops]
+    near = [option for option in options if option.partition(":")[2] == last] or nearest(text, options)
+    report.add(f"`{text}` cannot be called.", place, title="unknown call", near=near, hint=hint)
+    return None
+
+
+def known(
+    method: Literal["module", "op"], name: str, names: Sequence[str], place: ConfigPath, report: Report
+) -> tuple[Literal["module", "op"], str] | None:
+    if name in names:
+        return method, name
+    near = [f"{method}:{found}" for found in nearest(name, names)]
+    hint = "" if near else f"There are {', '.join(names)}." if names else "This graph has no `modules`."
+    what = "no module" if method == "module" else "no op"
+    report.add(f"There is {what} `{name}`.", place, title=f"unknown {method}", near=near, hint=hint)
+    return None
+
+
+def read_args(section: object, path: ConfigPath, values: Values, report: Report) -> Iterator[Arg]:
+    for index, item in enumerate(() if section is None else report.sequence(section, "`args`", path)):
+        yield read_arg(item, (*path, index), values, report)
+
+
+def read_kwargs(section: object, path: ConfigPath, values: Values, report: Report) -> Iterator[tuple[str, Arg]]:
+    body: Mapping[Any, Any] = {} if section is None else report.mapping(section, "`kwargs`", path)
+    for name, item in body.items():
+        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+            report.add(f"`{name}` cannot be the name of an argument.", (*path, name), title="invalid name", key=True)
+        yield str(name), read_arg(item, (*path, name), values, report)
+
+
+def read_arg(item: object, path: ConfigPath, values: Values, report: Report) -> Arg:
+    """An argument with its references looked up; after a finding, None stands for what was wrong."""
+    if isinstance(item, str):
+        if item.startswith("$$"):
+            return item[1:]
+        return values.reference(item, path) if item.startswith("$") else item
+    if isinstance(item, list | tuple):
+        return Items(tuple(read_arg(part, (*path, index), values, report) for index, part in enumerate(item)))
+    if isinstance(item, Mapping):
+        if is_spec(item):
+            hint = "Put it under `modules` and call it."
+            report.add("A node's arguments build nothing.", path, title="spec among arguments", hint=hint)
+        return Pairs(tuple((name, read_arg(part, (*path, name), values, report)) for name, part in item.items()))
+    if item is None or isinstance(item, bool | int | float):
+        return item
+    report.add(f"A node's arguments are plain data, not {kind(item)}.", path, title="wrong type")
+    return None
+
+
+def read_out(entry: Written, report: Report) -> Out:
+    out, place = entry.body.get("out"), (*entry.path, "out")
+    if out is None or isinstance(out, str):
+        return out or entry.name
+    if isinstance(out, list | tuple | Mapping) and not out:
+        report.add("`out` names nothing.", place, hint="Leave it out, or name at least one value.")
+    if not isinstance(out, Mapping):
+        return tuple(str(name) for name in out) if isinstance(out, list | tuple) else entry.name
+    for name, key in out.items():
+        if not isinstance(key, str | int) or isinstance(key, bool):
+            report.add(f"`{name}` picks a key, which is text or a number, not {kind(key)}.", (*place, name))
+    return Picks(tuple((str(name), key) for name, key in out.items()))
+
+
+def check_arguments(node: Node, entry: Written, calls: Calls, report: Report) -> None:
+    """Judge the call by the signature of the op or of the module's forward, where one is written down."""
+    try:
+        function = calls.registry.get_op(node.target) if node.kind == "op" else forward_of(node.target, calls)
+    except ConfigError as error:
+        report.extend(at_least(finding, (*entry.path, "call")) for finding in error.findings)
+        return
+    if function is not None:
+        places = {name: (*entry.path, "kwargs", name) for name, _ in node.kwargs}
+        called, kwargs = f"{node.kind}:{node.target}", dict(node.kwargs)
+        path = entry.path
+        found = check_call(
+            function, node.args, kwargs, "best_effort", path, called=called, places=places, args_key="args"
+        )
+        report.extend(found)

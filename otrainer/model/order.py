@@ -1,0 +1,163 @@
+"""The three ways of writing a graph's calls, brought into one: entries in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import ConfigPath, nearest
+from otrainer.model.names import check_name
+from otrainer.registry.shape import kind
+
+if TYPE_CHECKING:
+    from otrainer.model.report import Report
+
+CALL_KEYS = ("call", "args", "kwargs", "out")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A call as it is written: `name` is its own name, or where it has none what people would call it."""
+
+    name: str
+    body: Mapping[Any, Any]
+    path: ConfigPath
+    outs: tuple[tuple[object, ConfigPath, bool], ...]
+    """What it produces, as (name, place, whether the place is a key)."""
+
+
+def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Written]:
+    """The calls of a graph in their order, from `nodes` (with `order` for a mapping) or from `steps`."""
+    if "steps" in section and "nodes" in section:
+        report.add("A graph has either `nodes` or `steps`, not both.", (*path, "steps"), key=True)
+    if "steps" not in section and "nodes" not in section:
+        report.add("A graph needs `nodes` or `steps`.", path, title="missing key")
+        return []
+    if "nodes" not in section:
+        refuse_order(section, path, report)
+        return list(from_steps(section["steps"], (*path, "steps"), report))
+    nodes = section["nodes"]
+    if isinstance(nodes, Mapping):
+        return from_mapping(nodes, section, path, report)
+    refuse_order(section, path, report)
+    return list(from_list(nodes, (*path, "nodes"), report))
+
+
+def refuse_order(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> None:
+    if "order" in section:
+        message = "`order` belongs to `nodes` that are written as a mapping; a list has its order."
+        report.add(message, (*path, "order"), key=True)
+
+
+def from_list(nodes: object, path: ConfigPath, report: Report) -> Iterator[Written]:
+    seen: list[str] = []
+    for index, body in enumerate(report.sequence(nodes, "`nodes`", path)):
+        place = (*path, index)
+        entry = report.mapping(body, "A node", place)
+        if not isinstance(body, Mapping):
+            continue
+        report.keys(entry, ("name", *CALL_KEYS), "A node", place)
+        report.required(entry, ("name",), "A node", place)
+        if "name" in entry and entry.get("out") is not None:
+            check_own_name(entry["name"], (*place, "name"), seen, report)
+        name = entry.get("name")
+        label = name if isinstance(name, str) else f"node_{index}"
+        seen.append(label)
+        own = (name, (*place, "name"), False) if "name" in entry else None
+        yield make(label, entry, place, own, report)
+
+
+def check_own_name(name: object, place: ConfigPath, seen: list[str], report: Report) -> None:
+    """Judge the name of a node whose `out` names its values; any other node's is judged as that of its value."""
+    wrong = list(check_name(name, "node", place))
+    report.extend(wrong)
+    if not wrong and name in seen:
+        report.add(f"The node `{name}` is there already.", place, title="duplicate name")
+
+
+def from_steps(steps: object, path: ConfigPath, report: Report) -> Iterator[Written]:
+    for index, body in enumerate(report.sequence(steps, "`steps`", path)):
+        place = (*path, index)
+        entry = report.mapping(body, "A step", place)
+        if not isinstance(body, Mapping):
+            continue
+        report.keys(entry, CALL_KEYS, "A step", place)
+        report.required(entry, ("out",), "A step", place)
+        yield make(f"step_{index}", entry, place, None, report)
+
+
+def from_mapping(
+    nodes: Mapping[Any, Any], section: Mapping[Any, Any], path: ConfigPath, report: Report
+) -> list[Written]:
+    """Nodes by name, run in `order`, which stands beside `nodes` or among them."""
+    inside = "order" not in section and isinstance(nodes.get("order"), list | tuple)
+    order, order_path = (
+        (nodes["order"], (*path, "nodes", "order")) if inside else (section.get("order"), (*path, "order"))
+    )
+    bodies = {name: body for name, body in nodes.items() if not (inside and name == "order")}
+    for name, body in bodies.items():
+        place = (*path, "nodes", name)
+        entry = report.mapping(body, f"The node `{name}`", place)
+        report.keys(entry, CALL_KEYS, f"The node `{name}`", place)
+        report.extend(check_name(name, "node", place, on_key=True) if entry.get("out") is not None else ())
+    if order is None:
+        hint = f"Write `order: [{', '.join(map(str, bodies))}]` beside `nodes`."
+        report.add("Nodes that are written as a mapping need an `order`.", path, title="missing key", hint=hint)
+        order = list(bodies)
+    run = read_order(order, bodies, order_path, report)
+    written = []
+    for name in run:
+        place = (*path, "nodes", name)
+        entry = bodies[name] if isinstance(bodies[name], Mapping) else {}
+        written.append(make(str(name), entry, place, (name, place, True), report))
+    return written
+
+
+def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Any]:
+    """The nodes in the order in which they run; those that `order` leaves out come last, after a finding."""
+    run: list[Any] = []
+    for index, name in enumerate(report.sequence(order, "`order`", path)):
+        place = (*path, index)
+        if not isinstance(name, str):
+            report.add(f"`order` lists names, not {kind(name)}.", place, title="wrong type")
+        elif name not in bodies:
+            near = nearest(name, map(str, bodies))
+            report.add(f"There is no node `{name}`.", place, title="unknown node", near=near)
+        elif name in run:
+            report.add(f"`{name}` is in the order twice.", place, title="duplicate name")
+        else:
+            run.append(name)
+    left = [name for name in bodies if name not in run]
+    if left and isinstance(order, list | tuple):
+        names = ", ".join(f"`{name}`" for name in left)
+        report.add(f"`order` leaves out {names}.", path, hint="Every node runs; remove the ones that are not wanted.")
+    return [*run, *left]
+
+
+def make(
+    label: str,
+    body: Mapping[Any, Any],
+    place: ConfigPath,
+    default: tuple[object, ConfigPath, bool] | None,
+    report: Report,
+) -> Written:
+    """The entry with what it produces: what `out` names, or else its own name."""
+    report.required(body, ("call",), "A call", place) if body else None
+    if body.get("out") is None:
+        return Written(label, body, place, (default,) if default else ())
+    return Written(label, body, place, tuple(outs_of(body["out"], (*place, "out"), report)))
+
+
+def outs_of(out: object, path: ConfigPath, report: Report) -> Iterator[tuple[object, ConfigPath, bool]]:
+    if isinstance(out, str):
+        yield out, path, False
+    elif isinstance(out, Mapping):
+        for name in out:
+            yield name, (*path, name), True
+    elif isinstance(out, list | tuple):
+        for index, name in enumerate(out):
+            yield name, (*path, index), False
+    else:
+        hint = "Write a name, a list of names, or a mapping of names to keys."
+        report.add(f"`out` names values; this is {kind(out)}.", path, title="wrong type", hint=hint)

@@ -1,0 +1,62 @@
+"""Reading a section of plain data: what is there in the right form is used, and all the rest becomes findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from otrainer.errors import ConfigPath, Finding, nearest
+from otrainer.registry.shape import kind
+
+
+class Report:
+    """The findings of one compilation, in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def add(
+        self,
+        message: str,
+        path: ConfigPath,
+        *,
+        title: str = "invalid model",
+        key: bool = False,
+        near: Sequence[str] = (),
+        hint: str = "",
+    ) -> None:
+        self.findings.append(Finding(message, title, path, None, key, tuple(near), hint))
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        self.findings.extend(findings)
+
+    def mapping(self, value: object, what: str, path: ConfigPath) -> Mapping[Any, Any]:
+        """`value` if it is a mapping, else a finding and an empty one."""
+        if isinstance(value, Mapping):
+            return value
+        self.add(f"{what} is a mapping, not {kind(value)}.", path, title="wrong type")
+        return {}
+
+    def sequence(self, value: object, what: str, path: ConfigPath, *, hint: str = "") -> Sequence[Any]:
+        """`value` if it is a list, else a finding and an empty one."""
+        if isinstance(value, list | tuple):
+            return value
+        self.add(f"{what} is a list, not {kind(value)}.", path, title="wrong type", hint=hint)
+        return ()
+
+    def keys(self, section: Mapping[Any, Any], known: Sequence[str], what: str, path: ConfigPath) -> None:
+        """A finding for every key of `section` that is not known."""
+        for name in section:
+            if name not in known:
+                hint = f"It may have {', '.join(known)}."
+                near = nearest(str(name), known)
+                self.add(
+                    f"{what} has no key `{name}`.", (*path, name), title="unknown key", key=True, near=near, hint=hint
+                )
+
+    def required(self, section: Mapping[Any, Any], keys: Sequence[str], what: str, path: ConfigPath) -> bool:
+        """Whether all `keys` are there, with a finding for each that is missing."""
+        missing = [name for name in keys if name not in section]
+        for name in missing:
+            self.add(f"{what} needs `{name}`.", path, title="missing key")
+        return not missing

@@ -1,0 +1,41 @@
+"""`model.sequential`: one input through a list of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from otrainer.model.forms import read_inputs, read_return
+from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Ref
+
+if TYPE_CHECKING:
+    from otrainer.errors import ConfigPath
+    from otrainer.model.report import Report
+
+KEYS = ("inputs", "layers", "return")
+OUTPUT = "output"
+
+
+def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> ModelIR:
+    """The layers as submodules `layers.0`, `layers.1`, ..., each called on what the one before returned.
+
+    With `return: dict` the result is under the key `output`.
+    """
+    report.keys(section, KEYS, "A sequential model", path)
+    report.required(section, ("layers",), "A sequential model", path)
+    inputs = read_inputs(section.get("inputs", ["x"]), (*path, "inputs"), report)
+    if len(inputs) > 1:
+        hint = "Use `model.graph` for several inputs."
+        report.add("A sequential model has exactly one input.", (*path, "inputs"), hint=hint)
+    layers = report.sequence(section.get("layers", []), "`layers`", (*path, "layers"))
+    if "layers" in section and isinstance(section["layers"], list | tuple) and not layers:
+        report.add("A sequential model needs at least one layer.", (*path, "layers"))
+    returns = read_return(section, 1, (*path, "return"), report) or "single"
+    modules = tuple(ModuleSpec(f"layers.{i}", spec, (*path, "layers", i)) for i, spec in enumerate(layers))
+    first = inputs[0] if inputs else "x"
+    values = [first, *(f"layer_{index}" for index in range(len(layers)))]
+    nodes = tuple(
+        Node(values[index + 1], "module", module.name, (Ref(values[index]),), (), values[index + 1], module.path)
+        for index, module in enumerate(modules)
+    )
+    return ModelIR(modules, Program((first,), nodes, ((OUTPUT, values[-1]),), returns))

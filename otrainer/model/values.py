@@ -1,0 +1,84 @@
+"""The names in a graph that carry values, as they come to exist one call after another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from otrainer.errors import ConfigPath, nearest
+from otrainer.model.ir import Ref
+from otrainer.model.names import check_name
+from otrainer.registry.shape import kind
+
+if TYPE_CHECKING:
+    from otrainer.model.report import Report
+
+REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+
+
+class Values:
+    """Inputs and results so far; `later` are names that some call will produce, and `renamed` nodes under `out`s."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.inputs: tuple[str, ...] = ()
+        self.known: dict[str, str] = {}
+        self.later: list[str] = []
+        self.renamed: dict[str, tuple[str, ...]] = {}
+
+    def add_input(self, name: str) -> None:
+        self.inputs = (*self.inputs, name)
+        self.known[name] = "an input"
+
+    def expect(self, names: Iterable[object], node: str) -> None:
+        """Announce what a later call produces."""
+        outs = tuple(name for name in names if isinstance(name, str))
+        self.later.extend(outs)
+        if node not in outs:
+            self.renamed[node] = outs
+
+    def produce(self, name: object, place: ConfigPath, *, on_key: bool, by: str) -> None:
+        """Make a result known from here on."""
+        wrong = list(check_name(name, "value", place, on_key=on_key))
+        self.report.extend(wrong)
+        if wrong or not isinstance(name, str):
+            return
+        if name in self.known:
+            message = f"The name `{name}` is taken: it is {self.known[name]}."
+            hint = "Every name is produced once; give this one another `out`."
+            self.report.add(message, place, title="duplicate name", key=on_key, hint=hint)
+        self.known.setdefault(name, f"produced by `{by}`")
+
+    def reference(self, text: str, place: ConfigPath) -> Ref | None:
+        """The value that `$name` means, or None after a finding."""
+        match = REFERENCE.fullmatch(text)
+        if match is None:
+            hint = f"Write `${text}` for the text itself."
+            self.report.add(f"`{text}` is no reference.", place, title="malformed reference", hint=hint)
+            return None
+        return Ref(match[1]) if self.is_known(match[1], place) else None
+
+    def output(self, item: object, place: ConfigPath) -> str | None:
+        """The value that an entry of `outputs` names, with or without `$`, or None after a finding."""
+        if not isinstance(item, str):
+            self.report.add(f"An output is the name of a value, not {kind(item)}.", place, title="wrong type")
+            return None
+        name = item.removeprefix("$")
+        return name if self.is_known(name, place) else None
+
+    def is_known(self, name: str, place: ConfigPath) -> bool:
+        if name in self.known:
+            return True
+        if name in self.later:
+            message = f"`{name}` is produced only later."
+            self.report.add(message, place, title="forward reference", hint="References look back; move the call up.")
+        elif self.renamed.get(name):
+            outs = self.renamed[name]
+            message = f"The node `{name}` gives its result under another name."
+            self.report.add(message, place, title="unknown value", near=outs)
+        else:
+            near = nearest(name, self.known)
+            hint = "" if near else f"There are {', '.join(self.known)}." if self.known else ""
+            self.report.add(f"There is no value `{name}`.", place, title="unknown value", near=near, hint=hint)
+        return False
