@@ -1,0 +1,129 @@
+"""Data modules: random regression for a first run, and any registered dataset through torch's DataLoader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from otrainer.components.batching import SeededLoader
+from otrainer.engine.seed import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+
+@dataclass
+class RandomRegressionDataModule:
+    """Random inputs `x` and noisy linear targets `y`, each batch a function of the run's seed and its number.
+
+    Batches are `{"x": [batch_size, *x_shape], "y": [batch_size, *y_shape]}`; `y = W x / sqrt(len(x)) + noise * n`
+    with W and n standard normal, W the same for all batches.
+    """
+
+    batch_size: int = 32
+    steps_per_epoch: int = 20
+    val_steps_per_epoch: int = 5
+    x_shape: Sequence[int] = field(default_factory=lambda: [32])
+    y_shape: Sequence[int] = field(default_factory=lambda: [16])
+    noise: float = 0.1
+
+    def setup(self, stage: str | None = None) -> None:
+        return
+
+    def train_dataloader(self) -> RandomRegression:
+        return RandomRegression(self, self.steps_per_epoch)
+
+    def val_dataloader(self) -> RandomRegression | None:
+        return RandomRegression(self, self.val_steps_per_epoch) if self.val_steps_per_epoch > 0 else None
+
+
+@dataclass
+class RandomRegression:
+    """The batches of one stage of RandomRegressionDataModule."""
+
+    shape: RandomRegressionDataModule
+    steps: int
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        return self.iterate_epoch(seed=0, epoch=0, start=0)
+
+    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[dict[str, torch.Tensor]]:
+        for index in range(start, self.steps):
+            yield self._batch(torch.Generator().manual_seed(derive_seed(seed, epoch, index)))
+
+    @cached_property
+    def weights(self) -> torch.Tensor:
+        inputs, targets = prod(self.shape.x_shape), prod(self.shape.y_shape)
+        return torch.randn(inputs, targets, generator=torch.Generator().manual_seed(0))
+
+    def _batch(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        shape = self.shape
+        inputs, targets = prod(shape.x_shape), prod(shape.y_shape)
+        x = torch.randn(shape.batch_size, inputs, generator=generator)
+        y = x @ self.weights / inputs**0.5 + shape.noise * torch.randn(shape.batch_size, targets, generator=generator)
+        return {"x": x.reshape(-1, *shape.x_shape), "y": y.reshape(-1, *shape.y_shape)}
+
+
+class DatasetDataModule:
+    """Any dataset, map- or iterable-style, in batches by torch's DataLoader.
+
+    `shuffle` (default: map-style training data is) and `drop_last` are for training; validation sees every sample in
+    order, in batches of `val_batch_size` (default: `batch_size`). `collate` makes a batch of a list of samples.
+    Of a map-style dataset, order and randomness are a function of the run's seed, the epoch and the batch, whatever
+    `num_workers` is. Raises ValueError for a shuffled iterable-style dataset, which has an order of its own.
+    """
+
+    def __init__(
+        self,
+        train: Any,
+        val: Any = None,
+        batch_size: int = 32,
+        shuffle: bool | None = None,
+        num_workers: int = 0,
+        drop_last: bool = False,
+        pin_memory: bool = False,
+        collate: Callable[[list[Any]], Any] | None = None,
+        val_batch_size: int | None = None,
+    ) -> None:
+        if shuffle and is_iterable(train):
+            raise ValueError("shuffle is for map-style datasets; an iterable-style one gives its own order")
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("val_batch_size", val_batch_size or 1, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
+        self.train, self.val = train, val
+        self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
+        self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
+        self.options: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory, "collate_fn": collate}
+
+    def setup(self, stage: str | None = None) -> None:
+        for dataset in (self.train, self.val):
+            if callable(getattr(dataset, "setup", None)):
+                dataset.setup(stage)
+
+    def train_dataloader(self) -> Iterable[Any]:
+        return self._loader(self.train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last)
+
+    def val_dataloader(self) -> Iterable[Any] | None:
+        return None if self.val is None else self._loader(self.val, self.val_batch_size, shuffle=False, drop_last=False)
+
+    def _loader(self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool) -> Iterable[Any]:
+        if is_iterable(dataset):
+            return DataLoader(dataset, batch_size=batch_size, drop_last=drop_last, **self.options)
+        return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, **self.options)
+
+
+def is_iterable(dataset: Any) -> bool:
+    """Whether a dataset is read through rather than indexed."""
+    return isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")

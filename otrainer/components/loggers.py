@@ -1,0 +1,60 @@
+"""Loggers: lines for people, and rows for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class StdoutLogger:
+    """Print a line a row; of the training rows only those of every `every_n_steps`-th step (null: all that come)."""
+
+    def __init__(self, every_n_steps: int | None = None) -> None:
+        if every_n_steps is not None and (isinstance(every_n_steps, bool) or every_n_steps < 1):
+            raise ValueError(f"every_n_steps is a whole number from 1 on or null, not {every_n_steps!r}")
+        self.every_n_steps = every_n_steps
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int, stage: str) -> None:
+        if stage == "train" and self.every_n_steps is not None and step % self.every_n_steps != 0:
+            return
+        values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        print(f"step {step:>6}  {stage:<7}  {values}", flush=True)
+
+
+class JsonLinesLogger:
+    """Append a JSON object a row to `path`: `{"step", "stage", <name>: <value>, ...}`.
+
+    After a resume the file goes on where the checkpoint left it: rows of steps that are trained again are dropped.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self._file: IO[bytes] | None = None
+        self._keep: int | None = None
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int, stage: str) -> None:
+        row = json.dumps({"step": step, "stage": stage, **metrics}, ensure_ascii=False)
+        self._open().write(f"{row}\n".encode())
+
+    def _open(self) -> IO[bytes]:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab", buffering=0)
+            if self._keep is not None:
+                self._file.truncate(min(self._keep, self._file.tell()))
+        return self._file
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"bytes": self._open().seek(0, 2)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._keep = state["bytes"]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = self._keep = None

@@ -1,0 +1,56 @@
+"""Losses: what the trainer asks for, and torch's own behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.components.io import checked_path, pick_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from otrainer.engine.tree import Path
+
+
+@dataclass
+class LossOutput:
+    """A scalar `loss` to minimise, and `logs` (numbers or 0-dim tensors) to log beside it."""
+
+    loss: torch.Tensor
+    logs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TorchLoss:
+    """A torch loss (`fn(prediction, target)`) on tensors picked by path.
+
+    Without `pred_path` the outputs are the prediction (or their only value), without `target_path` the only target.
+    """
+
+    def __init__(
+        self, fn: Callable[[Any, Any], torch.Tensor], pred_path: Path | None = None, target_path: Path | None = None
+    ) -> None:
+        if not callable(fn):
+            raise ValueError(f"fn is a loss such as {{_type_: nn.MSELoss}}; it is {fn!r}")
+        self.fn = fn
+        self.pred_path = None if pred_path is None else checked_path(pred_path, "pred_path")
+        self.target_path = None if target_path is None else checked_path(target_path, "target_path")
+
+    def __call__(self, *, outputs: Any, targets: Any, batch: Any = None, stage: str = "train") -> LossOutput:
+        prediction = pick_one(outputs, self.pred_path, "outputs", ("loss", "pred_path"))
+        target = pick_one(targets, self.target_path, "targets", ("loss", "target_path"))
+        return LossOutput(self.fn(prediction, target))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The loss's own parameters; its buffers (class weights, say) are configuration."""
+        return {name: parameter.detach() for name, parameter in self._parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        with torch.no_grad():
+            for name, parameter in self._parameters():
+                parameter.copy_(state[name])
+
+    def _parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        return self.fn.named_parameters() if isinstance(self.fn, torch.nn.Module) else iter(())

@@ -1,0 +1,86 @@
+"""Optimizer factories: from a registry key and plain arguments to an optimizer for the model."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from otrainer.errors import ConfigError, dotted
+from otrainer.registry import Registry, validate_kwargs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+T = TypeVar("T")
+CHOICES_OF_IMPLEMENTATION = ("fused", "foreach", "capturable", "differentiable")
+
+
+class TorchOptimizerFactory:
+    """Build `type` (an `optim_cls.*` key) over all parameters of the model that train.
+
+    The fused implementation is chosen where class and device have one and the arguments do not say otherwise.
+    """
+
+    def __init__(self, type: str, args: Sequence[Any] | None = None, kwargs: dict[str, Any] | None = None) -> None:  # noqa: A002 - the config's key
+        self.type = checked_key(type, "optim_cls.", "optimizer")
+        self.args = list(args or ())
+        self.kwargs = dict(kwargs or {})
+
+    def build(self, model: torch.nn.Module, *, registry: Registry) -> torch.optim.Optimizer:
+        """The optimizer. Raises ConfigError for an unknown class or arguments that it does not take."""
+        entry = registry.get_module(self.type)
+        validate_kwargs(
+            entry.target, kwargs=self.kwargs, policy=entry.signature_policy, config_path=("optimizer", "kwargs"), skip=1
+        )
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise ConfigError(
+                "The model has no parameter that trains.", title="nothing to train", config_path=("model",)
+            )
+        return self._construct(entry.target, parameters, may_fuse=not has_sparse_gradients(model))
+
+    def _construct(
+        self, cls: Callable[..., torch.optim.Optimizer], parameters: list[torch.nn.Parameter], *, may_fuse: bool
+    ) -> torch.optim.Optimizer:
+        if may_fuse and not self.args and self._fusible(cls):
+            try:
+                return build_torch(cls, parameters, self.args, {**self.kwargs, "fused": True}, "optimizer")
+            except ConfigError:
+                pass  # no fused kernels for this device or these parameters; arguments at fault fail again below
+        return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
+
+    def _fusible(self, cls: Any) -> bool:
+        return "fused" in inspect.signature(cls).parameters and not any(
+            name in self.kwargs for name in CHOICES_OF_IMPLEMENTATION
+        )
+
+
+def has_sparse_gradients(model: torch.nn.Module) -> bool:
+    """Whether some layer (an embedding) gives sparse gradients, which fused kernels do not take."""
+    return any(getattr(module, "sparse", False) for module in model.modules())
+
+
+def checked_key(key: str, prefix: str, section: str) -> str:
+    """`key` itself; raises ConfigError unless it is a key of the family `prefix`."""
+    if not isinstance(key, str) or not key.startswith(prefix):
+        raise ConfigError(
+            f"`{section}.type` is a key of the family `{prefix}*`, not `{key}`.",
+            title=f"not an {prefix}* key" if prefix[0] in "aeiou" else f"not a {prefix}* key",
+            config_path=(section, "type"),
+        )
+    return key
+
+
+def build_torch(cls: Callable[..., T], first: Any, args: Sequence[Any], kwargs: dict[str, Any], section: str) -> T:
+    """`cls(first, *args, **kwargs)`; what torch has against the arguments becomes a ConfigError for the section."""
+    try:
+        return cls(first, *args, **kwargs)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as cause:
+        path = (section, "kwargs") if kwargs else (section,)
+        raise ConfigError(
+            f"`{getattr(cls, '__name__', cls)}` does not take these arguments: {cause}",
+            title=f"could not build `{dotted((section,))}`",
+            config_path=path,
+        ) from cause

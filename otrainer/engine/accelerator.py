@@ -1,0 +1,126 @@
+"""Where the computing happens: device, precision, and the few calls of a step that depend on them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.config.checks import PRECISIONS
+from otrainer.engine.tree import move_to_device
+from otrainer.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from otrainer.engine.state import RunSettings
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
+
+
+class Accelerator:
+    """One device and one precision; the loop never asks which."""
+
+    def __init__(self, device: str = "cpu", precision: str = "fp32") -> None:
+        check_device(device, precision)
+        self.device = torch.device(device)
+        self.scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16-mixed" else None
+        self._autocast: AbstractContextManager[Any] = nullcontext()
+        if precision in AUTOCAST:
+            self._autocast = torch.autocast(self.device.type, dtype=AUTOCAST[precision])
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of a forward pass and its loss."""
+        return self._autocast
+
+    def place(self, batch: Any) -> Any:
+        """A batch with its tensors on the device; pinned ones are copied without waiting."""
+        if self.device.type == "cpu":
+            return batch
+        return move_to_device(batch, self.device, non_blocking=True)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradients of `loss`."""
+        if self.scaler is None:
+            loss.backward()
+        else:
+            self.scaler.scale(loss).backward()
+
+    def step(
+        self, optimizer: torch.optim.Optimizer, parameters: Sequence[torch.nn.Parameter], clip_norm: float | None
+    ) -> bool:
+        """Clip to the global norm and step; False where fp16 overflowed and the step was left out."""
+        if self.scaler is None:
+            if clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+            optimizer.step()
+            return True
+        if clip_norm is not None:
+            self.scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+        scale = self.scaler.get_scale()
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        return self.scaler.get_scale() >= scale
+
+
+def check_device(device: str, precision: str) -> None:
+    """Raise a ConfigError if this machine cannot compute on `device` with `precision`."""
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as cause:
+        raise ConfigError(
+            f"`{device}` is not a device that torch knows.",
+            title="unknown device",
+            config_path=("run", "device"),
+            suggestions=nearest(device, ["cpu", "cuda", "mps", "xpu"]),
+            hint="Write `cpu`, `cuda` or `cuda:1`.",
+        ) from cause
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f"`{precision}` is not a precision; there are {', '.join(PRECISIONS)}.",
+            title="unknown precision",
+            config_path=("run", "precision"),
+            suggestions=nearest(precision, PRECISIONS),
+        )
+    if not device_available(parsed):
+        raise ConfigError(
+            f"`run.device` is `{device}`, but this machine has no such device that torch can use.",
+            title="device not available",
+            config_path=("run", "device"),
+            hint="Set `run.device: cpu`, or run on a machine that has one.",
+        )
+    if precision == "fp16-mixed" and parsed.type != "cuda":
+        raise ConfigError(
+            f"`fp16-mixed` needs a CUDA device, and `run.device` is `{device}`.",
+            title="precision not available",
+            config_path=("run", "precision"),
+            hint="Use `bf16-mixed` or `fp32` here.",
+        )
+
+
+def device_available(device: torch.device) -> bool:
+    """Whether tensors can be put there now."""
+    if device.type == "cpu":
+        return True
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    backend = getattr(torch, device.type, None) or getattr(torch.backends, device.type, None)
+    return bool(backend is not None and backend.is_available())
+
+
+@contextmanager
+def deterministic(run: RunSettings) -> Iterator[None]:
+    """torch's deterministic algorithms for the block, if the run asks for them; its switches are put back after it."""
+    if not run.deterministic:
+        yield
+        return
+    before = (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,39 @@
+"""Values that schedulers and callbacks watch, by the name under which validation logs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otrainer.errors import ConfigError, ConfigPath, nearest
+
+if TYPE_CHECKING:
+    from otrainer.engine.state import RunContext
+
+MODES = ("min", "max")
+
+
+def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
+    """The latest validation value called `name`; raises ConfigError that lists what there is."""
+    logs = ctx.last_val_logs
+    if name in logs:
+        return float(logs[name])
+    there = f"It logged {', '.join(f'`{key}`' for key in logs)}." if logs else "There is no validation data."
+    raise ConfigError(
+        f"`monitor: {name}` names a value that validation did not log. {there}",
+        title="unknown monitor",
+        config_path=(*config_path, "monitor"),
+        suggestions=nearest(name, logs),
+    )
+
+
+def check_mode(mode: str) -> None:
+    """Raise ValueError unless `mode` is `min` or `max`."""
+    if mode not in MODES:
+        raise ValueError(f"mode is `min` (less is better) or `max`, not `{mode}`")
+
+
+def improves(value: float, best: float | None, mode: str, min_delta: float = 0.0) -> bool:
+    """Whether `value` is better than `best` by more than `min_delta`; NaN never is."""
+    if best is None:
+        return value == value
+    return value < best - min_delta if mode == "min" else value > best + min_delta

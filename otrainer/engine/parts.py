@@ -1,0 +1,114 @@
+"""The state of components that nobody told how to save themselves: `state_dict`, or their plain attributes."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+log = logging.getLogger("otrainer")
+PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+class Baseline:
+    """Plain attributes of components as they were built: what still equals them is configuration, not state."""
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        self._built = {id(part): copy.deepcopy(plain_attributes(part) or {}) for part in parts}
+
+    def changes(self, part: Any) -> dict[str, Any] | None:
+        """The plain attributes that differ from those at the start; None where some are no plain data."""
+        now, built = plain_attributes(part), self._built.get(id(part), {})
+        if now is None:
+            return None
+        return {name: value for name, value in now.items() if name not in built or not same(built[name], value)}
+
+
+def part_state(part: Any, baseline: Baseline) -> dict[str, Any] | None:
+    """What a component wants kept: its `state_dict()`, else its plain attributes as far as they changed, else None."""
+    if callable(getattr(part, "state_dict", None)):
+        return {"state_dict": part.state_dict()}
+    changes = baseline.changes(part)
+    return None if changes is None else {"attributes": changes}
+
+
+def plain_attributes(part: Any) -> dict[str, Any] | None:
+    attributes = getattr(part, "__dict__", {})
+    return dict(attributes) if all(is_plain(value) for value in attributes.values()) else None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality of plain data, tensors by their values."""
+    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
+        return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def load_part(part: Any, state: dict[str, Any] | None) -> None:
+    """Give a component back what `part_state` kept of it."""
+    if state is None:
+        return
+    if "attributes" in state:
+        vars(part).update(state["attributes"])
+    elif callable(getattr(part, "load_state_dict", None)):
+        part.load_state_dict(state["state_dict"])
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a `weights_only` load gives `value` back: scalars, tensors, and lists, tuples and dicts of them."""
+    if isinstance(value, PLAIN) or type(value) in (torch.Tensor, torch.nn.Parameter):
+        return type(value) in (*PLAIN, torch.Tensor, torch.nn.Parameter)
+    if type(value) in (list, tuple):
+        return all(map(is_plain, value))
+    if type(value) is dict:
+        return all(isinstance(key, str | int | float | bool) and is_plain(item) for key, item in value.items())
+    return False
+
+
+def states_of(parts: Sequence[Any], baseline: Baseline) -> list[dict[str, Any]]:
+    """One entry a component, in order: its class and its state."""
+    return [{"class": type(part).__qualname__, "state": part_state(part, baseline)} for part in parts]
+
+
+def load_states(parts: Sequence[Any], states: Sequence[dict[str, Any]], section: str) -> None:
+    """Load what `states_of` kept; the components must be the same ones in the same order.
+
+    Raises ConfigError naming both lists where they are not.
+    """
+    now, kept = [type(part).__qualname__ for part in parts], [state["class"] for state in states]
+    if now != kept:
+        raise ConfigError(
+            f"The checkpoint holds the {section} {_listed(kept)}, and this config has {_listed(now)}.",
+            title=f"{section} do not match the checkpoint",
+            config_path=(section,),
+            hint="Configure the same ones in the same order, or train from the start.",
+        )
+    for part, state in zip(parts, states, strict=True):
+        load_part(part, state["state"])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f"[{', '.join(names)}]"
+
+
+def warn_of_restarts(parts: Iterable[Any], baseline: Baseline) -> None:
+    """Say which components would begin empty after a continuation."""
+    for part in parts:
+        if part_state(part, baseline) is None:
+            log.warning(
+                "%s has no state_dict(), and attributes that are no plain data: after a resume it starts empty",
+                type(part).__qualname__,
+            )

@@ -1,0 +1,151 @@
+"""What `trainer.default` trains with: every part of a run on its device, fresh or as a checkpoint left it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine import checkpoint
+from otrainer.engine.accelerator import Accelerator
+from otrainer.engine.interrupt import StopRequest, current_stop_request
+from otrainer.engine.loaders import Loader
+from otrainer.engine.parts import Baseline, warn_of_restarts
+from otrainer.engine.state import RunContext, RunSettings, TrainState
+from otrainer.errors import ConfigError
+from otrainer.model.lazy import has_lazy, materialize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass
+class Session:
+    """A run under way: its context, and what only the loop needs."""
+
+    ctx: RunContext
+    accelerator: Accelerator
+    train: Loader
+    val: Loader
+    bundle: Any
+    stop: StopRequest
+    parameters: list[torch.nn.Parameter]
+    first_epoch: Iterator[Any] | None = None
+
+    def hook(self, name: str, *args: Any) -> None:
+        """Call a hook on every callback that has it; those that look at the others' work (checkpoints) come last."""
+        for callback in sorted(self.ctx.callbacks, key=lambda callback: bool(getattr(callback, "runs_last", False))):
+            method = getattr(callback, name, None)
+            if method is not None:
+                method(self.ctx, *args)
+
+    def log(self, metrics: dict[str, float], stage: str) -> None:
+        """Hand a row to every logger that takes rows."""
+        for logger in self.ctx.loggers:
+            if hasattr(logger, "log_metrics"):
+                logger.log_metrics(metrics, step=self.ctx.state.global_step, stage=stage)
+
+    def epoch(self) -> Iterator[Any]:
+        """What is left of the current epoch's training batches."""
+        batches, self.first_epoch = self.first_epoch, None
+        state = self.ctx.state
+        return self.train.epoch(state.epoch, state.micro_step_in_epoch) if batches is None else batches
+
+    def close(self) -> None:
+        for logger in self.ctx.loggers:
+            if hasattr(logger, "close"):
+                logger.close()
+
+
+def begin(
+    *,
+    model: torch.nn.Module,
+    datamodule: Any,
+    io: Any,
+    loss: Any,
+    optimizer_factory: Any,
+    scheduler_factory: Any,
+    metrics: Sequence[Any] | None,
+    callbacks: Sequence[Any] | None,
+    loggers: Sequence[Any] | None,
+    registry: Any,
+    run: Any,
+) -> Session:
+    """Put everything in its place: data, model, optimizer, scheduler, and what `run.resume_from` holds.
+
+    Raises ConfigError where a part cannot be built or does not fit the checkpoint.
+    """
+    run = RunSettings.of(run)
+    parts = checkpoint.load_checkpoint(run.resume_from) if run.resume_from else None
+    accelerator = Accelerator(run.device, run.precision)
+    if hasattr(datamodule, "setup"):
+        datamodule.setup("fit")
+    train = Loader(datamodule.train_dataloader, seed=run.seed, stage="train")
+    make_val = getattr(datamodule, "val_dataloader", lambda: None)
+    val = Loader(make_val, seed=run.seed, stage="val")
+
+    model.to(accelerator.device)
+    place_loss(loss, accelerator.device)
+    first_epoch = None
+    if parts is not None:
+        checkpoint.load_model_state(model, parts)
+    elif has_lazy(model):
+        first_epoch = materialize_with_first_batch(model, train.epoch(0), io, accelerator)
+    optimizer = optimizer_factory.build(model, registry=registry)
+    bundle = scheduler_factory.build(optimizer, registry=registry) if scheduler_factory is not None else None
+
+    watched = [*(callbacks or ()), *(metrics or ()), *(loggers or ()), loss]
+    ctx = RunContext(
+        run=run,
+        state=TrainState(),
+        device=accelerator.device,
+        model=model,
+        optimizer=optimizer,
+        scheduler=bundle.scheduler if bundle is not None else None,
+        datamodule=datamodule,
+        io=io,
+        loss=loss,
+        metrics=list(metrics or ()),
+        callbacks=list(callbacks or ()),
+        loggers=list(loggers or ()),
+        registry=registry,
+        scaler=accelerator.scaler,
+        baseline=Baseline(watched),
+    )
+    warn_of_restarts(watched, ctx.baseline)
+    if parts is not None:
+        checkpoint.restore(ctx, parts)
+        run.progress.continued_from = ctx.state.global_step
+    run.progress.state = ctx.state
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Session(ctx, accelerator, train, val, bundle, current_stop_request(), parameters, first_epoch)
+
+
+def place_loss(loss: Any, device: torch.device) -> None:
+    """Move a loss that is a module, or holds some, to the device."""
+    for part in (loss, *getattr(loss, "__dict__", {}).values()):
+        if isinstance(part, torch.nn.Module):
+            part.to(device)
+
+
+def materialize_with_first_batch(
+    model: torch.nn.Module, batches: Iterator[Any], io: Any, accelerator: Accelerator
+) -> Iterator[Any]:
+    """Infer lazy widths from the first batch, and give the epoch back with that batch still in it."""
+    first = next(batches, None)
+    if first is None:
+        raise no_batches()
+    inputs, _, _ = io.split(accelerator.place(first), stage="train")
+    materialize(model, inputs.args, inputs.kwargs)
+    return chain([first], batches)
+
+
+def no_batches() -> ConfigError:
+    return ConfigError(
+        "The training data yielded no batch, so there is nothing to train on.",
+        title="no training data",
+        config_path=("data",),
+        hint="Check the data's sizes: with `drop_last`, fewer samples than one batch give none.",
+    )

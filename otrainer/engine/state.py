@@ -1,0 +1,118 @@
+"""What a run is (settings), how far it is (state), and what hooks get to see of it (context)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from otrainer.engine.parts import Baseline
+    from otrainer.registry import Registry
+
+
+@dataclass
+class TrainState:
+    """Where training stands.
+
+    `epoch` counts from 0 and is the one in progress (the last one, once fit ended); `global_step` counts optimizer
+    steps; `micro_step_in_epoch` counts the micro-batches of this epoch that went into them. `epoch_complete` says that
+    this epoch was trained, validated and its metrics logged, so that a continuation begins with the next one.
+    """
+
+    epoch: int = 0
+    global_step: int = 0
+    micro_step_in_epoch: int = 0
+    epoch_complete: bool = False
+
+    def state_dict(self) -> dict[str, int | bool]:
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    def load_state_dict(self, state: Mapping[str, int | bool]) -> None:
+        for part in fields(self):
+            setattr(self, part.name, state[part.name])
+
+    @property
+    def epochs_done(self) -> int:
+        return self.epoch + self.epoch_complete
+
+
+@dataclass
+class Progress:
+    """What the composition root records of a run: filled in by the trainer, whoever called it."""
+
+    state: TrainState = field(default_factory=TrainState)
+    metrics: dict[str, float] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    continued_from: int | None = None
+
+
+@dataclass(frozen=True)
+class RunSettings(Mapping[str, Any]):
+    """The `run` section; reads as an object (`run.seed`) and as a mapping (`run["seed"]`).
+
+    `config` is the whole resolved config as plain data, `progress` what the trainer reports back; neither is part of
+    the mapping.
+    """
+
+    name: str
+    out_dir: str
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "fp32"
+    deterministic: bool = False
+    resume_from: str | None = None
+    config: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    progress: Progress = field(default_factory=Progress, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> RunSettings:
+        """`run` itself, or its settings where it is a plain mapping (unset and null keys take the defaults)."""
+        if isinstance(run, cls):
+            return run
+        return cls(**{key: value for key, value in run.items() if value is not None})
+
+    def __getitem__(self, key: str) -> Any:
+        if key in RUN_KEYS:
+            return getattr(self, key)
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RUN_KEYS)
+
+    def __len__(self) -> int:
+        return len(RUN_KEYS)
+
+
+RUN_KEYS = tuple(part.name for part in fields(RunSettings) if part.name not in ("config", "progress"))
+
+
+@dataclass
+class RunContext:
+    """What callbacks see: the parts of a run, where it stands, and the latest logs.
+
+    `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting `should_stop`
+    ends training after this epoch.
+    """
+
+    run: RunSettings
+    state: TrainState
+    device: torch.device
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None
+    datamodule: Any
+    io: Any
+    loss: Any
+    metrics: Sequence[Any]
+    callbacks: Sequence[Any]
+    loggers: Sequence[Any]
+    registry: Registry | None
+    baseline: Baseline
+    scaler: Any = None
+    last_train_logs: Mapping[str, float] = field(default_factory=dict)
+    last_val_logs: Mapping[str, float] = field(default_factory=dict)
+    validated: bool = False
+    should_stop: bool = False

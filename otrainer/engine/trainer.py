@@ -1,0 +1,252 @@
+"""The default training loop: one device, readable from top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.logs import StepLogs, detached, mean_of
+from otrainer.engine.monitor import monitored
+from otrainer.engine.seed import random_state, set_random_state
+from otrainer.engine.session import Session, begin, no_batches
+from otrainer.engine.tree import count_samples, map_leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass
+class DefaultTrainer:
+    """Train with gradient accumulation and clipping, validate, log, checkpoint and resume.
+
+    `grad_accum_steps` micro-batches make one optimizer step (a last, smaller group is averaged over its own size);
+    `grad_clip_norm` bounds the global L2 norm of the gradients; logging counts optimizer steps, validation epochs.
+    Raises ValueError for counts below 1 or a norm that is not positive.
+    """
+
+    max_epochs: int = 1
+    grad_accum_steps: int = 1
+    grad_clip_norm: float | None = None
+    log_every_n_steps: int = 10
+    val_every_n_epochs: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "grad_accum_steps", "log_every_n_steps", "val_every_n_epochs"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is a whole number from 1 on, not {value!r}")
+        clip = self.grad_clip_norm
+        if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or not clip > 0):
+            raise ValueError(f"grad_clip_norm is a number above 0 or null, not {clip!r}")
+
+    def fit(
+        self,
+        *,
+        model: torch.nn.Module,
+        datamodule: Any,
+        io: Any,
+        loss: Any,
+        optimizer_factory: Any,
+        scheduler_factory: Any = None,
+        metrics: Sequence[Any] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        loggers: Sequence[Any] | None = None,
+        registry: Any = None,
+        run: Any,
+    ) -> None:
+        """Train `model` from where `run.resume_from` left it, or from the start, to `max_epochs`.
+
+        Raises ConfigError where parts do not fit together, TrainingInterrupted after a signal (callbacks have seen it
+        by `on_exception` then), and whatever the user's parts raise.
+        """
+        session = begin(
+            model=model,
+            datamodule=datamodule,
+            io=io,
+            loss=loss,
+            optimizer_factory=optimizer_factory,
+            scheduler_factory=scheduler_factory,
+            metrics=metrics,
+            callbacks=callbacks,
+            loggers=loggers,
+            registry=registry,
+            run=run,
+        )
+        try:
+            self._log_hparams(session)
+            session.hook("on_fit_start")
+            self._epochs(session)
+            session.hook("on_fit_end")
+        except (Exception, KeyboardInterrupt) as exc:
+            session.hook("on_exception", exc)
+            raise
+        finally:
+            session.close()
+
+    def _epochs(self, session: Session) -> None:
+        ctx, state = session.ctx, session.ctx.state
+        while state.epochs_done < self.max_epochs and not ctx.should_stop:
+            if state.epoch_complete:
+                begin_epoch(session, state.epoch + 1)
+            self._train_epoch(session)
+            self._end_epoch(session)
+
+    def _train_epoch(self, session: Session) -> None:
+        state = session.ctx.state
+        session.ctx.model.train()
+        batches = session.epoch()
+        while group := list(islice(batches, self.grad_accum_steps)):
+            self._step(session, group)
+            session.stop.raise_if_asked()
+        if state.micro_step_in_epoch == 0:
+            raise no_batches()
+
+    def _step(self, session: Session, group: Sequence[Any]) -> None:
+        """One optimizer step over the micro-batches of `group`."""
+        ctx, state = session.ctx, session.ctx.state
+        rows: list[dict[str, Any]] = []
+
+        def closure() -> torch.Tensor:
+            return self._accumulate(session, group, rows)
+
+        if isinstance(ctx.optimizer, torch.optim.LBFGS):  # evaluates the loss several times a step
+            ctx.optimizer.step(closure)
+            stepped = True
+        else:
+            closure()
+            stepped = session.accelerator.step(ctx.optimizer, session.parameters, self.grad_clip_norm)
+
+        state.global_step += 1
+        state.micro_step_in_epoch += len(group)
+        ctx.last_train_logs = StepLogs(rows)
+        lr = ctx.optimizer.param_groups[0]["lr"]
+        if stepped and due(session.bundle, "step", state.global_step):
+            session.bundle.scheduler.step()
+        if state.global_step % self.log_every_n_steps == 0:
+            session.log({**ctx.last_train_logs, "lr": float(lr)}, "train")
+        session.hook("on_train_step_end")
+
+    def _accumulate(self, session: Session, group: Sequence[Any], rows: list[dict[str, Any]]) -> torch.Tensor:
+        """The mean loss over the micro-batches, its gradients added up; `rows` get their logs the first time."""
+        ctx, accelerator = session.ctx, session.accelerator
+        ctx.optimizer.zero_grad(set_to_none=True)
+        first, total = not rows, torch.zeros((), device=ctx.device)
+        for batch in group:
+            batch = accelerator.place(batch)
+            inputs, targets, _ = ctx.io.split(batch, stage="train")
+            with accelerator.autocast():
+                outputs = ctx.model(*inputs.args, **inputs.kwargs)
+                result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
+            loss = result.loss if len(group) == 1 else result.loss / len(group)
+            accelerator.backward(loss)
+            total = loss.detach() if len(group) == 1 else total + loss.detach()
+            if first:
+                rows.append(detached(result.loss, getattr(result, "logs", None)))
+                update_metrics(session, outputs, targets, batch, "train")
+        return total
+
+    def _end_epoch(self, session: Session) -> None:
+        """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""
+        ctx, state = session.ctx, session.ctx.state
+        ctx.validated = (state.epoch + 1) % self.val_every_n_epochs == 0
+        if ctx.validated:
+            self._validate(session)
+        log_epoch(session)
+        if due(session.bundle, "epoch", state.epoch + 1):
+            session.bundle.scheduler.step()
+        if ctx.validated and due(session.bundle, "metric", state.epoch + 1):
+            session.bundle.scheduler.step(monitored(ctx, session.bundle.monitor, ("scheduler",)))
+        state.epoch_complete = True
+        ctx.run.progress.metrics = dict(ctx.last_val_logs)
+        session.hook("on_epoch_end")
+        reset_metrics(session)
+        session.stop.raise_if_asked()
+
+    def _validate(self, session: Session) -> None:
+        """Loss and logs as means over all samples of the validation data; a signal undoes what it has counted."""
+        ctx = session.ctx
+        before = Snapshot(ctx.metrics)
+        ctx.model.eval()
+        rows, weights = [], []
+        with torch.no_grad():
+            for batch in session.val.epoch(ctx.state.epoch):
+                if session.stop.signum is not None:
+                    before.restore()
+                    session.stop.raise_if_asked()
+                batch = session.accelerator.place(batch)
+                inputs, targets, _ = ctx.io.split(batch, stage="val")
+                with session.accelerator.autocast():
+                    outputs = ctx.model(*inputs.args, **inputs.kwargs)
+                    result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
+                rows.append(detached(result.loss, getattr(result, "logs", None)))
+                weights.append(count_samples(targets, batch))
+                update_metrics(session, outputs, targets, batch, "val")
+        ctx.model.train()
+        ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, weights).items()}
+
+    def _log_hparams(self, session: Session) -> None:
+        hparams = session.ctx.run.config or {"run": dict(session.ctx.run), "trainer": vars(self)}
+        for logger in session.ctx.loggers:
+            if hasattr(logger, "log_hparams"):
+                logger.log_hparams(json.loads(json.dumps(hparams, default=str)))
+
+
+def begin_epoch(session: Session, epoch: int) -> None:
+    state = session.ctx.state
+    state.epoch, state.micro_step_in_epoch, state.epoch_complete = epoch, 0, False
+    reset_metrics(session)
+
+
+def due(bundle: Any, interval: str, count: int) -> bool:
+    """Whether the scheduler, if there is one, steps by `interval` and `count` is one of its turns."""
+    return bundle is not None and bundle.interval == interval and count % bundle.frequency == 0
+
+
+def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
+    """Show a micro-batch to every metric, without its graph."""
+    if not session.ctx.metrics:
+        return
+    with torch.no_grad():
+        outputs = map_leaves(outputs, lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf)
+        for metric in session.ctx.metrics:
+            metric.update(outputs=outputs, targets=targets, batch=batch, stage=stage)
+
+
+def reset_metrics(session: Session) -> None:
+    for metric in session.ctx.metrics:
+        if hasattr(metric, "reset"):
+            metric.reset()
+
+
+def log_epoch(session: Session) -> None:
+    """Compute the metrics and log the epoch: what comes from validation as one row, the rest as another."""
+    ctx = session.ctx
+    rows: dict[str, dict[str, float]] = {"metrics": {}, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
+    for metric in ctx.metrics:
+        if hasattr(metric, "compute"):
+            for name, value in metric.compute().items():
+                rows["val" if ctx.validated and not name.startswith("train") else "metrics"][name] = float(value)
+    if ctx.validated:
+        ctx.last_val_logs = rows["val"]
+    for stage, row in rows.items():
+        if row:
+            session.log(row, stage)
+
+
+class Snapshot:
+    """Metrics and global random states as they were before validation, to go back to when it is broken off."""
+
+    def __init__(self, metrics: Sequence[Any]) -> None:
+        self._random = random_state()
+        self._metrics = [(metric, copy.deepcopy(vars(metric))) for metric in metrics if hasattr(metric, "__dict__")]
+
+    def restore(self) -> None:
+        set_random_state(self._random)
+        for metric, attributes in self._metrics:
+            vars(metric).clear()
+            vars(metric).update(attributes)

@@ -1,0 +1,105 @@
+"""What tests share: a plain data module, callbacks that take notes, and one call that fits a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from otrainer.components.io import ArgsKwargs
+from otrainer.components.loss import TorchLoss
+from otrainer.components.optim import TorchOptimizerFactory
+from otrainer.components.sched import TorchSchedulerFactory
+from otrainer.engine.trainer import DefaultTrainer
+from otrainer.registry import build_registry
+
+
+@dataclass
+class Batches:
+    """A data module over batches, or over functions that make them anew for each epoch."""
+
+    train: Any
+    val: Any = None
+
+    def train_dataloader(self) -> Iterable[Any]:
+        return self.train() if callable(self.train) else self.train
+
+    def val_dataloader(self) -> Iterable[Any] | None:
+        return self.val() if callable(self.val) else self.val
+
+
+class PairIO:
+    """Batches of the form `{"x": ..., "y": ...}`."""
+
+    def split(self, batch: Any, *, stage: str) -> tuple[ArgsKwargs, Any, Any]:
+        return ArgsKwargs(args=(batch["x"],)), {"y": batch["y"]}, None
+
+
+@dataclass
+class Notes:
+    """A logger and callback that writes down what it is told."""
+
+    rows: list[tuple[str, int, dict[str, float]]] = field(default_factory=list)
+    hooks: list[str] = field(default_factory=list)
+    hparams: Any = None
+
+    def log_hparams(self, hparams: Any) -> None:
+        self.hparams = hparams
+
+    def log_metrics(self, metrics: dict[str, float], *, step: int, stage: str) -> None:
+        self.rows.append((stage, step, dict(metrics)))
+
+    def values(self, stage: str, name: str) -> list[float]:
+        return [row[name] for kind, _, row in self.rows if kind == stage and name in row]
+
+
+def random_batches(count: int, size: int = 8, width: int = 4, seed: int = 1) -> list[dict[str, torch.Tensor]]:
+    """Batches of random regression from `width` values to one."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        {"x": torch.randn(size, width, generator=generator), "y": torch.randn(size, 1, generator=generator)}
+        for _ in range(count)
+    ]
+
+
+def small_model(width: int = 4, seed: int = 3) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(width, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+
+
+def fit(
+    model: torch.nn.Module,
+    data: Any,
+    *,
+    trainer: dict[str, Any] | None = None,
+    optimizer: dict[str, Any] | None = None,
+    scheduler: dict[str, Any] | None = None,
+    io: Any = None,
+    loss: Callable[..., Any] | None = None,
+    metrics: Sequence[Any] = (),
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    run: dict[str, Any] | None = None,
+) -> torch.nn.Module:
+    """Fit with the default trainer and everything else plain unless said otherwise."""
+    DefaultTrainer(**(trainer or {})).fit(
+        model=model,
+        datamodule=data,
+        io=io or PairIO(),
+        loss=loss or TorchLoss(torch.nn.MSELoss()),
+        optimizer_factory=TorchOptimizerFactory(**(optimizer or {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05}})),
+        scheduler_factory=TorchSchedulerFactory(**scheduler) if scheduler else None,
+        metrics=list(metrics),
+        callbacks=list(callbacks),
+        loggers=list(loggers),
+        registry=build_registry(),
+        run={"name": "test", "out_dir": "runs/test", **(run or {})},
+    )
+    return model
+
+
+def parameters_of(model: torch.nn.Module) -> torch.Tensor:
+    """All parameters in one vector."""
+    return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
