@@ -1,0 +1,86 @@
+"""The task graph: an experiment goes from YAML to a trained model, and each stage runs only when it has to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from otrainer.tasks.project import Project, TaskDict
+
+project = Project(__file__)
+
+
+def task_resolve() -> Iterator[TaskDict]:
+    """Turn an experiment's YAML files into one plain config."""
+    for exp in project.selected:
+        yield project.stage(
+            "resolve",
+            exp,
+            uptodate=project.unchanged("resolve", exp),
+            targets=[exp.built("resolved.json"), exp.built("sources.json"), exp.built("plugins.json")],
+        )
+
+
+def task_manifest() -> Iterator[TaskDict]:
+    """List the components there are, each with a fingerprint of its code."""
+    for exp in project.selected:
+        yield project.stage(
+            "manifest",
+            exp,
+            task_dep=[f"resolve:{exp.task_name}"],
+            uptodate=project.unchanged("manifest", exp),
+            targets=[exp.built("manifest.json")],
+        )
+
+
+def task_validate() -> Iterator[TaskDict]:
+    """Check experiments from end to end without training them (all, or EXP=NAME)."""
+    for exp in project.selected:
+        yield project.stage(
+            "validate",
+            exp,
+            file_dep=[exp.built("resolved.json"), exp.built("manifest.json")],
+            uptodate=project.unchanged("validate", exp),
+            targets=[exp.built("validated.json")],
+        )
+
+
+def task_fit() -> Iterator[TaskDict]:
+    """Train a validated experiment, unless its run is complete."""
+    for exp in project.selected:
+        yield project.stage(
+            "fit",
+            exp,
+            task_dep=[f"validate:{exp.task_name}"],
+            uptodate=project.finished(exp),
+            targets=[exp.built("fit.json")],
+        )
+
+
+def task_resume() -> Iterator[TaskDict]:
+    """Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME)."""
+    for exp in project.selected:
+        yield project.stage(
+            "resume",
+            exp,
+            task_dep=[f"validate:{exp.task_name}"],
+            uptodate=project.finished(exp),
+        )
+
+
+def task_train() -> Iterator[TaskDict]:
+    """Bring an experiment's run up to date: every stage that has to (EXP=NAME)."""
+    yield {
+        "basename": "train",
+        "actions": None,
+        "task_dep": [f"train:{exp.task_name}" for exp in project.selected],
+    }
+    for exp in project.listed:
+        yield {
+            "basename": f"train:{exp.task_name}",
+            "actions": None,
+            "task_dep": [f"fit:{exp.task_name}"],
+            "doc": project.sentence(exp),
+        }
+
+
+DOIT_CONFIG = project.configure(globals())

@@ -1,0 +1,119 @@
+"""run.json while a run is under way, and the words with which it ends."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from otrainer.engine.interrupt import TrainingInterrupted
+from otrainer.runs import measure, read_run, utc_now, write_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from otrainer.engine.state import Progress
+    from otrainer.plan import Plan
+
+PACKAGES = ("otrainer", "torch", "numpy")
+
+
+class Runbook:
+    """Keeps run.json true: `running` inside the block, then `complete`, `interrupted` or `failed` as it ends."""
+
+    def __init__(self, run_dir: Path, plan: Plan, progress: Progress, lineage: dict[str, Any]) -> None:
+        self.run_dir, self.plan, self.progress, self.lineage = run_dir, plan, progress, lineage
+        before = read_run(run_dir) or {}
+        self.outputs_before = [str(run_dir / name) for name in before.get("outputs", {})]
+        self.started = before.get("started") or utc_now()
+        self.wall_before = float(before.get("wall_s") or 0.0)
+        self.metrics_before = before.get("metrics") or {}
+        self.steps_before = (before.get("global_step", 0), before.get("epoch", 0))
+
+    def __enter__(self) -> Runbook:
+        self._clock = time.monotonic()
+        self._write("running", None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _tb: TracebackType | None) -> None:
+        if kind is None:
+            state = "complete"
+        else:
+            state = "interrupted" if isinstance(exc, TrainingInterrupted | KeyboardInterrupt) else "failed"
+        self._write(state, utc_now())
+
+    def _write(self, state: str, ended: str | None) -> None:
+        steps = (self.progress.state.global_step, self.progress.state.epochs_done)
+        steps = max(steps, self.steps_before) if state == "running" else steps
+        write_run(
+            self.run_dir,
+            {
+                "name": self.plan.name,
+                "experiment": self.plan.experiment,
+                "state": state,
+                "definition": self.plan.definition,
+                "global_step": steps[0],
+                "epoch": steps[1],
+                "metrics": self.progress.metrics or self.metrics_before,
+                "outputs": measure(self.run_dir, self._outputs()),
+                "started": self.started,
+                "ended": ended,
+                "wall_s": round(self.wall_s, 3),
+                "pid": os.getpid(),
+                "host": platform.node(),
+                "lineage": self.lineage,
+                "versions": versions(),
+                "config": self.plan.config,
+            },
+        )
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of training, earlier stretches of this run included."""
+        return self.wall_before + time.monotonic() - self._clock
+
+    def _outputs(self) -> list[str]:
+        """The checkpoints that are there, those of earlier stretches first, as paths from the run directory."""
+        paths = dict.fromkeys([*self.outputs_before, *self.progress.outputs])
+        return [os.path.relpath(path, self.run_dir) for path in paths if os.path.exists(path)]  # noqa: PTH110 - paths are text here
+
+    def summary(self, shown_dir: str) -> str:
+        """What the run came to: steps, time, validation values, and where the weights are."""
+        state, metrics = self.progress.state, self.progress.metrics
+        weights = [f"{shown_dir}/{name}" for name in self._outputs() if name.endswith(("best.pt", "last.pt"))]
+        length = f"{count(state.epochs_done, 'epoch')}, {count(state.global_step, 'step')}, {self.wall_s:.1f} s"
+        lines = [f"{self.plan.name}: {length}"]
+        if metrics:
+            values = ", ".join(f"{bare(name)} {number(value)}" for name, value in metrics.items())
+            lines.append(f"  on validation data: {values}")
+        lines.append(f"  weights: {', '.join(weights) or 'not saved (there is no cb.model_checkpoint)'}")
+        return "\n".join(lines)
+
+
+def bare(name: str) -> str:
+    """`val_accuracy` as `accuracy`."""
+    return name.removeprefix("val_").removeprefix("val/")
+
+
+def number(value: float) -> str:
+    """Four decimals where they say enough, four digits elsewhere."""
+    return f"{value:.4f}" if 1e-2 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that decide about numbers."""
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,187 @@
+"""The stages of an experiment: each a function from files to files. Those that need torch import it themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otrainer.artifacts import read_json, write_json
+from otrainer.errors import ConfigError, Finding
+from otrainer.records import FileStamp, Record, hash_env, stamp_files
+from otrainer.tasks.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from otrainer.config import Reads, ResolvedConfig
+    from otrainer.experiment import RunResult
+    from otrainer.tasks.experiments import Experiment
+
+VERSIONS = {"resolve": 1, "manifest": 1, "validate": 1}
+
+
+def run_stage(stage: str, experiment: Experiment, *, root: Path) -> Outcome:
+    """Run a stage for an experiment.
+
+    Raises ConfigError with everything that is wrong in the user's files, and whatever the user's code raises.
+    """
+    return STAGES[stage](experiment, root)
+
+
+def resolve(experiment: Experiment, root: Path) -> Outcome:
+    """YAML and environment become resolved.json, sources.json and plugins.json."""
+    from otrainer.config import resolve_config
+
+    config = resolve_config(root / experiment.file, root=root)
+    artifacts: dict[str, Any] = {
+        "resolved.json": {"config": config.data, "used": sorted(config.used)},
+        "sources.json": config.source_map.to_json(),
+        "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
+    }
+    keep(experiment, root, "resolve", artifacts, reads_record(config.reads))
+    return Outcome()
+
+
+def reads_record(reads: Reads) -> Record:
+    """What resolving read, as a record keeps it."""
+    files: dict[str, FileStamp | None] = {
+        read.path: FileStamp(read.sha256, read.size, read.mtime_ns) for read in reads.files
+    }
+    return Record({**files, **dict.fromkeys(reads.missing)}, hash_env(reads.env))
+
+
+def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, Any], record: Record) -> None:
+    """Write a stage's artifacts as far as they changed, then the record of what it read and left."""
+    for name, content in artifacts.items():
+        write_json(root / experiment.built(name), {"version": VERSIONS[stage], **content})
+    outputs = stamp_files([experiment.built(name) for name in artifacts], root)
+    Record(record.files, record.env, outputs, VERSIONS[stage]).write(root / experiment.built(f"{stage}.record.json"))
+
+
+def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
+    """The config as the stage `resolve` left it."""
+    from otrainer.config import Reads, ResolvedConfig, Settings, SourceMap
+
+    kept = read_json(root / experiment.built("resolved.json"))
+    sources = read_json(root / experiment.built("sources.json"))
+    return ResolvedConfig(
+        data=kept["config"],
+        settings=Settings.of(kept["config"].get("settings")),
+        source_map=SourceMap.from_json({key: place for key, place in sources.items() if key != "version"}),
+        reads=Reads(),
+        used=frozenset(kept["used"]),
+    )
+
+
+def manifest(experiment: Experiment, root: Path) -> Outcome:
+    """Plugins are run, and everything that the registry then holds becomes manifest.json."""
+    from otrainer.registry import build_registry
+    from otrainer.registry.fingerprint import local_modules
+    from otrainer.registry.manifest import manifest_of
+    from otrainer.validation import load_registry
+
+    config = resolved(experiment, root)
+    registry = build_registry()
+    before = stamp_files(local_modules([*PACKAGE, *(config.data.get("imports") or ())]).values(), root)
+    try:
+        load_registry(config, registry)
+    except ConfigError as error:
+        raise ConfigError.of(all_mistakes(config)) from error
+    files = stamp_files(local_modules([*PACKAGE, *(config.data.get("imports") or ())]).values(), root)
+    keep(experiment, root, "manifest", {"manifest.json": manifest_of(registry)}, Record({**files, **before}))
+    return Outcome()
+
+
+PACKAGE = ("otrainer.experiment", "otrainer.stages")
+
+
+def validate(experiment: Experiment, root: Path) -> Outcome:
+    """Everything that can be found wrong without training is found, and the definition of the run is fixed."""
+    from otrainer.plan import make_plan
+    from otrainer.registry import build_registry
+
+    config = resolved(experiment, root)
+    plan = make_plan(config, build_registry(), experiment=experiment.file.as_posix(), root=root)
+    resume_from = [plan.run.resume_from] if plan.run.resume_from is not None else []
+    record = Record(dict(stamp_files([*plan.data_files, *resume_from], root)))
+    keep(experiment, root, "validate", {"validated.json": plan.to_json()}, record)
+    return Outcome()
+
+
+def examine(experiment: Experiment, root: Path) -> Outcome:
+    """All mistakes of an experiment that cannot be resolved, those behind the first ones included."""
+    from otrainer.config import resolve_config
+
+    try:
+        config = resolve_config(root / experiment.file, root=root)
+    except ConfigError as error:
+        partial: ResolvedConfig | None = getattr(error, "partial", None)
+        if partial is None:
+            raise
+        raise ConfigError.of([*error.findings, *beyond(error, all_mistakes(partial))]) from error
+    raise ConfigError.of(all_mistakes(config))
+
+
+def all_mistakes(config: ResolvedConfig) -> list[Finding]:
+    from otrainer.registry import build_registry
+    from otrainer.validation import find_mistakes
+
+    return [finding.located(config.source_map) for finding in find_mistakes(config, build_registry())]
+
+
+def beyond(error: ConfigError, findings: list[Finding]) -> list[Finding]:
+    """The findings that are not about values which could not be resolved."""
+    broken = [finding.config_path for finding in error.findings if finding.config_path]
+    return [finding for finding in findings if not any(finding.config_path[: len(path)] == path for path in broken)]
+
+
+def fit(experiment: Experiment, root: Path) -> Outcome:
+    """Train what was validated, unless its run is finished already."""
+    from otrainer.starts import first_start
+
+    return trained(experiment, root, first_start)
+
+
+def resume(experiment: Experiment, root: Path) -> Outcome:
+    """Go on from the run's last checkpoint, under the config as it is now."""
+    from otrainer.starts import resumed_start
+
+    return trained(experiment, root, resumed_start)
+
+
+def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Outcome:
+    from otrainer.engine.interrupt import TrainingInterrupted
+    from otrainer.experiment import project, train
+    from otrainer.plan import Plan
+    from otrainer.runs import is_complete
+
+    plan = Plan.from_json(read_json(root / experiment.built("validated.json")))
+    if is_complete(root / plan.run_dir, plan.definition):
+        leave_receipt(experiment, root, plan)
+        return Outcome(report=f"{plan.name}: trained already, in {plan.run_dir}")
+    try:
+        with project(root):
+            result: RunResult = train(plan, root=root, start=start)
+    except TrainingInterrupted as stop:
+        again = f"`doit train EXP={experiment.name}` or `doit resume` continues"
+        return Outcome("interrupted", f"{plan.name}: {stop}; {again}", stop.exit_code)
+    except ConfigError as error:
+        raise error.located(resolved(experiment, root).source_map) from error.__cause__
+    leave_receipt(experiment, root, plan)
+    return Outcome(report=result.summary)
+
+
+def leave_receipt(experiment: Experiment, root: Path, plan: Any) -> None:
+    """fit.json says which run this build came to."""
+    receipt = {"run_dir": plan.run_dir, "definition": plan.definition}
+    write_json(root / experiment.built("fit.json"), receipt)
+
+
+STAGES: dict[str, Callable[[Experiment, Path], Outcome]] = {
+    "resolve": resolve,
+    "manifest": manifest,
+    "validate": validate,
+    "examine": examine,
+    "fit": fit,
+    "resume": resume,
+}

@@ -1,0 +1,71 @@
+"""Where a run begins: at nothing, in place, or as a child of a run that is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import ConfigError
+from otrainer.runs import read_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.plan import Plan
+
+LAST = "last.pt"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint to continue from, if any; `keep` says that what is in the run directory is kept aside first."""
+
+    checkpoint: Path | None = None
+    keep: bool = False
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+
+def first_start(plan: Plan, root: Path) -> Start:
+    """How training begins: an interrupted run of this definition goes on; anything else starts anew."""
+    found, last = read_run(root / plan.run_dir), last_checkpoint(plan, root)
+    interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
+    if found is not None and interrupted and last.is_file():
+        return Start(last, lineage=found["lineage"])
+    return Start(keep=True)
+
+
+def resumed_start(plan: Plan, root: Path) -> Start:
+    """How a resume begins: in place where the definition is the same, else as a child of the run, which is kept.
+
+    Raises ConfigError where there is nothing to resume.
+    """
+    found, last = read_run(root / plan.run_dir), last_checkpoint(plan, root)
+    if found is None or not last.is_file():
+        raise ConfigError(
+            f"There is no checkpoint `{shown(last, root)}` to resume from.",
+            title="nothing to resume",
+            hint="Start the run with `doit train`, with a `cb.model_checkpoint` among its callbacks.",
+        )
+    if found["definition"] == plan.definition:
+        return Start(last, lineage=found["lineage"])
+    return Start(last, keep=True, lineage={"parent": found["definition"], "global_step": found["global_step"]})
+
+
+def last_checkpoint(plan: Plan, root: Path) -> Path:
+    """Where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
+    for callback in plan.config.get("callbacks") or ():
+        if callback.get("_type_") == "cb.model_checkpoint" and callback.get("save_last", True):
+            return root / str(callback["save_dir"]) / LAST
+    return root / plan.run_dir / "checkpoints" / LAST
+
+
+def moved(checkpoint: Path | None, run_dir: Path, kept: Path | None) -> Path | None:
+    """Where a checkpoint is once its run directory was moved to `kept`."""
+    if checkpoint is None or kept is None or not checkpoint.is_relative_to(run_dir):
+        return checkpoint
+    return kept / checkpoint.relative_to(run_dir)
+
+
+def shown(path: Path, root: Path) -> str:
+    """A path as people read it: from the project's root where it lies inside."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

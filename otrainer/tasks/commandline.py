@@ -1,0 +1,69 @@
+"""What was typed after `doit`, read with doit's own rules before doit acts on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from doit.cmd_base import DodoTaskLoader, DoitCmdBase  # type: ignore[import-untyped]  # doit ships no types
+from doit.cmdparse import CmdOption, CmdParse, CmdParseError  # type: ignore[import-untyped]  # doit ships no types
+from doit.doit_cmd import DoitMain  # type: ignore[import-untyped]  # doit ships no types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+TRAINING = ("train", "fit", "resume")
+COMMANDS = {command.get_name(): command for command in DoitMain.DOIT_CMDS}
+
+
+class CommandLine(NamedTuple):
+    """The command (`run` if none is named), the tasks as typed, and the variables."""
+
+    command: str
+    tasks: tuple[str, ...]
+    variables: dict[str, str]
+
+    @property
+    def trains(self) -> bool:
+        """Whether any of the tasks is a training."""
+        return not self.tasks or any(task.partition(":")[0] in TRAINING for task in self.tasks)
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether what follows the command are tasks; `doit help` takes other things too."""
+        return issubclass(COMMANDS[self.command], DoitCmdBase) and self.command not in {"dumpdb", "tabcompletion"}
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> CommandLine:
+        """Take `arguments` apart as DoitMain.run does; options that doit will refuse leave no tasks."""
+        try:
+            rest = list(arguments)
+            if not rest or rest[0] not in COMMANDS:
+                rest = parsed(DodoTaskLoader.cmd_options, rest, otherwise=rest)
+            variables = dict(word.split("=", 1) for word in rest if is_variable(word))
+            words = [word for word in rest if not is_variable(word)]
+            command = words.pop(0) if words and words[0] in COMMANDS else "run"
+            return cls(command, tuple(parsed(options_of(COMMANDS[command]), words)), variables)
+        except CmdParseError:
+            return cls("run", (), {})
+
+
+def is_variable(word: str) -> bool:
+    return "=" in word and not word.startswith("-")
+
+
+def options_of(command: Any) -> Iterable[dict[str, Any]]:
+    """The options that doit gives to `command`."""
+    if not issubclass(command, DoitCmdBase):
+        return tuple(command.cmd_options)
+    return (*command.base_options, *DodoTaskLoader.cmd_options, *command.cmd_options)
+
+
+def parsed(options: Iterable[dict[str, Any]], words: list[str], otherwise: list[str] | None = None) -> list[str]:
+    """The words that are left when the options before them are taken off."""
+    try:
+        left: list[str] = CmdParse([CmdOption(option) for option in options]).parse_only(words)[1]
+    except CmdParseError:
+        if otherwise is None:
+            raise
+        return otherwise
+    return left

@@ -1,0 +1,47 @@
+"""Running a stage so that whatever happens in it becomes an outcome, in doit's process and in the worker's alike."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from typing import TYPE_CHECKING
+
+from otrainer.errors import ConfigError, Finding, draw, draw_error
+from otrainer.tasks.interrupts import Ended
+from otrainer.tasks.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.tasks.experiments import Experiment
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
+    """Run `stage` and tell how it ended: mistakes in a config are drawn, crashes in components keep their traceback."""
+    from otrainer.stages import run_stage
+
+    try:
+        return run_stage(stage, experiment, root=root)
+    except ConfigError as error:
+        return Outcome.failed(draw_error(error))
+    except Ended:
+        raise
+    except SystemExit as error:
+        return Outcome.crashed(crash(stage, experiment, error))
+    except Exception as error:  # noqa: BLE001 - user code runs in here, and a task must end with a report
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            return Outcome.crashed(disk_trouble(error))
+        return Outcome.crashed(crash(stage, experiment, error))
+
+
+def crash(stage: str, experiment: Experiment, error: BaseException) -> str:
+    """A headline, and the traceback from where the stage begins."""
+    frames = error.__traceback__.tb_next if error.__traceback__ else None
+    text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    return f"{type(error).__name__} ── {stage}:{experiment.task_name}\n{text}"
+
+
+def disk_trouble(error: OSError) -> str:
+    return draw(Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write"))

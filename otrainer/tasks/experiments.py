@@ -1,0 +1,138 @@
+"""An experiment is a YAML file: how it is found by name, and what it says about itself in its first comment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from otrainer.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXPERIMENTS = Path("configs", "experiments")
+BUILD = Path("build")
+SUFFIXES = (".yaml", ".yml")
+LISTED = 20
+HEAD_BYTES = 4096
+SENTENCE = re.compile(r".+?[.!?](?=\s|$)")
+MODELINE = re.compile(r"(yaml-language-server:|-\*-|vim?:|yamllint |%YAML)")
+
+
+class Experiment(NamedTuple):
+    """One YAML file and where its artifacts go; both paths start from the project root, or are absolute outside it."""
+
+    name: str
+    file: Path
+    build: Path
+
+    @property
+    def task_name(self) -> str:
+        """The name in doit's tasks, where `=` would set a variable and `*` match others."""
+        return self.name.replace("=", "%3D").replace("*", "%2A")
+
+    def built(self, artifact: str) -> Path:
+        """Where an artifact of this experiment lies, such as `resolved.json`."""
+        return self.build / artifact
+
+
+def find_experiment(text: str, root: Path) -> Experiment:
+    """The experiment that `text` means: a name, a name in a subfolder, or a path to a YAML file anywhere.
+
+    Raises ConfigError with the nearest names for an unknown one.
+    """
+    for candidate in candidates(text):
+        if (root / candidate).is_file():
+            return experiment_of(candidate, root)
+    raise unknown_experiment(text, root)
+
+
+def candidates(text: str) -> Iterator[Path]:
+    """The files that `text` may mean, likeliest first; a name never leads out of the experiments' folder."""
+    if text.strip("/."):
+        path = Path(text).expanduser()
+        if not path.is_absolute() and ".." not in path.parts:
+            for suffix in ("", *SUFFIXES):
+                yield EXPERIMENTS / f"{path}{suffix}"
+        yield path
+
+
+def experiment_of(file: Path, root: Path) -> Experiment:
+    """The experiment of a YAML file that exists; `file` is absolute or starts from `root`."""
+    absolute = Path(os.path.normpath(root / file))
+    inside = absolute.relative_to(root) if absolute.is_relative_to(root) else absolute
+    if inside.is_relative_to(EXPERIMENTS):
+        name = short_name(inside, root)
+        return Experiment(name, inside, BUILD / name)
+    mark = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:8]
+    return Experiment(inside.as_posix(), inside, BUILD / f"{absolute.stem}-{mark}")
+
+
+def short_name(inside: Path, root: Path) -> str:
+    """`sub/x` for `configs/experiments/sub/x.yaml`; the suffix stays where a file of the same name goes first."""
+    if inside.suffix not in SUFFIXES:
+        return inside.relative_to(EXPERIMENTS).as_posix()
+    bare = inside.with_suffix("")
+    both = (Path(f"{bare}{suffix}") for suffix in SUFFIXES)
+    first = next((path for path in both if (root / path).is_file()), inside)
+    return (bare if first == inside else inside).relative_to(EXPERIMENTS).as_posix()
+
+
+def all_experiments(root: Path) -> list[Experiment]:
+    """Every experiment below `configs/experiments`, subfolders included, sorted by name; hidden files do not count."""
+    found = []
+    for here, folders, files in os.walk(root / EXPERIMENTS):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.endswith(SUFFIXES) and not name.startswith("."):
+                found.append(experiment_of(Path(here, name), root))  # noqa: PERF401 - clearer than one long expression
+    return sorted(found, key=lambda experiment: experiment.name)
+
+
+def unknown_experiment(text: str, root: Path) -> ConfigError:
+    names = [experiment.name for experiment in all_experiments(root)]
+    return ConfigError(
+        f"There is no experiment `{text}`.",
+        title="unknown experiment",
+        suggestions=nearest(text, names),
+        hint=listed(names),
+    )
+
+
+def listed(names: list[str]) -> str:
+    """What there is, in one line that stays readable among thousands."""
+    if not names:
+        return f"There is none yet: write `{EXPERIMENTS.as_posix()}/NAME.yaml`."
+    more = len(names) - LISTED
+    shown = ", ".join(names[:LISTED])
+    return f"There are: {shown}{f', and {more} more (`doit list` shows them)' if more > 0 else ''}."
+
+
+def sentence(experiment: Experiment, root: Path) -> str:
+    """The first sentence of the comment that opens the experiment's file, or its name where there is none."""
+    try:
+        with (root / experiment.file).open("rb") as stream:
+            head = stream.read(HEAD_BYTES).decode("utf-8-sig", "replace")
+    except OSError:
+        return experiment.name
+    text = " ".join(opening_comment(head))
+    first = SENTENCE.match(text)
+    return first.group() if first else text or experiment.name
+
+
+def opening_comment(head: str) -> Iterator[str]:
+    """The words of the first block of comment lines, if nothing but blank lines goes before it."""
+    started = False
+    for line in map(str.strip, head.splitlines()):
+        words = line.lstrip("#").strip()
+        if line.startswith("#") and not MODELINE.match(words):
+            if words.strip("-=~*_"):
+                started = True
+                yield words
+            elif started:
+                return
+        elif started or not (line in {"", "---"} or line.startswith(("#", "%YAML"))):
+            return

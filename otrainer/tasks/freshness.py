@@ -1,0 +1,55 @@
+"""Whether a stage has to run: by its own record, or by what its run directory says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.artifacts import read_json
+from otrainer.errors import ConfigError
+from otrainer.records import why_stale
+from otrainer.runs import why_unfinished
+
+if TYPE_CHECKING:
+    from otrainer.tasks.experiments import Experiment
+
+
+def is_unchanged(stage: str, experiment: Experiment, root: Path) -> bool:
+    """Whether all that the stage read and left is as its record says."""
+    from otrainer.stages import VERSIONS
+
+    return why_stale(root / experiment.built(f"{stage}.record.json"), root=root, version=VERSIONS[stage]) is None
+
+
+def is_finished(experiment: Experiment, root: Path) -> bool:
+    """Whether the run directory holds a complete run of the validated definition."""
+    run = validated_run(experiment, root)
+    try:
+        return run is not None and why_unfinished(root / run["run_dir"], run["definition"]) is None
+    except ConfigError:
+        return False  # a damaged run.json: the stage itself will say so
+
+
+def validated_run(experiment: Experiment, root: Path) -> dict[str, str] | None:
+    """Run directory and definition, as `validate` left them; None where it left nothing that can be read."""
+    validated = artifact(experiment, "validated.json", root)
+    try:
+        return {"run_dir": str(validated["run_dir"]), "definition": str(validated["definition"])}
+    except (TypeError, KeyError):
+        return None
+
+
+def configured_run_dir(experiment: Experiment, root: Path) -> Path | None:
+    """Where the resolved config wants the run, before anybody has validated it."""
+    resolved = artifact(experiment, "resolved.json", root)
+    try:
+        return root / Path(resolved["config"]["run"]["out_dir"])
+    except (TypeError, KeyError):
+        return None
+
+
+def artifact(experiment: Experiment, name: str, root: Path) -> Any:
+    try:
+        return read_json(root / experiment.built(name))
+    except (OSError, ValueError, RecursionError):
+        return None

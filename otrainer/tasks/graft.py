@@ -1,0 +1,30 @@
+"""The two private parts of doit that are replaced, since its configuration does not reach them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from doit import cmd_base, loader  # type: ignore[import-untyped]  # doit ships no types
+
+from otrainer.tasks.state import State
+
+Creator = tuple[str, Callable[..., Any], int]
+TASK = "task_"
+
+
+def install() -> None:
+    """Let doit's commands keep their memory in `State`, and find the tasks of dodo.py with `task_creators`."""
+    cmd_base.Dependency = State
+    loader._get_task_creators = task_creators
+
+
+def task_creators(namespace: Mapping[str, Any], _command_names: object = ()) -> list[Creator]:
+    """Name, function and line of each task in dodo.py.
+
+    doit asks `inspect` for the lines, which then tokenizes the file once for every task: a third of all that finding
+    nothing to do may cost.
+    """
+    functions = {name[len(TASK) :]: each for name, each in namespace.items() if name.startswith(TASK)}
+    return [(name, each, each.__code__.co_firstlineno) for name, each in functions.items() if inspect.isfunction(each)]

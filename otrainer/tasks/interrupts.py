@@ -1,0 +1,75 @@
+"""What Ctrl-C and a termination mean for doit: training stops with a checkpoint first, all else ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ended(SystemExit):
+    """A signal ends doit; unlike a component's own `sys.exit`, no stage may take it for a failure."""
+
+
+class Trains(Protocol):
+    """A process that can be asked to stop training, or be ended."""
+
+    def ask_to_stop(self, signum: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Interrupts:
+    """Handlers of SIGINT and SIGTERM; `exit_code` is 128 + the signal that came, as shells count it, or None."""
+
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+        self._training: Trains | None = None
+        self._pid = os.getpid()
+
+    def install(self) -> None:
+        """Handle both signals from now on; one that this process was told to ignore stays ignored."""
+        for signum in SIGNALS:
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                signal.signal(signum, self._handle)
+
+    @contextmanager
+    def training(self, process: Trains) -> Iterator[None]:
+        """While inside, the first signal lets `process` save its state, and only a second SIGINT ends it."""
+        self._training = process
+        try:
+            yield
+        finally:
+            self._training = None
+
+    def stop_if_asked(self) -> None:
+        """Raise SystemExit where a signal came while a training went on to its end."""
+        if self.exit_code is not None:
+            raise Ended(self.exit_code)
+
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
+        if self._training is None:
+            self._end(signum)
+        elif self.exit_code is None:
+            self.exit_code = 128 + signum
+            self._training.ask_to_stop(signum)
+        elif signum == signal.SIGINT:
+            self._training.kill()
+            self._end(signum)
+
+    def _end(self, signum: int) -> NoReturn:
+        self.exit_code = 128 + signum
+        # While this process winds up: another Ctrl-C cuts that short, and one of `doit -n 2` may terminate the others.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.getpid() == self._pid:
+            print(f"ended by {signal.Signals(signum).name}", file=sys.stderr, flush=True)
+        raise Ended(self.exit_code)

@@ -1,0 +1,110 @@
+"""What dodo.py is made with: the experiments that the command line means, and doit set up to run their stages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
+
+from otrainer.errors import ConfigError, Finding, draw, draw_error
+from otrainer.tasks import graft
+from otrainer.tasks.commandline import CommandLine
+from otrainer.tasks.experiments import Experiment, all_experiments, sentence
+from otrainer.tasks.freshness import is_finished, is_unchanged
+from otrainer.tasks.interrupts import Interrupts
+from otrainer.tasks.reporter import StageReporter
+from otrainer.tasks.runner import Runner
+from otrainer.tasks.selection import select
+
+TaskDict = dict[str, Any]
+UpToDate = list[Callable[[], bool]]
+
+
+class Project:
+    """A folder with a dodo.py: the root that everything relative starts from.
+
+    `selected` are the experiments whose tasks are created, `listed` those that `doit list` shows.
+    """
+
+    def __init__(self, dodo: str) -> None:
+        self.root = Path(dodo).resolve().parent
+        self.selected: tuple[Experiment, ...] = ()
+        self.listed: tuple[Experiment, ...] = ()
+        self.interrupts = Interrupts()
+        self.runner = Runner(self.root, self.interrupts, alone=True, trains=False)
+
+    def configure(self, namespace: Mapping[str, Any]) -> TaskDict:
+        """Select the experiments that the command line means, and give doit its configuration.
+
+        `namespace` is that of dodo.py, with all tasks defined. Ends the process, with a word, where the command line
+        is wrong or asks for nothing; outside of doit it selects none and touches nothing.
+        """
+        if doit_cmd._CMDLINE_VARS is not None:
+            self._prepare()
+            self._select(CommandLine.parse(sys.argv[1:]), verbs_of(namespace))
+        StageReporter.interrupts = self.interrupts
+        return {
+            "default_tasks": ["train"],
+            "reporter": StageReporter,
+            "backend": "sqlite3",
+            "dep_file": "build/.doit.db",
+            "continue": True,  # a broken experiment does not hide the others' findings
+            "verbosity": 2,
+            "sort": "definition",
+        }
+
+    def stage(self, stage: str, experiment: Experiment, **task: Any) -> TaskDict:
+        """The doit task that runs a stage of an experiment; `task` holds its dependencies and targets."""
+        action = (self.runner.run, [stage, experiment])
+        return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, **task}
+
+    def unchanged(self, stage: str, experiment: Experiment) -> UpToDate:
+        """Up to date while nothing changed that the stage read or left, by its own record."""
+        return [lambda: is_unchanged(stage, experiment, self.root)]
+
+    def finished(self, experiment: Experiment) -> UpToDate:
+        """Up to date while the run directory holds a complete run of the validated definition."""
+        return [lambda: is_finished(experiment, self.root)]
+
+    def sentence(self, experiment: Experiment) -> str:
+        """What the experiment says about itself."""
+        return sentence(experiment, self.root)
+
+    def _prepare(self) -> None:
+        self.interrupts.install()
+        graft.install()
+        os.chdir(self.root)
+        if sys.path[0] != str(self.root):
+            sys.path.insert(0, str(self.root))
+        try:
+            (self.root / "build").mkdir(exist_ok=True)
+        except OSError as error:
+            leave(draw(Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write")), 1)
+
+    def _select(self, line: CommandLine, verbs: Mapping[str, str]) -> None:
+        try:
+            selection = select(line, verbs, self.root)
+        except ConfigError as error:
+            leave(draw_error(error), 1)
+        if selection.message:
+            leave(selection.message, 0)
+        self.selected = self.listed = selection.experiments
+        self.runner = Runner(self.root, self.interrupts, alone=len(self.selected) == 1, trains=line.trains)
+        if line.command == "list" and not self.selected:
+            self.listed = tuple(all_experiments(self.root))
+
+
+def verbs_of(namespace: Mapping[str, Any]) -> dict[str, str]:
+    """The tasks that dodo.py defines, each with its sentence."""
+    creators = graft.task_creators(namespace)
+    return {name: (function.__doc__ or "").strip().split("\n")[0] for name, function, _ in creators}
+
+
+def leave(text: str, code: int) -> NoReturn:
+    """Say why, and end: with 0 to stdout, otherwise to stderr."""
+    print(text, file=sys.stderr if code else sys.stdout, flush=True)
+    raise SystemExit(code)

@@ -1,0 +1,101 @@
+"""What doit's actions do: run a stage where it belongs, and tell doit how it went."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from otrainer.artifacts import write_json
+from otrainer.errors import ConfigError, draw_error
+from otrainer.tasks.freshness import configured_run_dir, is_finished, validated_run
+from otrainer.tasks.reporter import StageFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.tasks.client import Client
+    from otrainer.tasks.experiments import Experiment
+    from otrainer.tasks.interrupts import Interrupts
+    from otrainer.tasks.outcome import Outcome
+
+TRAINING = ("fit", "resume")
+
+
+class Runner:
+    """Executes stages for one doit run; `trains` says that trainings are wanted, and not only checks."""
+
+    def __init__(self, root: Path, interrupts: Interrupts, *, alone: bool, trains: bool) -> None:
+        self.root = root
+        self.interrupts = interrupts
+        self._alone = alone
+        self._trains = trains
+        self._pid = os.getpid()
+        self._claims: dict[Path, None] = {}
+
+    @cached_property
+    def client(self) -> Client:
+        """Where stages run that need torch."""
+        from otrainer.tasks.client import Client
+
+        return Client(self.root, self.interrupts, alone=self._alone)
+
+    @cached_property
+    def _locks(self) -> ExitStack:
+        locks = ExitStack()
+        atexit.register(locks.close)
+        return locks
+
+    def run(self, stage: str, experiment: Experiment) -> StageFailed | None:
+        """doit's action: `resolve`, which needs no torch, runs in this process, and the others in a worker."""
+        if stage == "resolve":
+            return self._settle(self._resolve(experiment))
+        if stage in TRAINING and is_finished(experiment, self.root):
+            self._leave_receipt(experiment)
+            return None
+        try:
+            self._claim(experiment)
+        except ConfigError as error:
+            return StageFailed(draw_error(error))
+        return self._settle(self.client.run(stage, experiment))
+
+    def _resolve(self, experiment: Experiment) -> Outcome:
+        """Resolve; where that fails over mistakes, let the worker look for the mistakes behind the first ones too."""
+        from otrainer.tasks.execute import execute
+
+        outcome = execute("resolve", experiment, self.root)
+        if outcome.status != "failed":
+            return outcome
+        examined = self.client.run("examine", experiment)
+        return examined if examined.status == "failed" else outcome
+
+    def _leave_receipt(self, experiment: Experiment) -> None:
+        """The run is complete and only doit's note of it was gone; nothing is trained again."""
+        write_json(self.root / experiment.built("fit.json"), validated_run(experiment, self.root))
+
+    def _claim(self, experiment: Experiment) -> None:
+        """Keep other doits from training into this run directory, before anything slow begins.
+
+        Raises ConfigError where another process has it. The worker that writes there takes the run's own lock.
+        """
+        from otrainer.locks import lock_run, refuse_if_locked
+
+        run_dir = configured_run_dir(experiment, self.root)
+        # With `doit -n 2` the stages of one experiment run in different processes: none can hold it for the others.
+        if not self._trains or run_dir is None or run_dir in self._claims or os.getpid() != self._pid:
+            return
+        self._locks.enter_context(lock_run(run_dir, claim=True))
+        self._claims[run_dir] = None
+        refuse_if_locked(run_dir)
+
+    def _settle(self, outcome: Outcome) -> StageFailed | None:
+        """What an outcome means to doit; an interruption ends it."""
+        if outcome.status in {"failed", "crashed"}:
+            return StageFailed(outcome.report)
+        if outcome.report:
+            print(outcome.report, flush=True)
+        if outcome.status == "interrupted":
+            raise SystemExit(self.interrupts.exit_code or outcome.exit_code)
+        return None

@@ -1,0 +1,188 @@
+"""Which experiments a command line means, and what to tell where it means none."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from otrainer.errors import ConfigError, Finding, nearest
+from otrainer.tasks.experiments import Experiment, all_experiments, find_experiment, listed, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from otrainer.tasks.commandline import CommandLine
+
+VARIABLES = ("EXP",)
+# What a verb does where no experiment is named; verbs that are not here need none.
+EVERY = ("resolve", "manifest", "validate")
+NAMED = ("train", "fit")
+LAST = "resume"
+
+
+class Selection(NamedTuple):
+    """The experiments whose tasks are created, or what to print instead of doing anything."""
+
+    experiments: tuple[Experiment, ...] = ()
+    message: str = ""
+
+
+def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection:
+    """The experiments that `line` names; `verbs` are the tasks there are, each with its sentence.
+
+    Raises ConfigError with every unknown variable, experiment and task.
+    """
+    if not line.takes_tasks:
+        return Selection()
+    findings = [*unknown_variables(line), *unknown_tasks(line, verbs)]
+    by_variable = keep(exp_variable(line, root), findings)
+    by_task = keep(named_by_tasks(line, verbs, root), findings)
+    findings += mixed(line, by_variable, by_task)
+    if findings:
+        raise ConfigError.of(findings)
+    experiments = tuple(dict.fromkeys([*by_variable, *by_task]))
+    return Selection(experiments) if experiments or line.command != "run" else unnamed(line, verbs, root)
+
+
+def keep(found: Iterator[Experiment | Finding], findings: list[Finding]) -> list[Experiment]:
+    """The experiments among `found`; findings go to `findings`."""
+    experiments = []
+    for each in found:
+        if isinstance(each, Finding):
+            findings.append(each)
+        else:
+            experiments.append(each)
+    return experiments
+
+
+def unknown_variables(line: CommandLine) -> Iterator[Finding]:
+    for name, value in line.variables.items():
+        if name not in VARIABLES:
+            yield Finding(
+                f"`{name}={value}` sets a variable that no task reads.",
+                title="unknown variable",
+                suggestions=nearest(name, VARIABLES),
+                hint=f"There are: {', '.join(VARIABLES)}.",
+            )
+
+
+def unknown_tasks(line: CommandLine, verbs: Mapping[str, str]) -> Iterator[Finding]:
+    for task in line.tasks:
+        verb, colon, rest = task.partition(":")
+        if task.startswith("-"):
+            yield Finding(
+                f"`{task}` stands behind a task, where doit reads it as an option of that task.",
+                title="misplaced option",
+                hint=f"Options of doit go before its tasks: `doit {task} ... {' '.join(line.tasks[:1])}`.",
+            )
+            return
+        if verb not in verbs:
+            yield Finding(
+                f"There is no task `{task}`.",
+                title="unknown task",
+                suggestions=tuple(f"{match}{colon}{rest}" for match in nearest(verb, verbs)),
+                hint=f"There are: {', '.join(verbs)} (each with EXP=NAME, or as `train:NAME`).",
+            )
+
+
+def exp_variable(line: CommandLine, root: Path) -> Iterator[Experiment | Finding]:
+    """What EXP names: one experiment, or several with commas between them."""
+    if "EXP" not in line.variables:
+        return
+    text = line.variables["EXP"]
+    whole = list(lookup(text, root))
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if len(parts) < 2 or isinstance(whole[0], Experiment):
+        yield from whole
+        return
+    for part in parts:
+        yield from lookup(part, root)
+
+
+def named_by_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Experiment | Finding]:
+    """The experiments of tasks such as `train:baseline` or `validate:sgd*`."""
+    for task in line.tasks:
+        verb, colon, name = task.partition(":")
+        if verb not in verbs or not colon:
+            continue
+        matches = [each for each in all_experiments(root) if fnmatchcase(each.task_name, name)] if "*" in name else []
+        if matches:
+            yield from matches
+        else:
+            yield from lookup(name.replace("%3D", "=").replace("%2A", "*"), root, verb=verb)
+
+
+def lookup(text: str, root: Path, verb: str = "") -> Iterator[Experiment | Finding]:
+    try:
+        experiment = find_experiment(text, root)
+    except ConfigError as error:
+        yield from error.findings
+        return
+    if verb and experiment.name != text:
+        yield Finding(
+            f"There is no task `{verb}:{text}`.",
+            title="unknown task",
+            suggestions=(f"{verb}:{experiment.task_name}",),
+            hint=f"With EXP=, paths work too: `doit {verb} EXP={text}`.",
+        )
+    else:
+        yield experiment
+
+
+def mixed(line: CommandLine, by_variable: list[Experiment], by_task: list[Experiment]) -> Iterator[Finding]:
+    """A bare verb means the experiments of EXP; with others named beside it, it would take those too."""
+    bare = [task for task in line.tasks if ":" not in task]
+    strangers = [each.name for each in by_task if each not in by_variable]
+    if bare and strangers and line.command == "run":
+        yield Finding(
+            f"`{bare[0]}` would also take {', '.join(f'`{name}`' for name in strangers)}, named by another task.",
+            title="ambiguous tasks",
+            hint="Give every task its experiment, as in `validate:a train:b`, or call doit twice.",
+        )
+
+
+def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection:
+    """What a line without any experiment means."""
+    wanted = line.tasks or ("train",)
+    if any(verb in wanted for verb in NAMED):
+        return Selection(message=overview(verbs, root))
+    if LAST in wanted:
+        return interrupted_last(root)
+    if any(verb in wanted for verb in EVERY):
+        everything = tuple(all_experiments(root))
+        return Selection(everything, "" if everything else listed([]))
+    return Selection()
+
+
+def interrupted_last(root: Path) -> Selection:
+    """The experiment of the run that stopped last before its end."""
+    from otrainer.runs import last_interrupted, read_run
+
+    run_dir = last_interrupted(root / "runs")
+    run = read_run(run_dir) if run_dir else None
+    if run_dir is None or run is None:
+        return Selection(message="No run below `runs` was interrupted: there is nothing to resume.")
+    if run["experiment"] is None:
+        shown = run_dir.relative_to(root).as_posix()
+        return Selection(
+            message=f"The run in `{shown}` was interrupted last, but no YAML file is known for it: "
+            "resume it from the program that started it, or name an experiment with EXP."
+        )
+    return Selection((find_experiment(run["experiment"], root),))
+
+
+def overview(verbs: Mapping[str, str], root: Path) -> str:
+    """What there is to type: the verbs, the experiments, each in a sentence, and an example."""
+    experiments = all_experiments(root)
+    lines = ["Nothing is trained until an experiment is named:", ""]
+    if not experiments:
+        return "\n".join([*lines, "  doit train EXP=NAME", "", listed([])])
+    lines += [f"  doit train EXP={experiments[0].name}", "", "Tasks:", *table(verbs), "", "Experiments:"]
+    return "\n".join([*lines, *table({each.name: sentence(each, root) for each in experiments})])
+
+
+def table(rows: Mapping[str, str]) -> Iterator[str]:
+    width = max(map(len, rows))
+    for name, text in rows.items():
+        yield f"  {name:<{width}}  {text}".rstrip()

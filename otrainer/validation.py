@@ -1,0 +1,140 @@
+"""Everything that can be found wrong with an experiment before it trains, and what building it for a trial finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.config.checks import SECTIONS, check_sections
+from otrainer.config.validate import check_inputs
+from otrainer.engine.accelerator import check_device
+from otrainer.engine.state import RunSettings
+from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.model import assemble, check_model, compile_model
+from otrainer.registry import Registry, check_call, check_value, instantiate_value, load_plugins
+
+if TYPE_CHECKING:
+    from otrainer.config import ResolvedConfig
+
+COMPONENTS = tuple(section.name for section in SECTIONS)
+
+
+def load_registry(config: ResolvedConfig, registry: Registry) -> None:
+    """Run the config's plugins; raises ConfigError with every one that fails."""
+    load_plugins(config.data.get("imports"), registry=registry, settings=config.settings)
+
+
+def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    """All mistakes that show without building anything: in sections, plugins, specs and the model's graph.
+
+    Where a plugin fails, keys are not looked up, since it may be the one that registers them.
+    """
+    findings = list(check_sections(config.data, strict=config.settings.strict, used=config.used))
+    try:
+        load_registry(config, registry)
+    except ConfigError as error:
+        return [*findings, *error.findings]
+    findings += spec_mistakes(config, registry)
+    findings += model_mistakes(config, registry)
+    return list(dict.fromkeys(findings))
+
+
+def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
+    for name, value in config.data.items():
+        if name in COMPONENTS:
+            yield from check_value(value, registry=registry, settings=config.settings, config_path=(name,))
+    for section in SECTIONS:
+        if section.cls:
+            yield from class_mistakes(section.name, section.cls, config.data.get(section.name), registry)
+
+
+def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) -> Iterator[Finding]:
+    """An unknown class of an optimizer or scheduler, and keywords that it does not take."""
+    key = value.get("type") if isinstance(value, Mapping) else None
+    if not isinstance(key, str) or not key.startswith(prefix):
+        return
+    try:
+        entry = registry.get_module(key)
+        kwargs = value.get("kwargs")
+        if isinstance(kwargs, Mapping):
+            found = check_call(entry.target, (), kwargs, entry.signature_policy, (section, "kwargs"), skip=1)
+            yield from (finding for finding in found if finding.on_key)
+    except ConfigError as error:
+        yield from (at(finding, (section, "type")) for finding in error.findings)
+
+
+def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    model = config.data["model"]
+    findings = list(check_model(model, registry=registry, settings=config.settings))
+    if not findings:
+        ir = compile_model(model, registry=registry, settings=config.settings)
+        findings += check_inputs(config.data, list(ir.program.inputs))
+    return findings
+
+
+def find_failures(config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    """What fails when the experiment is put together for a trial: device, model and built-in components.
+
+    Nothing is read or written for it: the model is built without its numbers, and a plugin's component only where it
+    declares the files that it reads.
+    """
+    run = RunSettings.of(config.data["run"])
+    findings: list[Finding] = []
+    trials: list[Callable[[], Any]] = [lambda: check_device(run.device, run.precision)]
+    trials += [lambda: check_resume(run.resume_from), lambda: trial_model(config, registry)]
+    trials += [lambda section=section: trial_section(section, config, registry) for section in COMPONENTS]  # type: ignore[misc]  # mypy knows no default of a lambda
+    for trial in trials:
+        try:
+            trial()
+        except ConfigError as error:
+            findings += error.findings
+    return findings
+
+
+def check_resume(path: str | None) -> None:
+    if path is not None and not os.path.isfile(path):  # noqa: PTH113 - reads the same and needs no Path
+        raise ConfigError(
+            f"There is no checkpoint at `{path}`.", title="checkpoint not found", config_path=("run", "resume_from")
+        )
+
+
+def trial_model(config: ResolvedConfig, registry: Registry) -> torch.nn.Module:
+    """The model without storage for its numbers, or with it where a module of it cannot do without."""
+    ir = compile_model(config.data["model"], registry=registry, settings=config.settings)
+    try:
+        with torch.device("meta"):
+            return assemble(ir, registry, config.settings)
+    except ConfigError:
+        return assemble(ir, registry, config.settings)
+
+
+def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> None:
+    """Build a section's components if all of them are built in; a factory also builds its class on a parameter."""
+    value = config.data.get(section)
+    if value is None or not is_built_in(value, registry):
+        return
+    built = instantiate_value(value, registry=registry, settings=config.settings, config_path=(section,))
+    if section == "optimizer":
+        built.build(torch.nn.Linear(1, 1, bias=False), registry=registry)  # a matrix, which every optimizer takes
+    elif section == "scheduler":
+        built.build(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=1.0, momentum=0.9), registry=registry)
+
+
+def is_built_in(value: Any, registry: Registry) -> bool:
+    """Whether every spec in `value` names something that comes with otrainer."""
+    if isinstance(value, Mapping):
+        keys = [value[name] for name in ("_type_", "type") if isinstance(value.get(name), str)]
+        known = registry.list_modules()
+        ours = all(registry.get_module(key).at is None for key in keys if key in known)
+        return ours and "_target_" not in value and all(is_built_in(item, registry) for item in value.values())
+    if isinstance(value, list):
+        return all(is_built_in(item, registry) for item in value)
+    return not (isinstance(value, str) and "${secret:" in value)
+
+
+def at(finding: Finding, path: ConfigPath) -> Finding:
+    return finding if finding.config_path else replace(finding, config_path=path)

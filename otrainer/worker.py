@@ -1,0 +1,94 @@
+"""The process in which stages that need torch run: it takes requests from doit, and ends with it.
+
+Started as `python -m otrainer.worker REQUESTS ANSWERS`, two inherited pipes that carry a JSON object a line:
+`{"stage": ..., "experiment": {...}}` is answered by an outcome; `{"signal": 2}` asks a training to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from otrainer.tasks.execute import execute
+from otrainer.tasks.experiments import Experiment
+from otrainer.tasks.interrupts import SIGNALS
+
+PR_SET_PDEATHSIG = 1
+# Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
+GRACE_S = 0.1
+
+Requests = queue.SimpleQueue[dict[str, Any] | None]
+
+
+def main(requests: int, answers: int) -> None:
+    """Serve until the pipe of requests ends."""
+    end_with_parent()
+    # A process forked from this one, such as a data loader's, would keep doit waiting after this one's death.
+    os.register_at_fork(after_in_child=lambda: os.closerange(requests, requests + 1))
+    os.register_at_fork(after_in_child=lambda: os.closerange(answers, answers + 1))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    inbox: Requests = queue.SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=listen, args=(requests, inbox, busy), daemon=True).start()
+    while (request := inbox.get()) is not None:
+        answer = serve(request)
+        busy.clear()
+        os.write(answers, answer)
+
+
+def serve(request: dict[str, Any]) -> bytes:
+    """Run the stage that `request` names; the answer is one line."""
+    names = request["experiment"]
+    experiment = Experiment(names["name"], Path(names["file"]), Path(names["build"]))
+    try:
+        outcome = execute(request["stage"], experiment, Path.cwd())
+    except KeyboardInterrupt:
+        # A second Ctrl-C: doit ends as well, and says so.
+        os._exit(128 + signal.SIGINT)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return json.dumps(outcome.to_json()).encode() + b"\n"
+
+
+def listen(requests: int, inbox: Requests, busy: threading.Event) -> None:
+    """Take messages from the pipe: stages go to `inbox`, signals to this process, and its end ends everything."""
+    with os.fdopen(requests, "rb", closefd=False) as stream:
+        for line in stream:
+            message = json.loads(line)
+            if "signal" in message:
+                pass_on(message["signal"])
+            else:
+                busy.set()
+                inbox.put(message)
+    if busy.is_set():
+        os.kill(os.getpid(), signal.SIGKILL)  # doit is gone, and nobody waits for the answer
+    inbox.put(None)
+
+
+def pass_on(signum: int) -> None:
+    """Send `signum` to this process unless a training here was already asked to stop."""
+    from otrainer.engine.interrupt import current_stop_request
+
+    time.sleep(GRACE_S)
+    if current_stop_request().signum is None:
+        os.kill(os.getpid(), signum)
+
+
+def end_with_parent() -> None:
+    """Let Linux kill this process when its parent dies; elsewhere the end of the pipe does."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

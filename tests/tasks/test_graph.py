@@ -1,0 +1,331 @@
+"""The task graph in real doit processes: which stages execute after which change, and what a person reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ALL = ["resolve a", "manifest a", "validate a", "fit a"]
+
+
+def test_a_first_training_executes_every_stage_and_a_second_none(project):
+    """doit's own line starts tell both apart, and the second run starts no worker."""
+    first = project.doit("train", "EXP=a")
+    assert (first.code, first.err) == (0, "")
+    assert first.out == ".  resolve:a\n.  manifest:a\n.  validate:a\n.  fit:a\ntrained a\n"
+    assert project.executed() == ALL
+    second = project.doit("train:a")
+    assert (second.code, second.err) == (0, "")
+    assert second.out == "-- resolve:a\n-- manifest:a\n-- validate:a\n-- fit:a\n"
+    assert project.executed() == []
+
+
+def test_a_change_costs_the_stages_that_it_touches(project):
+    """Each kind of edit, and what re-executes: stages whose inputs come out the same are left alone."""
+    data, plugin = project.root / "train.bin", project.root / "plugin.py"
+    data.write_text("1")
+    plugin.write_text("x = 1")
+    text = "lr: 1\nplugin: plugin.py\ndata: train.bin\n"
+    project.write("a", text)
+    assert project.doit("train", "EXP=a").code == 0
+    assert project.executed() == ALL
+
+    def after(change, expected):
+        change()
+        assert project.doit("train", "EXP=a").code == 0
+        assert project.executed() == expected, change
+
+    config = project.root / "configs" / "experiments" / "a.yaml"
+    run = project.root / "runs" / "a"
+    after(lambda: config.write_text(text + "# a comment\n"), ["resolve a"])
+    after(lambda: os.utime(config, ns=(1, 1)), [])
+    after(lambda: os.utime(data, ns=(1, 1)), [])
+    after(lambda: config.write_text(text.replace("lr: 1", "lr: 2")), ["resolve a", "validate a", "fit a"])
+    after(lambda: plugin.write_text("x = 2"), ["manifest a", "validate a", "fit a"])
+    after(lambda: data.write_text("2"), ["validate a", "fit a"])
+    after(lambda: (run / "last.pt").unlink(), ["fit a"])
+
+
+def test_a_damaged_run_is_named_and_left_alone(project):
+    """Where run.json cannot be read, nothing in its folder is written or moved."""
+    assert project.doit("train", "EXP=a").code == 0
+    (project.root / "runs" / "a" / "run.json").write_text("{")
+    done = project.doit("train", "EXP=a")
+    assert done.code == 1
+    first, second, _ = done.err.splitlines()
+    assert first == "damaged run"
+    assert second.startswith("  `runs/a/run.json` does not read as a run's file: Expecting property name")
+    assert sorted(path.name for path in (project.root / "runs" / "a").iterdir()) == ["last.pt", "run.json"]
+
+
+def test_what_is_altered_or_deleted_in_build_is_made_again_without_training(project):
+    """`build` can always be made again: a finished run is known by its own run.json."""
+    assert project.doit("train", "EXP=a").code == 0
+    build = project.root / "build" / "a"
+    whole = {path.name: path.read_bytes() for path in build.iterdir() if "record" not in path.name}
+    project.taken()
+
+    def after(change, expected):
+        change()
+        assert project.doit("train", "EXP=a").code == 0
+        assert project.executed() == expected
+        assert {name: (build / name).read_bytes() for name in whole} == whole
+
+    after(lambda: (build / "resolved.json").write_text("{}"), ["resolve a"])
+    after(lambda: (build / "validated.json").unlink(), ["validate a"])
+    after(lambda: (build / "manifest.record.json").write_text("?"), ["manifest a"])
+    after(lambda: (build / "fit.json").unlink(), [])
+    after(lambda: shutil.rmtree(project.root / "build"), ["resolve a", "manifest a", "validate a"])
+
+
+def test_nothing_to_do_imports_neither_torch_nor_yaml(project):
+    """The check that all is up to date is light, whatever the stages import."""
+    assert project.doit("train", "EXP=a").code == 0
+    code = (
+        "import sys; from doit.doit_cmd import DoitMain; sys.argv[1:] = ['train', 'EXP=a']\n"
+        "code = DoitMain().run(sys.argv[1:])\n"
+        "print(code, sorted({'torch', 'yaml', 'filelock', 'rich', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project.root, env=project.env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-2:] == ["-- fit:a", "0 []"]
+
+
+def test_validate_checks_every_experiment_and_trains_none(project):
+    """A broken one does not hide the others' findings, and is told once."""
+    project.write("b", "wrong: validate\n")
+    project.write("c", "wrong: resolve\n")
+    project.write("sub/d")
+    done = project.doit("validate")
+    assert done.code == 1
+    assert sorted(project.executed()) == sorted(
+        f"{stage} {name}"
+        for name, stages in {
+            "a": ("resolve", "manifest", "validate"),
+            "b": ("resolve", "manifest", "validate"),
+            "c": ("resolve", "examine"),
+            "sub/d": ("resolve", "manifest", "validate"),
+        }.items()
+        for stage in stages
+    )
+    assert done.err.count("wrong value ── configs/experiments/b.yaml:1:1") == 1
+    assert done.err.count("`more` is not right.") == 1
+    assert not (project.root / "runs").exists()
+
+
+def test_a_mistake_in_a_config_is_drawn_once_and_ends_with_1(project):
+    """The golden text of a failure: doit's line, then the diagnostic, and nothing of doit's own."""
+    project.write("a", "wrong: validate\n")
+    done = project.doit("train", "EXP=a")
+    assert done.code == 1
+    assert done.out == ".  resolve:a\n.  manifest:a\n.  validate:a\n"
+    assert done.err == (
+        "wrong value ── configs/experiments/a.yaml:1:1\n  1 | wrong: validate\n    | ^^^^^\n  `wrong` is not right.\n"
+    )
+    again = project.doit("train", "EXP=a")
+    assert (again.code, again.err) == (1, done.err)
+    assert again.lines == ["-- resolve:a", "-- manifest:a", ".  validate:a"]
+
+
+def test_what_resolve_cannot_read_is_examined_for_more(project):
+    """All mistakes that can be found come together, those included that only a worker finds."""
+    project.write("a", "wrong: resolve\n")
+    done = project.doit("validate", "EXP=a")
+    assert done.code == 1
+    assert done.err == "wrong value\n  `wrong` is not right.\n\nwrong value\n  `more` is not right.\n"
+
+
+def test_a_crash_in_a_component_keeps_its_own_traceback(project):
+    """The user's code is shown, and neither doit's nor the worker's."""
+    project.write("a", "crash: fit\n")
+    done = project.doit("train", "EXP=a")
+    assert done.code == 1
+    first, *rest = done.err.splitlines()
+    assert first == "RuntimeError ── fit:a"
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-1] == "RuntimeError: the component's own mistake"
+    assert "doit" not in done.err
+    assert "worker" not in done.err
+
+
+def test_a_crash_while_resolving_is_told_as_it_happened(project):
+    """Only mistakes in a config are looked into further."""
+    project.write("a", "crash: resolve\n")
+    done = project.doit("validate", "EXP=a")
+    assert done.code == 1
+    assert done.err.splitlines()[0] == "RuntimeError ── resolve:a"
+    assert project.executed() == ["resolve a"]
+
+
+def test_a_component_that_calls_exit_fails_its_stage(project):
+    """`sys.exit` in a plugin does not end the tool as if all were well."""
+    project.write("a", "exit: manifest\n")
+    done = project.doit("train", "EXP=a")
+    assert done.code == 1
+    assert done.err.splitlines()[0] == "SystemExit ── manifest:a"
+
+
+def test_several_experiments_train_in_processes_of_their_own(project):
+    """Checks share a worker; no two trainings do, and one that fails leaves the others alone."""
+    project.write("b", "die: fit\n")
+    project.write("c")
+    done = project.doit("train", "EXP=a,b,c")
+    assert done.code == 1
+    ran = [line.split() for line in project.taken()]
+    pids = {(stage, name): pid for stage, name, pid in ran}
+    assert len({pids[stage, name] for stage in ("manifest", "validate") for name in "abc"}) == 1
+    assert len({pids["fit", name] for name in "abc"} | {pids["validate", "a"]}) == 4
+    assert done.err == (
+        "worker died\n"
+        "  The process that ran `fit:b` was ended by SIGKILL.\n"
+        "  The system ends a process like this when memory runs out; a smaller batch needs less.\n"
+    )
+    assert "trained c" in done.out
+
+
+def test_a_lone_experiment_needs_one_worker(project):
+    """The process that checked it has everything imported already."""
+    project.doit("train", "EXP=a")
+    pids = dict(line.rsplit(" ", 1) for line in project.taken())
+    assert len({pids["manifest a"], pids["validate a"], pids["fit a"]}) == 1
+    assert pids["resolve a"] != pids["fit a"]
+
+
+def test_stages_run_side_by_side_on_request(project):
+    """`doit -n 2` works, with the same reports and exit status."""
+    project.write("b", "wrong: validate\n")
+    done = project.doit("-n", "2", "validate")
+    assert done.code == 1
+    assert done.err.count("`wrong` is not right.") == 1
+    assert sorted(done.lines) == sorted(
+        f".  {stage}:{name}" for name in "ab" for stage in ("resolve", "manifest", "validate")
+    )
+
+
+def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(project):
+    """The same for bare `doit`: the verbs, the experiments, and what to type."""
+    project.write("a", "# Learns a line. In no time.\nlr: 1\n")
+    project.write("sub/b", "lr: 1\n")
+    done = project.doit("train")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "Nothing is trained until an experiment is named:\n"
+        "\n"
+        "  doit train EXP=a\n"
+        "\n"
+        "Tasks:\n"
+        "  resolve   Turn an experiment's YAML files into one plain config.\n"
+        "  manifest  List the components there are, each with a fingerprint of its code.\n"
+        "  validate  Check experiments from end to end without training them (all, or EXP=NAME).\n"
+        "  fit       Train a validated experiment, unless its run is complete.\n"
+        "  resume    Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME).\n"
+        "  train     Bring an experiment's run up to date: every stage that has to (EXP=NAME).\n"
+        "\n"
+        "Experiments:\n"
+        "  a      Learns a line.\n"
+        "  sub/b  sub/b\n"
+    )
+    assert project.doit() == done
+    assert project.executed() == []
+
+
+def test_list_shows_the_verbs_and_the_experiments(project):
+    """Each in one plain sentence, and no other subtasks."""
+    project.write("a", "# Learns a line.\nlr: 1\n")
+    done = project.doit("list")
+    assert (done.code, done.err) == (0, "")
+    lines = [line.split(maxsplit=1) for line in done.out.splitlines()]
+    names = ["resolve", "manifest", "validate", "fit", "resume", "train", "train:a"]
+    assert [name for name, _ in lines] == names
+    assert lines[-1][1] == "Learns a line."
+    assert all(sentence.rstrip(".").count(". ") == 0 and sentence.endswith(".") for _, sentence in lines)
+
+
+MISTYPED = {
+    "trian EXP=a": (
+        "unknown task\n"
+        "  There is no task `trian`. Did you mean `train`?\n"
+        "  There are: resolve, manifest, validate, fit, resume, train (each with EXP=NAME, or as `train:NAME`).\n"
+    ),
+    "train:basline": (
+        "unknown experiment\n  There is no experiment `basline`. Did you mean `baseline`?\n  There are: a, baseline.\n"
+    ),
+    "train EXPP=a": (
+        "unknown variable\n  `EXPP=a` sets a variable that no task reads. Did you mean `EXP`?\n  There are: EXP.\n"
+    ),
+    "train EXP=a -n 2": (
+        "misplaced option\n"
+        "  `-n` stands behind a task, where doit reads it as an option of that task.\n"
+        "  Options of doit go before its tasks: `doit -n ... train`.\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("line", MISTYPED)
+def test_a_mistyped_command_is_drawn_with_what_was_meant(project, line):
+    """Golden texts; nothing executes, and no traceback is shown."""
+    project.write("baseline")
+    done = project.doit(*line.split())
+    assert (done.code, done.out, done.err) == (1, "", MISTYPED[line])
+    assert project.executed() == []
+
+
+def test_an_experiment_may_lie_anywhere(project, tmp_path):
+    """A path to a YAML file outside the project is an experiment like any other."""
+    (tmp_path / "far").mkdir()
+    path = tmp_path / "far" / "lr=2.yaml"
+    path.write_text("lr: 2\nout_dir: runs/far\n")
+    done = project.doit("train", f"EXP={path}")
+    assert done.code == 0
+    assert done.lines[-1] == f".  fit:{str(path).replace('=', '%3D')}"
+    assert (project.root / "runs" / "far" / "run.json").exists()
+    assert project.doit("train", f"EXP={path}").lines[-1].startswith("-- fit:")
+
+
+def test_resume_continues_the_run_interrupted_last(project):
+    """Without EXP the last interrupted run's experiment is taken; with nothing interrupted that is said."""
+    nothing = project.doit("resume")
+    assert (nothing.code, nothing.err) == (0, "")
+    assert nothing.out == "No run below `runs` was interrupted: there is nothing to resume.\n"
+    project.write("b")
+    project.doit("train", "EXP=a,b")
+    run = project.root / "runs" / "b" / "run.json"
+    run.write_text(run.read_text().replace('"complete"', '"interrupted"'))
+    project.taken()
+    done = project.doit("resume")
+    assert done.lines == ["-- resolve:b", "-- manifest:b", "-- validate:b", ".  resume:b"]
+    assert project.executed() == ["resume b"]
+    assert project.doit("resume", "EXP=b").lines[-1] == "-- resume:b"
+
+
+def test_a_damaged_state_file_is_set_aside_with_a_word(project):
+    """What doit had remembered is only a cache: the stages run again, and no traceback is shown."""
+    assert project.doit("train", "EXP=a").code == 0
+    (project.root / "build" / ".doit.db").write_bytes(b"not a database, but long enough for a header" * 50)
+    done = project.doit("train", "EXP=a")
+    assert done.code == 0
+    assert done.err == (
+        "`build/.doit.db` was damaged: it is kept as `build/.doit.db.damaged`, and doit starts a new one.\n"
+    )
+    assert done.lines[-1] == "-- fit:a"
+    assert project.doit("train", "EXP=a").err == ""
+
+
+def test_doit_may_be_called_from_elsewhere(project, tmp_path):
+    """Relative paths start from the folder of dodo.py, wherever doit was typed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "doit", "-f", str(project.root / "dodo.py"), "train", "EXP=a"],
+        cwd=tmp_path,
+        env=project.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (project.root / "build" / "a" / "fit.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project"]

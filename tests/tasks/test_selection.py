@@ -1,0 +1,112 @@
+"""Which experiments a command line means, without starting doit for each."""
+
+from __future__ import annotations
+
+import pytest
+
+from otrainer.errors import ConfigError
+from otrainer.tasks.commandline import CommandLine
+from otrainer.tasks.selection import select
+
+VERBS = dict.fromkeys(["resolve", "manifest", "validate", "fit", "resume", "train"], "A sentence.")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project with four experiments."""
+    folder = tmp_path / "configs" / "experiments"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a", "b", "sub/c", "odd,name"):
+        (folder / f"{name}.yaml").write_text("")
+    return tmp_path
+
+
+def selected(root, text):
+    return [experiment.name for experiment in select(CommandLine.parse(text.split()), VERBS, root).experiments]
+
+
+def mistakes(root, text):
+    with pytest.raises(ConfigError) as caught:
+        selected(root, text)
+    return [finding.message for finding in caught.value.findings]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("train EXP=a", ["a"]),
+        ("EXP=a", ["a"]),
+        ("run train EXP=a", ["a"]),
+        ("-n 2 -v 2 train EXP=a", ["a"]),
+        ("-f dodo.py train EXP=a", ["a"]),
+        ("--db-file=x train EXP=a", ["a"]),
+        ("train EXP=b,a", ["b", "a"]),
+        ("train EXP=a,a", ["a"]),
+        ("train EXP=odd,name", ["odd,name"]),
+        ("train EXP=sub/c", ["sub/c"]),
+        ("train:a validate:b", ["a", "b"]),
+        ("validate:*", ["a", "b", "odd,name", "sub/c"]),
+        ("fit:sub/*", ["sub/c"]),
+        ("validate", ["a", "b", "odd,name", "sub/c"]),
+        ("list", []),
+        ("list EXP=a", ["a"]),
+        ("info train:a", ["a"]),
+        ("forget fit:a", ["a"]),
+        ("help train", []),
+        ("train --no-such-option EXP=a", None),
+        ("--no-such-option train EXP=nowhere", []),
+    ],
+)
+def test_a_command_line_means_its_experiments(root, text, names):
+    """doit's own rules say what is a command, an option, a variable and a task."""
+    if names is None:
+        assert mistakes(root, text)
+    else:
+        assert selected(root, text) == names
+
+
+@pytest.mark.parametrize("text", ["", "train", "fit", "train validate", "run"])
+def test_training_needs_a_name(root, text):
+    """Without one, what there is gets listed."""
+    selection = select(CommandLine.parse(text.split()), VERBS, root)
+    assert not selection.experiments
+    assert "Experiments:\n  a" in selection.message
+
+
+def test_all_mistakes_come_together(root):
+    """Unknown variables, experiments and tasks are told at once."""
+    assert sorted(mistakes(root, "trian EXP=a,x EXPP=1 train:y")) == [
+        "There is no experiment `x`.",
+        "There is no experiment `y`.",
+        "There is no task `trian`.",
+        "`EXPP=1` sets a variable that no task reads.",
+    ]
+
+
+def test_a_bare_verb_never_takes_the_experiments_of_other_tasks(root):
+    """`doit train validate:b` must not train b."""
+    message = "`train` would also take `b`, named by another task."
+    assert mistakes(root, "train validate:b") == [message]
+    assert mistakes(root, "train validate:b EXP=a") == [message]
+    assert selected(root, "train validate:b EXP=a,b") == ["a", "b"]
+
+
+def test_a_task_has_the_name_that_doit_gives_it(root):
+    """Paths and suffixes are for EXP; a task written with one is corrected."""
+    with pytest.raises(ConfigError) as caught:
+        selected(root, "train:a.yaml")
+    assert caught.value.suggestions == ["train:a"]
+    assert mistakes(root, "train EXP=") == ["There is no experiment ``."]
+
+
+def test_a_mistyped_verb_keeps_its_experiment(root):
+    """The suggestion can be typed as it stands."""
+    with pytest.raises(ConfigError) as caught:
+        selected(root, "trian:a")
+    assert caught.value.suggestions == ["train:a"]
+
+
+def test_a_project_without_experiments_can_be_validated(tmp_path):
+    """There is nothing to check, and that is said."""
+    selection = select(CommandLine.parse(["validate"]), VERBS, tmp_path)
+    assert selection.message == "There is none yet: write `configs/experiments/NAME.yaml`."

@@ -1,0 +1,122 @@
+"""doit's memory: written after every task, shared by processes, and never the reason of a traceback."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+from doit.dependency import JSONCodec, MD5Checker, SqliteDB
+
+from otrainer.tasks.state import State, is_damage
+
+
+class Task:
+    """As much of a doit task as is saved."""
+
+    def __init__(self, name):
+        self.name = name
+        self.values = {}
+        self.result = None
+        self.file_dep = []
+
+
+def state(path):
+    return State(SqliteDB, str(path), checker_cls=MD5Checker, codec_cls=JSONCodec)
+
+
+def remembered(path):
+    with sqlite3.connect(path) as connection:
+        return [name for (name,) in connection.execute("select task_id from doit order by task_id")]
+
+
+def test_a_finished_task_is_on_the_disk_at_once(tmp_path):
+    """Nothing has to be closed, so nothing is lost when doit is killed."""
+    kept = state(tmp_path / "db")
+    kept.save_success(Task("fit:a"))
+    assert remembered(tmp_path / "db") == ["fit:a"]
+    kept.remove_success(Task("fit:a"))
+    assert remembered(tmp_path / "db") == []
+    kept.close()
+
+
+def test_two_doits_share_one_memory(tmp_path):
+    """Each writes its own tasks, and neither keeps the file to itself in between."""
+    first, second = state(tmp_path / "db"), state(tmp_path / "db")
+    first.remove_success(Task("fit:a"))
+    second.save_success(Task("fit:b"))
+    first.save_success(Task("fit:a"))
+    assert remembered(tmp_path / "db") == ["fit:a", "fit:b"]
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("size", [0, 50, 100, 4096, 6000])
+def test_a_truncated_file_is_replaced(tmp_path, capsys, size):
+    """However much of it is left, doit starts over, and says so once."""
+    path = tmp_path / "db"
+    kept = state(path)
+    for number in range(300):
+        kept.save_success(Task(f"fit:{number}"))
+    kept.close()
+    path.write_bytes(path.read_bytes()[:size])
+    again = state(path)
+    assert again.get_values("fit:299") == {}
+    again.save_success(Task("fit:a"))
+    again.close()
+    assert remembered(path) == ["fit:a"]
+    assert capsys.readouterr().err.count("was damaged") == (1 if size else 0)
+
+
+def test_damage_that_only_shows_when_it_is_written_to_is_replaced(tmp_path):
+    """A page that nobody read yet may be broken too."""
+    path = tmp_path / "db"
+    kept = state(path)
+    for number in range(300):
+        kept.save_success(Task(f"fit:{number}"))
+    kept.close()
+    broken = path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096)
+    for name, change, left in (("writing", "save_success", ["fit:a"]), ("removing", "remove_success", [])):
+        copy = tmp_path / name
+        copy.write_bytes(broken)
+        opened = state(copy)
+        getattr(opened, change)(Task("fit:a"))
+        assert remembered(copy) == left
+        opened.close()
+
+
+def test_values_that_are_no_json_are_replaced(tmp_path, capsys):
+    """A row of another program, or of a bad disk, does not stop doit."""
+    path = tmp_path / "db"
+    state(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("insert into doit values ('fit:a', '{nonsense')")
+        connection.execute("insert into doit values ('fit:b', ?)", [json.dumps([1])])
+    assert state(path).get_values("fit:a") == {}
+    assert "was damaged" in capsys.readouterr().err
+    with sqlite3.connect(path) as connection:
+        connection.execute("insert into doit values ('fit:b', ?)", [json.dumps([1])])
+    assert state(path).get_values("fit:b") == {}
+
+
+def test_a_file_with_other_tables_is_replaced(tmp_path):
+    """Another program's database is set aside whole, not written into."""
+    path = tmp_path / "db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table doit (something text)")
+    assert state(path).get_values("fit:a") == {}
+    assert remembered(tmp_path / "db") == []
+    with sqlite3.connect(tmp_path / "db.damaged") as connection:
+        assert connection.execute("select * from doit").fetchall() == []
+
+
+def test_a_busy_file_is_not_damaged(tmp_path):
+    """Another process at work is waited for, and its file never set aside."""
+    connection = sqlite3.connect(tmp_path / "db", timeout=0)
+    connection.execute("create table doit (task_id text)")
+    with sqlite3.connect(tmp_path / "db") as other:
+        other.execute("begin exclusive")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("select * from doit")
+        assert not is_damage(caught.value)
+    connection.close()

@@ -1,0 +1,389 @@
+"""run_experiment trains what the YAML says, in this process, and keeps the run directory in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import otrainer
+from otrainer.errors import ConfigError, draw_error
+from otrainer.experiment import run_experiment
+
+ROOT = Path(__file__).parents[1]
+
+EVERYTHING = """
+from dataclasses import dataclass, field
+
+import torch
+
+from otrainer.components.io import ArgsKwargs
+from otrainer.components.loss import LossOutput
+from otrainer.components.sched import SchedulerBundle
+from otrainer.deps.model_constructor import validate_kwargs
+
+calls = []
+
+
+@dataclass
+class Data:
+    steps: int = 3
+
+    def setup(self, stage=None):
+        calls.append("setup")
+
+    def train_dataloader(self):
+        for _ in range(self.steps):
+            x = torch.randn(4, 32)
+            yield [x, {"target": x[:, :16]}]
+
+    def val_dataloader(self):
+        yield from self.train_dataloader()
+
+
+class Split:
+    def split(self, batch, *, stage):
+        calls.append(f"split {stage}")
+        return ArgsKwargs(kwargs={"x": batch[0]}), batch[1], {"stage": stage}
+
+
+@dataclass
+class Absolute:
+    weight: float = 1.0
+
+    def __call__(self, *, outputs, targets, batch, stage):
+        error = (outputs - targets["target"]).abs().mean()
+        return LossOutput(loss=self.weight * error, logs={"error": error})
+
+
+@dataclass
+class BiasApart:
+    type: str
+    args: list | None = None
+    kwargs: dict | None = None
+
+    def build(self, model, *, registry):
+        entry, kwargs = registry.get_module(self.type), dict(self.kwargs or {})
+        path = ("optimizer", "kwargs")
+        validate_kwargs(entry.target, kwargs=kwargs, policy=entry.signature_policy, config_path=path)
+        groups = {True: [], False: []}
+        for name, parameter in model.named_parameters():
+            groups["bias" in name].append(parameter)
+        return entry.target([{"params": groups[False]}, {"params": groups[True], "weight_decay": 0.0}], **kwargs)
+
+
+@dataclass
+class Warmup:
+    type: str
+    steps: int = 4
+    interval: str = "step"
+
+    def build(self, optimizer, *, registry):
+        scheduler = registry.get_module(self.type).target(optimizer, lambda step: min(1.0, (step + 1) / self.steps))
+        return SchedulerBundle(scheduler=scheduler, interval=self.interval)
+
+
+class Largest:
+    def __init__(self):
+        self.value = 0.0
+
+    def update(self, *, outputs, targets, batch, stage):
+        self.value = max(self.value, float(outputs.abs().max()))
+
+    def compute(self):
+        return {"largest": self.value}
+
+    def reset(self):
+        self.value = 0.0
+
+
+class Order:
+    def on_fit_start(self, ctx):
+        calls.append("fit start")
+
+    def on_epoch_end(self, ctx):
+        groups = len(ctx.optimizer.param_groups)
+        calls.append(f"epoch {ctx.state.epoch} error {'error' in ctx.last_train_logs} groups {groups}")
+
+    def on_fit_end(self, ctx):
+        calls.append("fit end")
+
+
+class Rows:
+    def log_metrics(self, metrics, *, step, stage):
+        calls.append(f"{stage} {step} {','.join(metrics)}")
+
+    def close(self):
+        calls.append("closed")
+
+
+@dataclass
+class Outer:
+    max_epochs: int = 1
+
+    def fit(self, **parts):
+        calls.append(f"outer {parts['run']['name']}")
+        inner = parts["registry"].get_module("trainer.default").target
+        inner(max_epochs=self.max_epochs, log_every_n_steps=2).fit(**parts)
+
+
+def register(registry):
+    for key, part in {
+        "data.mine": Data, "io.mine": Split, "loss.mine": Absolute, "optim_factory.mine": BiasApart,
+        "sched_factory.mine": Warmup, "metric.mine": Largest, "cb.mine": Order, "log.mine": Rows, "trainer.mine": Outer,
+        "sched_cls.LambdaLR": torch.optim.lr_scheduler.LambdaLR,
+    }.items():
+        registry.register_module(key, part, signature_policy="strict", tags=("mine",))
+"""
+
+ALL_MINE = """
+defaults: [CONFIGS/base/runtime.yaml, CONFIGS/models/sequential_mlp.yaml]
+imports: [extensions.everything]
+run: {name: mine}
+trainer: {_merge_: replace, _value_: {_type_: trainer.mine, max_epochs: 2}}
+data: {_merge_: replace, _value_: {_type_: data.mine}}
+io: {_merge_: replace, _value_: {_type_: io.mine}}
+loss: {_merge_: replace, _value_: {_type_: loss.mine, weight: 2.0}}
+optimizer:
+  _merge_: replace
+  _value_: {_type_: optim_factory.mine, type: optim_cls.AdamW, kwargs: {lr: 1.0e-3}}
+scheduler: {_type_: sched_factory.mine, type: sched_cls.LambdaLR}
+metrics: [{_type_: metric.mine}]
+callbacks: [{_type_: cb.mine}]
+loggers: [{_type_: log.mine}]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's own files, as the working directory."""
+    for name in ("dodo.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("configs", "extensions"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "extensions"]:
+        monkeypatch.delitem(sys.modules, name)
+    return tmp_path
+
+
+def write(project: Path, name: str, text: str) -> str:
+    path = project / "configs/experiments" / f"{name}.yaml"
+    path.write_text(text.replace("CONFIGS", "..").lstrip())
+    return str(path)
+
+
+def weights(run: str) -> dict[str, torch.Tensor]:
+    return torch.load(Path(run) / "checkpoints/last.pt", weights_only=True)["model"]
+
+
+@pytest.mark.parametrize("name", ["baseline", "custom_plugin", "sgd_step_lr"])
+def test_the_shipped_experiments_train(project: Path, name: str) -> None:
+    result = run_experiment(f"configs/experiments/{name}.yaml")
+
+    assert (result.run_dir, result.global_step) == (project / "runs" / name, 40)
+    assert json.loads((result.run_dir / "run.json").read_text())["state"] == "complete"
+    assert (result.run_dir / "checkpoints/last.pt").is_file()
+
+
+def test_each_of_the_nine_parts_can_be_the_users_own(project: Path) -> None:
+    (project / "extensions/everything.py").write_text(EVERYTHING)
+    result = run_experiment(write(project, "mine", ALL_MINE))
+
+    calls = sys.modules["extensions.everything"].calls
+    assert calls == [
+        "outer mine",
+        "setup",
+        "split train",
+        "fit start",
+        "split train",
+        "split train",
+        "train 2 loss,error,lr",
+        "split train",
+        *["split val"] * 3,
+        "val 3 val_loss,val_error,largest",
+        "epoch 0 error True groups 2",
+        "split train",
+        "train 4 loss,error,lr",
+        *["split train"] * 2,
+        "train 6 loss,error,lr",
+        *["split val"] * 3,
+        "val 6 val_loss,val_error,largest",
+        "epoch 1 error True groups 2",
+        "fit end",
+        "closed",
+    ]
+    assert result.global_step == 6
+    assert "not saved" in result.summary
+
+
+def test_an_experiment_may_lie_anywhere_and_its_paths_start_from_the_project(
+    project: Path, tmp_path_factory: Any
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "far.yaml"
+    elsewhere.write_text(f"defaults: [{project}/configs/experiments/baseline.yaml]\nrun: {{name: far}}\n")
+
+    assert run_experiment(elsewhere).run_dir == project / "runs/far"
+
+
+def test_a_trained_model_comes_back_in_eval_mode(project: Path) -> None:
+    run_experiment("configs/experiments/baseline.yaml")
+    model = otrainer.load_model("runs/baseline")
+    x = torch.randn(3, 32)
+
+    assert not any(module.training for module in model.modules())
+    assert torch.equal(model(x), model(x=x))
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in weights("runs/baseline").items())
+    earlier = otrainer.load_model("runs/baseline", checkpoint="step_10")
+    assert not torch.equal(earlier(x), model(x))
+
+
+def test_a_model_that_is_not_there_is_told(project: Path) -> None:
+    run_experiment("configs/experiments/baseline.yaml")
+    with pytest.raises(ConfigError, match=r"`runs/base` is not a run") as error:
+        otrainer.load_model("runs/base")
+    assert error.value.findings[0].hint == "Runs in `runs` are baseline."
+    with pytest.raises(ConfigError, match=r"has no checkpoint `best\.pt`"):
+        otrainer.load_model("runs/baseline", checkpoint="best")
+
+
+def test_training_again_keeps_the_earlier_run(project: Path) -> None:
+    run_experiment("configs/experiments/baseline.yaml")
+    before = weights("runs/baseline")
+    (project / "runs/baseline/mark").touch()
+    run_experiment("configs/experiments/baseline.yaml")
+
+    kept = list((project / "runs/.kept/baseline").iterdir())
+    assert [(run / "mark").exists() for run in kept] == [True]
+    assert not (project / "runs/baseline/mark").exists()
+    assert all(torch.equal(before[key], value) for key, value in weights("runs/baseline").items())
+
+
+def test_a_folder_that_is_no_run_is_not_touched(project: Path) -> None:
+    (project / "runs/baseline").mkdir(parents=True)
+    (project / "runs/baseline/thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="Nothing in it is touched"):
+        run_experiment("configs/experiments/baseline.yaml")
+
+    assert [path.name for path in (project / "runs/baseline").iterdir()] == ["thesis.txt"]
+
+
+def test_what_fails_before_training_leaves_the_run_directory_as_it_was(project: Path) -> None:
+    run_experiment("configs/experiments/baseline.yaml")
+    before = {path: path.stat().st_mtime_ns for path in (project / "runs/baseline").rglob("*")}
+    (project / "extensions/failing.py").write_text(
+        "def make():\n    raise OSError('no data today')\n"
+        "def register(registry):\n    registry.register_module('data.failing', make)\n"
+    )
+    text = "defaults: [baseline.yaml]\nimports: [extensions.failing]\n"
+    text += "data: {_merge_: replace, _value_: {_type_: data.failing}}\n"
+    with pytest.raises(ConfigError, match="no data today"):
+        run_experiment(write(project, "failing", text))
+
+    assert {path: path.stat().st_mtime_ns for path in (project / "runs/baseline").rglob("*")} == before
+
+
+def test_resume_from_continues_another_runs_checkpoint(project: Path) -> None:
+    run_experiment("configs/experiments/baseline.yaml")
+    longer = "defaults: [baseline.yaml]\ntrainer: {max_epochs: 4}\n"
+    whole = run_experiment(write(project, "whole", longer + "run: {name: whole}\n"))
+    resumed = "run: {name: resumed, resume_from: runs/baseline/checkpoints/last.pt}\n"
+    result = run_experiment(write(project, "resumed", longer + resumed))
+
+    assert result.global_step == whole.global_step == 80
+    theirs = weights("runs/whole")
+    assert all(torch.equal(theirs[key], value) for key, value in weights("runs/resumed").items())
+
+
+def test_mistakes_of_every_kind_come_together_with_their_lines_and_the_nearest_names(project: Path) -> None:
+    text = """\
+        defaults: [baseline.yaml]
+        run: {name: broken, sede: 1}
+        schduler: {}
+        trainer: {max_epoch: 3}
+        data: {_type_: data.random_regresion}
+        loss: {fn: {_type_: nn.MSELos}}
+        optimizer: {kwargs: {lrr: 1.0e-2}}
+        io: {targets: {y: ['${run.nmae}']}}
+        model:
+          _merge_: replace
+          _value_:
+            graph:
+              inputs: [x]
+              modules: {fc: {_type_: nn.Linear, in_features: 32, out_feature: 16}}
+              nodes: [{name: a, call: op:ad, args: [$x, 1], out: h}, {name: b, call: module:fc, args: [$hh], out: z}]
+              outputs: [$z]
+        """
+    path = write(project, "broken", text.replace("\n        ", "\n").strip() + "\n")
+    result = doit(project, "validate", f"EXP={path}")
+    places = {
+        (line.partition(" ── ")[0], int(line.split(":")[1])) for line in result.stderr.splitlines() if " ── " in line
+    }
+
+    assert result.returncode == 1
+    assert {line for _, line in places} == {2, 3, 4, 5, 6, 7, 8, 14, 15}
+    for name in ("seed", "scheduler", "max_epochs", "data.random_regression", "nn.MSELoss", "lr", "run.name"):
+        assert f"Did you mean `{name}`" in result.stderr, name
+    for name in ("out_features", "op:add", "h"):
+        assert f"`{name}`" in result.stderr, name
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def doit(project: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environ}
+    command = [sys.executable, "-m", "doit", *arguments]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_every_process_and_both_doors_come_to_the_same_bytes_and_weights(project: Path) -> None:
+    results = []
+    for seed in ("1", "2"):
+        shutil.rmtree(project / "build", ignore_errors=True)
+        shutil.rmtree(project / "runs", ignore_errors=True)
+        assert doit(project, "train", "EXP=baseline", PYTHONHASHSEED=seed).returncode == 0
+        artifacts = {
+            path.name: path.read_bytes()
+            for path in (project / "build/baseline").glob("*.json")
+            if "record" not in path.name
+        }
+        results.append((artifacts, weights("runs/baseline")))
+    torch.set_num_threads(1)
+    run_experiment("configs/experiments/baseline.yaml")
+    here = weights("runs/baseline")
+
+    assert {"resolved.json", "sources.json", "plugins.json", "manifest.json", "validated.json"} <= set(results[0][0])
+    assert results[0][0] == results[1][0]
+    for _, theirs in results:
+        assert all(torch.equal(theirs[key], value) for key, value in here.items())
+
+
+def test_a_mistake_is_drawn_at_its_place(project: Path) -> None:
+    path = write(project, "typo", "defaults: [baseline.yaml]\nrun: {name: typo, device: cdua}\n")
+    with pytest.raises(ConfigError) as error:
+        run_experiment(path)
+
+    assert draw_error(error.value) == (
+        "unknown device ── configs/experiments/typo.yaml:2:27\n"
+        "  1 | defaults: [baseline.yaml]\n"
+        "  2 | run: {name: typo, device: cdua}\n"
+        "    |                           ^^^^\n"
+        "  `cdua` is not a device that torch knows. Did you mean `cuda`?\n"
+        "  Write `cpu`, `cuda` or `cuda:1`."
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_cuda_without_cuda_is_found_by_validation(project: Path) -> None:
+    path = write(project, "cuda", "defaults: [baseline.yaml]\nrun: {name: cuda, device: cuda}\n")
+    with pytest.raises(ConfigError, match="this machine has no such device"):
+        run_experiment(path)
+
+    assert not (project / "runs/cuda").exists()
