@@ -28,7 +28,7 @@ class Runbook:
     def __init__(self, run_dir: Path, plan: Plan, progress: Progress, lineage: dict[str, Any]) -> None:
         self.run_dir, self.plan, self.progress, self.lineage = run_dir, plan, progress, lineage
         before = read_run(run_dir) or {}
-        self.outputs_before = [str(run_dir / name) for name in before.get("outputs", {})]
+        self.outputs_before = list(before.get("outputs", {}))
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
         self.metrics_before = before.get("metrics") or {}
@@ -78,8 +78,8 @@ class Runbook:
 
     def _outputs(self) -> list[str]:
         """The checkpoints that are there, those of earlier stretches first, as paths from the run directory."""
-        paths = dict.fromkeys([*self.outputs_before, *self.progress.outputs])
-        return [os.path.relpath(path, self.run_dir) for path in paths if os.path.exists(path)]  # noqa: PTH110 - paths are text here
+        written = [os.path.relpath(path, self.run_dir) for path in self.progress.outputs]
+        return [name for name in dict.fromkeys([*self.outputs_before, *written]) if (self.run_dir / name).is_file()]
 
     def summary(self, shown_dir: str) -> str:
         """What the run came to: steps, time, validation values, and where the weights are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -387,3 +388,77 @@ def test_cuda_without_cuda_is_found_by_validation(project: Path) -> None:
         run_experiment(path)
 
     assert not (project / "runs/cuda").exists()
+
+
+def test_the_content_of_declared_data_decides_whether_training_is_due(project: Path) -> None:
+    """A touched file changes nothing, other bytes in it train again, and a missing one is told."""
+    import numpy as np
+
+    def save(seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        x = generator.normal(size=(64, 32)).astype("float32")
+        np.savez(project / "data.npz", x=x, y=x[:, :16])
+
+    save(0)
+    write(
+        project,
+        "arrays",
+        "defaults: [baseline.yaml]\nrun: {name: arrays}\n"
+        "data: {_merge_: replace, _value_: {_type_: data.dataset, train: {_type_: dataset.arrays, path: data.npz}}}\n",
+    )
+
+    def stages(result: subprocess.CompletedProcess[str]) -> list[str]:
+        return [line[3:].partition(":")[0] for line in result.stdout.splitlines() if line.startswith(".  ")]
+
+    assert stages(doit(project, "train", "EXP=arrays"))[-1] == "fit"
+    assert stages(doit(project, "train", "EXP=arrays")) == []
+    os.utime(project / "data.npz", (1, 1))
+    assert stages(doit(project, "train", "EXP=arrays")) == []
+    save(1)
+    assert stages(doit(project, "train", "EXP=arrays")) == ["validate", "fit"]
+    (project / "data.npz").unlink()
+    missing = doit(project, "train", "EXP=arrays")
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("data file not found ── configs/experiments/arrays.yaml:3:")
+    assert (project / "runs/arrays/checkpoints/last.pt").is_file()
+
+
+def test_an_interrupted_run_continues_to_the_weights_of_an_uninterrupted_one(project: Path) -> None:
+    """`doit train` is sent SIGINT mid-epoch, then continued; the weights are those of a run in one go."""
+    long = "defaults: [baseline.yaml]\ntrainer: {max_epochs: 40}\ndata: {steps_per_epoch: 200}\n"
+    write(project, "broken", f"{long}run: {{name: broken}}\n")
+    write(project, "whole", f"{long}run: {{name: whole}}\n")
+    assert doit(project, "train", "EXP=whole").returncode == 0
+
+    command = [sys.executable, "-m", "doit", "train", "EXP=broken"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("step    410 "))
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 130
+    interrupted = json.loads((project / "runs/broken/run.json").read_text())
+    assert (interrupted["state"], 410 <= interrupted["global_step"] < 8000) == ("interrupted", True)
+
+    continued = doit(project, "resume")
+    assert continued.returncode == 0, continued.stderr
+    assert "broken: continuing from runs/broken/checkpoints/last.pt" in continued.stdout
+    whole = weights("runs/whole")
+    assert all(torch.equal(whole[key], value) for key, value in weights("runs/broken").items())
+
+
+def test_resume_with_more_epochs_trains_a_child_and_keeps_its_parent(project: Path) -> None:
+    assert doit(project, "train", "EXP=baseline").returncode == 0
+    path = project / "configs/experiments/baseline.yaml"
+    path.write_text(path.read_text() + "trainer: {max_epochs: 3}\n")
+    result = doit(project, "resume", "EXP=baseline")
+
+    assert result.returncode == 0, result.stderr
+    child = json.loads((project / "runs/baseline/run.json").read_text())
+    (kept,) = (project / "runs/.kept/baseline").iterdir()
+    parent = json.loads((kept / "run.json").read_text())
+    assert (child["global_step"], parent["global_step"]) == (60, 40)
+    assert child["lineage"] == {"parent": parent["definition"], "global_step": 40}
+    assert next(line for line in result.stdout.splitlines() if line.startswith("step")).startswith("step     50")
+    assert doit(project, "resume", "EXP=baseline").stdout.count(".  ") == 0

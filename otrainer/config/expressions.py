@@ -13,7 +13,7 @@ from otrainer.errors import ConfigPath, nearest
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WHOLE_PATH = re.compile(r"\$\{([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\}")
 KEY = r"[^.\[\]\s](?:[^.\[\]]*[^.\[\]\s])?"
-STEP = re.compile(rf"(?:(?:^|\.)\s*+(?P<key>{KEY})|\[\s*(?P<index>[0-9]{{1,9}})\s*\])\s*+(?=[.\[]|$)")
+STEP = re.compile(rf"(?:(?:^|(?!^)\.)\s*+(?P<key>{KEY})|\[\s*(?P<index>[0-9]{{1,9}})\s*\])\s*+(?=[.\[]|$)")
 JSON_DEFAULT = re.compile(r"\s*env\s*:\s*json\s*:[^,{}]*,\s*")
 BRACES = re.compile(r"[{}]")
 BLANKS = re.compile(r"\s*")

@@ -44,14 +44,17 @@ class UnknownPaths:
         return tuple(map(dotted, dict.fromkeys([*found, *elsewhere])))[:3]
 
     def completed(self, at: Mapping, name: str, path: ConfigPath, index: int) -> ConfigPath:
-        """`path` with `name` as its step `index`, as far as it leads."""
-        node: Node | None = at.items[name]
+        """`path` with `name` as its step `index`, and on from there as far as names like its own lead."""
+        node = at.items[name]
         steps: list[str | int] = [*path[:index], name]
         for step in path[index + 1 :]:
-            node = child_of(node, step) if node else None
-            if node is None:
+            near = nearest(step, node.items)[:1] if isinstance(node, Mapping) and isinstance(step, str) else ()
+            found = step if child_of(node, step) else near[0] if near else None
+            child = None if found is None else child_of(node, found)
+            if found is None or child is None:
                 break
-            steps.append(step)
+            node = child
+            steps.append(found)
         return tuple(steps)
 
     def index(self) -> dict[str, list[ConfigPath]]:

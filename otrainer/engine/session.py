@@ -14,8 +14,9 @@ from otrainer.engine.interrupt import StopRequest, current_stop_request
 from otrainer.engine.loaders import Loader
 from otrainer.engine.parts import Baseline, warn_of_restarts
 from otrainer.engine.state import RunContext, RunSettings, TrainState
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, Finding
 from otrainer.model.lazy import has_lazy, materialize
+from otrainer.registry.contracts import breaches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,6 +79,7 @@ def begin(
     Raises ConfigError where a part cannot be built or does not fit the checkpoint.
     """
     run = RunSettings.of(run)
+    check_hooks(callbacks or (), loggers or ())
     parts = checkpoint.load_checkpoint(run.resume_from) if run.resume_from else None
     accelerator = Accelerator(run.device, run.precision)
     if hasattr(datamodule, "setup"):
@@ -121,6 +123,18 @@ def begin(
     run.progress.state = ctx.state
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Session(ctx, accelerator, train, val, bundle, current_stop_request(), parameters, first_epoch)
+
+
+def check_hooks(callbacks: Sequence[Any], loggers: Sequence[Any]) -> None:
+    """Raise a ConfigError for every method that is named like a hook but is none; classes in a registry had theirs."""
+    findings = [
+        Finding(breach.message, "unknown hook", (section, index), None, False, breach.suggestions, breach.hint)
+        for section, prefix, parts in (("callbacks", "cb.", callbacks), ("loggers", "log.", loggers))
+        for index, part in enumerate(parts)
+        for breach in breaches(prefix, type(part))
+    ]
+    if findings:
+        raise ConfigError.of(findings)
 
 
 def place_loss(loss: Any, device: torch.device) -> None:

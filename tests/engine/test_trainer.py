@@ -232,6 +232,18 @@ def test_parts_need_only_the_hooks_that_they_use() -> None:
     )
 
 
+def test_a_misspelt_hook_is_told_with_the_nearest_name_before_anything_trains() -> None:
+    class Late:
+        def on_epoch_ends(self, ctx: RunContext) -> None:
+            raise AssertionError
+
+    with pytest.raises(ConfigError, match=r"`Late.on_epoch_ends` is never called") as error:
+        fit(small_model(), Batches(random_batches(1)), callbacks=[Late()])
+
+    assert error.value.suggestions[0] == "on_epoch_end"
+    assert error.value.config_path == ("callbacks", 0)
+
+
 Pair = namedtuple("Pair", ["x", "y"])
 
 
