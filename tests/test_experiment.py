@@ -18,8 +18,6 @@ import otrainer
 from otrainer.errors import ConfigError, draw_error
 from otrainer.experiment import run_experiment
 
-ROOT = Path(__file__).parents[1]
-
 EVERYTHING = """
 from dataclasses import dataclass, field
 
@@ -160,20 +158,6 @@ metrics: [{_type_: metric.mine}]
 callbacks: [{_type_: cb.mine}]
 loggers: [{_type_: log.mine}]
 """
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's own files, as the working directory."""
-    for name in ("dodo.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("configs", "extensions"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "extensions"]:
-        monkeypatch.delitem(sys.modules, name)
-    return tmp_path
 
 
 def write(project: Path, name: str, text: str) -> str:

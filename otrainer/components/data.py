@@ -32,6 +32,13 @@ class RandomRegressionDataModule:
     y_shape: Sequence[int] = field(default_factory=lambda: [16])
     noise: float = 0.1
 
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("steps_per_epoch", 1), ("val_steps_per_epoch", 0)):
+            check_whole(name, getattr(self, name), least)
+        for name in ("x_shape", "y_shape"):
+            if not all(type(size) is int and size > 0 for size in getattr(self, name)):
+                raise ValueError(f"{name} is a list of sizes such as [3, 32, 32], not {getattr(self, name)!r}")
+
     def setup(self, stage: str | None = None) -> None:
         return
 
@@ -95,13 +102,9 @@ class DatasetDataModule:
     ) -> None:
         if shuffle and is_iterable(train):
             raise ValueError("shuffle is for map-style datasets; an iterable-style one gives its own order")
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("val_batch_size", val_batch_size or 1, 1),
-            ("num_workers", num_workers, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
+        check_whole("batch_size", batch_size, 1)
+        check_whole("val_batch_size", val_batch_size or 1, 1)
+        check_whole("num_workers", num_workers, 0)
         self.train, self.val = train, val
         self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
         self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
@@ -122,6 +125,12 @@ class DatasetDataModule:
         if is_iterable(dataset):
             return DataLoader(dataset, batch_size=batch_size, drop_last=drop_last, **self.options)
         return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, **self.options)
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Raise ValueError unless `value` is a whole number from `least` on."""
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
 
 
 def is_iterable(dataset: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from otrainer.errors import ConfigError, dotted
+from otrainer.errors import ConfigError
 from otrainer.registry import Registry, validate_kwargs
 
 if TYPE_CHECKING:
@@ -78,9 +78,17 @@ def build_torch(cls: Callable[..., T], first: Any, args: Sequence[Any], kwargs: 
     try:
         return cls(first, *args, **kwargs)
     except (TypeError, ValueError, RuntimeError, AssertionError) as cause:
+        name, title = getattr(cls, "__name__", cls), f"could not build `{section}`"
+        texts = [key for key, value in kwargs.items() if isinstance(value, str) and takes_number(cls, key)]
+        if texts:
+            message = f"`{texts[0]}` of `{name}` is a number, not the text `{kwargs[texts[0]]}`."
+            raise ConfigError(message, title=title, config_path=(section, "kwargs", texts[0])) from cause
         path = (section, "kwargs") if kwargs else (section,)
-        raise ConfigError(
-            f"`{getattr(cls, '__name__', cls)}` does not take these arguments: {cause}",
-            title=f"could not build `{dotted((section,))}`",
-            config_path=path,
-        ) from cause
+        message = f"`{name}` does not take these arguments: {cause}"
+        raise ConfigError(message, title=title, config_path=path) from cause
+
+
+def takes_number(cls: Callable[..., Any], name: str) -> bool:
+    """Whether the argument's default says that it is a number."""
+    parameter = inspect.signature(cls).parameters.get(name)
+    return parameter is not None and type(parameter.default) in (int, float)

@@ -105,7 +105,10 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
         message = f"`{section.name}.type` takes keys `{section.cls}*`, and `{cls}` is not one."
         meant = (f"{section.cls}{cls}",) if isinstance(cls, str) and "." not in cls else ()
         yield Finding(message, "wrong kind of class", (*path, "type"), suggestions=meant)
-    for name in ("args", "kwargs"):
+    for name, form, words in (("args", list, "a list"), ("kwargs", Mapping, "a mapping")):
+        if value.get(name) is not None and not isinstance(value[name], form):
+            message = f"`{section.name}.{name}` is {words}, not {kind(value[name])}."
+            yield Finding(message, f"not {words}", (*path, name))
         for place in specs_in(value.get(name), (*path, name)):
             yield Finding(
                 f"`{section.name}.{name}` is plain data: no spec can be nested in it.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from otrainer.registry.targets import import_target
 
 if TYPE_CHECKING:
     from otrainer.registry.core import Registry
+
+FIRST_NAME = re.compile(r"`?(\w+)\b")
 
 
 def check_value(
@@ -129,7 +132,13 @@ def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], sp
 def building_failed(spec: Spec, cause: Exception, secrets: Secrets) -> ConfigError:
     message = f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": ")
     title = f"could not build `{dotted(spec.path) or spec.key}`"
-    return ConfigError(secrets.redact(message), title=title, config_path=spec.path)
+    return ConfigError(secrets.redact(message), title=title, config_path=blamed(spec, str(cause)))
+
+
+def blamed(spec: Spec, message: str) -> ConfigPath:
+    """The argument that a message begins with ("mode is `min` or `max`"), if the config gives it; else the spec."""
+    first = FIRST_NAME.match(message)
+    return spec.places.get(first.group(1), spec.path) if first else spec.path
 
 
 def redacted(finding: Finding, spec: Spec, secrets: Secrets) -> Finding:

@@ -1,0 +1,170 @@
+"""Sections, key families and `run` are checked before anything is imported, all mistakes together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from otrainer.config.checks import RUN_KEYS, check_sections
+from otrainer.config.validate import validate_post_model, validate_preflight
+from otrainer.errors import ConfigError
+from otrainer.registry import build_registry
+
+
+def whole(**changes: Any) -> dict[str, Any]:
+    """A config in which nothing is wrong, but for `changes` (None takes a section out)."""
+    data: dict[str, Any] = {
+        "schema_version": 1,
+        "run": {"name": "a", "out_dir": "runs/a"},
+        "model": {},
+        "trainer": {"_type_": "trainer.default"},
+        "data": {"_type_": "data.random_regression"},
+        "io": {"_type_": "io.mapping", "model_kwargs": {"x": ["x"]}},
+        "loss": {"_type_": "loss.torch", "fn": {"_type_": "nn.MSELoss"}},
+        "optimizer": {"_type_": "optim_factory.torch", "type": "optim_cls.SGD"},
+        **changes,
+    }
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def found(data: dict[str, Any], **options: Any) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [
+        (finding.title, ".".join(map(str, finding.config_path)), finding.suggestions)
+        for finding in check_sections(data, strict=options.pop("strict", True), **options)
+    ]
+
+
+def test_a_whole_config_has_no_mistakes() -> None:
+    assert found(whole()) == []
+    assert found(whole(scheduler=None, callbacks=[], params={"a": 1}, imports=[], settings={})) == []
+
+
+@pytest.mark.parametrize("name", ["run", "trainer", "data", "io", "loss", "optimizer"])
+def test_required_sections_are_missed(name: str) -> None:
+    assert found(whole(**{name: None})) == [("missing section", name, ())]
+
+
+def test_unknown_sections_are_told_under_strict_unless_an_expression_reads_them() -> None:
+    data = whole(schduler={}, widths={"a": 1})
+
+    assert found(data) == [
+        ("unknown section", "schduler", ("scheduler",)),
+        ("unknown section", "widths", ()),
+    ]
+    assert found(data, used={"widths"}) == [("unknown section", "schduler", ("scheduler",))]
+    assert found(data, strict=False) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "title", "path", "suggestions"),
+    [
+        ({"loss": {"_type_": "trainer.default"}}, "wrong kind of component", "loss._type_", ()),
+        ({"loss": {"_type_": "torch"}}, "wrong kind of component", "loss._type_", ("loss.torch",)),
+        ({"loss": {"type": "loss.torch"}}, "`_type_` is needed", "loss", ()),
+        ({"loss": ["loss.torch"]}, "not a component", "loss", ()),
+        ({"loss": "loss.torch"}, "not a component", "loss", ()),
+        ({"callbacks": {"_type_": "cb.model_checkpoint"}}, "not a list", "callbacks", ()),
+        ({"callbacks": [{"_type_": "log.stdout"}]}, "wrong kind of component", "callbacks.0._type_", ()),
+        ({"metrics": ["metric.torchmetrics"]}, "not a component", "metrics.0", ()),
+        (
+            {"optimizer": {"_type_": "optim_factory.torch", "type": "AdamW"}},
+            "wrong kind of class",
+            "optimizer.type",
+            ("optim_cls.AdamW",),
+        ),
+        ({"optimizer": {"_type_": "optim_factory.torch"}}, "`type` is needed", "optimizer", ()),
+        (
+            {"scheduler": {"_type_": "sched_factory.torch", "type": "optim_cls.SGD"}},
+            "wrong kind of class",
+            "scheduler.type",
+            (),
+        ),
+    ],
+)
+def test_each_section_takes_its_own_family_of_keys(
+    change: dict[str, Any], title: str, path: str, suggestions: tuple[str, ...]
+) -> None:
+    assert found(whole(**change)) == [(title, path, suggestions)]
+
+
+@pytest.mark.parametrize("section", ["optimizer", "scheduler"])
+@pytest.mark.parametrize("key", ["_type_", "_target_"])
+def test_arguments_of_optimizer_and_scheduler_are_plain_data(section: str, key: str) -> None:
+    prefix, cls = (
+        ("optim_factory", "optim_cls.SGD") if section == "optimizer" else ("sched_factory", "sched_cls.StepLR")
+    )
+    spec = {"_type_": f"{prefix}.torch", "type": cls, "args": [{"a": {key: "x"}}], "kwargs": {"b": [{key: "x"}]}}
+
+    assert [path for _, path, _ in found(whole(**{section: spec}))] == [
+        f"{section}.args.0.a.{key}",
+        f"{section}.kwargs.b.0.{key}",
+    ]
+
+
+def test_a_misspelt_key_of_run_is_told_with_the_nearest() -> None:
+    assert found(whole(run={"name": "a", "out_dir": "b", "sede": 1})) == [("unknown key", "run.sede", ("seed",))]
+
+
+@pytest.mark.parametrize("value", [None, {}, {"name": "a"}, {"out_dir": "b"}])
+def test_a_run_needs_its_name_and_its_folder(value: Any) -> None:
+    given = value or {}
+    expected = [f"run.{key}" for key in ("name", "out_dir") if key not in given] if value is not None else ["run"]
+
+    assert [path for _, path, _ in found(whole(run=value))] == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("name", ["a", "a-1.b_c"], ["", " ", "a/b", "..", "-a", 3, "a b"]),
+        ("out_dir", ["runs/a", "/tmp/a"], ["", 1]),  # noqa: S108 - a path in a config
+        ("seed", [0, 2**63 - 1, None], [-1, 2**63, 1.0, True, "1"]),
+        ("device", ["cpu", "cuda:1", None], ["", 0]),
+        ("precision", ["fp32", "fp16-mixed", "bf16-mixed", None], ["fp16", "bf16", 16]),
+        ("deterministic", [True, False, None], ["yes", 1]),
+        ("resume_from", ["runs/a/last.pt", None], ["", 1]),
+    ],
+)
+def test_values_of_run_are_of_their_kind(key: str, good: list[Any], bad: list[Any]) -> None:
+    base = {"name": "a", "out_dir": "b"}
+    for value in good:
+        assert found(whole(run={**base, key: value})) == []
+    for value in bad:
+        assert [path for _, path, _ in found(whole(run={**base, key: value}))] == [f"run.{key}"], value
+
+
+def test_every_key_of_run_is_tested_above() -> None:
+    assert set(RUN_KEYS) == {"name", "out_dir", "seed", "device", "precision", "deterministic", "resume_from"}
+
+
+def test_preflight_raises_everything_together() -> None:
+    with pytest.raises(ConfigError) as error:
+        validate_preflight(whole(run={"name": "a"}, loss=None, schduler={}))
+
+    assert {finding.config_path for finding in error.value.findings} == {("run", "out_dir"), ("loss",), ("schduler",)}
+
+
+class Model:
+    inputs = ("image", "mask")
+
+
+def test_post_model_wants_registered_keys_and_exactly_the_models_inputs() -> None:
+    io = {"_type_": "io.mapping", "model_kwargs": {"image": ["x"], "maks": ["y"]}}
+    data = whole(
+        io=io, loss={"_type_": "loss.torhc"}, optimizer={"_type_": "optim_factory.torch", "type": "optim_cls.Adan"}
+    )
+    with pytest.raises(ConfigError) as error:
+        validate_post_model(data, build_registry(), Model())
+
+    assert {(finding.config_path, finding.suggestions[:1]) for finding in error.value.findings} == {
+        (("io", "model_kwargs", "maks"), ("mask",)),
+        (("loss", "_type_"), ("loss.torch",)),
+        (("optimizer", "type"), ("optim_cls.Adam",)),
+    }
+
+
+def test_an_input_that_nothing_fills_is_told() -> None:
+    data = whole(io={"_type_": "io.mapping", "model_kwargs": {"image": ["x"]}})
+    with pytest.raises(ConfigError, match="input `mask` is filled by nothing"):
+        validate_post_model(data, build_registry(), Model())
