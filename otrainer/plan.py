@@ -13,9 +13,8 @@ from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
-from otrainer.registry.fingerprint import Fingerprints
-from otrainer.registry.manifest import COMPOSITION_ROOT
-from otrainer.validation import find_failures, find_mistakes, trial_model
+from otrainer.registry.usage import code_behind
+from otrainer.validation import find_mistakes, try_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,7 @@ class Plan:
     experiment: str | None
     run_dir: str
     definition: str
-    components: list[dict[str, Any]]
+    code: list[dict[str, Any]]
     model: dict[str, Any]
     data_files: dict[str, dict[str, Any]]
     config: dict[str, Any]
@@ -58,50 +57,34 @@ def make_plan(config: ResolvedConfig, registry: Registry, *, experiment: str | N
 
     Raises ConfigError with everything that is wrong.
     """
-    findings = find_mistakes(config, registry) or find_failures(config, registry)
-    if findings:
-        raise ConfigError.of(finding.located(config.source_map) for finding in findings)
-    data_files = stamp_data(config, registry, root)
-    prints = Fingerprints()
-    components = [
-        {"path": list(path), "key": key, "fingerprint": prints.of(registry.get_module(key).factory)}
-        for path, key in keys_in(config.data)
-    ]
-    run = config.data["run"]
+    try:
+        findings = find_mistakes(config, registry)
+        if findings:
+            raise ConfigError.of(findings)
+        model = try_out(config, registry)
+        data_files = stamp_data(config, registry, root)
+    except ConfigError as error:
+        raise error.located(config.source_map) from error.__cause__
+    run, code = config.data["run"], code_behind(config.data, registry)
     return Plan(
         name=run["name"],
         experiment=experiment,
         run_dir=run["out_dir"],
-        definition=define(config.data, components, data_files, root),
-        components=components,
-        model=model_summary(trial_model(config, registry)),
+        definition=define(config.data, code, data_files, root),
+        code=code,
+        model=model_summary(model),
         data_files=data_files,
         config=config.data,
     )
 
 
-def define(
-    config: Mapping[str, Any], components: list[dict[str, Any]], data_files: Mapping[str, Any], root: Path
-) -> str:
+def define(config: Mapping[str, Any], code: list[dict[str, Any]], data_files: Mapping[str, Any], root: Path) -> str:
     """The sha256 of a definition; the order of sections does not count, what stands in them does in its order."""
     run = dict(config["run"])
     if run.get("resume_from") is not None:
         run["resume_from"] = FileStamp.of(root / run["resume_from"]).sha256
     sections = {name: value for name, value in sorted({**config, "run": run}.items()) if name != "settings"}
-    return digest([sections, components, Fingerprints().of(COMPOSITION_ROOT), sorted(data_files.items())])
-
-
-def keys_in(value: Any, path: ConfigPath = ()) -> Iterator[tuple[ConfigPath, str]]:
-    """Every registry key that a config uses, with the place that names it."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key == "_type_" or (key == "type" and str(item).startswith(("optim_cls.", "sched_cls."))):
-                yield (*path, key), item
-            elif path or key not in ("params", "settings"):
-                yield from keys_in(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from keys_in(item, (*path, index))
+    return digest([sections, code, sorted(data_files.items())])
 
 
 def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[str, dict[str, Any]]:
@@ -123,7 +106,7 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[s
                 stamp = FileStamp.of(root / name)
                 stamps[name] = {"sha256": stamp.sha256, "size": stamp.size}
     if missing:
-        raise ConfigError.of(finding.located(config.source_map) for finding in missing)
+        raise ConfigError.of(missing)
     return stamps
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from otrainer.registry import Registry, check_call, check_value, instantiate_val
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
 
+T = TypeVar("T")
 COMPONENTS = tuple(section.name for section in SECTIONS)
 
 
@@ -76,23 +77,29 @@ def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     return findings
 
 
-def find_failures(config: ResolvedConfig, registry: Registry) -> list[Finding]:
-    """What fails when the experiment is put together for a trial: device, model and built-in components.
+def try_out(config: ResolvedConfig, registry: Registry) -> torch.nn.Module:
+    """Put the experiment together for a trial, device, model and built-in components; the model is returned.
 
-    Nothing is read or written for it: the model is built without its numbers, and a plugin's component only where it
-    declares the files that it reads.
+    Nothing is read or written for it: the model is built without its numbers, and of the plugins' components none is.
+    Raises ConfigError with everything that fails.
     """
-    run = RunSettings.of(config.data["run"])
-    findings: list[Finding] = []
-    trials: list[Callable[[], Any]] = [lambda: check_device(run.device, run.precision)]
-    trials += [lambda: check_resume(run.resume_from), lambda: trial_model(config, registry)]
-    trials += [lambda section=section: trial_section(section, config, registry) for section in COMPONENTS]  # type: ignore[misc]  # mypy knows no default of a lambda
-    for trial in trials:
+    run, findings = RunSettings.of(config.data["run"]), list[Finding]()
+
+    def attempt(trial: Callable[..., T], *arguments: Any) -> T | None:
         try:
-            trial()
+            return trial(*arguments)
         except ConfigError as error:
-            findings += error.findings
-    return findings
+            findings.extend(error.findings)
+            return None
+
+    attempt(check_device, run.device, run.precision)
+    attempt(check_resume, run.resume_from)
+    model = attempt(trial_model, config, registry)
+    for section in COMPONENTS:
+        attempt(trial_section, section, config, registry)
+    if findings or model is None:
+        raise ConfigError.of(findings)
+    return model
 
 
 def check_resume(path: str | None) -> None:

@@ -151,5 +151,30 @@ def test_the_plan_says_what_is_trained(project: Path) -> None:
         "layers": {"layers": "ModuleList", "layers.0": "Linear"},
         "parameters": 32 * 16 + 16,
     }
-    assert {row["key"] for row in made.components} >= {"trainer.default", "nn.MSELoss", "optim_cls.AdamW", "nn.Linear"}
+    assert {row["key"] for row in made.code} >= {"trainer.default", "nn.MSELoss", "optim_cls.AdamW", "nn.Linear"}
     assert Plan.from_json(made.to_json()) == made
+
+
+OPS = (
+    "def double(x):\n    return x * 2\n"
+    "def register(registry):\n    registry.register_op('double', 'extensions.arithmetic:double')\n"
+)
+
+
+@pytest.mark.parametrize("module", ["arithmetic", "quiet"])
+def test_code_counts_that_is_called_by_a_graph_or_acts_when_it_is_imported(project: Path, module: str) -> None:
+    (project / "extensions/arithmetic.py").write_text(OPS)
+    (project / "extensions/quiet.py").write_text("import torch\ntorch.set_printoptions(precision=4)\n")
+    text = (
+        "imports: [extensions.arithmetic, extensions.quiet]\n"
+        f"model: {REPLACED}{{graph: {{inputs: [x], modules: {{fc: {{_type_: nn.Linear, _args_: [32, 16]}}}}, "
+        "nodes: [{name: a, call: op:double, args: [$x], out: h}, {name: b, call: module:fc, args: [$h], out: y}], "
+        "outputs: [$y]}}}"
+    )
+    before = definition(project, text)
+    path = project / f"extensions/{module}.py"
+    path.write_text(path.read_text() + "# a comment\n")
+    assert definition(project, text) == before
+    path.write_text(path.read_text().replace("2", "3").replace("4", "5"))
+
+    assert definition(project, text) != before

@@ -13,12 +13,6 @@ from otrainer.errors import ConfigError, Finding
 # step. The first row that matches counts.
 PLAIN_WORDS: tuple[tuple[str, bool, str, str], ...] = (
     (
-        r"mapping values are not allowed",
-        False,
-        "A `:` stands where no key can end.",
-        "Look for a missing `:` or wrong indentation just before it, or quote text that holds `: `.",
-    ),
-    (
         r"flow sequence",
         True,
         "The list that `[` opens is not closed as it should be.",
@@ -65,6 +59,11 @@ PLAIN_WORDS: tuple[tuple[str, bool, str, str], ...] = (
         "Write `key: value`.",
     ),
 )
+SECOND_COLON = ("A second `: ` stands on this line.", "Put text that holds `: ` in quotes, or start a new line.")
+JOINED_LINES = (
+    "This line continues the text of a line before it, so its `:` ends no key.",
+    "Check that line: it lacks a `:`, or the two differ in indentation.",
+)
 TAB = ("A tab is used for indentation.", "Indent with spaces.")
 ODD_START = "`{char}` cannot start a value."
 
@@ -80,6 +79,9 @@ def syntax_finding(error: Any, file: TextFile) -> Finding:
         return invalid(*TAB, mark, file)
     if "cannot start any token" in problem:
         return invalid(ODD_START.format(char=char), "Put the text in quotes.", mark, file)
+    if "mapping values are not allowed" in problem:
+        line = file.text[mark.index - mark.column : mark.index]
+        return invalid(*(SECOND_COLON if re.search(r":\s", line) else JOINED_LINES), mark, file)
     for pattern, at_start, sentence, hint in PLAIN_WORDS:
         if re.search(pattern, problem):
             return invalid(sentence, hint, error.context_mark if at_start and error.context_mark else mark, file)
