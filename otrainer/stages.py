@@ -35,7 +35,7 @@ def resolve(experiment: Experiment, root: Path) -> Outcome:
     config = resolve_config(root / experiment.file, root=root)
     artifacts: dict[str, Any] = {
         "resolved.json": {"config": config.data, "used": sorted(config.used)},
-        "sources.json": config.source_map.to_json(),
+        "sources.json": {"places": config.source_map.to_json()},
         "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
     }
     keep(experiment, root, "resolve", artifacts, reads_record(config.reads))
@@ -67,7 +67,7 @@ def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
     return ResolvedConfig(
         data=kept["config"],
         settings=Settings.of(kept["config"].get("settings")),
-        source_map=SourceMap.from_json({key: place for key, place in sources.items() if key != "version"}),
+        source_map=SourceMap.from_json(sources["places"]),
         reads=Reads(),
         used=frozenset(kept["used"]),
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from otrainer.config.nodes import Mapping, Node, Scalar, Sequence, key_place_of, kind_of, place_of
 from otrainer.errors import ConfigPath, Finding, SourceLocation, nearest
 
-MODES = ("replace", "append", "prepend", "keyed")
+LIST_MODES = ("append", "prepend", "keyed")
+MODES = ("replace", *LIST_MODES)
 FORM = "A container is `{_merge_: MODE, _value_: V}`, with `key: FIELD` beside them where the mode is `keyed`."
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from otrainer.errors import ConfigPath, nearest
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-WHOLE_PATH = re.compile(r"\$\{([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\}")
+SIMPLE = re.compile(r"\$\{([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\}")  # most references: they need no careful reading
 KEY = r"[^.\[\]\s](?:[^.\[\]]*[^.\[\]\s])?"
 STEP = re.compile(rf"(?:(?:^|(?!^)\.)\s*+(?P<key>{KEY})|\[\s*(?P<index>[0-9]{{1,9}})\s*\])\s*+(?=[.\[]|$)")
 JSON_DEFAULT = re.compile(r"\s*env\s*:\s*json\s*:[^,{}]*,\s*")
@@ -21,8 +20,7 @@ CASTS: Final = ("int", "float", "bool", "json")
 DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """`${a.b[0]}`; `start` is where it stands in the string, `text` what stands there."""
 
     path: ConfigPath
@@ -30,8 +28,7 @@ class Reference:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """`${env:CAST:NAME,DEFAULT}`; `cast` is empty for a string, `default` is None where there is none."""
 
     name: str
@@ -41,8 +38,7 @@ class Variable:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """`${secret:NAME}`."""
 
     name: str
@@ -50,8 +46,7 @@ class Secret:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(NamedTuple):
     """An expression that means nothing, and why."""
 
     message: str
@@ -77,8 +72,6 @@ class MalformedError(ValueError):
 @lru_cache(maxsize=4096)
 def parse_text(text: str) -> tuple[Part, ...]:
     """Literal strings and expressions in the order of `text`; `$${` is the literal `${`."""
-    if simple := WHOLE_PATH.fullmatch(text):
-        return (Reference(tuple(simple[1].split(".")), 0, text),)
     parts: list[Part] = []
     literal, position = "", 0
     while (start := text.find("${", position)) >= 0:
@@ -87,10 +80,14 @@ def parse_text(text: str) -> tuple[Part, ...]:
             position = start + 2
             continue
         literal += text[position:start]
-        end = expression_end(text, start)
         if literal:
             parts.append(literal)
         literal = ""
+        if simple := SIMPLE.match(text, start):
+            parts.append(Reference(tuple(simple[1].split(".")), start, simple[0]))
+            position = simple.end()
+            continue
+        end = expression_end(text, start)
         parts.append(parse_expression(text, start, end))
         position = len(text) if end is None else end
     literal += text[position:]

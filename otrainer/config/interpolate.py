@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, TypeAlias
 
-from otrainer.config.expressions import Expression, Malformed, Reference, Secret, parse_text, shortened
+from otrainer.config.expressions import Expression, Malformed, Reference, Secret, Variable, parse_text, shortened
 from otrainer.config.nodes import (
     MAX_DEPTH,
     MAX_NODES,
@@ -121,25 +121,26 @@ class Interpolator:
     def scalar(self, node: Scalar) -> Step:
         """A string with expressions: the value of one that fills it, or the text of all its parts."""
         parts = parse_text(str(node.value))
-        if len(parts) == 1 and not isinstance(parts[0], str):
-            value = yield from self.value_of(parts[0], node)
-            return value and value.placed(node)
         pieces: list[str] = []
         for part in parts:
             if isinstance(part, str):
                 pieces.append(guarded(part))
                 continue
-            value = yield from self.value_of(part, node)
+            value: Node | None
+            if isinstance(part, Reference):
+                value = yield from self.follow(part, node)
+            else:
+                value = self.value_of(part, node)
+            if len(parts) == 1:
+                return value and value.placed(node)
             if isinstance(value, Scalar):
                 pieces.append(value.value if isinstance(value.value, str) else as_text(value.value))
             elif value is not None:
                 self.not_text(part, node, value)
         return self.text_of(pieces, node) if len(pieces) == len(parts) else None
 
-    def value_of(self, part: Expression, node: Scalar) -> Step:
-        """The value of one expression in `node`."""
-        if isinstance(part, Reference):
-            return (yield from self.follow(part, node))
+    def value_of(self, part: Secret | Variable | Malformed, node: Scalar) -> Node | None:
+        """The value of an expression in `node` that depends on no other node."""
         if isinstance(part, Secret):
             return Scalar(f"${{secret:{part.name}}}").placed(node)
         if isinstance(part, Malformed):
@@ -176,7 +177,7 @@ class Interpolator:
             self.note("string too long", message, "Look for values that hold each other many times over.", node)
             return None
         try:
-            return Scalar(joined(pieces)).placed(node)
+            return Scalar(joined(pieces), node.file, node.at, node.key_at)
         except ValueError:
             message = "A value that ends in `$` stands right before `${secret:...}`, which would make that a literal."
             self.note("invalid expression", message, "Put something between the two.", node)

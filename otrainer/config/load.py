@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otrainer.config.merge import lay_mapping
+from otrainer.config.merge import Merger
 from otrainer.config.nodes import (
     MERGE,
     Mapping,
@@ -48,14 +48,15 @@ def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: list[F
     order = files.collect(named_file(Path.cwd(), os.fspath(path)))
     if files.findings:
         raise ConfigError.of(files.findings)
+    merger = Merger(findings)
     trees: dict[str, Mapping] = {}
     for file in order:
         tree: Mapping | None = None
         for _, _, target in file.entries:
             below = trees[files.identity(target)]
-            tree = below if tree is None else lay_mapping(tree, below, (), findings)
+            tree = below if tree is None else merger.lay_mapping(tree, below, ())
         if tree is not None or file.tree.special & MERGE:
-            tree = lay_mapping(tree, file.tree, (), findings)
+            tree = merger.lay_mapping(tree, file.tree, ())
         trees[files.identity(file.path)] = tree or file.tree
     return trees[files.identity(order[-1].path)]
 

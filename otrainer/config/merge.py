@@ -1,110 +1,147 @@
 """Laying one tree over another: mappings merge deeply, everything else replaces, containers say otherwise.
 
-Inside a mapping with `_template_` a container that finds nothing below itself is kept: its base is the template.
+Inside a mapping with `_template_` a container with nothing below it waits in a pile: its base is the template.
 """
 
 from __future__ import annotations
 
-from otrainer.config.containers import elements_by_key, read_container
-from otrainer.config.nodes import MERGE, Mapping, Node, Pile, Scalar, Sequence, is_null, kind_of, place_of, sequence_of
+from otrainer.config.containers import LIST_MODES, elements_by_key, read_container
+from otrainer.config.nodes import (
+    MERGE,
+    Mapping,
+    Node,
+    Pile,
+    Scalar,
+    Sequence,
+    is_null,
+    kind_of,
+    place_of,
+    sequence_of,
+    within_limits,
+)
 from otrainer.errors import ConfigPath, Finding
 
 
-def settle(node: Node, path: ConfigPath, findings: list[Finding]) -> Node:
-    """`node` over nothing: each container yields its value, but for those that wait for a template."""
-    return lay(None, node, path, findings) if node.special & MERGE else node
+class Merger:
+    """Lays trees over each other; neither tree is changed, and faulty containers are added to `findings`.
 
-
-def lay(base: Node | None, over: Node, path: ConfigPath, findings: list[Finding], *, keep: bool = False) -> Node:
-    """The tree of `over` on top of `base`; the base's keys come first, in their order.
-
-    `keep` says that a template lies below both. Neither tree is changed; faulty containers are added to `findings`.
+    While files are merged a pile stands for a value that is not known yet; while templates are `expanding` it is laid
+    over what the template has in its place.
     """
-    if isinstance(over, Mapping):
-        if "_merge_" in over.items or "_value_" in over.items:
+
+    def __init__(self, findings: list[Finding], *, expanding: bool = False) -> None:
+        self.findings = findings
+        self.expanding = expanding
+
+    def settle(self, node: Node, path: ConfigPath) -> Node:
+        """`node` over nothing: each container yields its value, but for those that wait for a template."""
+        return self.lay(None, node, path) if node.special & MERGE else node
+
+    def lay(self, base: Node | None, over: Node, path: ConfigPath, *, keep: bool = False) -> Node:
+        """The tree of `over` on top of `base`; `keep` says that a template lies below both."""
+        if isinstance(over, Mapping):
+            if "_merge_" in over.items or "_value_" in over.items:
+                if isinstance(base, Pile):
+                    return Pile((*base.layers, over))
+                return Pile((over,)) if keep and base is None else self.apply(base, over, path)
             if isinstance(base, Pile):
                 return Pile((*base.layers, over))
-            return Pile((over,)) if keep and base is None else apply(base, over, path, findings)
-        if isinstance(base, Pile):
-            return Pile((*base.layers, over))
-        if isinstance(base, Mapping) or over.special & MERGE:
-            return lay_mapping(base if isinstance(base, Mapping) else None, over, path, findings, keep=keep)
-    elif isinstance(over, Sequence) and over.special & MERGE:
-        items = [settle(item, (*path, at), findings) for at, item in enumerate(over.items)]
-        return sequence_of(items, over.file, over.at, over.key_at)
-    elif isinstance(over, Pile):
-        first, *rest = over.layers
-        node = lay(base, first, path, findings, keep=keep)
-        for layer in rest:
-            node = lay(node, layer, path, findings, keep=keep)
-        return node
-    return over
+            if isinstance(base, Mapping) or over.special & MERGE:
+                return self.lay_mapping(base if isinstance(base, Mapping) else None, over, path, keep=keep)
+        elif isinstance(over, Sequence) and over.special & MERGE:
+            items = [self.settle(item, (*path, at)) for at, item in enumerate(over.items)]
+            return sequence_of(items, over.file, over.at, over.key_at)
+        elif isinstance(over, Pile):
+            return self.lay_pile(base, over, path, keep=keep)
+        return over
+
+    def lay_mapping(self, base: Mapping | None, over: Mapping, path: ConfigPath, *, keep: bool = False) -> Mapping:
+        """A deep merge: the base's keys in their order, then the new ones.
+
+        Sizes are kept by difference, so that a small layer over a large one costs no more than what it holds.
+        """
+        items = dict(base.items) if base else {}
+        special, size, depth = (base.special, base.size, base.depth) if base else (0, 1, 1)
+        keep = keep or "_template_" in over.items or "_template_" in items
+        for key, value in over.items.items():
+            node, below_size = value, 0
+            if key in items:
+                below = items[key]
+                if below is value:
+                    continue  # one file by two ways; a value laid over itself is itself
+                node, below_size = self.lay(below, value, (*path, key), keep=keep), below.size
+            elif value.special & MERGE:
+                node = self.lay(None, value, (*path, key), keep=keep)
+            items[key] = node
+            special |= node.special
+            size += node.size - below_size
+            if node.depth >= depth:
+                depth = node.depth + 1
+        return Mapping(items, over.file, over.at, over.key_at, special | over.special & ~MERGE, size, depth)
+
+    def lay_pile(self, base: Node | None, over: Pile, path: ConfigPath, *, keep: bool) -> Node:
+        """The layers of `over` on `base`, in turn; a pile among them is a value of its own, with the same base."""
+        if not self.expanding or (keep and base is None):
+            if base is None or gives_list(over):
+                return over
+            below = base.layers if isinstance(base, Pile) else (base,)
+            return within_limits(Pile((*below, over)), path, "With its `defaults` laid over each other")
+        node = base
+        for layer in over.layers:
+            value = self.lay_pile(base, layer, path, keep=keep) if isinstance(layer, Pile) else layer
+            node = self.lay(node, value, path, keep=keep)
+        return over if node is None else node
+
+    def apply(self, base: Node | None, over: Mapping, path: ConfigPath) -> Node:
+        """What a container makes of `base`; a faulty one yields its value alone."""
+        container = read_container(over, path)
+        if isinstance(container, Finding):
+            self.findings.append(container)
+            value = over.items.get("_value_", base)
+            return Scalar(None).placed(over) if value is None else self.settle(value, path)
+        value = container.value
+        if container.mode == "replace":
+            return self.settle(value, path).placed(value, over)
+        below = self.list_below(container.mode, base, over, path)
+        if container.mode == "keyed":
+            items = self.match_by_key(below, elements_of(value), container.field, path)
+        else:
+            above = elements_of(self.settle(value, path))
+            items = [*below, *above] if container.mode == "append" else [*above, *below]
+        return sequence_of(items, value.file, value.at, over.key_at)
+
+    def list_below(self, mode: str, base: Node | None, over: Mapping, path: ConfigPath) -> list[Node]:
+        """The list that a container extends; nothing and null count as an empty one."""
+        if base is not None and not is_null(base) and not isinstance(base, Sequence):
+            place = place_of(base)
+            self.findings.append(
+                Finding(
+                    f"`_merge_: {mode}` extends a list, but what lies below is {kind_of(base)}.",
+                    "base is no list",
+                    path,
+                    place_of(over.items["_merge_"]),
+                    hint="Use `_merge_: replace`, or make the value below a list.",
+                    related=(("the value below", place),) if place else (),
+                )
+            )
+        return base.items if isinstance(base, Sequence) else []
+
+    def match_by_key(self, below: list[Node], above: list[Node], field: str, path: ConfigPath) -> list[Node]:
+        """Elements of `above` merged into those of `below` with the same value of `field`, new ones after them."""
+        merged = elements_by_key(below, field, path, self.findings)
+        for at, (identity, element) in enumerate(elements_by_key(above, field, path, self.findings).items()):
+            merged[identity] = self.lay(merged.get(identity), element, (*path, at))
+        return list(merged.values())
 
 
-def lay_mapping(
-    base: Mapping | None, over: Mapping, path: ConfigPath, findings: list[Finding], *, keep: bool = False
-) -> Mapping:
-    """A deep merge. Sizes are kept by difference, so that a small layer over a large one costs what it holds."""
-    items = dict(base.items) if base else {}
-    special, size, depth = (base.special, base.size, base.depth) if base else (0, 1, 1)
-    keep = keep or "_template_" in over.items or "_template_" in items
-    for key, value in over.items.items():
-        below = items.get(key)
-        node = value
-        if below is not None or value.special & MERGE:
-            node = lay(below, value, (*path, key), findings, keep=keep)
-        items[key] = node
-        special |= node.special
-        size += node.size - (below.size if below is not None else 0)
-        depth = max(depth, node.depth + 1)
-    return Mapping(items, over.file, over.at, over.key_at, special | over.special & ~MERGE, size, depth)
-
-
-def apply(base: Node | None, over: Mapping, path: ConfigPath, findings: list[Finding]) -> Node:
-    """What a container makes of `base`; a faulty one yields its value alone."""
-    container = read_container(over, path)
-    if isinstance(container, Finding):
-        findings.append(container)
-        value = over.items.get("_value_", base)
-        return Scalar(None).placed(over) if value is None else settle(value, path, findings)
-    value = container.value
-    if container.mode == "replace":
-        return settle(value, path, findings).placed(value, over)
-    below = list_below(container.mode, base, over, path, findings)
-    if container.mode == "keyed":
-        items = match_by_key(below, elements_of(value), container.field, path, findings)
-    else:
-        above = elements_of(settle(value, path, findings))
-        items = [*below, *above] if container.mode == "append" else [*above, *below]
-    return sequence_of(items, value.file, value.at, over.key_at)
+def gives_list(pile: Pile) -> bool:
+    """Whether the value that `pile` stands for is a list, whatever its template holds."""
+    last: Node = pile
+    while isinstance(last, Pile):
+        last = last.layers[-1]
+    mode = last.items.get("_merge_") if isinstance(last, Mapping) else None
+    return isinstance(mode, Scalar) and mode.value in LIST_MODES
 
 
 def elements_of(node: Node) -> list[Node]:
     return node.items if isinstance(node, Sequence) else []
-
-
-def list_below(mode: str, base: Node | None, over: Mapping, path: ConfigPath, findings: list[Finding]) -> list[Node]:
-    """The list that a container extends; nothing and null count as an empty one."""
-    if base is not None and not is_null(base) and not isinstance(base, Sequence):
-        place = place_of(base)
-        findings.append(
-            Finding(
-                f"`_merge_: {mode}` extends a list, but what lies below is {kind_of(base)}.",
-                "base is no list",
-                path,
-                place_of(over.items["_merge_"]),
-                hint="Use `_merge_: replace`, or make the value below a list.",
-                related=(("the value below", place),) if place else (),
-            )
-        )
-    return base.items if isinstance(base, Sequence) else []
-
-
-def match_by_key(
-    below: list[Node], above: list[Node], field: str, path: ConfigPath, findings: list[Finding]
-) -> list[Node]:
-    """Elements of `above` merged into those of `below` with the same value of `field`, new ones after them."""
-    merged = elements_by_key(below, field, path, findings)
-    for at, (identity, element) in enumerate(elements_by_key(above, field, path, findings).items()):
-        merged[identity] = lay(merged.get(identity), element, (*path, at), findings)
-    return list(merged.values())

@@ -7,7 +7,9 @@ subtree costs nothing. `special` says what a subtree holds that a later step mus
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from otrainer.config.text import TextFile
@@ -107,6 +109,7 @@ class Pile:
 
 
 Node: TypeAlias = Scalar | Mapping | Sequence | Pile
+NodeT = TypeVar("NodeT", Scalar, Mapping, Sequence, Pile, Node)
 
 
 def measure(children: Iterable[Node]) -> tuple[int, int, int]:
@@ -161,6 +164,22 @@ def place_within(node: Node, wanted: str, offset: int) -> SourceLocation | None:
         if at < 0:
             return place_of(node)
     return node.file.place(at)
+
+
+def within_limits(node: NodeT, path: ConfigPath, how: str) -> NodeT:
+    """`node`, unless it has become too large; `how` says by what. Raises ConfigError."""
+    if node.size <= MAX_NODES and node.depth <= MAX_DEPTH:
+        return node
+    what = (
+        f"more than {MAX_NODES:,} nodes" if node.size > MAX_NODES else f"collections nested more than {MAX_DEPTH} deep"
+    )
+    raise ConfigError(
+        f"{how} this part of the config holds {what}.",
+        title="config too large",
+        config_path=path,
+        location=place_of(node),
+        hint="Look for parts that use each other many times over.",
+    )
 
 
 def to_data(node: Node) -> object:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from typing import Any, TypeVar
+from typing import Any
 
-from otrainer.config.nodes import MAX_DEPTH, MAX_NODES, TEXT, Mapping, Node, Scalar, Sequence, mapping_of, sequence_of
+from otrainer.config.nodes import (
+    MAX_DEPTH,
+    TEXT,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    mapping_of,
+    sequence_of,
+    within_limits,
+)
 from otrainer.errors import ConfigError, ConfigPath, Finding, dotted
 
-Collection = TypeVar("Collection", Mapping, Sequence)
-
+HOW = "With its aliases counted as often as they are used"
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -48,7 +57,9 @@ def node_of(value: object, path: ConfigPath, findings: list[Finding]) -> Node:
 
 
 def list_node(value: list[object] | tuple[object, ...], path: ConfigPath, findings: list[Finding]) -> Sequence:
-    return checked(sequence_of([node_of(item, (*path, at), findings) for at, item in enumerate(value)]), path)
+    return within_limits(
+        sequence_of([node_of(item, (*path, at), findings) for at, item in enumerate(value)]), path, HOW
+    )
 
 
 def mapping_node(value: AnyMapping[Any, object], path: ConfigPath, findings: list[Finding]) -> Mapping:
@@ -60,12 +71,4 @@ def mapping_node(value: AnyMapping[Any, object], path: ConfigPath, findings: lis
             where = f" of `{dotted(path)}`" if path else ""
             message = f"The key `{key!r}`{where} is a `{type(key).__name__}`; keys are strings."
             findings.append(Finding(message, "key is no string", path, hint=f"Write it as `{str(key)!r}`."))
-    return checked(mapping_of(items), path)
-
-
-def checked(node: Collection, path: ConfigPath) -> Collection:
-    """`node`, unless it is too large. Raises ConfigError."""
-    if node.size <= MAX_NODES:
-        return node
-    message = f"The config holds more than {MAX_NODES:,} nodes."
-    raise ConfigError(message, title="config too large", config_path=path, hint="Keep bulk data in a file of its own.")
+    return within_limits(mapping_of(items), path, HOW)

@@ -14,7 +14,7 @@ from typing import Any
 from otrainer.config.errors import ResolveError
 from otrainer.config.interpolate import Interpolator
 from otrainer.config.load import load_tree
-from otrainer.config.merge import lay_mapping
+from otrainer.config.merge import Merger
 from otrainer.config.nodes import Mapping, to_data, without
 from otrainer.config.plain import tree_of
 from otrainer.config.reads import Reads, Recorder
@@ -93,7 +93,7 @@ def other_findings(tree: Mapping, recorder: Recorder) -> list[Finding]:
 def read_tree(source: Source, recorder: Recorder, findings: list[Finding]) -> Mapping:
     """The merged tree of a file and its defaults, or that of a dict."""
     if isinstance(source, AnyMapping):
-        return lay_mapping(None, tree_of(source), (), findings)
+        return Merger(findings).lay_mapping(None, tree_of(source), ())
     return load_tree(source, recorder, findings)
 
 

@@ -6,7 +6,7 @@ several values) is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 OPENING = "${secret:"
 
@@ -16,11 +16,14 @@ def guarded(text: str) -> str:
     return text.replace(OPENING, "$" + OPENING) if OPENING in text else text
 
 
-def joined(pieces: Iterable[str]) -> str:
+def joined(pieces: Sequence[str]) -> str:
     """Resolved strings as one. A reference that would only come about where two of them meet is escaped.
 
     Raises ValueError where a `$` right before a live reference would turn that into a literal.
     """
+    whole = "".join(pieces)
+    if OPENING not in whole:
+        return whole
     whole = ""
     for piece in pieces:
         if piece.startswith(OPENING) and whole.endswith("$"):

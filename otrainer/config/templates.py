@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otrainer.config.merge import lay, settle
+from otrainer.config.merge import Merger
 from otrainer.config.nodes import (
-    MAX_DEPTH,
-    MAX_NODES,
     TEMPLATE,
     Mapping,
     Node,
@@ -20,9 +18,12 @@ from otrainer.config.nodes import (
     place_of,
     sequence_of,
     walk,
+    within_limits,
     without,
 )
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+
+HOW = "With its templates expanded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ def expand_templates(root: Mapping, findings: list[Finding]) -> Mapping:
     order = dependency_order(uses, faults)
     if faults:
         raise ConfigError.of(faults)
-    expander = Expander(findings)
+    expander = Expander(Merger(findings, expanding=True))
     for name in order:
         done = expander.expand(names[name], ("templates", name), keep=False)
-        expander.done[name] = settle(done, ("templates", name), findings)
+        expander.done[name] = expander.merger.settle(done, ("templates", name))
     expanded = expander.expand(tree, (), keep=False)
     if isinstance(expanded, Mapping):
         return expanded
@@ -148,8 +149,8 @@ def cycle(use: Use, chain: list[str]) -> Finding:
 class Expander:
     """Lays nodes over templates that are expanded already."""
 
-    def __init__(self, findings: list[Finding]) -> None:
-        self.findings = findings
+    def __init__(self, merger: Merger) -> None:
+        self.merger = merger
         self.done: dict[str, Node] = {}
 
     def expand(self, node: Node, path: ConfigPath, *, keep: bool) -> Node:
@@ -158,7 +159,7 @@ class Expander:
             return node
         if isinstance(node, Sequence):
             elements = [self.expand(item, (*path, at), keep=False) for at, item in enumerate(node.items)]
-            return checked(sequence_of(elements, node.file, node.at, node.key_at), path)
+            return within_limits(sequence_of(elements, node.file, node.at, node.key_at), path, HOW)
         if isinstance(node, Pile):
             return Pile(tuple(self.expand(layer, path, keep=True) for layer in node.layers))
         name = template_name(node.items.get("_template_"))
@@ -168,26 +169,10 @@ class Expander:
         if below is not None:
             del items["_template_"]
         body = mapping_of(items, node.file, node.at, node.key_at)
-        return checked(body if below is None else self.over_template(below, body, path, keep=keep), path)
+        return within_limits(body if below is None else self.over_template(below, body, path, keep=keep), path, HOW)
 
     def over_template(self, template: Node, body: Mapping, path: ConfigPath, *, keep: bool) -> Node:
         """`body` over `template`; an empty body takes the template whole."""
         if not body.items:
             return template.placed(body)
-        return lay(template, body, path, self.findings, keep=keep)
-
-
-def checked(node: Node, path: ConfigPath) -> Node:
-    """`node`, unless expanding has made it too large. Raises ConfigError."""
-    if node.size <= MAX_NODES and node.depth <= MAX_DEPTH:
-        return node
-    what = (
-        f"more than {MAX_NODES:,} nodes" if node.size > MAX_NODES else f"collections nested more than {MAX_DEPTH} deep"
-    )
-    raise ConfigError(
-        f"With its templates expanded this node holds {what}.",
-        title="config too large",
-        config_path=path,
-        location=place_of(node),
-        hint="Look for templates that use each other many times over.",
-    )
+        return self.merger.lay(template, body, path, keep=keep)

@@ -83,7 +83,7 @@ def test_every_mistake_in_the_model_is_drawn_with_its_line(project):
     )
 
 
-def test_a_constructor_that_fails_is_drawn_at_its_spec(project):
+def test_a_constructor_that_fails_is_drawn_at_the_argument_that_it_names(project):
     (project / "exp.yaml").write_text(CONFIG.replace("dims: [3, 8, 2]", "dims: [3, -8, 2]"))
     with pytest.raises(ConfigError) as caught:
         build_model("exp.yaml")

@@ -12,7 +12,7 @@ from otrainer.registry.fingerprint import Fingerprints, local_modules
 
 FILES = {
     "plug/__init__.py": "",
-    "plug/part.py": "from . import helper\nfrom plug.deep.tools import scale\nimport json, torch\n\nclass Part:\n    pass\n",
+    "plug/part.py": "from . import helper\nfrom plug.deep.tools import scale\nimport json, torch\nclass Part: ...\n",
     "plug/helper.py": "SCALE = 2\n",
     "plug/deep/tools.py": "def scale(x):\n    from plug import late\n    return x\n",
     "plug/late.py": "LATE = 1\n",

@@ -1,0 +1,177 @@
+"""Files under `defaults` lie below the file that lists them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from otrainer.config import resolve_config
+
+from .config_project import HEAD, Project
+
+
+def test_later_defaults_lie_over_earlier_ones_and_the_file_over_all(project: Project):
+    data = project.data(
+        "defaults: [one.yaml, two.yaml]\nc: 3\n", one="a: 1\nb: 1\nc: 1\n", two="b: 2\nc: 2\nd: {x: 1}\n"
+    )
+    assert data == {"a": 1, "b": 2, "c": 3, "d": {"x": 1}}
+
+
+def test_keys_come_in_the_order_of_the_lowest_file(project: Project):
+    config = project.resolve(
+        HEAD + "defaults: [one.yaml, two.yaml]\nz: 3\nb: 3\n", one="b: 1\na: 1\n", two="c: 2\nb: 2\n"
+    )
+    assert list(config.data) == ["b", "a", "c", "schema_version", "model", "z"]
+
+
+def test_paths_are_relative_to_the_file_that_lists_them(project: Project):
+    project.write("base/low/deep.yaml", "deep: 1\n")
+    project.write("base/mid.yaml", "defaults: [low/deep.yaml, ../side.yaml]\n")
+    project.write("side.yaml", "side: 1\n")
+    project.write("configs/exp.yaml", f"{HEAD}defaults: [../base/mid.yaml]\n")
+    assert resolve_config("configs/exp.yaml", env={}).data["deep"] == 1
+
+
+def test_a_path_may_be_absolute(project: Project):
+    path = project.write("elsewhere/base.yaml", "a: 1\n")
+    assert project.data(f"defaults: ['{path}']\n") == {"a": 1}
+
+
+def test_no_entries_and_null_are_an_empty_list(project: Project):
+    assert project.data("defaults: []\na: 1\n") == {"a": 1}
+    assert project.data("defaults:\na: 1\n") == {"a": 1}
+
+
+def test_each_file_is_resolved_fully_before_it_lies_below_another(project: Project):
+    """A container of an included file with nothing below it is a plain value by the time the next one comes."""
+    data = project.data(
+        "defaults: [one.yaml, two.yaml]\n",
+        one="l: [1]\nm: {_merge_: append, _value_: [1]}\n",
+        two="l: {_merge_: append, _value_: [2]}\nm: {_merge_: prepend, _value_: [0]}\n",
+    )
+    assert data == {"l": [2], "m": [0]}
+    nested = project.data(
+        "defaults: [two.yaml]\n", one="l: [1]\n", two="defaults: [one.yaml]\nl: {_merge_: append, _value_: [2]}\n"
+    )
+    assert nested == {"l": [1, 2]}
+
+
+def test_a_diamond_is_fine_and_reads_its_foot_once(project: Project):
+    config = project.resolve(
+        HEAD + "defaults: [left.yaml, right.yaml]\n",
+        left="defaults: [foot.yaml]\na: left\n",
+        right="defaults: [foot.yaml]\nb: right\n",
+        foot="a: foot\nb: foot\nc: foot\n",
+    )
+    assert [config.data[key] for key in "abc"] == ["foot", "right", "foot"]
+    assert [read.path for read in config.reads.files] == ["exp.yaml", "left.yaml", "foot.yaml", "right.yaml"]
+
+
+def test_one_file_by_two_names_is_read_once(project: Project):
+    (project.folder / "sub").mkdir()
+    config = project.resolve(HEAD + "defaults: [base.yaml, sub/../base.yaml, ./base.yaml]\n", base="a: 1\n")
+    assert [read.path for read in config.reads.files] == ["exp.yaml", "base.yaml"]
+
+
+def test_a_linked_folder_is_followed_before_its_parent_is_taken(project: Project):
+    project.write("real/deep/inner.yaml", "defaults: [../base.yaml]\n")
+    project.write("real/base.yaml", "a: real\n")
+    project.write("base.yaml", "a: wrong\n")
+    (project.folder / "link").symlink_to(project.folder / "real" / "deep")
+    assert project.data("defaults: [link/inner.yaml]\n") == {"a": "real"}
+
+
+def test_a_chain_of_files_may_be_longer_than_the_stack(project: Project):
+    for number in range(1_200):
+        project.write(f"f{number}.yaml", f"defaults: [f{number + 1}.yaml]\nk{number}: 1\n")
+    project.write("f1200.yaml", "a: 1\n")
+    assert len(project.data("defaults: [f0.yaml]\n")) == 1_201
+
+
+def test_reads_tell_what_was_read_in_the_order_of_reading(project: Project):
+    text = HEAD + "defaults: [base.yaml]\n"
+    config = project.resolve(text, base="a: 1\n")
+    first, second = config.reads.files
+    assert (first.path, first.sha256, first.size) == ("exp.yaml", hashlib.sha256(text.encode()).hexdigest(), len(text))
+    assert second.mtime_ns == (project.folder / "base.yaml").stat().st_mtime_ns
+    assert config.reads.missing == ()
+
+
+def test_files_inside_the_root_are_named_relative_to_it_and_others_absolutely(project: Project, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "base.yaml"
+    outside.write_text("a: 1\n")
+    path = project.write("configs/exp.yaml", f"{HEAD}defaults: ['{outside}']\n")
+    config = resolve_config(path, env={}, root=project.folder / "configs")
+    assert [read.path for read in config.reads.files] == ["exp.yaml", outside.as_posix()]
+    assert str(config.source_map.locate(("a",))) == f"{outside.as_posix()}:1:4"
+
+
+def test_several_files_that_cannot_be_read_are_reported_together(project: Project):
+    error = project.error(
+        HEAD + "defaults: [gone.yaml, two.yaml, broken.yaml]\n",
+        two="defaults:\n  - also_gone.yaml\n",
+        broken="a: [1\n",
+    )
+    assert [finding.title for finding in error.findings] == ["invalid YAML", "missing file", "missing file"]
+    assert [str(finding.location) for finding in error.findings] == ["broken.yaml:1:4", "exp.yaml:3:12", "two.yaml:2:5"]
+    assert error.reads.missing == ("gone.yaml", "also_gone.yaml")
+    assert [read.path for read in error.reads.files] == ["exp.yaml", "two.yaml", "broken.yaml"]
+    assert error.partial is None
+
+
+def test_a_missing_file_is_told_at_each_entry_that_names_it(project: Project):
+    error = project.error(HEAD + "defaults: [gone.yaml, two.yaml]\n", two="defaults: [gone.yaml]\n")
+    assert [finding.location.file for finding in error.findings] == ["exp.yaml", "two.yaml"]
+
+
+def test_a_broken_file_that_two_others_list_is_told_once(project: Project):
+    error = project.error(
+        "defaults: [a.yaml, b.yaml]\n", a="defaults: [c.yaml]\n", b="defaults: [c.yaml]\n", c="x: 1\nx: 2\n"
+    )
+    assert [finding.title for finding in error.findings] == ["duplicate key"]
+
+
+@pytest.mark.parametrize(
+    ("defaults", "title", "path"),
+    [
+        ("base.yaml", "defaults is no list", ("defaults",)),
+        ("{a: base.yaml}", "defaults is no list", ("defaults",)),
+        ("{_merge_: append, _value_: [base.yaml]}", "defaults is no list", ("defaults",)),
+        ("[3]", "entry is no path", ("defaults", 0)),
+        ("[base.yaml, '']", "entry is no path", ("defaults", 1)),
+        ("[[base.yaml]]", "entry is no path", ("defaults", 0)),
+        ("[.]", "not a file", ("defaults", 0)),
+        ('["a\\0b"]', "entry is no path", ("defaults", 0)),
+        ("[nowhere/base.yaml]", "missing file", ("defaults", 0)),
+        ("[base.yaml/base.yaml]", "missing file", ("defaults", 0)),
+    ],
+)
+def test_defaults_that_mean_no_file(project: Project, defaults, title, path):
+    error = project.error(f"{HEAD}defaults: {defaults}\n", base="a: 1\n")
+    assert [(finding.title, finding.config_path) for finding in error.findings] == [(title, path)]
+    assert error.location.file == "exp.yaml"
+    assert error.location.line == 3
+    assert error.findings[0].hint
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_an_error(project: Project):
+    project.write("base.yaml", "a: 1\n").chmod(0)
+    assert project.error(f"{HEAD}defaults: [base.yaml]\n").findings[0].title == "unreadable file"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(project: Project):
+    os.mkfifo(project.folder / "pipe.yaml")
+    assert project.error(f"{HEAD}defaults: [pipe.yaml]\n").findings[0].title == "not a file"
+
+
+def test_a_missing_experiment_has_no_place_but_a_suggestion(project: Project):
+    project.write("configs/baseline.yaml", HEAD)
+    with pytest.raises(Exception, match=r"There is no file `configs/baselin\.yaml`") as caught:
+        resolve_config(Path("configs/baselin.yaml"))
+    assert caught.value.suggestions == ["configs/baseline.yaml"]
+    assert caught.value.location is None
+    assert caught.value.reads.missing == ("configs/baselin.yaml",)
