@@ -56,6 +56,14 @@ class Finding:
             return self
         return replace(self, location=places.locate(self.config_path, key=self.on_key))
 
+    def at_least(self, path: ConfigPath) -> Finding:
+        """The same finding, at `path` unless it knows a place of its own."""
+        return self if self.config_path or self.location else replace(self, config_path=path)
+
+    def under(self, path: ConfigPath) -> Finding:
+        """The same finding with `path` before its own."""
+        return replace(self, config_path=(*path, *self.config_path))
+
 
 class ConfigError(Exception):
     """One or several mistakes of the user; the attributes are the first one's.
@@ -104,6 +112,14 @@ class ConfigError(Exception):
     def located(self, places: Places) -> ConfigError:
         """The same error with the places of its findings filled in."""
         return ConfigError.of(finding.located(places) for finding in self.findings)
+
+    def at_least(self, path: ConfigPath) -> ConfigError:
+        """The same error, with the findings that have no place of their own at `path`."""
+        return ConfigError.of(finding.at_least(path) for finding in self.findings)
+
+    def under(self, path: ConfigPath) -> ConfigError:
+        """The same error with `path` before the path of every finding."""
+        return ConfigError.of(finding.under(path) for finding in self.findings)
 
     def __reduce__(self) -> tuple[object, ...]:
         return ConfigError.of, (self.findings,)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.config import resolve_config
+from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.engine.accelerator import deterministic
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.engine.seed import seed_everything
 from otrainer.errors import ConfigError
 from otrainer.model import assemble, compile_model
 from otrainer.plan import Plan, make_plan
+from otrainer.project import project, project_root
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.runbook import Runbook
 from otrainer.runs import lock_run, move_aside
 from otrainer.starts import Start, first_start, moved, shown
+from otrainer.validation import all_mistakes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
     """
     root, file = project_root(), Path(path).absolute()
     with project(root):
-        config = resolve_config(file, root=root)
+        config = resolve_fully(file, root)
         try:
             plan = make_plan(config, build_registry(), experiment=shown(file, root), root=root)
             result = train(plan, root=root, start=first_start)
@@ -56,38 +56,55 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
     return result
 
 
-def project_root(start: Path | None = None) -> Path:
-    """The folder of dodo.py: the working directory (or `start`), or the nearest above it; without any, itself."""
-    here = Path.cwd() if start is None else start
-    return next((folder for folder in (here, *here.parents) if (folder / "dodo.py").is_file()), here)
-
-
-@contextlib.contextmanager
-def project(root: Path) -> Iterator[None]:
-    """Relative paths and imports start from the project's root inside this block, in data workers too."""
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    with contextlib.chdir(root):
-        yield
+def resolve_fully(file: Path, root: Path) -> ResolvedConfig:
+    """The resolved config; where it does not resolve, the mistakes behind the first ones are found as well."""
+    try:
+        return resolve_config(file, root=root)
+    except ConfigError as error:
+        partial: ResolvedConfig | None = getattr(error, "partial", None)
+        if partial is None:
+            raise
+        raise ConfigError.of(all_mistakes(partial, error.findings)) from error
 
 
 def train(plan: Plan, *, root: Path, start: Callable[[Plan, Path], Start]) -> RunResult:
     """Build everything that the plan names and fit it, from where `start` says.
 
-    The run directory stays as it is until everything is built. Raises TrainingInterrupted after a signal, and what the
-    components raise; run.json says how it ended in each case.
+    An earlier run is kept aside once all parts are built, and is back in its place if the new one fails before its
+    first checkpoint. Raises TrainingInterrupted after a signal, and what the components raise.
     """
     run_dir = root / plan.run_dir
     with lock_run(run_dir), StopRequest(), deterministic(plan.run):
         begin = start(plan, root)
         trainer, parts = build_parts(plan)
-        kept = move_aside(run_dir) if begin.keep else None
+        kept = put_aside(run_dir) if begin.keep else None
         checkpoint = moved(begin.checkpoint, run_dir, kept)
-        run = plan.run if checkpoint is None else replace(plan.run, resume_from=str(checkpoint))
+        run = replace(plan.run, resume_from=None if checkpoint is None else str(checkpoint))
         announce(plan.name, kept, run.resume_from, root)
-        with Runbook(run_dir, plan, run.progress, begin.lineage) as book:
-            trainer.fit(**parts, run=run)
+        try:
+            with Runbook(run_dir, plan, run.progress, begin.lineage) as book:
+                trainer.fit(**parts, run=run)
+        except BaseException:
+            if kept is not None and not run.progress.outputs:
+                put_back(kept, run_dir, plan.name, root)
+            raise
     return RunResult(run_dir, run.progress.state.global_step, run.progress.metrics, book.summary(shown(run_dir, root)))
+
+
+def put_aside(run_dir: Path) -> Path | None:
+    """Keep what is in the run directory; an error is the config's, which names that directory."""
+    try:
+        return move_aside(run_dir)
+    except ConfigError as error:
+        raise error.at_least(("run", "out_dir")) from error.__cause__
+
+
+def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
+    """Let the earlier run have its place again; the attempt that saved nothing is kept beside it."""
+    attempt = move_aside(run_dir)
+    kept.rename(run_dir)
+    if attempt is not None:
+        print(f"{name}: nothing was saved; the earlier run is back in {shown(run_dir, root)}", flush=True)
 
 
 def build_parts(plan: Plan) -> tuple[Any, dict[str, Any]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from otrainer.config import Settings
 from otrainer.engine.checkpoint import load_checkpoint, load_model_state
 from otrainer.errors import ConfigError, nearest
-from otrainer.experiment import project, project_root
 from otrainer.model import assemble, compile_model
+from otrainer.project import project, project_root
 from otrainer.registry import build_registry, load_plugins
 from otrainer.runs import read_run
 

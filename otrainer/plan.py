@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +58,7 @@ def make_plan(config: ResolvedConfig, registry: Registry, *, experiment: str | N
     Raises ConfigError with everything that is wrong.
     """
     try:
-        findings = find_mistakes(config, registry)
-        if findings:
-            raise ConfigError.of(findings)
-        model = try_out(config, registry)
+        model = try_out(config, registry, find_mistakes(config, registry))
         data_files = stamp_data(config, registry, root)
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
@@ -81,10 +78,15 @@ def make_plan(config: ResolvedConfig, registry: Registry, *, experiment: str | N
 def define(config: Mapping[str, Any], code: list[dict[str, Any]], data_files: Mapping[str, Any], root: Path) -> str:
     """The sha256 of a definition; the order of sections does not count, what stands in them does in its order."""
     run = dict(config["run"])
-    if run.get("resume_from") is not None:
+    if run.get("resume_from") is not None and not is_own(run["resume_from"], run["out_dir"], root):
         run["resume_from"] = FileStamp.of(root / run["resume_from"]).sha256
     sections = {name: value for name, value in sorted({**config, "run": run}.items()) if name != "settings"}
     return digest([sections, code, sorted(data_files.items())])
+
+
+def is_own(checkpoint: str, run_dir: str, root: Path) -> bool:
+    """Whether a checkpoint lies in the run's own directory: training writes there, so its content defines nothing."""
+    return (root / checkpoint).resolve().is_relative_to((root / run_dir).resolve())
 
 
 def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[str, dict[str, Any]]:
@@ -93,6 +95,7 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[s
     missing: list[Finding] = []
     for spec, path in declaring(config.data, registry):
         built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
+        before = len(missing)
         for file in built.files():
             name = relative_to_root(os.fspath(file), root)
             if not (root / name).is_file():
@@ -105,9 +108,20 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[s
             else:
                 stamp = FileStamp.of(root / name)
                 stamps[name] = {"sha256": stamp.sha256, "size": stamp.size}
+        if len(missing) == before and callable(getattr(built, "check", None)):
+            missing += failures_of(built.check, path)
     if missing:
         raise ConfigError.of(missing)
     return stamps
+
+
+def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:
+    """What a component finds wrong with its files."""
+    try:
+        check()
+    except ConfigError as error:
+        return error.under(path).findings
+    return ()
 
 
 def declaring(value: Any, registry: Registry, path: ConfigPath = ()) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:

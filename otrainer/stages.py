@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import read_json, write_json
-from otrainer.errors import ConfigError, Finding
+from otrainer.errors import ConfigError
 from otrainer.records import FileStamp, Record, hash_env, stamp_files
 from otrainer.tasks.outcome import Outcome
 
@@ -78,7 +78,7 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
     from otrainer.registry import build_registry
     from otrainer.registry.fingerprint import local_modules
     from otrainer.registry.manifest import manifest_of
-    from otrainer.validation import load_registry
+    from otrainer.validation import all_mistakes, load_registry
 
     config = resolved(experiment, root)
     registry = build_registry()
@@ -97,42 +97,24 @@ PACKAGE = ("otrainer.experiment", "otrainer.stages")
 
 def validate(experiment: Experiment, root: Path) -> Outcome:
     """Everything that can be found wrong without training is found, and the definition of the run is fixed."""
-    from otrainer.plan import make_plan
+    from otrainer.plan import is_own, make_plan
     from otrainer.registry import build_registry
 
     config = resolved(experiment, root)
     plan = make_plan(config, build_registry(), experiment=experiment.file.as_posix(), root=root)
-    resume_from = [plan.run.resume_from] if plan.run.resume_from is not None else []
-    record = Record(dict(stamp_files([*plan.data_files, *resume_from], root)))
+    named = plan.run.resume_from
+    foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
+    record = Record(dict(stamp_files([*plan.data_files, *foreign], root)))
     keep(experiment, root, "validate", {"validated.json": plan.to_json()}, record)
     return Outcome()
 
 
 def examine(experiment: Experiment, root: Path) -> Outcome:
     """All mistakes of an experiment that cannot be resolved, those behind the first ones included."""
-    from otrainer.config import resolve_config
+    from otrainer.experiment import resolve_fully
 
-    try:
-        config = resolve_config(root / experiment.file, root=root)
-    except ConfigError as error:
-        partial: ResolvedConfig | None = getattr(error, "partial", None)
-        if partial is None:
-            raise
-        raise ConfigError.of([*error.findings, *beyond(error, all_mistakes(partial))]) from error
-    raise ConfigError.of(all_mistakes(config))
-
-
-def all_mistakes(config: ResolvedConfig) -> list[Finding]:
-    from otrainer.registry import build_registry
-    from otrainer.validation import find_mistakes
-
-    return [finding.located(config.source_map) for finding in find_mistakes(config, build_registry())]
-
-
-def beyond(error: ConfigError, findings: list[Finding]) -> list[Finding]:
-    """The findings that are not about values which could not be resolved."""
-    broken = [finding.config_path for finding in error.findings if finding.config_path]
-    return [finding for finding in findings if not any(finding.config_path[: len(path)] == path for path in broken)]
+    resolve_fully(root / experiment.file, root)
+    return Outcome()
 
 
 def fit(experiment: Experiment, root: Path) -> Outcome:
@@ -151,8 +133,9 @@ def resume(experiment: Experiment, root: Path) -> Outcome:
 
 def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Outcome:
     from otrainer.engine.interrupt import TrainingInterrupted
-    from otrainer.experiment import project, train
+    from otrainer.experiment import train
     from otrainer.plan import Plan
+    from otrainer.project import project
     from otrainer.runs import is_complete
 
     plan = Plan.from_json(read_json(root / experiment.built("validated.json")))

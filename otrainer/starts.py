@@ -31,7 +31,8 @@ def first_start(plan: Plan, root: Path) -> Start:
     interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
     if found is not None and interrupted and last.is_file():
         return Start(last, lineage=found["lineage"])
-    return Start(keep=True)
+    named = plan.run.resume_from
+    return Start(None if named is None else root / named, keep=True)
 
 
 def resumed_start(plan: Plan, root: Path) -> Start:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -12,10 +11,19 @@ import torch
 from otrainer.config.checks import SECTIONS, check_sections
 from otrainer.config.validate import check_inputs
 from otrainer.engine.accelerator import check_device
+from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.model import assemble, check_model, compile_model
-from otrainer.registry import Registry, check_call, check_value, instantiate_value, load_plugins
+from otrainer.registry import (
+    Registry,
+    build_registry,
+    check_call,
+    check_value,
+    instantiate_value,
+    load_plugins,
+)
+from otrainer.registry.shape import reserved_keys
 
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
@@ -48,9 +56,22 @@ def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Findin
     for name, value in config.data.items():
         if name in COMPONENTS:
             yield from check_value(value, registry=registry, settings=config.settings, config_path=(name,))
+        elif name not in ("model", "settings"):
+            yield from reserved_anywhere(value, (name,), strict=config.settings.strict)
     for section in SECTIONS:
         if section.cls:
             yield from class_mistakes(section.name, section.cls, config.data.get(section.name), registry)
+
+
+def reserved_anywhere(value: Any, path: ConfigPath, *, strict: bool) -> Iterator[Finding]:
+    """Unknown reserved keys in sections that hold no components."""
+    if isinstance(value, Mapping):
+        yield from reserved_keys(value, path, strict=strict)
+        for key, item in value.items():
+            yield from reserved_anywhere(item, (*path, key), strict=strict)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from reserved_anywhere(item, (*path, index), strict=strict)
 
 
 def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) -> Iterator[Finding]:
@@ -65,7 +86,7 @@ def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) ->
             found = check_call(entry.target, (), kwargs, entry.signature_policy, (section, "kwargs"), skip=1)
             yield from (finding for finding in found if finding.on_key)
     except ConfigError as error:
-        yield from (at(finding, (section, "type")) for finding in error.findings)
+        yield from (finding.at_least((section, "type")) for finding in error.findings)
 
 
 def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
@@ -77,13 +98,18 @@ def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     return findings
 
 
-def try_out(config: ResolvedConfig, registry: Registry) -> torch.nn.Module:
+def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> torch.nn.Module:
     """Put the experiment together for a trial, device, model and built-in components; the model is returned.
 
+    Sections with `mistakes` are left out, and nothing is tried where a plugin fails.
+
     Nothing is read or written for it: the model is built without its numbers, and of the plugins' components none is.
-    Raises ConfigError with everything that fails.
+    Raises ConfigError with the mistakes and everything that fails.
     """
-    run, findings = RunSettings.of(config.data["run"]), list[Finding]()
+    findings = list(mistakes)
+    wrong = {finding.config_path[0] for finding in mistakes if finding.config_path}
+    if not wrong.isdisjoint(("imports", "settings")) or any(not finding.config_path for finding in mistakes):
+        raise ConfigError.of(findings)
 
     def attempt(trial: Callable[..., T], *arguments: Any) -> T | None:
         try:
@@ -92,21 +118,40 @@ def try_out(config: ResolvedConfig, registry: Registry) -> torch.nn.Module:
             findings.extend(error.findings)
             return None
 
-    attempt(check_device, run.device, run.precision)
-    attempt(check_resume, run.resume_from)
-    model = attempt(trial_model, config, registry)
+    if "run" not in wrong:
+        run = RunSettings.of(config.data["run"])
+        attempt(check_device, run.device, run.precision)
+        attempt(check_resume, run.resume_from)
+    model = None if "model" in wrong else attempt(trial_model, config, registry)
     for section in COMPONENTS:
-        attempt(trial_section, section, config, registry)
+        if section not in wrong:
+            attempt(trial_section, section, config, registry)
     if findings or model is None:
         raise ConfigError.of(findings)
     return model
 
 
+def all_mistakes(config: ResolvedConfig, broken: Sequence[Finding] = ()) -> list[Finding]:
+    """Every mistake of a config, with those that resolving it found; what these have broken is not judged again."""
+    paths = [finding.config_path for finding in broken if finding.config_path]
+    registry = build_registry()
+    try:
+        try_out(config, registry, find_mistakes(config, registry))
+    except ConfigError as error:
+        found = error.located(config.source_map).findings
+        return [*broken, *(one for one in found if not any(one.config_path[: len(path)] == path for path in paths))]
+    return list(broken)
+
+
 def check_resume(path: str | None) -> None:
     if path is not None and not os.path.isfile(path):  # noqa: PTH113 - reads the same and needs no Path
-        raise ConfigError(
-            f"There is no checkpoint at `{path}`.", title="checkpoint not found", config_path=("run", "resume_from")
-        )
+        message = f"There is no checkpoint at `{path}`."
+        raise ConfigError(message, title="checkpoint not found", config_path=("run", "resume_from"))
+    if path is not None:
+        try:
+            load_checkpoint(path)
+        except ConfigError as error:
+            raise error.at_least(("run", "resume_from")) from error.__cause__
 
 
 def trial_model(config: ResolvedConfig, registry: Registry) -> torch.nn.Module:
@@ -141,7 +186,3 @@ def is_built_in(value: Any, registry: Registry) -> bool:
     if isinstance(value, list):
         return all(is_built_in(item, registry) for item in value)
     return not (isinstance(value, str) and "${secret:" in value)
-
-
-def at(finding: Finding, path: ConfigPath) -> Finding:
-    return finding if finding.config_path else replace(finding, config_path=path)

@@ -446,3 +446,50 @@ def test_resume_with_more_epochs_trains_a_child_and_keeps_its_parent(project: Pa
     assert child["lineage"] == {"parent": parent["definition"], "global_step": 40}
     assert next(line for line in result.stdout.splitlines() if line.startswith("step")).startswith("step     50")
     assert doit(project, "resume", "EXP=baseline").stdout.count(".  ") == 0
+
+
+def test_a_run_can_name_its_own_last_checkpoint_to_go_on_from(project: Path) -> None:
+    """The content of that file changes while training goes on, and yet a second call trains nothing."""
+    assert doit(project, "train", "EXP=baseline").returncode == 0
+    own = "run: {name: baseline, resume_from: runs/baseline/checkpoints/last.pt}\ntrainer: {max_epochs: 3}\n"
+    write(project, "longer", f"defaults: [baseline.yaml]\n{own}")
+    longer = doit(project, "train", "EXP=longer")
+
+    assert longer.returncode == 0, longer.stderr
+    assert json.loads((project / "runs/baseline/run.json").read_text())["global_step"] == 60
+    assert doit(project, "train", "EXP=longer").stdout.count(".  ") == 0
+
+
+def test_a_run_that_fails_before_its_first_checkpoint_gives_the_earlier_one_its_place_back(project: Path) -> None:
+    run_experiment("configs/experiments/baseline.yaml")
+    before = weights("runs/baseline")
+    failing = "defaults: [baseline.yaml]\nio: {targets: {y: [nowhere]}}\n"
+    with pytest.raises(ConfigError, match="finds nothing in the batch") as error:
+        run_experiment(write(project, "failing", failing))
+
+    assert str(error.value.location) == "configs/experiments/failing.yaml:2:19"
+    assert json.loads((project / "runs/baseline/run.json").read_text())["state"] == "complete"
+    assert all(torch.equal(before[key], value) for key, value in weights("runs/baseline").items())
+    (attempt,) = (project / "runs/.kept/baseline").iterdir()
+    assert json.loads((attempt / "run.json").read_text())["state"] == "failed"
+
+
+def test_the_library_door_tells_as_much_as_doit_does(project: Path) -> None:
+    path = write(project, "typos", "defaults: [baseline.yaml]\nrun: {sede: 1}\nschduler: {a: '${run.nmae}'}\n")
+    with pytest.raises(ConfigError) as error:
+        run_experiment(path)
+
+    assert [finding.config_path for finding in error.value.findings] == [
+        ("run", "sede"),
+        ("schduler",),
+        ("schduler", "a"),
+    ]
+
+
+def test_a_foreign_folder_is_told_at_the_name_that_the_config_gives_it(project: Path) -> None:
+    (project / "mine").mkdir()
+    (project / "mine/notes.txt").touch()
+    with pytest.raises(ConfigError) as error:
+        run_experiment(write(project, "foreign", "defaults: [baseline.yaml]\nrun: {out_dir: mine}\n"))
+
+    assert str(error.value.location) == "configs/experiments/foreign.yaml:2:16"

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "otrainer"
 FLOORS = (
     ("errors",),
-    ("artifacts", "records", "runs", "locks"),
+    ("artifacts", "records", "runs", "locks", "project"),
     ("config",),
     ("tasks",),
     ("registry",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from otrainer.config import resolve_config
 from otrainer.errors import ConfigError, Finding
+from otrainer.experiment import run_experiment
 from otrainer.plan import Plan, make_plan
 from otrainer.registry import build_registry
 
@@ -55,9 +57,11 @@ CASES = [
     ("callbacks: [{_type_: cb.early_stopping, mode: mni}]", "mni", "`min` (less is better) or `max`"),
     ("callbacks: [{_type_: cb.model_checkpoint, save_dir: x, keep_last: 0}]", "0}", "keep_last is a whole number"),
     ("callbacks: [{_type_: cb.model_checkpoint}]", "{_type_", "needs the argument `save_dir`"),
-    ("metrics: [{_type_: metric.torchmetrics, metric: Acuracy}]", "{_type_", "no metric `Acuracy`"),
+    ("metrics: [{_type_: metric.torchmetrics, metric: Acuracy}]", "Acuracy", "no metric `Acuracy`"),
     ("loggers: [{_type_: log.stdout, every_n_steps: 0}]", "0", "every_n_steps is a whole number"),
     ("run: {resume_from: runs/no/last.pt}", "runs/no", "no checkpoint at `runs/no/last.pt`"),
+    ("run: {resume_from: configs/base/runtime.yaml}", "configs", "is damaged"),
+    ("params: {_tempalte_: x}", "_tempalte_", "no reserved key `_tempalte_`"),
     ("run: {device: gpu}", "gpu", "not a device that torch knows"),
     ("run: {precision: fp16-mixed}", "fp16", "needs a CUDA device"),
     (
@@ -92,6 +96,12 @@ def test_a_mistake_is_found_at_the_place_to_edit(project: Path, text: str, at: s
 
 def test_failures_of_several_parts_come_together(project: Path) -> None:
     text = "trainer: {max_epochs: 0}\noptimizer: {kwargs: {lr: -1}}\nrun: {device: gpu}"
+
+    assert [finding.location.line for finding in findings(project, text) if finding.location] == [2, 3, 4]
+
+
+def test_what_fails_in_one_section_does_not_hide_what_is_unknown_in_another(project: Path) -> None:
+    text = "trainer: {max_epochs: 0}\nloss: {fm: 1}\ncallbacks: [{_type_: cb.early_stopping, mode: mni}]"
 
     assert [finding.location.line for finding in findings(project, text) if finding.location] == [2, 3, 4]
 
@@ -136,8 +146,10 @@ def test_a_checkpoint_to_resume_from_counts_by_content_not_by_path(project: Path
     def resumed(path: str) -> Any:
         return definition(project, f"run: {{resume_from: {path}}}")
 
-    for name, content in {"a.pt": b"one", "b.pt": b"one", "c.pt": b"two"}.items():
-        (project / name).write_bytes(content)
+    run_experiment(project / "configs/experiments/baseline.yaml")
+    checkpoints = project / "runs/baseline/checkpoints"
+    for name, source in {"a.pt": "step_10.pt", "b.pt": "step_10.pt", "c.pt": "step_20.pt"}.items():
+        shutil.copy(checkpoints / source, project / name)
 
     assert resumed("a.pt") == resumed("b.pt")
     assert resumed("a.pt") != resumed("c.pt")

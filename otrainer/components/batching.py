@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,7 +67,22 @@ class BatchDataset(Dataset[Any]):
         return [self.dataset[index] for index in indices]
 
 
-class SeededLoader:
+class Epochs(ABC):
+    """What can begin anywhere in any epoch; iterated over by somebody else's loop, each time gives the next epoch."""
+
+    epoch = -1
+
+    @abstractmethod
+    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
+        """The batches of `epoch` from number `start` on."""
+
+    def next_epoch(self) -> Iterator[Any]:
+        """The epoch after the last one of these, under the seed that torch was given."""
+        self.epoch += 1
+        return self.iterate_epoch(seed=torch.initial_seed(), epoch=self.epoch, start=0)
+
+
+class SeededLoader(Epochs):
     """A DataLoader that can begin at any batch of any epoch; workers, if any, stay from epoch to epoch."""
 
     def __init__(
@@ -95,7 +111,7 @@ class SeededLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.loader)
+        return self.next_epoch()
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
         self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start

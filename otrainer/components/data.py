@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from otrainer.components.batching import SeededLoader
+from otrainer.components.batching import Epochs, SeededLoader
 from otrainer.engine.seed import derive_seed
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RandomRegressionDataModule:
 
 
 @dataclass
-class RandomRegression:
+class RandomRegression(Epochs):
     """The batches of one stage of RandomRegressionDataModule."""
 
     shape: RandomRegressionDataModule
@@ -60,7 +60,7 @@ class RandomRegression:
         return self.steps
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        return self.iterate_epoch(seed=0, epoch=0, start=0)
+        return self.next_epoch()
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[dict[str, torch.Tensor]]:
         for index in range(start, self.steps):
@@ -100,11 +100,14 @@ class DatasetDataModule:
         collate: Callable[[list[Any]], Any] | None = None,
         val_batch_size: int | None = None,
     ) -> None:
+        check_whole("batch_size", batch_size, 1)
+        check_whole("val_batch_size", batch_size if val_batch_size is None else val_batch_size, 1)
+        check_whole("num_workers", num_workers, 0)
+        check_dataset("train", train, num_workers)
+        if val is not None:
+            check_dataset("val", val, num_workers)
         if shuffle and is_iterable(train):
             raise ValueError("shuffle is for map-style datasets; an iterable-style one gives its own order")
-        check_whole("batch_size", batch_size, 1)
-        check_whole("val_batch_size", val_batch_size or 1, 1)
-        check_whole("num_workers", num_workers, 0)
         self.train, self.val = train, val
         self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
         self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
@@ -123,8 +126,30 @@ class DatasetDataModule:
 
     def _loader(self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool) -> Iterable[Any]:
         if is_iterable(dataset):
-            return DataLoader(dataset, batch_size=batch_size, drop_last=drop_last, **self.options)
+            stream = dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
+            return DataLoader(stream, batch_size=batch_size, drop_last=drop_last, **self.options)
         return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, **self.options)
+
+
+class Stream(IterableDataset[Any]):
+    """Anything that can be iterated over, as torch's DataLoader takes it."""
+
+    def __init__(self, samples: Iterable[Any]) -> None:
+        self.samples = samples
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.samples)
+
+
+def check_dataset(name: str, dataset: Any, num_workers: int) -> None:
+    """Raise ValueError for what is no dataset, or would give each sample once a worker."""
+    if not hasattr(dataset, "__iter__") and not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        raise ValueError(f"{name} is a dataset, with __getitem__ and __len__ or with __iter__, not {dataset!r}")
+    if num_workers and is_iterable(dataset) and not getattr(dataset, "splits_among_workers", False):
+        raise ValueError(
+            f"{name} is an iterable-style dataset, of which every worker would give all samples: set `num_workers: 0`, "
+            "or let it split itself by torch.utils.data.get_worker_info() and have `splits_among_workers = True`"
+        )
 
 
 def check_whole(name: str, value: Any, least: int) -> None:

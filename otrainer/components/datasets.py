@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,21 @@ class ArraysDataset:
     or no arrays, for unknown fields, and for lengths that differ.
     """
 
-    def __init__(self, path: str | Mapping[str, str], fields: Sequence[str] | None = None) -> None:
-        self.paths = dict(path) if isinstance(path, Mapping) else {"x" if path.endswith(".npy") else "": path}
+    def __init__(self, path: str | os.PathLike[str] | Mapping[str, str], fields: Sequence[str] | None = None) -> None:
+        if isinstance(path, Mapping):
+            self.paths = {field: os.fspath(file) for field, file in path.items()}
+        else:
+            self.paths = {"x" if os.fspath(path).endswith(".npy") else "": os.fspath(path)}
         self.fields = list(fields) if fields is not None else None
         self._arrays: dict[str, Any] | None = None
 
     def files(self) -> list[str]:
         """The files whose content is the data."""
-        return [str(path) for path in self.paths.values()]
+        return list(self.paths.values())
+
+    def check(self) -> None:
+        """Open the files; raises ConfigError for what is wrong with them."""
+        self._opened()
 
     @property
     def arrays(self) -> dict[str, Any]:
@@ -67,6 +75,7 @@ def picked(arrays: dict[str, Any], fields: Sequence[str] | None) -> dict[str, An
             raise ConfigError(
                 f"The data has no field `{field}`; it has {', '.join(f'`{name}`' for name in arrays)}.",
                 title="unknown field",
+                config_path=("fields",),
                 suggestions=nearest(field, arrays),
             )
     return {field: arrays[field] for field in fields}

@@ -44,8 +44,8 @@ class TorchMetric:
         self._metrics = {stage: cls(*(args or ()), **(kwargs or {})) for stage in STAGES}
 
     def update(self, *, outputs: Any, targets: Any, batch: Any = None, stage: str) -> None:
-        prediction = pick_one(outputs, self.pred_path, "outputs", ("metrics", "pred_path"))
-        target = pick_one(targets, self.target_path, "targets", ("metrics", "target_path"))
+        prediction = pick_one(outputs, self.pred_path, "outputs", ("pred_path",))
+        target = pick_one(targets, self.target_path, "targets", ("target_path",))
         metric = self._metrics[stage]
         if isinstance(prediction, torch.Tensor) and metric.device != prediction.device:
             metric.to(prediction.device)
@@ -99,6 +99,7 @@ def find_metric(name: str) -> type[torchmetrics.Metric]:
     raise ConfigError(
         f"torchmetrics has no metric `{name}`.",
         title="unknown metric",
+        config_path=("metric",),
         suggestions=nearest(name, classes),
     )
 

@@ -47,8 +47,8 @@ class TorchOptimizerFactory:
         if may_fuse and not self.args and self._fusible(cls):
             try:
                 return build_torch(cls, parameters, self.args, {**self.kwargs, "fused": True}, "optimizer")
-            except ConfigError:
-                pass  # no fused kernels for this device or these parameters; arguments at fault fail again below
+            except ConfigError:  # no fused kernels for this device or these parameters, or arguments that are wrong
+                return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
         return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
 
     def _fusible(self, cls: Any) -> bool:

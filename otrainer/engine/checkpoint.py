@@ -6,6 +6,7 @@ Parts: `model` (the plain state dict), `optimizer`, `scheduler`, `scaler`, `call
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import zipfile
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.artifacts import TEMP_PREFIX, atomic_file
-from otrainer.engine.parts import load_part, load_states, part_state, states_of
+from otrainer.engine.parts import load_part, load_states, part_state, same, states_of
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.errors import ConfigError
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 PREVIOUS = "previous.pt"  # the last.pt before the last
-HYPERPARAMETERS_OF = ("optimizer", "scheduler")
 IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
 
 
@@ -42,14 +42,20 @@ def capture(ctx: RunContext) -> dict[str, Any]:
         "data": part_state(ctx.datamodule, ctx.baseline) if hasattr(ctx.datamodule, "state_dict") else None,
         "progress": ctx.state.state_dict(),
         "rng": random_state(),
-        "meta": {"format": FORMAT, "torch": str(torch.__version__), "config": hyperparameters(ctx)},
+        "meta": {"format": FORMAT, "torch": str(torch.__version__), "built": ctx.built},
     }
 
 
-def hyperparameters(ctx: RunContext) -> dict[str, Any]:
-    """The config of what has hyperparameters in its state: these come from the config on a resume, not from there."""
-    config = ctx.run.config or {}
-    return {section: config.get(section) for section in HYPERPARAMETERS_OF}
+def hyperparameters(optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[str, Any]:
+    """What a new optimizer and scheduler are made with; a resume takes it from the config, not from the file."""
+    skipped = ("params", *IMPLEMENTATION)
+    groups = [{key: value for key, value in group.items() if key not in skipped} for group in optimizer.param_groups]
+    return copy.deepcopy(
+        {
+            "optimizer": {"class": type(optimizer).__qualname__, "groups": groups},
+            "scheduler": scheduler and {"class": type(scheduler).__qualname__, "state": scheduler.state_dict()},
+        }
+    )
 
 
 def save_checkpoint(path: str | Path, ctx: RunContext, *, keep: Path | None = None) -> None:
@@ -138,9 +144,11 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
 
     Raises ConfigError where optimizer, scheduler, callbacks, metrics or loggers cannot take their part.
     """
-    same = parts["meta"]["config"] == hyperparameters(ctx)
-    check_scheduler(ctx, parts, same=same)
-    load_optimizer(ctx.optimizer, parts["optimizer"], same=same)
+    built = parts["meta"]["built"]
+    unchanged = same(built, ctx.built)
+    check_optimizer(ctx, built["optimizer"]["class"])
+    check_scheduler(ctx, parts, unchanged=unchanged)
+    load_optimizer(ctx.optimizer, parts["optimizer"], unchanged=unchanged)
     if ctx.scheduler is not None:
         ctx.scheduler.load_state_dict(parts["scheduler"])
     if ctx.scaler is not None and parts["scaler"] is not None:
@@ -154,10 +162,22 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     set_random_state(parts["rng"])
 
 
-def check_scheduler(ctx: RunContext, parts: dict[str, Any], *, same: bool) -> None:
+def check_optimizer(ctx: RunContext, kept: str) -> None:
+    """Refuse another class of optimizer, whose state means something else."""
+    now = type(ctx.optimizer).__qualname__
+    if now != kept:
+        raise ConfigError(
+            f"The checkpoint's optimizer is `{kept}`, and this config's is `{now}`.",
+            title="optimizer does not match the checkpoint",
+            config_path=("optimizer", "type"),
+            hint="Resume with the optimizer that wrote it, or train from the start.",
+        )
+
+
+def check_scheduler(ctx: RunContext, parts: dict[str, Any], *, unchanged: bool) -> None:
     """Refuse what would silently train with the wrong learning rate."""
     has, had = ctx.scheduler is not None, parts["scheduler"] is not None
-    if has == had and (same or not has):
+    if has == had and (unchanged or not has):
         return
     if has != had:
         message = (
@@ -173,8 +193,8 @@ def check_scheduler(ctx: RunContext, parts: dict[str, Any], *, same: bool) -> No
     )
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], *, same: bool) -> None:
-    """Load the optimizer's tensors; hyperparameters are the checkpoint's only where the config is still the `same`.
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], *, unchanged: bool) -> None:
+    """Load the optimizer's tensors; hyperparameters are the checkpoint's only where the config is `unchanged`.
 
     How a step is computed (fused or not) is this run's choice in either case.
     """
@@ -189,4 +209,4 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], *, s
             hint="Resume with the optimizer that wrote it, or train from the start.",
         ) from cause
     for group, own in zip(optimizer.param_groups, mine, strict=True):
-        group.update({key: value for key, value in own.items() if not same or key in IMPLEMENTATION})
+        group.update({key: value for key, value in own.items() if not unchanged or key in IMPLEMENTATION})

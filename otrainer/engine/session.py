@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import chain
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +22,8 @@ from otrainer.registry.contracts import breaches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+log = logging.getLogger("otrainer")
 
 
 @dataclass
@@ -41,6 +45,15 @@ class Session:
             method = getattr(callback, name, None)
             if method is not None:
                 method(self.ctx, *args)
+
+    def hook_exception(self, exc: BaseException) -> None:
+        """Call `on_exception` on every callback; one that fails itself hides neither `exc` nor the others."""
+        for callback in self.ctx.callbacks:
+            try:
+                if hasattr(callback, "on_exception"):
+                    callback.on_exception(self.ctx, exc)
+            except Exception:
+                log.exception("on_exception of %s failed as well", type(callback).__qualname__)
 
     def log(self, metrics: dict[str, float], stage: str) -> None:
         """Hand a row to every logger that takes rows."""
@@ -80,7 +93,8 @@ def begin(
     """
     run = RunSettings.of(run)
     check_hooks(callbacks or (), loggers or ())
-    parts = checkpoint.load_checkpoint(run.resume_from) if run.resume_from else None
+    check_metric_names(metrics or ())
+    parts = resumed_parts(run)
     accelerator = Accelerator(run.device, run.precision)
     if hasattr(datamodule, "setup"):
         datamodule.setup("fit")
@@ -115,6 +129,7 @@ def begin(
         registry=registry,
         scaler=accelerator.scaler,
         baseline=Baseline(watched),
+        built=checkpoint.hyperparameters(optimizer, bundle.scheduler if bundle is not None else None),
     )
     warn_of_restarts(watched, ctx.baseline)
     if parts is not None:
@@ -131,10 +146,43 @@ def check_hooks(callbacks: Sequence[Any], loggers: Sequence[Any]) -> None:
         Finding(breach.message, "unknown hook", (section, index), None, False, breach.suggestions, breach.hint)
         for section, prefix, parts in (("callbacks", "cb.", callbacks), ("loggers", "log.", loggers))
         for index, part in enumerate(parts)
-        for breach in breaches(prefix, type(part))
+        for breach in breaches(prefix, with_own_methods(part))
     ]
     if findings:
         raise ConfigError.of(findings)
+
+
+def check_metric_names(metrics: Sequence[Any]) -> None:
+    """Raise a ConfigError where two metrics of one class would log under one name."""
+    seen: dict[tuple[type, str], int] = {}
+    for index, metric in enumerate(metrics):
+        name = getattr(metric, "name", None)
+        if isinstance(name, str) and seen.setdefault((type(metric), name), index) != index:
+            raise ConfigError(
+                f"Two metrics would log as `{name}`.",
+                title="metrics of one name",
+                config_path=("metrics", index),
+                hint="Give one of them a `name` of its own.",
+            )
+
+
+def with_own_methods(part: Any) -> type:
+    """The class of an object, or one that has what the object was given by itself."""
+    own = {name: value for name, value in getattr(part, "__dict__", {}).items() if isinstance(value, FunctionType)}
+    return (
+        type(type(part).__name__, (), {name: staticmethod(value) for name, value in own.items()}) if own else type(part)
+    )
+
+
+def resumed_parts(run: RunSettings) -> dict[str, Any] | None:
+    """The checkpoint that `run.resume_from` names; an error is drawn there if the config says so itself."""
+    if run.resume_from is None:
+        return None
+    try:
+        return checkpoint.load_checkpoint(run.resume_from)
+    except ConfigError as error:
+        asked = ((run.config or {}).get("run") or {}).get("resume_from") is not None
+        raise error.at_least(("run", "resume_from") if asked else ()) from error.__cause__
 
 
 def place_loss(loss: Any, device: torch.device) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from otrainer.errors import ConfigError, Finding, nearest
+
 if TYPE_CHECKING:
     import torch
 
@@ -57,8 +59,8 @@ class RunSettings(Mapping[str, Any]):
     the mapping.
     """
 
-    name: str
-    out_dir: str
+    name: str = "run"
+    out_dir: str = "runs/run"
     seed: int = 0
     device: str = "cpu"
     precision: str = "fp32"
@@ -69,9 +71,20 @@ class RunSettings(Mapping[str, Any]):
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> RunSettings:
-        """`run` itself, or its settings where it is a plain mapping (unset and null keys take the defaults)."""
+        """`run` itself, or its settings where it is a plain mapping (unset and null keys take the defaults).
+
+        Raises ConfigError for keys that it does not have.
+        """
         if isinstance(run, cls):
             return run
+        known = [part.name for part in fields(cls)]
+        unknown = [
+            Finding(f"`run` has no key `{key}`.", "unknown key", ("run", key), None, True, nearest(key, known))
+            for key in run
+            if key not in known
+        ]
+        if unknown:
+            raise ConfigError.of(unknown)
         return cls(**{key: value for key, value in run.items() if value is not None})
 
     def __getitem__(self, key: str) -> Any:
@@ -93,8 +106,8 @@ RUN_KEYS = tuple(part.name for part in fields(RunSettings) if part.name not in (
 class RunContext:
     """What callbacks see: the parts of a run, where it stands, and the latest logs.
 
-    `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting `should_stop`
-    ends training after this epoch.
+    `built` are the hyperparameters of optimizer and scheduler as the config gives them; `validated` says whether
+    validation ran in this epoch, so that `last_val_logs` are of now; setting `should_stop` ends training after it.
     """
 
     run: RunSettings
@@ -111,6 +124,7 @@ class RunContext:
     loggers: Sequence[Any]
     registry: Registry | None
     baseline: Baseline
+    built: dict[str, Any]
     scaler: Any = None
     last_train_logs: Mapping[str, float] = field(default_factory=dict)
     last_val_logs: Mapping[str, float] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from otrainer.engine.monitor import monitored
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.session import Session, begin, no_batches
 from otrainer.engine.tree import count_samples, map_leaves
+from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass
@@ -83,7 +85,7 @@ class DefaultTrainer:
             self._epochs(session)
             session.hook("on_fit_end")
         except (Exception, KeyboardInterrupt) as exc:
-            session.hook("on_exception", exc)
+            session.hook_exception(exc)
             raise
         finally:
             session.close()
@@ -110,12 +112,16 @@ class DefaultTrainer:
         """One optimizer step over the micro-batches of `group`."""
         ctx, state = session.ctx, session.ctx.state
         rows: list[dict[str, Any]] = []
+        by_closure = isinstance(ctx.optimizer, torch.optim.LBFGS)  # evaluates the loss several times a step
 
         def closure() -> torch.Tensor:
-            return self._accumulate(session, group, rows)
+            loss = self._accumulate(session, group, rows)
+            if by_closure and self.grad_clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(session.parameters, self.grad_clip_norm)
+            return loss
 
-        if isinstance(ctx.optimizer, torch.optim.LBFGS):  # evaluates the loss several times a step
-            ctx.optimizer.step(closure)
+        if by_closure:
+            ctx.optimizer.step(closure)  # type: ignore[arg-type]  # torch means a float, or a tensor of one
             stepped = True
         else:
             closure()
@@ -159,7 +165,7 @@ class DefaultTrainer:
         log_epoch(session)
         if due(session.bundle, "epoch", state.epoch + 1):
             session.bundle.scheduler.step()
-        if ctx.validated and due(session.bundle, "metric", state.epoch + 1):
+        if ctx.validated and due(session.bundle, "metric", (state.epoch + 1) // self.val_every_n_epochs):
             session.bundle.scheduler.step(monitored(ctx, session.bundle.monitor, ("scheduler",)))
         state.epoch_complete = True
         ctx.run.progress.metrics = dict(ctx.last_val_logs)
@@ -213,8 +219,12 @@ def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, sta
         return
     with torch.no_grad():
         outputs = map_leaves(outputs, lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf)
-        for metric in session.ctx.metrics:
-            metric.update(outputs=outputs, targets=targets, batch=batch, stage=stage)
+        for index, metric in enumerate(session.ctx.metrics):
+            if hasattr(metric, "update"):
+                try:
+                    metric.update(outputs=outputs, targets=targets, batch=batch, stage=stage)
+                except ConfigError as error:
+                    raise error.under(("metrics", index)) from error.__cause__
 
 
 def reset_metrics(session: Session) -> None:
@@ -229,13 +239,19 @@ def log_epoch(session: Session) -> None:
     rows: dict[str, dict[str, float]] = {"metrics": {}, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
     for metric in ctx.metrics:
         if hasattr(metric, "compute"):
-            for name, value in metric.compute().items():
+            for name, value in named_values(metric):
                 rows["val" if ctx.validated and not name.startswith("train") else "metrics"][name] = float(value)
     if ctx.validated:
         ctx.last_val_logs = rows["val"]
     for stage, row in rows.items():
         if row:
             session.log(row, stage)
+
+
+def named_values(metric: Any) -> Iterable[tuple[str, Any]]:
+    """What a metric computes, by name; a single value goes by the name of the metric's class."""
+    computed = metric.compute()
+    return computed.items() if isinstance(computed, Mapping) else [(type(metric).__name__, computed)]
 
 
 class Snapshot:

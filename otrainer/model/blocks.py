@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from otrainer.errors import did_you_mean, nearest
+from otrainer.errors import ConfigError, nearest
 
 ACTIVATIONS = (
     "CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU",
@@ -29,16 +30,18 @@ def mlp(
     A null first width is taken from the first batch. Activations are names of torch.nn's classes or their lower case.
 
     Raises:
-        ValueError: fewer than two widths, a width that is no positive whole number, an unknown activation.
+        ValueError: fewer than two widths, or a width that is no positive whole number.
+        ConfigError: an unknown activation.
     """
     widths = checked_widths(dims)
+    between = activated("activation", activation)
     layers: list[nn.Module] = []
     for index, (before, after) in enumerate(zip(dims, widths, strict=False)):
         layers.append(nn.LazyLinear(after, bias=bias) if before is None else nn.Linear(before, after, bias=bias))
         if index < len(widths) - 1:
-            layers += activated(activation)
+            layers += copy.deepcopy(between)
             layers += [nn.Dropout(dropout)] if dropout else []
-    return nn.Sequential(*layers, *activated(final_activation))
+    return nn.Sequential(*layers, *activated("final_activation", final_activation))
 
 
 def checked_widths(dims: Sequence[int | None]) -> list[int]:
@@ -65,7 +68,8 @@ def conv_bn_act(
     convolution has a bias only where no norm follows.
 
     Raises:
-        ValueError: channels that are no positive whole numbers, an unknown norm or activation.
+        ValueError: channels that are no positive whole numbers.
+        ConfigError: an unknown norm or activation.
     """
     channels = positive("out_channels", out_channels)
     pad = half(kernel_size) if padding is None else padding
@@ -79,7 +83,7 @@ def conv_bn_act(
         conv: nn.Conv2d = nn.LazyConv2d(channels, **shape)
     else:
         conv = nn.Conv2d(positive("in_channels", in_channels), channels, **shape)
-    return nn.Sequential(conv, *normed(norm, channels), *activated(act))
+    return nn.Sequential(conv, *normed(norm, channels), *activated("act", act))
 
 
 class ResidualBlock(nn.Module):
@@ -93,7 +97,7 @@ class ResidualBlock(nn.Module):
         )
         same = in_channels == out_channels and stride == 1
         self.shortcut = nn.Identity() if same else conv_bn_act(in_channels, out_channels, 1, stride, act=None)
-        self.act = nn.Sequential(*activated(act))
+        self.act = nn.Sequential(*activated("act", act))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.act(self.body(x) + self.shortcut(x))
@@ -106,14 +110,15 @@ def residual_block(
     """A residual block (He et al., 2015); without `out_channels` it keeps the number of channels.
 
     Raises:
-        ValueError: channels or a stride that are no positive whole numbers, an unknown activation.
+        ValueError: channels or a stride that are no positive whole numbers.
+        ConfigError: an unknown activation.
     """
     before = positive("in_channels", in_channels)
     after = before if out_channels is None else positive("out_channels", out_channels)
     return ResidualBlock(before, after, positive("stride", stride), act)
 
 
-def activated(name: str | None) -> list[nn.Module]:
+def activated(argument: str, name: str | None) -> list[nn.Module]:
     """The activation called `name` (`relu`, `ReLU` or `nn.ReLU`) in a list, empty for none."""
     if name is None:
         return []
@@ -121,7 +126,7 @@ def activated(name: str | None) -> list[nn.Module]:
     bare = name.removeprefix("nn.").lower().replace("_", "") if isinstance(name, str) else ""
     if bare not in known:
         near = nearest(str(name), known if str(name).islower() else ACTIVATIONS)
-        raise ValueError(f"there is no activation `{name}`.{did_you_mean(near)}")
+        raise unknown(argument, f"There is no activation `{name}`.", near)
     module: nn.Module = getattr(nn, known[bare])()
     return [module]
 
@@ -131,7 +136,7 @@ def normed(name: str | None, channels: int) -> list[nn.Module]:
     if name is None:
         return []
     if name not in NORMS:
-        raise ValueError(f"there is no norm `{name}`.{did_you_mean(nearest(str(name), NORMS))}")
+        raise unknown("norm", f"There is no norm `{name}`; there are {', '.join(NORMS)}.", nearest(str(name), NORMS))
     if name == "batch":
         return [nn.BatchNorm2d(channels)]
     if name == "instance":
@@ -139,6 +144,10 @@ def normed(name: str | None, channels: int) -> list[nn.Module]:
     most = 1 if name == "layer" else max(1, min(32, channels // 4))
     groups = max(count for count in range(1, most + 1) if channels % count == 0)
     return [nn.GroupNorm(groups, channels)]
+
+
+def unknown(argument: str, message: str, near: tuple[str, ...]) -> ConfigError:
+    return ConfigError(message, title="unknown name", config_path=(argument,), suggestions=near)
 
 
 def positive(name: str, value: object) -> int:

@@ -13,6 +13,7 @@ from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.errors import ConfigError
 from otrainer.model.codegen import model_class
 from otrainer.model.compile import compile_model
+from otrainer.project import importable, project_root
 from otrainer.registry.builtins import build_registry
 from otrainer.registry.plugins import load_plugins
 from otrainer.registry.specs import instantiate_value
@@ -38,6 +39,7 @@ def build_model(
         ConfigError: the config does not resolve, a plugin fails, all that is wrong with the `model` section, or the
             failure of a module's constructor at the place of its spec.
     """
+    importable(project_root())
     config = source if isinstance(source, ResolvedConfig) else resolve_config(as_source(source))
     settings = settings or config.settings
     registry = build_registry() if registry is None else registry

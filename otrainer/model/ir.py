@@ -93,13 +93,6 @@ class ModelIR:
     program: Program
 
 
-def names_of(out: Out) -> tuple[str, ...]:
-    """The value names that an `out` produces."""
-    if isinstance(out, str):
-        return (out,)
-    return tuple(name for name, _ in out.pairs) if isinstance(out, Picks) else out
-
-
 def refs_in(arg: Arg) -> Iterator[str]:
     """The values that an argument refers to."""
     if isinstance(arg, Ref):

@@ -12,7 +12,6 @@ from otrainer.model.ir import Arg, Items, ModuleSpec, Node, Out, Pairs, Picks
 from otrainer.model.signatures import forward_of
 from otrainer.registry.shape import is_spec, kind
 from otrainer.registry.signature import check_call
-from otrainer.registry.specs import at_least
 
 if TYPE_CHECKING:
     from otrainer.model.order import Written
@@ -129,7 +128,7 @@ def check_arguments(node: Node, entry: Written, calls: Calls, report: Report) ->
     try:
         function = calls.registry.get_op(node.target) if node.kind == "op" else forward_of(node.target, calls)
     except ConfigError as error:
-        report.extend(at_least(finding, (*entry.path, "call")) for finding in error.findings)
+        report.extend(finding.at_least((*entry.path, "call")) for finding in error.findings)
         return
     if function is not None:
         places = {name: (*entry.path, "kwargs", name) for name, _ in node.kwargs}

@@ -26,12 +26,16 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The methods of the components under one key prefix; `reserved` begins names that only known methods may have."""
+    """The methods of the components under one key prefix; `reserved` begins names that only known methods may have.
+
+    With `near_only` a method of another name is the plugin's own affair, unless it looks like a known one misspelt.
+    """
 
     prefix: str
     role: str
     methods: tuple[Method, ...]
     reserved: str = ""
+    near_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,9 @@ CONTRACTS = (
     Contract("data.", "a data module", (Method("train_dataloader"),)),
     Contract("io.", "an IO component", (Method("split", ("batch",), ("stage",)),)),
     Contract("loss.", "a loss", (Method("__call__", keywords=("outputs", "targets", "batch", "stage")),)),
-    Contract("metric.", "a metric", (Method("update", keywords=("outputs", "targets", "batch", "stage")),)),
+    Contract(
+        "metric.", "a metric", (Method("update", keywords=("outputs", "targets", "batch", "stage"), required=False),)
+    ),
     Contract("optim_factory.", "an optimizer factory", (Method("build", ("model",), ("registry",)),)),
     Contract("sched_factory.", "a scheduler factory", (Method("build", ("optimizer",), ("registry",)),)),
     Contract("cb.", "a callback", HOOKS, reserved="on_"),
@@ -75,8 +81,10 @@ CONTRACTS = (
             Method("close", required=False),
         ),
         reserved="log_",
+        near_only=True,
     ),
 )
+NEAR = 0.8  # of difflib: a letter or two apart
 PLUGIN_PREFIXES = (*(contract.prefix for contract in CONTRACTS), "dataset.")
 
 
@@ -99,11 +107,15 @@ def missing(contract: Contract, cls: type) -> Iterator[Breach]:
 
 
 def misspelt(contract: Contract, cls: type) -> Iterator[Breach]:
+    from difflib import get_close_matches
+
     known = [method.name for method in contract.methods]
     for name in methods(cls):
         if contract.reserved and name.startswith(contract.reserved) and name not in known:
             message = f"`{cls.__name__}.{name}` is never called: no trainer knows it."
             own = [hook for hook in known if hook.startswith(contract.reserved)]
+            if contract.near_only and not get_close_matches(name, own, cutoff=NEAR):
+                continue
             yield Breach(message, nearest(name, own), f"{contract.role.capitalize()} may define {', '.join(known)}.")
 
 

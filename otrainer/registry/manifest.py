@@ -34,7 +34,7 @@ def module_row(entry: ModuleEntry, prints: Fingerprints) -> dict[str, Any]:
         "signature": signature_of(entry),
         "policy": entry.signature_policy,
         "tags": list(entry.tags),
-        "doc": entry.doc,
+        "doc": entry.doc or doc_behind(entry),
         "fingerprint": prints.of(entry.factory),
     }
 
@@ -49,6 +49,14 @@ def signature_of(entry: ModuleEntry) -> str | None:
         return without_addresses(entry.target)
     except (ConfigError, ValueError, TypeError):
         return None
+
+
+def doc_behind(entry: ModuleEntry) -> str:
+    """The first line of the docstring of what an entry stands for."""
+    try:
+        return next(iter((inspect.getdoc(entry.target) or "").splitlines()), "")
+    except ConfigError:
+        return ""
 
 
 def without_addresses(target: Callable[..., Any]) -> str:

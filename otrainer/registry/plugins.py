@@ -14,7 +14,6 @@ from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.registry.blame import place_of_failure
 from otrainer.registry.shape import kind
-from otrainer.registry.specs import at_least
 from otrainer.registry.targets import NAME
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def load_plugins(
             modules.append(load_plugin(name, registry))
         except ConfigError as error:
             cause = cause or error.__cause__
-            findings += [at_least(finding, place) for finding in error.findings]
+            findings += [finding.at_least(place) for finding in error.findings]
     if findings:
         raise ConfigError.of(findings) from cause
     return modules

@@ -78,7 +78,7 @@ def walk_spec(value: Mapping[Any, Any], path: ConfigPath, registry: Registry, se
     try:
         target, policy = find_target(spec, registry, settings)
     except ConfigError as error:
-        yield from (at_least(finding, spec.head) for finding in error.findings)
+        yield from (finding.at_least(spec.head) for finding in error.findings)
     else:
         kwargs, places = spec.kwargs, spec.places
         yield from check_call(target, spec.args, kwargs, policy, path, called=spec.key, places=places)
@@ -143,9 +143,7 @@ def blamed(spec: Spec, message: str) -> ConfigPath:
 
 def redacted(finding: Finding, spec: Spec, secrets: Secrets) -> Finding:
     shown = replace(finding, message=secrets.redact(finding.message), hint=secrets.redact(finding.hint))
-    return at_least(shown, spec.path)
-
-
-def at_least(finding: Finding, path: ConfigPath) -> Finding:
-    """The finding, at `path` unless it knows a place of its own."""
-    return finding if finding.config_path or finding.location else replace(finding, config_path=path)
+    first = shown.config_path[:1]
+    if first and first[0] in spec.places:  # a factory knows its arguments by name, and not where the config gives them
+        return replace(shown, config_path=(*spec.places[str(first[0])], *shown.config_path[1:]))
+    return shown.at_least(spec.path)

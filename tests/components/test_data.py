@@ -122,3 +122,38 @@ def test_random_regression_differs_between_batches_epochs_stages_and_seeds_and_r
     places = [(0, "train", 0, 0), (0, "train", 0, 1), (0, "train", 1, 0), (0, "val", 0, 0), (1, "train", 0, 0)]
     assert len({tuple(first(*place)) for place in places}) == len(places)
     assert [first(*place) for place in places] == [first(*place) for place in places]
+
+
+def test_anything_that_can_be_iterated_over_is_a_dataset() -> None:
+    class Stretch:
+        def __iter__(self) -> Any:
+            return iter([torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0)])
+
+    assert epochs(DatasetDataModule(Stretch(), batch_size=2)) == [[[1.0, 2.0], [3.0]]] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"train": 3}, "train is a dataset"),
+        ({"train": Numbers(), "val": object()}, "val is a dataset"),
+        ({"train": Stream(), "num_workers": 2}, "every worker would give all samples"),
+        ({"train": Numbers(), "batch_size": 0}, "batch_size is a whole number from 1 on"),
+        ({"train": Numbers(), "val_batch_size": 0}, "val_batch_size is a whole number from 1 on"),
+        ({"train": Numbers(), "num_workers": -1}, "num_workers is a whole number from 0 on"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DatasetDataModule(**arguments)
+
+
+def test_a_loop_of_somebodys_own_gets_another_order_each_epoch_under_the_runs_seed() -> None:
+    def two_epochs() -> list[list[Any]]:
+        torch.manual_seed(4)
+        loader = DatasetDataModule(Numbers(), batch_size=10).train_dataloader()
+        return [[batch.tolist() for batch in loader] for _ in range(2)]
+
+    first, second = two_epochs()
+    assert first != second
+    assert two_epochs() == [first, second]

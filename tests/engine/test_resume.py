@@ -177,14 +177,13 @@ def test_hyperparameters_come_from_the_config_not_from_the_checkpoint(tmp_path: 
 
     def train(rate: float, **run: Any) -> None:
         optimizer = {"type": "optim_cls.SGD", "kwargs": {"lr": rate}}
-        config = {"optimizer": optimizer}
         fit(
             small_model(),
             Batches(random_batches(1)),
             trainer={"max_epochs": 1 + len(rates)},
             optimizer=optimizer,
             callbacks=[Look(), ModelCheckpoint(str(tmp_path))],
-            run={"config": config, **run},
+            run=run,
         )
 
     train(0.1)
@@ -199,7 +198,9 @@ def test_hyperparameters_come_from_the_config_not_from_the_checkpoint(tmp_path: 
         ({"callbacks": []}, "callbacks do not match"),
         ({"scheduler": None}, "scheduler does not match"),
         ({"model": torch.nn.Linear(4, 1)}, "model does not match"),
-        ({"optimizer": {"type": "optim_cls.SGD", "kwargs": {"lr": 0.1}}}, "scheduler does not match"),
+        ({"optimizer": {"type": "optim_cls.RMSprop"}}, "optimizer does not match"),
+        ({"optimizer": {"type": "optim_cls.AdamW", "kwargs": {"lr": 0.1}}}, "scheduler does not match"),
+        ({"scheduler": {"type": "sched_cls.StepLR", "kwargs": {"step_size": 2}}}, "scheduler does not match"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -211,9 +212,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, change: dict[
             "callbacks": [ModelCheckpoint(str(tmp_path))],
             **options,
         }
-        config = {"optimizer": merged["optimizer"], "scheduler": merged["scheduler"]}
-        run = {"config": config, **merged.pop("run", {})}
-        fit(merged.pop("model"), Batches(random_batches(1)), run=run, **merged)
+        fit(merged.pop("model"), Batches(random_batches(1)), **merged)
 
     train()
     before = (tmp_path / "last.pt").read_bytes()

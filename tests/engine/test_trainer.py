@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import namedtuple
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from support import Batches, Notes, fit, parameters_of, random_batches, small_mo
 
 from otrainer.components.io import ArgsKwargs, MappingIO
 from otrainer.components.loss import LossOutput
+from otrainer.components.metrics import TorchMetric
 from otrainer.engine.state import RunContext
 from otrainer.errors import ConfigError
 
@@ -380,3 +382,87 @@ def test_inputs_go_to_the_model_by_keyword_too() -> None:
     fit(by_keyword, Batches(random_batches(3)), io=KwargsIO())
 
     assert torch.equal(parameters_of(by_position), parameters_of(by_keyword))
+
+
+def test_a_failing_on_exception_hides_neither_the_failure_nor_the_other_callbacks() -> None:
+    class Failing:
+        def on_train_step_end(self, ctx: RunContext) -> None:
+            raise RuntimeError("first")
+
+        def on_exception(self, ctx: RunContext, exc: BaseException) -> None:
+            raise ValueError("second")
+
+    recorder = Recorder()
+    with pytest.raises(RuntimeError, match="first"):
+        fit(small_model(), Batches(random_batches(1)), callbacks=[Failing(), recorder])
+
+    assert recorder.seen[-1][0] == "exception RuntimeError"
+
+
+def test_a_hook_given_to_an_object_rather_than_its_class_is_checked_too() -> None:
+    with pytest.raises(ConfigError, match="on_epoch_ends"):
+        fit(
+            small_model(),
+            Batches(random_batches(1)),
+            callbacks=[SimpleNamespace(on_epoch_ends=lambda ctx: None)],
+        )
+
+
+def test_lbfgs_clips_inside_its_closure() -> None:
+    def trained(clip: float | None) -> torch.Tensor:
+        optimizer = {"type": "optim_cls.LBFGS", "kwargs": {"max_iter": 1}}
+        model = fit(small_model(), Batches(random_batches(1)), optimizer=optimizer, trainer={"grad_clip_norm": clip})
+        return parameters_of(model) - parameters_of(small_model())
+
+    assert trained(1e-6).norm() < 1e-5 < trained(None).norm()
+
+
+def test_a_scheduler_by_metric_counts_validations() -> None:
+    seen: list[float] = []
+
+    class Look:
+        def on_epoch_end(self, ctx: RunContext) -> None:
+            seen.append(ctx.optimizer.param_groups[0]["lr"])
+
+    fit(
+        small_model(),
+        Batches(random_batches(1), random_batches(1)),
+        trainer={"max_epochs": 12, "val_every_n_epochs": 2},
+        optimizer={"type": "optim_cls.SGD", "kwargs": {"lr": 1.0}},
+        scheduler={
+            "type": "sched_cls.ReduceLROnPlateau",
+            "kwargs": {"patience": 0, "factor": 0.1, "threshold": 1e9},
+            "interval": "metric",
+            "frequency": 3,
+            "monitor": "val_loss",
+        },
+        callbacks=[Look()],
+    )
+
+    assert seen == pytest.approx([1.0] * 5 + [0.1] * 6 + [0.01])
+
+
+def test_a_metric_may_compute_a_single_number_and_need_not_be_updated() -> None:
+    class Constant:
+        def compute(self) -> float:
+            return 2.5
+
+    notes = Notes()
+    fit(small_model(), Batches(random_batches(1), random_batches(1)), metrics=[Constant()], loggers=[notes])
+
+    assert notes.values("val", "Constant") == [2.5]
+
+
+def test_two_metrics_of_one_name_are_refused() -> None:
+    metrics = [TorchMetric("MeanSquaredError"), TorchMetric("MeanSquaredError")]
+    with pytest.raises(ConfigError, match="would log as `mean_squared_error`") as error:
+        fit(small_model(), Batches(random_batches(1)), metrics=metrics)
+
+    assert error.value.config_path == ("metrics", 1)
+
+
+def test_run_settings_have_defaults_and_no_unknown_keys() -> None:
+    with pytest.raises(ConfigError, match="no key `sede`") as error:
+        fit(small_model(), Batches(random_batches(1)), run={"sede": 1})
+
+    assert error.value.suggestions == ["seed"]

@@ -201,7 +201,6 @@ class Dynamic:
         ("data.x", "train_dataloader()"),
         ("io.x", "split(batch, *, stage)"),
         ("loss.x", "__call__(*, outputs, targets, batch, stage)"),
-        ("metric.x", "update(*, outputs, targets, batch, stage)"),
         ("optim_factory.x", "build(model, *, registry)"),
         ("sched_factory.x", "build(optimizer, *, registry)"),
     ],
