@@ -47,7 +47,7 @@ def find_checkpoint(outputs: list[str], name: str | None, run_dir: str) -> str:
         return by_name[wanted]
     if name is None and outputs:
         return outputs[-1]
-    there = f"It has {', '.join(by_name)}." if by_name else "It saved none, without a `cb.model_checkpoint`."
+    there = f"It has {', '.join(by_name)}." if by_name else "It has saved none."
     raise ConfigError(
         f"`{run_dir}` has no checkpoint `{wanted}`. {there}",
         title="checkpoint not found",

@@ -27,12 +27,15 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
     from filelock import FileLock, Timeout
 
     path = lock_file(run_dir, ".claim.lock" if claim else ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, blocking=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise in_use(run_dir, read_holder(path)) from None
+    except OSError as error:
+        message = f"No run can be kept at `{run_dir}`: {error.strerror}."
+        raise ConfigError(message, title="cannot write", config_path=("run", "out_dir")) from error
     try:
         holder_file(path).write_text(f"{os.getpid()} {os.uname().nodename}\n", encoding="utf-8")
         yield

@@ -198,6 +198,8 @@ def stopped_at(run_dir: Path) -> str | None:
         return None  # a damaged file tells nothing that could be continued
     if run is None or run["state"] == "complete":
         return None
+    if run["state"] == "failed" and not run["outputs"]:
+        return None  # there is nothing to go on from
     if run["state"] == "running" and is_locked(run_dir):
         return None
     return run["ended"] or max(run["started"] or "", utc_text((run_dir / RUN_FILE).stat().st_mtime))

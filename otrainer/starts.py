@@ -45,7 +45,7 @@ def resumed_start(plan: Plan, root: Path) -> Start:
         raise ConfigError(
             f"There is no checkpoint `{shown(last, root)}` to resume from.",
             title="nothing to resume",
-            hint="Start the run with `doit train`, with a `cb.model_checkpoint` among its callbacks.",
+            hint="Start the run with `doit train`; it saves where its `cb.model_checkpoint` says.",
         )
     if found["definition"] == plan.definition:
         return Start(last, lineage=found["lineage"])

@@ -493,3 +493,39 @@ def test_a_foreign_folder_is_told_at_the_name_that_the_config_gives_it(project: 
         run_experiment(write(project, "foreign", "defaults: [baseline.yaml]\nrun: {out_dir: mine}\n"))
 
     assert str(error.value.location) == "configs/experiments/foreign.yaml:2:16"
+
+
+def test_a_refused_resume_leaves_the_run_to_be_resumed_as_it_was(project: Path) -> None:
+    path = project / "configs/experiments/sgd_step_lr.yaml"
+    before = path.read_text()
+    assert doit(project, "train", "EXP=sgd_step_lr").returncode == 0
+    kept = weights("runs/sgd_step_lr")
+    path.write_text(before.replace("step_size: 1", "step_size: 2") + "trainer: {max_epochs: 3}\n")
+    refused = doit(project, "resume", "EXP=sgd_step_lr")
+
+    assert refused.returncode == 1
+    assert "scheduler does not match the checkpoint ── configs/experiments/sgd_step_lr.yaml" in refused.stderr
+    assert all(torch.equal(kept[key], value) for key, value in weights("runs/sgd_step_lr").items())
+    path.write_text(before + "trainer: {max_epochs: 3}\n")
+    resumed = doit(project, "resume", "EXP=sgd_step_lr")
+    assert (resumed.returncode, "3 epochs, 60 steps" in resumed.stdout) == (0, True)
+
+
+def test_a_plugin_that_python_cannot_read_is_drawn_at_its_line(project: Path) -> None:
+    (project / "extensions/broken.py").write_text("def register(registry):\n    registry.register_module(\n")
+    write(project, "syntax", "defaults: [baseline.yaml]\nimports: [extensions.broken]\n")
+    result = doit(project, "validate", "EXP=syntax")
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("plugin failed ── extensions/broken.py:2:")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_run_directory_that_cannot_be_made_is_told(project: Path) -> None:
+    (project / "file").touch()
+    write(project, "nowhere", "defaults: [baseline.yaml]\nrun: {out_dir: file/run}\n")
+    result = doit(project, "train", "EXP=nowhere")
+
+    assert result.returncode == 1
+    assert "cannot write" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -117,13 +117,17 @@ def check_members(path: Path) -> None:
     """Compare every member's CRC with its bytes before torch reads any; raises ConfigError naming a damaged one."""
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
+            member = archive.testzip()
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError) as cause:
-        raise ConfigError(f"`{path}` is damaged: {cause}.", title="damaged checkpoint") from cause
-    if damaged is not None:
-        raise ConfigError(
-            f"`{path}` is damaged: the bytes of `{damaged}` are not those written.", title="damaged checkpoint"
-        )
+        raise damaged(path, str(cause)) from cause
+    if member is not None:
+        raise damaged(path, f"the bytes of `{member}` are not those written")
+
+
+def damaged(path: Path, what: str) -> ConfigError:
+    previous = path.with_name(PREVIOUS)
+    hint = f"`{previous}` is the one before it: name it by `run.resume_from`." if previous.is_file() else ""
+    return ConfigError(f"`{path}` is damaged: {what}.", title="damaged checkpoint", hint=hint)
 
 
 def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:

@@ -92,6 +92,13 @@ class DefaultTrainer:
 
     def _epochs(self, session: Session) -> None:
         ctx, state = session.ctx, session.ctx.state
+        if state.epochs_done > self.max_epochs:
+            raise ConfigError(
+                f"The checkpoint has {state.epochs_done} epochs, and `max_epochs` is {self.max_epochs}.",
+                title="nothing left to train",
+                config_path=("trainer", "max_epochs"),
+                hint="Ask for more epochs than it has, or train from the start.",
+            )
         while state.epochs_done < self.max_epochs and not ctx.should_stop:
             if state.epoch_complete:
                 begin_epoch(session, state.epoch + 1)
@@ -148,6 +155,7 @@ class DefaultTrainer:
             with accelerator.autocast():
                 outputs = ctx.model(*inputs.args, **inputs.kwargs)
                 result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
+            check_loss(result, ctx.loss)
             loss = result.loss if len(group) == 1 else result.loss / len(group)
             accelerator.backward(loss)
             total = loss.detach() if len(group) == 1 else total + loss.detach()
@@ -200,6 +208,23 @@ class DefaultTrainer:
         for logger in session.ctx.loggers:
             if hasattr(logger, "log_hparams"):
                 logger.log_hparams(json.loads(json.dumps(hparams, default=str)))
+
+
+def check_loss(result: Any, loss: Any) -> None:
+    """Raise a ConfigError unless a loss returned what it has to: an object with a scalar `loss` that has a gradient."""
+    value = getattr(result, "loss", None)
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and value.requires_grad:
+        return
+    if isinstance(value, torch.Tensor):
+        wrong = f"`loss` of shape {tuple(value.shape)}" if value.numel() != 1 else "`loss` without a gradient"
+    else:
+        wrong = "None" if result is None else f"a {type(result).__name__}"
+    raise ConfigError(
+        f"`{type(loss).__qualname__}` returned {wrong}.",
+        title="not a loss",
+        config_path=("loss",),
+        hint="It returns `LossOutput(loss=...)` of otrainer.components.loss, with a scalar that depends on the model.",
+    )
 
 
 def begin_epoch(session: Session, epoch: int) -> None:

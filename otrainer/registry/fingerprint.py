@@ -120,7 +120,11 @@ def source_of(path: Path, module: str) -> Source:
 
 @cache
 def _parsed(path: Path, module: str, _size: int, _mtime_ns: int) -> Source:
-    tree = ast.parse(path.read_bytes(), str(path))
+    content = path.read_bytes()
+    try:
+        tree = ast.parse(content, str(path))
+    except (SyntaxError, ValueError):  # importing it says what is wrong with it
+        return Source(hashlib.sha256(content).hexdigest(), ())
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     return Source(hashlib.sha256(normal_form(tree).encode()).hexdigest(), tuple(imported(tree, package)))
 

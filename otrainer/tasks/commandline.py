@@ -39,7 +39,10 @@ class CommandLine(NamedTuple):
             rest = list(arguments)
             if not rest or rest[0] not in COMMANDS:
                 rest = parsed(DodoTaskLoader.cmd_options, rest, otherwise=rest)
-            variables = dict(word.split("=", 1) for word in rest if is_variable(word))
+            variables: dict[str, str] = {}
+            for name, _, value in (word.partition("=") for word in rest if is_variable(word)):
+                # A variable given twice means both, as a list of experiments does with commas.
+                variables[name] = f"{variables[name]},{value}" if name in variables else value
             words = [word for word in rest if not is_variable(word)]
             command = words.pop(0) if words and words[0] in COMMANDS else "run"
             return cls(command, tuple(parsed(options_of(COMMANDS[command]), words)), variables)

@@ -35,7 +35,7 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
     """
     if not line.takes_tasks:
         return Selection()
-    findings = [*unknown_variables(line), *unknown_tasks(line, verbs)]
+    findings = [*unknown_variables(line), *unknown_tasks(line, verbs, root)]
     by_variable = keep(exp_variable(line, root), findings)
     by_task = keep(named_by_tasks(line, verbs, root), findings)
     findings += mixed(line, by_variable, by_task)
@@ -67,7 +67,7 @@ def unknown_variables(line: CommandLine) -> Iterator[Finding]:
             )
 
 
-def unknown_tasks(line: CommandLine, verbs: Mapping[str, str]) -> Iterator[Finding]:
+def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Finding]:
     for task in line.tasks:
         verb, colon, rest = task.partition(":")
         if task.startswith("-"):
@@ -82,8 +82,15 @@ def unknown_tasks(line: CommandLine, verbs: Mapping[str, str]) -> Iterator[Findi
                 f"There is no task `{task}`.",
                 title="unknown task",
                 suggestions=tuple(f"{match}{colon}{rest}" for match in nearest(verb, verbs)),
-                hint=f"There are: {', '.join(verbs)} (each with EXP=NAME, or as `train:NAME`).",
+                hint=f"`{task}` is an experiment: write `doit {verb_of(line, verbs)} EXP={task}`."
+                if task in [experiment.name for experiment in all_experiments(root)]
+                else f"There are: {', '.join(verbs)} (each with EXP=NAME, or as `train:NAME`).",
             )
+
+
+def verb_of(line: CommandLine, verbs: Mapping[str, str]) -> str:
+    """The first verb on a line, or the one that it most likely lacks."""
+    return next((task for task in line.tasks if task in verbs), "train")
 
 
 def exp_variable(line: CommandLine, root: Path) -> Iterator[Experiment | Finding]:
@@ -91,6 +98,10 @@ def exp_variable(line: CommandLine, root: Path) -> Iterator[Experiment | Finding
     if "EXP" not in line.variables:
         return
     text = line.variables["EXP"]
+    if not text.strip():
+        names = [experiment.name for experiment in all_experiments(root)]
+        yield Finding("`EXP=` names no experiment.", title="unknown experiment", hint=listed(names))
+        return
     whole = list(lookup(text, root))
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if len(parts) < 2 or isinstance(whole[0], Experiment):

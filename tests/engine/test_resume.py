@@ -291,3 +291,11 @@ def test_early_stopping_waits_for_its_patience(tmp_path: Path) -> None:
     )
 
     assert len(notes.values("val", "val_loss")) == 3
+
+
+def test_fewer_epochs_than_the_checkpoint_has_are_refused(tmp_path: Path) -> None:
+    run(tmp_path, epochs=2)
+    with pytest.raises(ConfigError, match="has 2 epochs, and `max_epochs` is 1") as error:
+        run(tmp_path, epochs=1, resume=True)
+
+    assert error.value.config_path == ("trainer", "max_epochs")

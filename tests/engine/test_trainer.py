@@ -466,3 +466,23 @@ def test_run_settings_have_defaults_and_no_unknown_keys() -> None:
         fit(small_model(), Batches(random_batches(1)), run={"sede": 1})
 
     assert error.value.suggestions == ["seed"]
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (lambda outputs: outputs.mean(), "returned a Tensor"),
+        (lambda outputs: None, "returned None"),
+        (lambda outputs: LossOutput(outputs), r"`loss` of shape \(8, 1\)"),
+        (lambda outputs: LossOutput(outputs.mean().detach()), "`loss` without a gradient"),
+    ],
+)
+def test_what_is_no_loss_is_told(returned: Any, words: str) -> None:
+    class Mine:
+        def __call__(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> Any:
+            return returned(outputs)
+
+    with pytest.raises(ConfigError, match=words) as error:
+        fit(small_model(), Batches(random_batches(1)), loss=Mine())
+
+    assert error.value.config_path == ("loss",)

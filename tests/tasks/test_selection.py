@@ -96,7 +96,7 @@ def test_a_task_has_the_name_that_doit_gives_it(root):
     with pytest.raises(ConfigError) as caught:
         selected(root, "train:a.yaml")
     assert caught.value.suggestions == ["train:a"]
-    assert mistakes(root, "train EXP=") == ["There is no experiment ``."]
+    assert mistakes(root, "train EXP=") == ["`EXP=` names no experiment."]
 
 
 def test_a_mistyped_verb_keeps_its_experiment(root):
@@ -110,3 +110,13 @@ def test_a_project_without_experiments_can_be_validated(tmp_path):
     """There is nothing to check, and that is said."""
     selection = select(CommandLine.parse(["validate"]), VERBS, tmp_path)
     assert selection.message == "There is none yet: write `configs/experiments/NAME.yaml`."
+
+
+def test_a_variable_given_twice_means_both(root):
+    assert selected(root, "train EXP=a EXP=b") == ["a", "b"]
+
+
+def test_an_experiment_in_place_of_a_task_is_told_how_to_be_named(root):
+    with pytest.raises(ConfigError) as caught:
+        selected(root, "validate a")
+    assert caught.value.findings[0].hint == "`a` is an experiment: write `doit validate EXP=a`."
