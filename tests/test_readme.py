@@ -80,7 +80,7 @@ def test_its_python_runs(reader: Path, index: int) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("name", ["wide", "huber"])
+@pytest.mark.parametrize("name", ["wide", "skip", "huber"])
 def test_the_experiments_that_it_shows_train(reader: Path, name: str) -> None:
     assert f"configs/experiments/{name}.yaml" in [path for path, _ in shown_files()]
     result = run(reader, f"doit train EXP={name}")
