@@ -101,9 +101,8 @@ def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
 def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> torch.nn.Module:
     """Put the experiment together for a trial, device, model and built-in components; the model is returned.
 
-    Sections with `mistakes` are left out, and nothing is tried where a plugin fails.
-
-    Nothing is read or written for it: the model is built without its numbers, and of the plugins' components none is.
+    Sections with `mistakes` are left out, and nothing is tried where a plugin fails. Nothing is written for it: the
+    model is built without its numbers, and of the plugins' components none is.
     Raises ConfigError with the mistakes and everything that fails.
     """
     findings = list(mistakes)
@@ -135,12 +134,13 @@ def all_mistakes(config: ResolvedConfig, broken: Sequence[Finding] = ()) -> list
     """Every mistake of a config, with those that resolving it found; what these have broken is not judged again."""
     paths = [finding.config_path for finding in broken if finding.config_path]
     registry = build_registry()
+    found = find_mistakes(config, registry)
+    beyond = [finding for finding in found if not any(finding.config_path[: len(path)] == path for path in paths)]
     try:
-        try_out(config, registry, find_mistakes(config, registry))
+        try_out(config, registry, [*broken, *beyond])
     except ConfigError as error:
-        found = error.located(config.source_map).findings
-        return [*broken, *(one for one in found if not any(one.config_path[: len(path)] == path for path in paths))]
-    return list(broken)
+        return list(error.located(config.source_map).findings)
+    return []
 
 
 def check_resume(path: str | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from otrainer.config import resolve_config
 from otrainer.errors import ConfigError, Finding
-from otrainer.experiment import run_experiment
+from otrainer.experiment import resolve_fully, run_experiment
 from otrainer.plan import Plan, make_plan
 from otrainer.registry import build_registry
 
@@ -190,3 +190,20 @@ def test_code_counts_that_is_called_by_a_graph_or_acts_when_it_is_imported(proje
     path.write_text(path.read_text().replace("2", "3").replace("4", "5"))
 
     assert definition(project, text) != before
+
+
+def test_what_an_expression_broke_is_told_once(project: Path) -> None:
+    """A section that could not be resolved is not tried, since it would fail over the expression's raw text."""
+    path = project / "configs/experiments/probe.yaml"
+    path.write_text(
+        "defaults: [baseline.yaml]\n"
+        "scheduler: {_type_: sched_factory.torch, type: sched_cls.StepLR, kwargs: {step_size: '${run.nmae}'}}\n"
+        "trainer: {max_epochs: 0}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        resolve_fully(path, project)
+
+    assert [finding.config_path for finding in error.value.findings] == [
+        ("scheduler", "kwargs", "step_size"),
+        ("trainer", "max_epochs"),
+    ]

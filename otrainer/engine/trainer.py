@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.logs import StepLogs, detached, mean_of
+from otrainer.engine.measures import Snapshot, log_epoch, reset_metrics, update_metrics
 from otrainer.engine.monitor import monitored
-from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.session import Session, begin, no_batches
-from otrainer.engine.tree import count_samples, map_leaves
+from otrainer.engine.tree import count_samples
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass
@@ -236,58 +234,3 @@ def begin_epoch(session: Session, epoch: int) -> None:
 def due(bundle: Any, interval: str, count: int) -> bool:
     """Whether the scheduler, if there is one, steps by `interval` and `count` is one of its turns."""
     return bundle is not None and bundle.interval == interval and count % bundle.frequency == 0
-
-
-def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
-    """Show a micro-batch to every metric, without its graph."""
-    if not session.ctx.metrics:
-        return
-    with torch.no_grad():
-        outputs = map_leaves(outputs, lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf)
-        for index, metric in enumerate(session.ctx.metrics):
-            if hasattr(metric, "update"):
-                try:
-                    metric.update(outputs=outputs, targets=targets, batch=batch, stage=stage)
-                except ConfigError as error:
-                    raise error.under(("metrics", index)) from error.__cause__
-
-
-def reset_metrics(session: Session) -> None:
-    for metric in session.ctx.metrics:
-        if hasattr(metric, "reset"):
-            metric.reset()
-
-
-def log_epoch(session: Session) -> None:
-    """Compute the metrics and log the epoch: what comes from validation as one row, the rest as another."""
-    ctx = session.ctx
-    rows: dict[str, dict[str, float]] = {"metrics": {}, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
-    for metric in ctx.metrics:
-        if hasattr(metric, "compute"):
-            for name, value in named_values(metric):
-                rows["val" if ctx.validated and not name.startswith("train") else "metrics"][name] = float(value)
-    if ctx.validated:
-        ctx.last_val_logs = rows["val"]
-    for stage, row in rows.items():
-        if row:
-            session.log(row, stage)
-
-
-def named_values(metric: Any) -> Iterable[tuple[str, Any]]:
-    """What a metric computes, by name; a single value goes by the name of the metric's class."""
-    computed = metric.compute()
-    return computed.items() if isinstance(computed, Mapping) else [(type(metric).__name__, computed)]
-
-
-class Snapshot:
-    """Metrics and global random states as they were before validation, to go back to when it is broken off."""
-
-    def __init__(self, metrics: Sequence[Any]) -> None:
-        self._random = random_state()
-        self._metrics = [(metric, copy.deepcopy(vars(metric))) for metric in metrics if hasattr(metric, "__dict__")]
-
-    def restore(self) -> None:
-        set_random_state(self._random)
-        for metric, attributes in self._metrics:
-            vars(metric).clear()
-            vars(metric).update(attributes)
