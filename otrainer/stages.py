@@ -136,7 +136,7 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Ou
     from otrainer.experiment import train
     from otrainer.plan import Plan
     from otrainer.project import project
-    from otrainer.runs import is_complete
+    from otrainer.runs import is_complete, read_run
 
     plan = Plan.from_json(read_json(root / experiment.built("validated.json")))
     if is_complete(root / plan.run_dir, plan.definition):
@@ -146,8 +146,11 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Ou
         with project(root):
             result: RunResult = train(plan, root=root, start=start)
     except TrainingInterrupted as stop:
+        run = read_run(root / plan.run_dir)
+        saved = run is not None and run["definition"] == plan.definition and run["outputs"]
         again = f"`doit train EXP={experiment.name}` or `doit resume` continues"
-        return Outcome("interrupted", f"{plan.name}: {stop}; {again}", stop.exit_code)
+        words = again if saved else "no checkpoint was saved, so there is nothing to continue from"
+        return Outcome("interrupted", f"{plan.name}: {stop}; {words}", stop.exit_code)
     except ConfigError as error:
         raise error.located(resolved(experiment, root).source_map) from error.__cause__
     leave_receipt(experiment, root, plan)

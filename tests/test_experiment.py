@@ -529,3 +529,17 @@ def test_a_run_directory_that_cannot_be_made_is_told(project: Path) -> None:
     assert result.returncode == 1
     assert "cannot write" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_interruption_without_a_checkpoint_says_that_nothing_was_saved(project: Path) -> None:
+    long = "defaults: [baseline.yaml]\nrun: {name: unsaved}\ncallbacks: []\ndata: {steps_per_epoch: 100000}\n"
+    write(project, "unsaved", long)
+    command = [sys.executable, "-m", "doit", "train", "EXP=unsaved"]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("step     30 "))
+        process.send_signal(signal.SIGTERM)
+        said = process.stdout.read()
+
+    assert process.returncode == 143
+    assert "stopped by SIGTERM; no checkpoint was saved, so there is nothing to continue from" in said
