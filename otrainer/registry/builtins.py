@@ -21,6 +21,7 @@ COMPONENTS = (
     ("log.stdout", "components.loggers:StdoutLogger", "logger"),
     ("log.json_lines", "components.loggers:JsonLinesLogger", "logger"),
     ("metric.torchmetrics", "components.metrics:TorchMetric", "metric"),
+    ("tensor", "components.tensors:tensor", "value"),
     ("mlp", "model.blocks:mlp", "block"),
     ("conv_bn_act", "model.blocks:conv_bn_act", "block"),
     ("residual_block", "model.blocks:residual_block", "block"),

@@ -1,0 +1,26 @@
+"""Tensors in a config, for arguments that take one, such as the class weights of a loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from otrainer.errors import ConfigError, nearest
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
+
+
+def tensor(data: Any, dtype: str | None = None) -> torch.Tensor:
+    """The numbers in `data`, nested lists of one shape, as a tensor; integers become int64 and other numbers float32.
+
+    Raises ConfigError for an unknown `dtype`, ValueError for what is no rectangle of numbers.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        message = f"There is no dtype `{dtype}` here; there are {', '.join(DTYPES)}."
+        near = nearest(str(dtype), DTYPES)
+        raise ConfigError(message, title="unknown dtype", config_path=("dtype",), suggestions=near)
+    try:
+        return torch.tensor(data, dtype=None if dtype is None else getattr(torch, dtype))
+    except (TypeError, ValueError, RuntimeError) as cause:
+        raise ValueError(f"data is a number or nested lists of numbers of one shape, not {data!r}") from cause
