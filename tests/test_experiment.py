@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from projects import weights, write
 
 import otrainer
 from otrainer.errors import ConfigError, draw_error
@@ -160,16 +157,6 @@ loggers: [{_type_: log.mine}]
 """
 
 
-def write(project: Path, name: str, text: str) -> str:
-    path = project / "configs/experiments" / f"{name}.yaml"
-    path.write_text(text.replace("CONFIGS", "..").lstrip())
-    return str(path)
-
-
-def weights(run: str) -> dict[str, torch.Tensor]:
-    return torch.load(Path(run) / "checkpoints/last.pt", weights_only=True)["model"]
-
-
 @pytest.mark.parametrize("name", ["baseline", "custom_plugin", "sgd_step_lr"])
 def test_the_shipped_experiments_train(project: Path, name: str) -> None:
     result = run_experiment(f"configs/experiments/{name}.yaml")
@@ -288,68 +275,6 @@ def test_resume_from_continues_another_runs_checkpoint(project: Path) -> None:
     assert all(torch.equal(theirs[key], value) for key, value in weights("runs/resumed").items())
 
 
-def test_mistakes_of_every_kind_come_together_with_their_lines_and_the_nearest_names(project: Path) -> None:
-    text = """\
-        defaults: [baseline.yaml]
-        run: {name: broken, sede: 1}
-        schduler: {}
-        trainer: {max_epoch: 3}
-        data: {_type_: data.random_regresion}
-        loss: {fn: {_type_: nn.MSELos}}
-        optimizer: {kwargs: {lrr: 1.0e-2}}
-        io: {targets: {y: ['${run.nmae}']}}
-        model:
-          _merge_: replace
-          _value_:
-            graph:
-              inputs: [x]
-              modules: {fc: {_type_: nn.Linear, in_features: 32, out_feature: 16}}
-              nodes: [{name: a, call: op:ad, args: [$x, 1], out: h}, {name: b, call: module:fc, args: [$hh], out: z}]
-              outputs: [$z]
-        """
-    path = write(project, "broken", text.replace("\n        ", "\n").strip() + "\n")
-    result = doit(project, "validate", f"EXP={path}")
-    places = {
-        (line.partition(" ── ")[0], int(line.split(":")[1])) for line in result.stderr.splitlines() if " ── " in line
-    }
-
-    assert result.returncode == 1
-    assert {line for _, line in places} == {2, 3, 4, 5, 6, 7, 8, 14, 15}
-    for name in ("seed", "scheduler", "max_epochs", "data.random_regression", "nn.MSELoss", "lr", "run.name"):
-        assert f"Did you mean `{name}`" in result.stderr, name
-    for name in ("out_features", "op:add", "h"):
-        assert f"`{name}`" in result.stderr, name
-    assert "Traceback" not in result.stderr + result.stdout
-
-
-def doit(project: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environ}
-    command = [sys.executable, "-m", "doit", *arguments]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
-
-
-def test_every_process_and_both_doors_come_to_the_same_bytes_and_weights(project: Path) -> None:
-    results = []
-    for seed in ("1", "2"):
-        shutil.rmtree(project / "build", ignore_errors=True)
-        shutil.rmtree(project / "runs", ignore_errors=True)
-        assert doit(project, "train", "EXP=baseline", PYTHONHASHSEED=seed).returncode == 0
-        artifacts = {
-            path.name: path.read_bytes()
-            for path in (project / "build/baseline").glob("*.json")
-            if "record" not in path.name
-        }
-        results.append((artifacts, weights("runs/baseline")))
-    torch.set_num_threads(1)
-    run_experiment("configs/experiments/baseline.yaml")
-    here = weights("runs/baseline")
-
-    assert {"resolved.json", "sources.json", "plugins.json", "manifest.json", "validated.json"} <= set(results[0][0])
-    assert results[0][0] == results[1][0]
-    for _, theirs in results:
-        assert all(torch.equal(theirs[key], value) for key, value in here.items())
-
-
 def test_a_mistake_is_drawn_at_its_place(project: Path) -> None:
     path = write(project, "typo", "defaults: [baseline.yaml]\nrun: {name: typo, device: cdua}\n")
     with pytest.raises(ConfigError) as error:
@@ -372,92 +297,6 @@ def test_cuda_without_cuda_is_found_by_validation(project: Path) -> None:
         run_experiment(path)
 
     assert not (project / "runs/cuda").exists()
-
-
-def test_the_content_of_declared_data_decides_whether_training_is_due(project: Path) -> None:
-    """A touched file changes nothing, other bytes in it train again, and a missing one is told."""
-    import numpy as np
-
-    def save(seed: int) -> None:
-        generator = np.random.default_rng(seed)
-        x = generator.normal(size=(64, 32)).astype("float32")
-        np.savez(project / "data.npz", x=x, y=x[:, :16])
-
-    save(0)
-    write(
-        project,
-        "arrays",
-        "defaults: [baseline.yaml]\nrun: {name: arrays}\n"
-        "data: {_merge_: replace, _value_: {_type_: data.dataset, train: {_type_: dataset.arrays, path: data.npz}}}\n",
-    )
-
-    def stages(result: subprocess.CompletedProcess[str]) -> list[str]:
-        return [line[3:].partition(":")[0] for line in result.stdout.splitlines() if line.startswith(".  ")]
-
-    assert stages(doit(project, "train", "EXP=arrays"))[-1] == "fit"
-    assert stages(doit(project, "train", "EXP=arrays")) == []
-    os.utime(project / "data.npz", (1, 1))
-    assert stages(doit(project, "train", "EXP=arrays")) == []
-    save(1)
-    assert stages(doit(project, "train", "EXP=arrays")) == ["validate", "fit"]
-    (project / "data.npz").unlink()
-    missing = doit(project, "train", "EXP=arrays")
-    assert missing.returncode == 1
-    assert missing.stderr.startswith("data file not found ── configs/experiments/arrays.yaml:3:")
-    assert (project / "runs/arrays/checkpoints/last.pt").is_file()
-
-
-def test_an_interrupted_run_continues_to_the_weights_of_an_uninterrupted_one(project: Path) -> None:
-    """`doit train` is sent SIGINT mid-epoch, then continued; the weights are those of a run in one go."""
-    long = "defaults: [baseline.yaml]\ntrainer: {max_epochs: 40}\ndata: {steps_per_epoch: 200}\n"
-    write(project, "broken", f"{long}run: {{name: broken}}\n")
-    write(project, "whole", f"{long}run: {{name: whole}}\n")
-    assert doit(project, "train", "EXP=whole").returncode == 0
-
-    command = [sys.executable, "-m", "doit", "train", "EXP=broken"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        next(line for line in process.stdout if line.startswith("step    410 "))
-        process.send_signal(signal.SIGINT)
-        process.stdout.read()
-    assert process.returncode == 130
-    interrupted = json.loads((project / "runs/broken/run.json").read_text())
-    assert (interrupted["state"], 410 <= interrupted["global_step"] < 8000) == ("interrupted", True)
-
-    continued = doit(project, "resume")
-    assert continued.returncode == 0, continued.stderr
-    assert "broken: continuing from runs/broken/checkpoints/last.pt" in continued.stdout
-    whole = weights("runs/whole")
-    assert all(torch.equal(whole[key], value) for key, value in weights("runs/broken").items())
-
-
-def test_resume_with_more_epochs_trains_a_child_and_keeps_its_parent(project: Path) -> None:
-    assert doit(project, "train", "EXP=baseline").returncode == 0
-    path = project / "configs/experiments/baseline.yaml"
-    path.write_text(path.read_text() + "trainer: {max_epochs: 3}\n")
-    result = doit(project, "resume", "EXP=baseline")
-
-    assert result.returncode == 0, result.stderr
-    child = json.loads((project / "runs/baseline/run.json").read_text())
-    (kept,) = (project / "runs/.kept/baseline").iterdir()
-    parent = json.loads((kept / "run.json").read_text())
-    assert (child["global_step"], parent["global_step"]) == (60, 40)
-    assert child["lineage"] == {"parent": parent["definition"], "global_step": 40}
-    assert next(line for line in result.stdout.splitlines() if line.startswith("step")).startswith("step     50")
-    assert doit(project, "resume", "EXP=baseline").stdout.count(".  ") == 0
-
-
-def test_a_run_can_name_its_own_last_checkpoint_to_go_on_from(project: Path) -> None:
-    """The content of that file changes while training goes on, and yet a second call trains nothing."""
-    assert doit(project, "train", "EXP=baseline").returncode == 0
-    own = "run: {name: baseline, resume_from: runs/baseline/checkpoints/last.pt}\ntrainer: {max_epochs: 3}\n"
-    write(project, "longer", f"defaults: [baseline.yaml]\n{own}")
-    longer = doit(project, "train", "EXP=longer")
-
-    assert longer.returncode == 0, longer.stderr
-    assert json.loads((project / "runs/baseline/run.json").read_text())["global_step"] == 60
-    assert doit(project, "train", "EXP=longer").stdout.count(".  ") == 0
 
 
 def test_a_run_that_fails_before_its_first_checkpoint_gives_the_earlier_one_its_place_back(project: Path) -> None:
@@ -493,53 +332,3 @@ def test_a_foreign_folder_is_told_at_the_name_that_the_config_gives_it(project: 
         run_experiment(write(project, "foreign", "defaults: [baseline.yaml]\nrun: {out_dir: mine}\n"))
 
     assert str(error.value.location) == "configs/experiments/foreign.yaml:2:16"
-
-
-def test_a_refused_resume_leaves_the_run_to_be_resumed_as_it_was(project: Path) -> None:
-    path = project / "configs/experiments/sgd_step_lr.yaml"
-    before = path.read_text()
-    assert doit(project, "train", "EXP=sgd_step_lr").returncode == 0
-    kept = weights("runs/sgd_step_lr")
-    path.write_text(before.replace("step_size: 1", "step_size: 2") + "trainer: {max_epochs: 3}\n")
-    refused = doit(project, "resume", "EXP=sgd_step_lr")
-
-    assert refused.returncode == 1
-    assert "scheduler does not match the checkpoint ── configs/experiments/sgd_step_lr.yaml" in refused.stderr
-    assert all(torch.equal(kept[key], value) for key, value in weights("runs/sgd_step_lr").items())
-    path.write_text(before + "trainer: {max_epochs: 3}\n")
-    resumed = doit(project, "resume", "EXP=sgd_step_lr")
-    assert (resumed.returncode, "3 epochs, 60 steps" in resumed.stdout) == (0, True)
-
-
-def test_a_plugin_that_python_cannot_read_is_drawn_at_its_line(project: Path) -> None:
-    (project / "extensions/broken.py").write_text("def register(registry):\n    registry.register_module(\n")
-    write(project, "syntax", "defaults: [baseline.yaml]\nimports: [extensions.broken]\n")
-    result = doit(project, "validate", "EXP=syntax")
-
-    assert result.returncode == 1
-    assert result.stderr.startswith("plugin failed ── extensions/broken.py:2:")
-    assert "Traceback" not in result.stderr
-
-
-def test_a_run_directory_that_cannot_be_made_is_told(project: Path) -> None:
-    (project / "file").touch()
-    write(project, "nowhere", "defaults: [baseline.yaml]\nrun: {out_dir: file/run}\n")
-    result = doit(project, "train", "EXP=nowhere")
-
-    assert result.returncode == 1
-    assert "cannot write" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_an_interruption_without_a_checkpoint_says_that_nothing_was_saved(project: Path) -> None:
-    long = "defaults: [baseline.yaml]\nrun: {name: unsaved}\ncallbacks: []\ndata: {steps_per_epoch: 100000}\n"
-    write(project, "unsaved", long)
-    command = [sys.executable, "-m", "doit", "train", "EXP=unsaved"]
-    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        next(line for line in process.stdout if line.startswith("step     30 "))
-        process.send_signal(signal.SIGTERM)
-        said = process.stdout.read()
-
-    assert process.returncode == 143
-    assert "stopped by SIGTERM; no checkpoint was saved, so there is nothing to continue from" in said
