@@ -10,7 +10,7 @@ import torch
 from support import Batches, fit, parameters_of, random_batches, small_model
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
-    "SGD": (torch.optim.SGD, {"lr": 0.02, "momentum": 0.9}),
+    "SGD": (torch.optim.SGD, {"lr": 0.05, "momentum": 0.9}),
     "AdamW": (torch.optim.AdamW, {"lr": 1e-2, "weight_decay": 0.1}),
     "RMSprop": (torch.optim.RMSprop, {"lr": 1e-3}),
     "Adam": (torch.optim.Adam, {"lr": 1e-2}),
@@ -95,9 +95,13 @@ def test_a_run_ends_bit_for_bit_where_plain_code_ends(
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_chosen_implementation_stays_within_two_millionths_over_200_steps(name: str) -> None:
-    """Where a fused implementation is chosen, it rounds in other places than torch's default."""
+    """Where a fused implementation is chosen, it rounds in other places than torch's default.
+
+    SGD takes smaller steps here than above: where they oscillate, any difference in rounding grows with every step.
+    """
     train = random_batches(50)
     cls, kwargs = OPTIMIZERS[name]
+    kwargs = {**kwargs, "lr": 0.02} if name == "SGD" else kwargs
     mine, theirs = small_model(), small_model()
     start = copy.deepcopy(mine)
 
