@@ -13,14 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEMP_PREFIX = ".otrainer-tmp-"
+LEVELS = 2
+# Without an indent, it is written in C.
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def canonical_json(data: object) -> bytes:
-    """`data` as readable UTF-8 JSON, keys in their own order, with a final newline.
+    """`data` as readable UTF-8 JSON, keys in their own order, with a final newline; two levels have a line a key.
 
     Raises TypeError for what JSON cannot hold; infinities and NaN are written as Python's json reads them.
     """
-    return encode(json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+    return encode(f"{lines_of(data, LEVELS)}\n")
+
+
+def lines_of(data: object, levels: int, margin: str = "\n") -> str:
+    """JSON whose mappings have a line a key down to `levels`; below, json's own C code is ten times as fast."""
+    if not levels or not isinstance(data, dict) or not data or not all(isinstance(key, str) for key in data):
+        return ENCODE(data)
+    inner = f"{margin} "
+    rows = (f"{ENCODE(key)}: {lines_of(item, levels - 1, inner)}" for key, item in data.items())
+    return f"{{{inner}{f',{inner}'.join(rows)}{margin}}}"
 
 
 def digest(data: object) -> str:
@@ -40,7 +52,11 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 def write_json(path: str | os.PathLike[str], data: object, *, durable: bool = True) -> bool:
     """Write `data` to `path` unless it already holds these bytes; says whether it was written."""
-    content = canonical_json(data)
+    return write_changed(path, canonical_json(data), durable=durable)
+
+
+def write_changed(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> bool:
+    """Write `content` to `path` unless it already holds it; says whether it was written."""
     try:
         if Path(path).read_bytes() == content:
             return False

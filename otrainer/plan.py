@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from otrainer.artifacts import digest
 from otrainer.config import ResolvedConfig, Settings
+from otrainer.datafiles import identify
+from otrainer.definition import define
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
-from otrainer.registry.usage import code_behind
+from otrainer.registry.usage import code_behind, registered_in
 from otrainer.validation import find_mistakes, try_out
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from otrainer.registry.fingerprint import Fingerprints
 
 VERSION = 1
 
@@ -40,7 +43,7 @@ class Plan:
         return RunSettings.of({**self.config["run"], "config": self.config})
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": VERSION, **asdict(self)}
+        return {"version": VERSION, **{part.name: getattr(self, part.name) for part in fields(self)}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
@@ -52,7 +55,9 @@ class Plan:
         return Settings.of(self.config.get("settings"))
 
 
-def make_plan(config: ResolvedConfig, registry: Registry, *, experiment: str | None, root: Path) -> Plan:
+def make_plan(
+    config: ResolvedConfig, registry: Registry, prints: Fingerprints, *, experiment: str | None, root: Path
+) -> Plan:
     """Validate an experiment and say what it trains; plugins are loaded into `registry`.
 
     Raises ConfigError with everything that is wrong.
@@ -62,43 +67,30 @@ def make_plan(config: ResolvedConfig, registry: Registry, *, experiment: str | N
         data_files = stamp_data(config, registry, root)
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
-    run, code = config.data["run"], code_behind(config.data, registry)
+    run, code = config.data["run"], code_behind(config.data, registered_in(registry), prints)
+    identities = {name: {"sha256": stamp.sha256, "size": stamp.size} for name, stamp in data_files.items()}
     return Plan(
         name=run["name"],
         experiment=experiment,
         run_dir=run["out_dir"],
-        definition=define(config.data, code, data_files, root),
+        definition=define(config.data, code, identities, root),
         code=code,
-        model=model_summary(model),
-        data_files=data_files,
+        model=model,
+        data_files=identities,
         config=config.data,
     )
 
 
-def define(config: Mapping[str, Any], code: list[dict[str, Any]], data_files: Mapping[str, Any], root: Path) -> str:
-    """The sha256 of a definition; the order of sections does not count, what stands in them does in its order."""
-    run = dict(config["run"])
-    if run.get("resume_from") is not None and not is_own(run["resume_from"], run["out_dir"], root):
-        run["resume_from"] = FileStamp.of(root / run["resume_from"]).sha256
-    sections = {name: value for name, value in sorted({**config, "run": run}.items()) if name != "settings"}
-    return digest([sections, code, sorted(data_files.items())])
-
-
-def is_own(checkpoint: str, run_dir: str, root: Path) -> bool:
-    """Whether a checkpoint lies in the run's own directory: training writes there, so its content defines nothing."""
-    return (root / checkpoint).resolve().is_relative_to((root / run_dir).resolve())
-
-
-def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[str, dict[str, Any]]:
-    """Hash and size of each file that a component declares by `files()`; raises ConfigError for missing ones."""
-    stamps: dict[str, dict[str, Any]] = {}
+def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[str, FileStamp]:
+    """Each file or folder that a component declares by `files()`; raises ConfigError for missing ones."""
+    stamps: dict[str, FileStamp] = {}
     missing: list[Finding] = []
     for spec, path in declaring(config.data, registry):
         built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
         before = len(missing)
         for file in built.files():
             name = relative_to_root(os.fspath(file), root)
-            if not (root / name).is_file():
+            if not (root / name).exists():
                 message = f"There is no data file `{name}`."
                 missing.append(
                     Finding(
@@ -106,8 +98,7 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[s
                     )
                 )
             else:
-                stamp = FileStamp.of(root / name)
-                stamps[name] = {"sha256": stamp.sha256, "size": stamp.size}
+                stamps[name] = identify(name, root)
         if len(missing) == before and callable(getattr(built, "check", None)):
             missing += failures_of(built.check, path)
     if missing:
@@ -139,12 +130,3 @@ def declaring(value: Any, registry: Registry, path: ConfigPath = ()) -> Iterator
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from declaring(item, registry, (*path, index))
-
-
-def model_summary(model: Any) -> dict[str, Any]:
-    """The shape of a model, as people compare it: inputs, layers by class, and parameters (without lazy ones)."""
-    from torch.nn.parameter import is_lazy
-
-    counted = [parameter.numel() for parameter in model.parameters() if not is_lazy(parameter)]
-    layers = {name: type(module).__name__ for name, module in model.named_modules() if name}
-    return {"inputs": list(model.inputs), "layers": layers, "parameters": sum(counted)}

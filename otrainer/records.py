@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-SCHEMA = 1
+SCHEMA = 2
 # A clock tick of common file systems and then some: a file written again within it may keep its mtime.
 MTIME_TICK_NS = 20_000_000
 UNTRUSTED = -1
@@ -25,7 +26,10 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class FileStamp(NamedTuple):
-    """A file's content as it was read; with the same size and mtime_ns it counts as unchanged without a look inside."""
+    """A file's content as it was read; with the same size and mtime_ns it counts as unchanged without a look inside.
+
+    That of a folder covers all files below it: `size` is their sum, and `mtime_ns` a hash of names, sizes and times.
+    """
 
     sha256: str
     size: int
@@ -42,6 +46,9 @@ class FileStamp(NamedTuple):
     def again(self, path: str | os.PathLike[str]) -> FileStamp | None:
         """The stamp of `path` now if it still holds this content. Raises OSError where it cannot be read."""
         status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            # Which of its files changed is found by who remembers them one by one.
+            return self if folder_stamp(path)[1:] == self[1:] else None
         if status.st_size != self.size:
             return None
         if status.st_mtime_ns == self.mtime_ns:
@@ -54,6 +61,32 @@ class FileStamp(NamedTuple):
         if now_ns - self.mtime_ns > MTIME_TICK_NS:
             return self
         return FileStamp(self.sha256, self.size, UNTRUSTED)
+
+
+def folder_files(folder: str | os.PathLike[str]) -> list[str]:
+    """Every file below `folder`, sorted, with forward slashes; links are followed, each folder once on a way down."""
+    found: list[str] = []
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
+    while waiting:
+        inside, above = waiting.pop()
+        with os.scandir(Path(folder, inside)) as entries:
+            for entry in entries:
+                name = f"{inside}/{entry.name}" if inside else entry.name
+                if not entry.is_dir():
+                    found.append(name)
+                elif (real := os.path.realpath(entry.path)) not in above:
+                    waiting.append((name, (*above, real)))
+    return sorted(found)
+
+
+def folder_stamp(folder: str | os.PathLike[str]) -> FileStamp:
+    """The stamp of a folder without its content's hash."""
+    listing, total = hashlib.sha256(), 0
+    for name in folder_files(folder):
+        status = Path(folder, name).stat()
+        listing.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+        total += status.st_size
+    return FileStamp("", total, int.from_bytes(listing.digest()[:6]))
 
 
 class Record(NamedTuple):
@@ -71,14 +104,14 @@ class Record(NamedTuple):
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
-        from otrainer.artifacts import write_json
+        from otrainer.artifacts import write_atomic
 
         now = time.time_ns()
-        files = {name: stamp and stamp.settled(now)._asdict() for name, stamp in self.files.items()}
-        outputs = {name: stamp.settled(now)._asdict() for name, stamp in self.outputs.items()}
+        files = {name: stamp and stamp.settled(now) for name, stamp in self.files.items()}
+        outputs = {name: stamp.settled(now) for name, stamp in self.outputs.items()}
         whole = {"schema": SCHEMA, "version": self.version, "files": files, "env": dict(self.env), "outputs": outputs}
         # What it vouches for was written before it: if it is lost, the stage only runs again.
-        write_json(path, whole, durable=False)
+        write_atomic(path, json.dumps(whole).encode(), durable=False)
 
     def refreshed(self, seen: Mapping[str, FileStamp]) -> Record:
         """The same record with the stamps of `seen`: the same content at later times."""
@@ -103,8 +136,8 @@ class Record(NamedTuple):
         return cls(files, dict(data["env"].items()), outputs, data["version"])
 
 
-def checked_stamp(data: Mapping[str, Any]) -> FileStamp:
-    stamp = FileStamp(**data)
+def checked_stamp(data: list[Any]) -> FileStamp:
+    stamp = FileStamp(*data)
     if not (isinstance(stamp.sha256, str) and isinstance(stamp.size, int) and isinstance(stamp.mtime_ns, int)):
         raise TypeError("a stamp holds a hash and two numbers")
     return stamp

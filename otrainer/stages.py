@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
-from otrainer.artifacts import read_json, write_json
+from otrainer.artifacts import canonical_json, read_json, write_changed, write_json
 from otrainer.errors import ConfigError
-from otrainer.records import FileStamp, Record, hash_env, stamp_files
+from otrainer.records import FileStamp, Record, hash_env, relative_to_root, stamp_files
 from otrainer.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
 
     from otrainer.config import Reads, ResolvedConfig
     from otrainer.experiment import RunResult
+    from otrainer.registry.fingerprint import Fingerprints
     from otrainer.tasks.experiments import Experiment
 
-VERSIONS = {"resolve": 1, "manifest": 1, "validate": 1}
+VERSIONS = {"resolve": 1, "manifest": 2, "validate": 2}
 
 
 def run_stage(stage: str, experiment: Experiment, *, root: Path) -> Outcome:
@@ -38,8 +41,13 @@ def resolve(experiment: Experiment, root: Path) -> Outcome:
         "sources.json": {"places": config.source_map.to_json()},
         "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
     }
-    keep(experiment, root, "resolve", artifacts, reads_record(config.reads))
+    keep(experiment, root, "resolve", encoded("resolve", artifacts), reads_record(config.reads))
     return Outcome()
+
+
+def encoded(stage: str, artifacts: dict[str, Any]) -> dict[str, bytes]:
+    """Artifacts as they are written, each with the version of its stage."""
+    return {name: canonical_json({"version": VERSIONS[stage], **content}) for name, content in artifacts.items()}
 
 
 def reads_record(reads: Reads) -> Record:
@@ -50,11 +58,15 @@ def reads_record(reads: Reads) -> Record:
     return Record({**files, **dict.fromkeys(reads.missing)}, hash_env(reads.env))
 
 
-def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, Any], record: Record) -> None:
+def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, bytes], record: Record) -> None:
     """Write a stage's artifacts as far as they changed, then the record of what it read and left."""
+    outputs: dict[str, FileStamp] = {}
     for name, content in artifacts.items():
-        write_json(root / experiment.built(name), {"version": VERSIONS[stage], **content})
-    outputs = stamp_files([experiment.built(name) for name in artifacts], root)
+        path = root / experiment.built(name)
+        write_changed(path, content, durable=False)  # what is lost in a power cut is made again
+        status = path.stat()
+        stamp = FileStamp(hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns)
+        outputs[relative_to_root(experiment.built(name), root)] = stamp
     Record(record.files, record.env, outputs, VERSIONS[stage]).write(root / experiment.built(f"{stage}.record.json"))
 
 
@@ -75,21 +87,44 @@ def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
 
 def manifest(experiment: Experiment, root: Path) -> Outcome:
     """Plugins are run, and everything that the registry then holds becomes manifest.json."""
+    config = resolved(experiment, root)
+    plugins = json.dumps([str(root), config.data.get("imports"), config.data.get("settings")])
+    if plugins not in MANIFESTS:
+        MANIFESTS[plugins] = made_manifest(config, root)
+    keep(experiment, root, "manifest", *MANIFESTS[plugins])
+    return Outcome()
+
+
+# Made once a process for all experiments with the same plugins; the record says of which state of the sources it is.
+MANIFESTS: dict[str, tuple[dict[str, bytes], Record]] = {}
+
+
+LOOKS: dict[Path, Fingerprints] = {}
+
+
+def look(root: Path) -> Fingerprints:
+    """This process's one look at the sources: a later edit makes the manifest's record stale."""
+    from otrainer.definition import fingerprints
+
+    if root not in LOOKS:
+        LOOKS[root] = fingerprints(root)
+    return LOOKS[root]
+
+
+def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:
     from otrainer.registry import build_registry
-    from otrainer.registry.fingerprint import local_modules
     from otrainer.registry.manifest import manifest_of
     from otrainer.validation import all_mistakes, load_registry
 
-    config = resolved(experiment, root)
-    registry = build_registry()
-    before = stamp_files(local_modules([*PACKAGE, *(config.data.get("imports") or ())]).values(), root)
+    registry, prints = build_registry(), look(root)
+    names = [*PACKAGE, *(config.data.get("imports") or ())]
+    before = stamp_files(prints.modules(names).values(), root)
     try:
         load_registry(config, registry)
     except ConfigError as error:
         raise ConfigError.of(all_mistakes(config)) from error
-    files = stamp_files(local_modules([*PACKAGE, *(config.data.get("imports") or ())]).values(), root)
-    keep(experiment, root, "manifest", {"manifest.json": manifest_of(registry)}, Record({**files, **before}))
-    return Outcome()
+    files = stamp_files(prints.modules(names).values(), root)
+    return encoded("manifest", {"manifest.json": manifest_of(registry, prints)}), Record({**files, **before})
 
 
 PACKAGE = ("otrainer.experiment", "otrainer.stages")
@@ -97,15 +132,17 @@ PACKAGE = ("otrainer.experiment", "otrainer.stages")
 
 def validate(experiment: Experiment, root: Path) -> Outcome:
     """Everything that can be found wrong without training is found, and the definition of the run is fixed."""
-    from otrainer.plan import is_own, make_plan
+    from otrainer.datafiles import identify
+    from otrainer.definition import is_own
+    from otrainer.plan import make_plan
     from otrainer.registry import build_registry
 
     config = resolved(experiment, root)
-    plan = make_plan(config, build_registry(), experiment=experiment.file.as_posix(), root=root)
+    plan = make_plan(config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root)
     named = plan.run.resume_from
     foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
-    record = Record(dict(stamp_files([*plan.data_files, *foreign], root)))
-    keep(experiment, root, "validate", {"validated.json": plan.to_json()}, record)
+    record = Record({relative_to_root(name, root): identify(name, root) for name in [*plan.data_files, *foreign]})
+    keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
     return Outcome()
 
 
@@ -144,7 +181,8 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Ou
         return Outcome(report=f"{plan.name}: trained already, in {plan.run_dir}")
     try:
         with project(root):
-            result: RunResult = train(plan, root=root, start=start)
+            places = resolved(experiment, root).source_map
+            result: RunResult = train(plan, root=root, start=start, places=places)
     except TrainingInterrupted as stop:
         run = read_run(root / plan.run_dir)
         saved = run is not None and run["definition"] == plan.definition and run["outputs"]

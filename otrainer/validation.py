@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.model import assemble, check_model, compile_model
+from otrainer.model.summary import model_summary
 from otrainer.registry import (
     Registry,
     build_registry,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
 
 T = TypeVar("T")
+# What a judgement of this process came to, by all that it depends on: many experiments share most of their sections.
+REMEMBERED: dict[str, Any] = {}
 COMPONENTS = tuple(section.name for section in SECTIONS)
 
 
@@ -55,12 +59,32 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
 def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
     for name, value in config.data.items():
         if name in COMPONENTS:
-            yield from check_value(value, registry=registry, settings=config.settings, config_path=(name,))
+            yield from remembered(section_mistakes, name, value, config, registry)
         elif name not in ("model", "settings"):
             yield from reserved_anywhere(value, (name,), strict=config.settings.strict)
     for section in SECTIONS:
         if section.cls:
             yield from class_mistakes(section.name, section.cls, config.data.get(section.name), registry)
+
+
+def section_mistakes(name: str, value: Any, config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    return check_value(value, registry=registry, settings=config.settings, config_path=(name,))
+
+
+def remembered(
+    judge: Callable[[str, Any, ResolvedConfig, Registry], T],
+    name: str,
+    value: Any,
+    config: ResolvedConfig,
+    registry: Registry,
+) -> T:
+    """What `judge` says of a section; asked once a process for each value under the same plugins and settings."""
+    context = (judge.__name__, name, value, config.data.get("imports"), config.data.get("settings"))
+    mark = json.dumps(context)
+    if mark not in REMEMBERED:
+        REMEMBERED[mark] = judge(name, value, config, registry)
+    found: T = REMEMBERED[mark]
+    return found
 
 
 def reserved_anywhere(value: Any, path: ConfigPath, *, strict: bool) -> Iterator[Finding]:
@@ -90,16 +114,22 @@ def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) ->
 
 
 def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
-    model = config.data["model"]
-    findings = list(check_model(model, registry=registry, settings=config.settings))
-    if not findings:
-        ir = compile_model(model, registry=registry, settings=config.settings)
-        findings += check_inputs(config.data, list(ir.program.inputs))
-    return findings
+    findings, inputs = remembered(judged_model, "model", config.data["model"], config, registry)
+    return findings if inputs is None else [*findings, *check_inputs(config.data, inputs)]
 
 
-def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> torch.nn.Module:
-    """Put the experiment together for a trial, device, model and built-in components; the model is returned.
+def judged_model(
+    _name: str, model: Any, config: ResolvedConfig, registry: Registry
+) -> tuple[list[Finding], list[str] | None]:
+    """What is wrong with a model's section; with nothing wrong, the names of its inputs too."""
+    findings = check_model(model, registry=registry, settings=config.settings)
+    if findings:
+        return findings, None
+    return [], list(compile_model(model, registry=registry, settings=config.settings).program.inputs)
+
+
+def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> dict[str, Any]:
+    """Put the experiment together for a trial, device, model and built-in components; returned is the model's shape.
 
     Sections with `mistakes` are left out, and nothing is tried where a plugin fails. Nothing is written for it: the
     model is built without its numbers, and of the plugins' components none is.
@@ -121,10 +151,14 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
         run = RunSettings.of(config.data["run"])
         attempt(check_device, run.device, run.precision)
         attempt(check_resume, run.resume_from)
-    model = None if "model" in wrong else attempt(trial_model, config, registry)
+    model: dict[str, Any] | None = (
+        attempt(remembered, trial_model, "model", config.data.get("model"), config, registry)
+        if "model" not in wrong
+        else None
+    )
     for section in COMPONENTS:
-        if section not in wrong:
-            attempt(trial_section, section, config, registry)
+        if section not in wrong and config.data.get(section) is not None:
+            attempt(remembered, trial_section, section, config.data[section], config, registry)
     if findings or model is None:
         raise ConfigError.of(findings)
     return model
@@ -154,20 +188,19 @@ def check_resume(path: str | None) -> None:
             raise error.at_least(("run", "resume_from")) from error.__cause__
 
 
-def trial_model(config: ResolvedConfig, registry: Registry) -> torch.nn.Module:
-    """The model without storage for its numbers, or with it where a module of it cannot do without."""
-    ir = compile_model(config.data["model"], registry=registry, settings=config.settings)
+def trial_model(_name: str, model: Any, config: ResolvedConfig, registry: Registry) -> dict[str, Any]:
+    """The shape of the model, built without storage for its numbers, or with it where a module cannot do without."""
+    ir = compile_model(model, registry=registry, settings=config.settings)
     try:
         with torch.device("meta"):
-            return assemble(ir, registry, config.settings)
+            return model_summary(assemble(ir, registry, config.settings))
     except ConfigError:
-        return assemble(ir, registry, config.settings)
+        return model_summary(assemble(ir, registry, config.settings))
 
 
-def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> None:
+def trial_section(section: str, value: Any, config: ResolvedConfig, registry: Registry) -> None:
     """Build a section's components if all of them are built in; a factory also builds its class on a parameter."""
-    value = config.data.get(section)
-    if value is None or not is_built_in(value, registry):
+    if not is_built_in(value, registry):
         return
     built = instantiate_value(value, registry=registry, settings=config.settings, config_path=(section,))
     if section == "optimizer":
@@ -180,8 +213,7 @@ def is_built_in(value: Any, registry: Registry) -> bool:
     """Whether every spec in `value` names something that comes with otrainer."""
     if isinstance(value, Mapping):
         keys = [value[name] for name in ("_type_", "type") if isinstance(value.get(name), str)]
-        known = registry.list_modules()
-        ours = all(registry.get_module(key).at is None for key in keys if key in known)
+        ours = all(registry.get_module(key).at is None for key in keys if key in registry)
         return ours and "_target_" not in value and all(is_built_in(item, registry) for item in value.values())
     if isinstance(value, list):
         return all(is_built_in(item, registry) for item in value)

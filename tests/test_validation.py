@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from otrainer.config import resolve_config
+from otrainer.definition import fingerprints
 from otrainer.errors import ConfigError, Finding
 from otrainer.experiment import resolve_fully, run_experiment
 from otrainer.plan import Plan, make_plan
@@ -22,7 +23,7 @@ def plan(project: Path, text: str) -> Plan:
     path = project / "configs/experiments/probe.yaml"
     path.write_text(f"defaults: [baseline.yaml]\n{text}\n")
     config = resolve_config(path, root=project)
-    return make_plan(config, build_registry(), experiment="probe", root=project)
+    return make_plan(config, build_registry(), fingerprints(project), experiment="probe", root=project)
 
 
 def findings(project: Path, text: str) -> tuple[Finding, ...]:

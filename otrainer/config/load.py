@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,12 @@ def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: list[F
     return trees[files.identity(order[-1].path)]
 
 
+@lru_cache(maxsize=256)
+def parsed(content: bytes, name: str) -> Mapping:
+    """The tree of a file; nodes are never changed once made, so that many experiments can share those of one base."""
+    return parse_tree(content, name)
+
+
 class Files:
     """Reads each file once, however many ways lead to it, and collects what is wrong with them."""
 
@@ -115,7 +122,7 @@ class Files:
             self.findings.append(unreadable(path, name, at, index, error))
             return None
         try:
-            tree = parse_tree(content, name)
+            tree = parsed(content, name)
         except ConfigError as error:
             self.findings.extend(error.findings)
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from otrainer.registry.core import ModuleEntry, OpEntry, Policy, Registry
 from otrainer.registry.torch_names import NN_MODULES, OPEN_SIGNATURES, OPTIMIZERS, SCHEDULERS
@@ -31,7 +32,12 @@ OPS = ("add", "mul", "cat", "stack", "getitem", "identity")
 
 def build_registry() -> Registry:
     """A new registry with all built-in keys and ops."""
-    return Registry(builtin_modules(), builtin_ops())
+    return Registry(*builtins())
+
+
+@cache
+def builtins() -> tuple[tuple[ModuleEntry, ...], tuple[OpEntry, ...]]:
+    return tuple(builtin_modules()), tuple(builtin_ops())
 
 
 def builtin_modules() -> Iterator[ModuleEntry]:

@@ -23,7 +23,7 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 @dataclass(frozen=True, slots=True)
 class ModuleEntry:
-    """A registered factory and what is known about it; `at` is None for what comes with otrainer."""
+    """A registered factory and what is known about it; `at` and `plugin` are None for what comes with otrainer."""
 
     name: str
     factory: Factory
@@ -31,6 +31,7 @@ class ModuleEntry:
     tags: tuple[str, ...] = ()
     doc: str = ""
     at: SourceLocation | None = None
+    plugin: str | None = None
 
     @property
     def origin(self) -> str:
@@ -51,6 +52,7 @@ class OpEntry:
     fn: Factory
     doc: str = ""
     at: SourceLocation | None = None
+    plugin: str | None = None
 
     @property
     def origin(self) -> str:
@@ -66,11 +68,13 @@ class OpEntry:
 class Registry:
     """All keys that a config may use. Every registration is checked when it is made.
 
-    `plugins` are the modules that have registered here already, by name; `load_plugins` keeps it.
+    `plugins` are the modules that have registered here already, by name, and `registering` is the one that does so
+    now; `load_plugins` keeps both.
     """
 
     def __init__(self, modules: Iterable[ModuleEntry] = (), ops: Iterable[OpEntry] = ()) -> None:
         self.plugins: dict[str, ModuleType] = {}
+        self.registering: str | None = None
         self._modules = {entry.name: entry for entry in modules}
         self._ops = {entry.name: entry for entry in ops}
 
@@ -93,7 +97,7 @@ class Registry:
         findings = [*check_taken(name, self._modules, "key"), *check_module(name, factory, signature_policy, POLICIES)]
         refuse(findings, at)
         known = next(policy for policy in POLICIES if policy == signature_policy)
-        self._modules[name] = ModuleEntry(name, factory, known, tuple(tags), doc_of(factory, doc), at)
+        self._modules[name] = ModuleEntry(name, factory, known, tuple(tags), doc_of(factory, doc), at, self.registering)
 
     def register_op(self, name: str, fn: Factory, *, doc: str | None = None) -> None:
         """Let a graph's `call: op:name` call `fn`.
@@ -103,7 +107,7 @@ class Registry:
         """
         at = origin_of(sys._getframe(1))
         refuse([*check_name(name, "op"), *check_factory(fn, name), *check_taken(name, self._ops, "op")], at)
-        self._ops[name] = OpEntry(name, fn, doc_of(fn, doc), at)
+        self._ops[name] = OpEntry(name, fn, doc_of(fn, doc), at, self.registering)
 
     def get_module(self, name: str) -> ModuleEntry:
         """The entry under `name`; an unknown key is a ConfigError that knows the nearest ones."""
@@ -120,6 +124,10 @@ class Registry:
         if name not in self._ops:
             raise ConfigError.of([self.unknown_op(name)])
         return self._ops[name]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a component is registered under `name`."""
+        return name in self._modules
 
     def list_modules(self) -> list[str]:
         """All keys, sorted."""

@@ -7,40 +7,67 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.registry.fingerprint import Fingerprints, named
+from otrainer.registry.fingerprint import Code, Fingerprints, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otrainer.registry.core import ModuleEntry, OpEntry, Registry
+    from otrainer.registry.core import Factory, ModuleEntry, OpEntry, Registry
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-COMPOSITION_ROOT = "otrainer.experiment:train"
 
 
-def manifest_of(registry: Registry) -> dict[str, Any]:
-    """Every key with its target, signature, policy, tags, doc and code fingerprint; ops likewise."""
-    prints = Fingerprints()
-    return {
-        "modules": {name: module_row(registry.get_module(name), prints) for name in registry.list_modules()},
-        "ops": {name: op_row(registry.op_entry(name), prints) for name in registry.list_ops()},
-        "composition_root": prints.of(COMPOSITION_ROOT),
-    }
+def manifest_of(registry: Registry, prints: Fingerprints) -> dict[str, Any]:
+    """Every key with its target, plugin, signature, policy, tags, doc and code fingerprint; ops likewise.
+
+    `plugins` says of each plugin by which code it registers its keys; `notes` where a fingerprint had to take in more
+    than a component reaches.
+    """
+    modules = {name: module_row(registry.get_module(name), prints) for name in registry.list_modules()}
+    ops = {name: op_row(registry.op_entry(name), prints) for name in registry.list_ops()}
+    plugins = {name: prints.register_of(name).digest for name in registry.plugins}
+    return {"modules": modules, "ops": ops, "plugins": plugins, "notes": notes_of(registry, prints)}
+
+
+def notes_of(registry: Registry, prints: Fingerprints) -> list[str]:
+    """The notes on the code of all plugins."""
+    entries = [registry.get_module(name) for name in registry.list_modules()]
+    codes = [prints.plugin(name) for name in registry.plugins]
+    codes += [code_of(entry.name, entry.factory, entry.plugin, prints) for entry in entries if entry.plugin]
+    return list(dict.fromkeys(note for code in codes for note in code.notes))
+
+
+def code_of(key: str, factory: Factory, plugin: str | None, prints: Fingerprints) -> Code:
+    return prints.registered(plugin, key, ":".join(named(factory)))
+
+
+BUILT_IN: dict[tuple[str, Factory], dict[str, Any]] = {}
 
 
 def module_row(entry: ModuleEntry, prints: Fingerprints) -> dict[str, Any]:
-    return {
+    return {**described(entry), "fingerprint": code_of(entry.name, entry.factory, entry.plugin, prints).digest}
+
+
+def described(entry: ModuleEntry) -> dict[str, Any]:
+    """All of a row but the fingerprint; what comes with otrainer is described once a process."""
+    if entry.at is None and (entry.name, entry.factory) in BUILT_IN:
+        return BUILT_IN[entry.name, entry.factory]
+    row = {
         "target": ":".join(named(entry.factory)),
+        "plugin": entry.plugin,
         "signature": signature_of(entry),
         "policy": entry.signature_policy,
         "tags": list(entry.tags),
         "doc": entry.doc or doc_behind(entry),
-        "fingerprint": prints.of(entry.factory),
     }
+    if entry.at is None:
+        BUILT_IN[entry.name, entry.factory] = row
+    return row
 
 
 def op_row(entry: OpEntry, prints: Fingerprints) -> dict[str, Any]:
-    return {"target": ":".join(named(entry.fn)), "doc": entry.doc, "fingerprint": prints.of(entry.fn)}
+    code = code_of(f"op:{entry.name}", entry.fn, entry.plugin, prints)
+    return {"target": ":".join(named(entry.fn)), "plugin": entry.plugin, "doc": entry.doc, "fingerprint": code.digest}
 
 
 def signature_of(entry: ModuleEntry) -> str | None:

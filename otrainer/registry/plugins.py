@@ -38,7 +38,8 @@ def load_plugins(
     modules: list[ModuleType] = []
     findings: list[Finding] = []
     cause: BaseException | None = None
-    importlib.invalidate_caches()
+    if names:
+        importlib.invalidate_caches()
     for name, place in names.items():
         try:
             modules.append(load_plugin(name, registry))
@@ -117,12 +118,15 @@ def import_plugin(name: str) -> ModuleType:
 
 
 def run_register(name: str, register: Callable[[Registry], object], registry: Registry) -> None:
+    registry.registering = name
     try:
         register(registry)
     except ConfigError:
         raise
     except (Exception, SystemExit) as cause:
         raise plugin_failed(name, "asked to register", cause) from cause
+    finally:
+        registry.registering = None
 
 
 def check_register(name: str, register: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from inspect import Parameter, Signature
 from typing import Any, get_overloads
 
@@ -83,10 +84,23 @@ def judge(target: Callable[..., Any], call: Call, policy: str) -> list[Finding]:
     """The findings under the signature that fits best: a target may be written with several overloads."""
     if policy == "runtime_only":
         return []
-    signatures = readable_signatures(target)
+    signatures = signatures_of(target)
     if not signatures:
         return [] if policy == "best_effort" else [unreadable(call)]
     return min((list(misfits(signature, call)) for signature in signatures), key=len)
+
+
+def signatures_of(target: Callable[..., Any]) -> list[Signature]:
+    """As `readable_signatures`, asked once for each target that can be told from others."""
+    try:
+        return remembered_signatures(target)
+    except TypeError:  # it has no hash
+        return readable_signatures(target)
+
+
+@lru_cache(maxsize=1024)
+def remembered_signatures(target: Callable[..., Any]) -> list[Signature]:
+    return readable_signatures(target)
 
 
 def readable_signatures(target: Callable[..., Any]) -> list[Signature]:

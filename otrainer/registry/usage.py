@@ -1,31 +1,66 @@
-"""Which code a config names: components, targets and ops, the plugins that bring them, and what puts them together."""
+"""Which code a config names: components, targets and ops, what its plugins do besides, and what puts them together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from otrainer.registry.fingerprint import Fingerprints
-from otrainer.registry.manifest import COMPOSITION_ROOT
+from otrainer.registry.fingerprint import Code, Fingerprints, named
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
-    from otrainer.registry.core import Factory, Registry
+    from otrainer.registry.core import Registry
+
+COMPOSITION_ROOT = "otrainer.experiment:build_parts"
+ROOT_KEY = "otrainer"
+# From a key or an op (`op:NAME`) to its target and the plugin that registered it.
+Lookup: TypeAlias = Callable[[str], tuple[str, str | None]]
 
 
-def code_behind(config: Mapping[str, Any], registry: Registry) -> list[dict[str, Any]]:
-    """The fingerprint of all code that a config names; a plugin counts as a whole, for what it does when imported."""
-    prints = Fingerprints()
-    factories: list[tuple[ConfigPath, str, Factory]] = [((), "composition root", COMPOSITION_ROOT)]
-    factories += [(("imports", index), name, f"{name}:") for index, name in enumerate(config.get("imports") or ())]
-    for path, form, key in keys_in(config):
-        if form == "_target_":
-            factories.append((path, key, ":".join(key.rpartition(".")[::2])))
-        elif form == "call":
-            factories.append((path, key, registry.op_entry(key.removeprefix("op:")).fn))
-        else:
-            factories.append((path, key, registry.get_module(key).factory))
-    return [{"path": list(path), "key": key, "fingerprint": prints.of(factory)} for path, key, factory in factories]
+def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints) -> list[dict[str, Any]]:
+    """A row for everything with code of its own that decides what a config trains, in a fixed order.
+
+    Each has its `key`, its `target` ("package.module:name"), the `plugin` that registered it, and its `fingerprint`.
+    A plugin has a row for what it does whichever of its keys are used, where it does anything.
+    """
+    rows = [{"key": ROOT_KEY, "target": COMPOSITION_ROOT, "plugin": None}]
+    rows += [{"key": name, "target": f"{name}:", "plugin": name} for name in dict.fromkeys(config.get("imports") or ())]
+    named_keys = {(form == "_target_", key) for _, form, key in keys_in(config)}
+    for is_target, key in sorted(named_keys):
+        target, plugin = (":".join(key.rpartition(".")[::2]), None) if is_target else lookup(key)
+        rows.append({"key": key, "target": target, "plugin": plugin})
+    printed = ((row, code_of(row, prints)) for row in rows)
+    return [{**row, "fingerprint": code.digest} for row, code in printed if code.symbols]
+
+
+def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:
+    """The code behind a row of `code_behind`, as the sources are now."""
+    if row["target"] == f"{row['plugin']}:":
+        return prints.plugin(row["plugin"])
+    return prints.registered(row["plugin"], row["key"], row["target"])
+
+
+def registered_in(registry: Registry) -> Lookup:
+    """A lookup in a registry whose plugins are loaded."""
+
+    def lookup(key: str) -> tuple[str, str | None]:
+        if key.startswith("op:"):
+            op = registry.op_entry(key.removeprefix("op:"))
+            return ":".join(named(op.fn)), op.plugin
+        entry = registry.get_module(key)
+        return ":".join(named(entry.factory)), entry.plugin
+
+    return lookup
+
+
+def listed_in(manifest: Mapping[str, Any]) -> Lookup:
+    """A lookup in a manifest; a key that is not there is a KeyError."""
+
+    def lookup(key: str) -> tuple[str, str | None]:
+        row = manifest["ops"][key.removeprefix("op:")] if key.startswith("op:") else manifest["modules"][key]
+        return row["target"], row["plugin"]
+
+    return lookup
 
 
 def keys_in(value: Any, path: ConfigPath = ()) -> Iterator[tuple[ConfigPath, str, str]]:

@@ -7,31 +7,22 @@ Both are measured in turns in one run, so that their ratio holds on a machine wh
 
 from __future__ import annotations
 
-import os
-import resource
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[2]
+from support import doit, make_project
+
 OTHERS = 1000
 
 
 def main(repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        empty, project = Path(folder, "empty"), Path(folder, "project")
+        project, env = make_project(folder)
+        empty = Path(folder, "empty")
         empty.mkdir()
         (empty / "dodo.py").touch()
-        project.mkdir()
-        shutil.copy(REPO / "dodo.py", project)
-        for name in ("configs", "extensions"):
-            shutil.copytree(REPO / name, project / name)
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        env |= {"PYTHONPATH": str(REPO), "PYTHONPYCACHEPREFIX": str(Path(folder, "pycache"))}
         line = ["train", "EXP=baseline"]
         for _ in range(2):  # the first trains, the second leaves compiled modules behind
             doit(project, line, env)
@@ -51,14 +42,6 @@ def compare(title, base, candidate, env, repeats):
         first = statistics.median(pair[0][index] for pair in pairs)
         second = statistics.median(pair[1][index] for pair in pairs)
         print(f"  {kind}: doit alone {first * 1e3:.1f} ms, otrainer {second * 1e3:.1f} ms, ratio {second / first:.3f}")
-
-
-def doit(folder, words, env):
-    """Wall and processor seconds of one doit."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-m", "doit", *words], cwd=folder, env=env, stdout=subprocess.DEVNULL, check=True)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 from otrainer.registry import build_registry
+from otrainer.registry.fingerprint import Fingerprints
 from otrainer.registry.manifest import manifest_of
 
 
 def test_every_key_and_op_has_its_row() -> None:
     registry = build_registry()
-    manifest = manifest_of(registry)
+    manifest = manifest_of(registry, Fingerprints())
 
     assert list(manifest["modules"]) == registry.list_modules()
     assert list(manifest["ops"]) == registry.list_ops()
@@ -29,7 +30,7 @@ def test_it_is_json_without_addresses() -> None:
 
     registry = build_registry()
     registry.register_module("my.thing", make)
-    text = json.dumps(manifest_of(registry))
+    text = json.dumps(manifest_of(registry, Fingerprints()))
 
     assert " at 0x" not in text
-    assert json.loads(text) == manifest_of(registry)
+    assert json.loads(text) == manifest_of(registry, Fingerprints())

@@ -1,0 +1,204 @@
+"""What decides that a component's code changed: everything that it reaches, symbol by symbol, read from the sources.
+
+A fingerprint is a hash over the normalised syntax trees of a class or function, of every name of a local module that
+it can reach, and of everything that importing these modules may do. Comments and layout do not count. Installed
+packages are not looked into; otrainer's own code is, wherever it lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.registry.fingerprint.aside import is_aside
+from otrainer.registry.fingerprint.form import digest_of
+from otrainer.registry.fingerprint.opaque import BYTES, DOCS, MODULE, PACKAGE
+from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE, Graph, Symbol
+from otrainer.registry.fingerprint.registering import REGISTER
+from otrainer.registry.fingerprint.sources import Sources
+
+if TYPE_CHECKING:
+    from otrainer.registry.core import Factory
+
+CONSEQUENCES = {
+    MODULE: "all of the module counts",
+    PACKAGE: "all modules of the package count",
+    BYTES: "sources count as they are written",
+    DOCS: "docstrings count",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Everything that some code reaches: `symbols` ("package.module:NAME") with a digest of each one's own form, and
+    which `uses` which. `digest` is one sha256 over the symbols; `notes` say where more had to be taken than is reached.
+    """
+
+    digest: str
+    symbols: Mapping[str, str]
+    uses: Mapping[str, tuple[str, ...]]
+    roots: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Fingerprints:
+    """One look at the sources: a file is read once, whoever asks, and a reach is followed once."""
+
+    def __init__(self, *, root: Path | None = None, cache: Path | None = None) -> None:
+        self.root = root
+        self.sources = Sources(cache)
+        self.graph = Graph(self.sources)
+        self._codes: dict[tuple[Symbol, ...], Code] = {}
+
+    def symbol(self, target: str) -> Code:
+        """The code of "package.module:Qual.name"; of what is not local, only the name counts."""
+        roots = self.roots_of(target)
+        return self.reached(*roots) if roots else outside(target)
+
+    def imported(self, module: str) -> Code:
+        """What importing a module does, with all that it imports."""
+        return self.reached((module, IMPORTING))
+
+    def registered(self, plugin: str | None, key: str, target: str) -> Code:
+        """The code of a component: what it is, how its plugin registers it under `key`, and what both do on import."""
+        roots = self.roots_of(target)
+        if plugin is not None:
+            roots = [*roots, (plugin, f"{REGISTER}[{key}]")]
+        return self.reached(*roots) if roots else outside(target)
+
+    def plugin(self, module: str) -> Code:
+        """What a plugin does whichever of its keys are used: at import, and in a `register` that is not simple."""
+        summary = self.sources.summary(module)
+        if summary is None:
+            return outside(f"{module}:") if self.graph.acts(module) else self.imported(module)
+        roots: list[Symbol] = [(module, IMPORTING)]
+        if summary.registration is not None:
+            roots += [(name, IMPORTING) for name in summary.registration.modules]
+        elif self.defines(module, REGISTER):
+            roots.append((module, REGISTER))
+        return self.reached(*roots)
+
+    def register_of(self, module: str) -> Code:
+        """How a plugin registers its keys, all of them."""
+        return self.reached((module, REGISTER)) if self.sources.summary(module) else outside(f"{module}:{REGISTER}")
+
+    def file_of(self, module: str) -> Path | None:
+        """The source file of a local module."""
+        return self.sources.locator.source(module)
+
+    def modules(self, names: Iterable[str]) -> dict[str, Path]:
+        """The modules `names` and all local ones that they import, directly or not, with their files."""
+        return self.sources.closure(list(names))
+
+    def defines(self, module: str, name: str) -> bool:
+        summary = self.sources.summary(module)
+        return summary is not None and (name in self.graph.bindings(module) or bool(summary.stars))
+
+    def roots_of(self, target: str) -> list[Symbol]:
+        """The symbols that a target begins with; none where it is not local."""
+        module, _, name = target.partition(":")
+        if self.sources.summary(module) is None:
+            return []
+        top = name.partition(".")[0]
+        if top and self.defines(module, top):
+            return [(module, top)]
+        return [(module, WHOLE)] if name else [(module, IMPORTING)]
+
+    def reached(self, *roots: Symbol) -> Code:
+        if roots not in self._codes:
+            self._codes[roots] = self.follow(roots)
+        return self._codes[roots]
+
+    def follow(self, roots: tuple[Symbol, ...]) -> Code:
+        """Everything that `roots` reach; what does nothing itself is left out, and passed through."""
+        seen: dict[Symbol, None] = dict.fromkeys(roots)
+        waiting = list(roots)
+        kinds: set[str] = set()
+        while waiting:
+            node = self.graph.node(waiting.pop())
+            kinds |= {kind for kind, _, _ in node.opaque}
+            for each in node.uses:
+                if each not in seen and not is_aside(*each):
+                    seen[each] = None
+                    waiting.append(each)
+        nodes = {symbol: self.graph.node(symbol) for symbol in sorted(seen)}
+        symbols = {
+            shown(symbol): node.documented if DOCS in kinds else node.digest
+            for symbol, node in nodes.items()
+            if node.digest is not None
+        }
+        if BYTES in kinds:
+            symbols |= {f"{module}:<text>": self.text(module) for module in dict.fromkeys(name for name, _ in nodes)}
+        uses = {
+            shown(symbol): tuple(sorted({shown(each) for each in node.uses if not is_aside(*each)}))
+            for symbol, node in nodes.items()
+            if node.uses
+        }
+        return Code(digest_over(symbols), symbols, uses, tuple(map(shown, roots)), tuple(self.notes(nodes)))
+
+    def text(self, module: str) -> str:
+        summary = self.sources.summary(module)
+        return summary.digest if summary else ""
+
+    def notes(self, nodes: Mapping[Symbol, Any]) -> list[str]:
+        found: dict[str, None] = {}
+        for (module, _), node in nodes.items():
+            for kind, what, line in node.opaque:
+                if kind in CONSEQUENCES and not module.startswith("otrainer."):
+                    found[f"`{self.shown_file(module)}:{line}` uses {what}: {CONSEQUENCES[kind]}."] = None
+        return list(found)
+
+    def shown_file(self, module: str) -> str:
+        path = self.file_of(module)
+        if path is None:
+            return module
+        inside = self.root is not None and path.is_relative_to(self.root)
+        return (path.relative_to(self.root) if inside and self.root else path).as_posix()
+
+
+def shown(symbol: Symbol) -> str:
+    return ":".join(symbol)
+
+
+def digest_over(symbols: Mapping[str, str]) -> str:
+    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in symbols.items()).encode()).hexdigest()
+
+
+def outside(target: str) -> Code:
+    """The code of what is not local: its name."""
+    symbols = {target: digest_of(target)}
+    return Code(digest_over(symbols), symbols, {}, (target,))
+
+
+def chain(code: Code, symbol: str) -> list[str]:
+    """A shortest way of names from a root to `symbol`; itself alone where there is none."""
+    came: dict[str, str | None] = dict.fromkeys(code.roots)
+    waiting = list(code.roots)
+    for name in waiting:
+        for each in code.uses.get(name, ()):
+            if each not in came:
+                came[each] = name
+                waiting.append(each)
+    way: list[str] = []
+    here: str | None = symbol
+    while here is not None:
+        way.append(here)
+        here = came.get(here)
+    return way[::-1]
+
+
+def local_modules(names: Iterable[str]) -> dict[str, Path]:
+    """The modules `names` and all local ones that they import, directly or not: name -> source file."""
+    return Fingerprints().modules(names)
+
+
+def named(factory: Factory) -> tuple[str, str]:
+    """The module and the name in it under which a factory is defined."""
+    if isinstance(factory, str):
+        module, _, name = factory.partition(":")
+        return module, name
+    defined: Any = factory if hasattr(factory, "__qualname__") else getattr(factory, "func", type(factory))
+    return defined.__module__, defined.__qualname__

@@ -1,0 +1,395 @@
+"""What a statement may do when its module is imported, beyond naming values: anything but what is known to be inert.
+
+An import that fails is always noticed, since whoever makes the manifest imports: only effects that last matter here.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterable
+
+# Calls that only make a value of their arguments.
+PURE_CALLS = frozenset(
+    [
+        "builtins.bool",
+        "builtins.bytes",
+        "builtins.complex",
+        "builtins.dict",
+        "builtins.float",
+        "builtins.frozenset",
+        "builtins.int",
+        "builtins.len",
+        "builtins.list",
+        "builtins.max",
+        "builtins.min",
+        "builtins.object",
+        "builtins.range",
+        "builtins.set",
+        "builtins.slice",
+        "builtins.str",
+        "builtins.sum",
+        "builtins.tuple",
+        "builtins.abs",
+        "builtins.round",
+        "builtins.sorted",
+        "builtins.reversed",
+        "builtins.zip",
+        "builtins.enumerate",
+        "builtins.ord",
+        "builtins.chr",
+        "builtins.isinstance",
+        "builtins.super",
+        "builtins.property",
+        "builtins.staticmethod",
+        "builtins.classmethod",
+        "builtins.type",
+        "collections.Counter",
+        "collections.OrderedDict",
+        "collections.defaultdict",
+        "collections.deque",
+        "collections.namedtuple",
+        "dataclasses.field",
+        "datetime.date",
+        "datetime.timedelta",
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "functools.partial",
+        "logging.getLogger",
+        "operator.attrgetter",
+        "operator.itemgetter",
+        "operator.methodcaller",
+        "pathlib.Path",
+        "pathlib.PurePath",
+        "re.compile",
+        "threading.Lock",
+        "threading.RLock",
+        "threading.local",
+        "contextvars.ContextVar",
+        "types.MappingProxyType",
+        "types.SimpleNamespace",
+        "typing.NamedTuple",
+        "typing.NewType",
+        "typing.ParamSpec",
+        "typing.TypeVar",
+        "typing.TypeVarTuple",
+        "typing.TypedDict",
+        "typing.cast",
+    ]
+)
+# Decorators that neither call what they decorate nor tell anybody else of it.
+PURE_DECORATORS = frozenset(
+    [
+        "abc.abstractmethod",
+        "abc.abstractproperty",
+        "builtins.classmethod",
+        "builtins.property",
+        "builtins.staticmethod",
+        "contextlib.asynccontextmanager",
+        "contextlib.contextmanager",
+        "dataclasses.dataclass",
+        "enum.unique",
+        "functools.cache",
+        "functools.cached_property",
+        "functools.lru_cache",
+        "functools.singledispatch",
+        "functools.singledispatchmethod",
+        "functools.total_ordering",
+        "functools.wraps",
+        "torch.enable_grad",
+        "torch.inference_mode",
+        "torch.no_grad",
+        "torch.jit.ignore",
+        "torch.jit.unused",
+        "torch.jit.export",
+        "typing.final",
+        "typing.no_type_check",
+        "typing.overload",
+        "typing.override",
+        "typing.runtime_checkable",
+    ]
+)
+# Packages whose attributes may be read, and whose classes take subclasses, without a lasting effect outside of these.
+KNOWN_PACKAGES = frozenset(
+    [
+        "abc",
+        "argparse",
+        "array",
+        "ast",
+        "asyncio",
+        "base64",
+        "bisect",
+        "builtins",
+        "calendar",
+        "codecs",
+        "collections",
+        "concurrent",
+        "configparser",
+        "contextlib",
+        "contextvars",
+        "copy",
+        "csv",
+        "ctypes",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "dis",
+        "enum",
+        "errno",
+        "fnmatch",
+        "fractions",
+        "functools",
+        "glob",
+        "graphlib",
+        "gzip",
+        "hashlib",
+        "heapq",
+        "html",
+        "http",
+        "inspect",
+        "io",
+        "itertools",
+        "json",
+        "keyword",
+        "locale",
+        "logging",
+        "math",
+        "multiprocessing",
+        "numbers",
+        "operator",
+        "os",
+        "pathlib",
+        "pickle",
+        "platform",
+        "pprint",
+        "queue",
+        "random",
+        "re",
+        "secrets",
+        "shutil",
+        "signal",
+        "socket",
+        "sqlite3",
+        "statistics",
+        "string",
+        "struct",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "textwrap",
+        "threading",
+        "time",
+        "token",
+        "tokenize",
+        "traceback",
+        "types",
+        "typing",
+        "typing_extensions",
+        "unicodedata",
+        "unittest",
+        "urllib",
+        "uuid",
+        "warnings",
+        "weakref",
+        "xml",
+        "zipfile",
+        "zlib",
+        "numpy",
+        "pandas",
+        "PIL",
+        "scipy",
+        "sklearn",
+        "torch",
+        "torchaudio",
+        "torchmetrics",
+        "torchvision",
+    ]
+)
+ACTING_ENUM_METHODS = frozenset(("__init__", "__new__", "_generate_next_value_", "__init_subclass__", "__set_name__"))
+DESCRIPTIVE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.JoinedStr, ast.FormattedValue)
+
+# From the dotted chain of an expression to the full name of what it stands for in a known package, None for all else.
+External = Callable[[str], str | None]
+
+
+def chain_of(node: ast.expr) -> str | None:
+    """`a.b.c` for a chain of attributes of a name; None for any other expression."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else None
+
+
+class Effects:
+    """Judges the statements of one module in their order; `plain` are the names known to hold plain data."""
+
+    def __init__(self, external: External, modules: frozenset[str] = frozenset()) -> None:
+        self.external = external
+        self.modules = modules  # names that `import` binds
+        self.plain: set[str] = set()
+
+    def within(self) -> Effects:
+        """The same for a scope inside, which leaves the names out here as they are."""
+        inner = Effects(self.external, self.modules)
+        inner.plain = set(self.plain)
+        return inner
+
+    def acts(self, node: ast.stmt) -> bool:
+        """Whether running `node` at import may do more than bind names; a class's bases are judged elsewhere."""
+        judge = getattr(self, f"acts_{type(node).__name__}", None)
+        return True if judge is None else bool(judge(node))
+
+    def any_acts(self, body: Iterable[ast.stmt]) -> bool:
+        return any([self.acts(node) for node in body])  # noqa: C419 - each is asked, since it may make names plain
+
+    def acts_Pass(self, _node: ast.stmt) -> bool:
+        return False
+
+    acts_Import = acts_ImportFrom = acts_Global = acts_Nonlocal = acts_Continue = acts_Break = acts_Pass
+    acts_TypeAlias = acts_Pass
+
+    def acts_Expr(self, node: ast.Expr) -> bool:
+        return self.value_acts(node.value)
+
+    def acts_Assign(self, node: ast.Assign) -> bool:
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        self.note(names, node.value)
+        unpacked = isinstance(node.value, ast.Tuple | ast.List) and all(map(is_names, node.targets))
+        return (len(names) < len(node.targets) and not unpacked) or self.value_acts(node.value)
+
+    def acts_AnnAssign(self, node: ast.AnnAssign) -> bool:
+        if not isinstance(node.target, ast.Name):
+            return True
+        if node.value is None:
+            return False
+        self.note([node.target.id], node.value)
+        return self.value_acts(node.value)
+
+    def note(self, names: list[str], value: ast.expr) -> None:
+        """Remember which of `names` hold plain data; one that is bound to anything else never counts again."""
+        known = self.is_plain(value)
+        for name in names:
+            self.plain.discard(name)
+            if known:
+                self.plain.add(name)
+
+    def acts_Assert(self, node: ast.Assert) -> bool:
+        return self.value_acts(node.test)
+
+    def acts_Raise(self, node: ast.Raise) -> bool:
+        return node.exc is not None and self.value_acts(node.exc)
+
+    def acts_If(self, node: ast.If) -> bool:
+        return self.any_acts([*node.body, *node.orelse]) or self.value_acts(node.test)
+
+    def acts_Try(self, node: ast.Try) -> bool:
+        handled = [inner for handler in node.handlers for inner in handler.body]
+        return self.any_acts([*node.body, *handled, *node.orelse, *node.finalbody])
+
+    def acts_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
+        return self.is_decorated(node) or any(self.value_acts(default) for default in defaults)
+
+    acts_AsyncFunctionDef = acts_FunctionDef
+
+    def acts_ClassDef(self, node: ast.ClassDef) -> bool:
+        inner = self.within()
+        bases = any(self.value_acts(base) for base in node.bases)
+        return self.is_decorated(node) or bases or inner.any_acts(node.body)
+
+    def is_decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+        """Whether a decorator may do anything with what it decorates."""
+        return not all(self.is_pure_decorator(each) for each in node.decorator_list)
+
+    def is_pure_decorator(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Call):
+            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+            return self.is_pure_decorator(node.func) and not any(map(self.value_acts, arguments))
+        chain = chain_of(node)
+        if chain is None:
+            return False
+        if chain.count(".") == 1 and chain.endswith((".setter", ".getter", ".deleter")):
+            return True
+        return self.external(chain) in PURE_DECORATORS
+
+    def value_acts(self, node: ast.expr) -> bool:
+        """Whether evaluating an expression may have an effect."""
+        if isinstance(node, ast.Constant | ast.Name | ast.Lambda):
+            return False
+        if isinstance(node, ast.Attribute):
+            chain = chain_of(node)
+            return chain is None or (self.external(chain) is None and chain.partition(".")[0] not in self.modules)
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            return any(map(self.value_acts, node.elts))
+        if isinstance(node, ast.Dict):
+            return any(map(self.value_acts, [*(key for key in node.keys if key is not None), *node.values]))
+        if isinstance(node, ast.Call):
+            return not self.is_pure_call(node)
+        if isinstance(node, ast.Subscript):
+            chain = chain_of(node.value)
+            described = chain is not None and self.external(chain) is not None
+            return not (described and not self.value_acts(node.slice)) and not self.is_plain(node)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return self.value_acts(node.left) or self.value_acts(node.right)  # `int | None`, and sets
+        return not self.is_plain(node)
+
+    def is_pure_call(self, node: ast.Call) -> bool:
+        chain = chain_of(node.func)
+        if chain is None or self.external(chain) not in PURE_CALLS:
+            return False
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if self.external(chain) in ("functools.partial", "dataclasses.field", "typing.cast"):
+            return not any(map(self.value_acts, arguments))
+        return all(self.is_plain(each) or self.is_described(each) for each in arguments)
+
+    def is_described(self, node: ast.expr) -> bool:
+        """Whether `node` is something of another package, or a lambda: what makes a value of it does not call it."""
+        chain = chain_of(node)
+        return isinstance(node, ast.Lambda) or (chain is not None and self.external(chain) is not None)
+
+    def is_plain(self, node: ast.expr | None) -> bool:
+        """Whether an expression is plain data of literals, and of names that hold such."""
+        if node is None or isinstance(node, ast.Constant):
+            return True
+        if isinstance(node, ast.Name):
+            return node.id in self.plain
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            return all(map(self.is_plain, node.elts))
+        if isinstance(node, ast.Dict):
+            return all(map(self.is_plain, [*node.keys, *node.values]))
+        if isinstance(node, ast.Starred):
+            return self.is_plain(node.value)
+        if isinstance(node, ast.Subscript):
+            return self.is_plain(node.value) and self.is_plain(node.slice)
+        if isinstance(node, ast.Slice):
+            return all(map(self.is_plain, (node.lower, node.upper, node.step)))
+        if isinstance(node, ast.Call):
+            return self.is_pure_call(node) and all(map(self.is_plain, node.args))
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp):
+            return self.is_plain_comprehension(node)
+        if isinstance(node, DESCRIPTIVE):
+            return all(self.is_plain(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+        return False
+
+    def is_plain_comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp) -> bool:
+        inner = self.within()
+        for each in node.generators:
+            if not inner.is_plain(each.iter) or not is_names(each.target):
+                return False
+            inner.plain |= {name.id for name in ast.walk(each.target) if isinstance(name, ast.Name)}
+            if not all(map(inner.is_plain, each.ifs)):
+                return False
+        made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        return all(map(inner.is_plain, made))
+
+
+def is_names(target: ast.expr) -> bool:
+    if isinstance(target, ast.Tuple | ast.List):
+        return all(map(is_names, target.elts))
+    return isinstance(target, ast.Name)
+
+
+def builtin_name(name: str) -> str | None:
+    """`builtins.len` for `len`."""
+    return f"builtins.{name}" if hasattr(builtins, name) else None

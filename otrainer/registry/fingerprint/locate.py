@@ -1,0 +1,99 @@
+"""Where the source of a module lies, and whether it is local; nothing is imported to find it."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+INSTALLED = ("site-packages", "dist-packages")
+STDLIB = tuple(dict.fromkeys((sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))))
+OWN = "otrainer"
+
+
+class Locator:
+    """Finds the sources of local modules; each name is looked for once."""
+
+    def __init__(self) -> None:
+        self._local: dict[str, Path | None] = {}
+        self._folders: dict[str, list[str] | None] = {}
+
+    def source(self, name: str) -> Path | None:
+        """The source file of a module that is neither installed nor Python's own; otrainer's own count as local."""
+        if name not in self._local:
+            path = self._find(name)
+            self._local[name] = path if path is not None and is_local(name, path) else None
+        return self._local[name]
+
+    def holds(self, name: str) -> bool:
+        """Whether `name` is a folder without `__init__.py` in which local modules may lie."""
+        return self._find(name) is None and self._search_path(name) is not None
+
+    def all_modules(self, package: str) -> list[str]:
+        """Every module below a top-level package, or that module itself, sorted."""
+        found = [package] if self.source(package) is not None else []
+        for folder in self._search_path(package) or ():
+            for path in sorted(Path(folder).rglob("*.py")):
+                parts = path.relative_to(folder).with_suffix("").parts
+                name = ".".join([package, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+                if all(part.isidentifier() for part in parts) and self.source(name) is not None:
+                    found.append(name)
+        return list(dict.fromkeys(found))
+
+    def _find(self, name: str) -> Path | None:
+        package, _, last = name.rpartition(".")
+        if name.partition(".")[0] in sys.builtin_module_names:
+            return None
+        if package:
+            folders = self._search_path(package)
+            return next((found for folder in folders or () if (found := in_folder(Path(folder), last))), None)
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if loaded is not None:
+            return Path(loaded)
+        spec = PathFinder.find_spec(name)
+        return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+    def _search_path(self, package: str) -> list[str] | None:
+        """The folders in which submodules of `package` lie; None where it is no package."""
+        if package not in self._folders:
+            self._folders[package] = self._package_folders(package)
+        return self._folders[package]
+
+    def _package_folders(self, package: str) -> list[str] | None:
+        found = self._find(package)
+        if found is not None:
+            return [str(found.parent)] if found.name == "__init__.py" else None
+        if "." in package:
+            above, _, last = package.rpartition(".")
+            candidates = [Path(folder, last) for folder in self._search_path(above) or ()]
+        else:
+            candidates = [Path(entry or ".", package) for entry in sys.path]
+        return [str(folder) for folder in candidates if folder.is_dir()] or None
+
+
+def in_folder(folder: Path, name: str) -> Path | None:
+    """The source of the module `name` in `folder`; a package goes before a file, as Python has it."""
+    return next((path for path in (folder / name / "__init__.py", folder / f"{name}.py") if path.is_file()), None)
+
+
+def is_local(name: str, path: Path) -> bool:
+    if path.suffix != ".py":
+        return False
+    if name.partition(".")[0] == OWN:
+        return True
+    return not any(part in INSTALLED for part in path.parts) and not any(path.is_relative_to(base) for base in STDLIB)
+
+
+def parents(name: str) -> list[str]:
+    """The packages around a module, outermost first: their `__init__` runs before it."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def absolute(level: int, module: str | None, package: str) -> str:
+    """The module that `from ..module import x` names inside `package`."""
+    if not level:
+        return module or ""
+    parts = package.split(".")
+    return ".".join([*parts[: len(parts) - level + 1], *([module] if module else [])])

@@ -1,0 +1,256 @@
+"""All that counts of one module, statement by statement, as plain data that is remembered as long as its text is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from otrainer.registry.fingerprint.form import digest_of, digests, normal_form
+from otrainer.registry.fingerprint.inert import ACTING_ENUM_METHODS, KNOWN_PACKAGES, Effects, builtin_name, chain_of
+from otrainer.registry.fingerprint.locate import absolute
+from otrainer.registry.fingerprint.opaque import opaque_calls
+from otrainer.registry.fingerprint.registering import Registration, Row, registration_of
+from otrainer.registry.fingerprint.scopes import names_in, stored
+
+# An imported name: the module, and the name in it; None for the module itself.
+Alias = tuple[str, str | None]
+NO_ALIASES: dict[str, Alias] = {}
+
+
+class Statement(NamedTuple):
+    """A top-level statement.
+
+    `reads` are dotted chains of names; `aliases` are bound by it (`binds` names them too), `inner` inside functions.
+    `modules` are imported when it runs, `later` when a function in it does. `acts` is 2 where all of it may act at
+    import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. `bases` are
+    those of a class that acts as a whole if one of them makes it. `opaque` says what hides what is reached, by kind.
+    """
+
+    line: int
+    binds: tuple[str, ...] = ()
+    digest: str = ""
+    digest_with_docs: str = ""
+    reads: tuple[str, ...] = ()
+    aliases: dict[str, Alias] = NO_ALIASES
+    inner: tuple[tuple[str, Alias], ...] = ()
+    modules: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    acts: int = 0
+    residue: str = ""
+    residue_reads: tuple[str, ...] = ()
+    bases: tuple[str, ...] = ()
+    opaque: tuple[tuple[str, str, int], ...] = ()
+    hooks_subclasses: bool = False
+
+
+class Summary(NamedTuple):
+    """A module: its statements in order, the modules whose names it takes by `*`, and what its `register` does."""
+
+    digest: str
+    statements: tuple[Statement, ...] = ()
+    stars: tuple[str, ...] = ()
+    registration: Registration | None = None
+
+
+def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
+    """The summary of a module's source; one that cannot be parsed counts by its bytes."""
+    whole = digest_of(content.decode("latin-1"))
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return Summary(whole, (Statement(1, acts=2, digest=whole, digest_with_docs=whole),))
+    package = module if is_package else module.rpartition(".")[0]
+    return Summarizer(tree, package).summary(whole)
+
+
+class Summarizer:
+    """Goes through the statements of a module in order."""
+
+    def __init__(self, tree: ast.Module, package: str) -> None:
+        self.package = package
+        self.body = [kept for node in tree.body for kept in without_dead(node)]
+        self.aliases: dict[str, Alias] = {}
+        self.own = set(other_names(self.body))
+        for node in (each for statement in self.body for each in imports_at_import(statement)):
+            for name, alias in self.aliases_of(node).items():
+                if self.aliases.setdefault(name, alias) != alias:
+                    self.own.add(name)  # it stands for one thing or another
+        self.effects = Effects(self.external, frozenset(import_names(self.body) - self.own))
+
+    def summary(self, whole: str) -> Summary:
+        statements = tuple(self.statement(node) for node in self.body)
+        stars = tuple(
+            absolute(node.level, node.module, self.package)
+            for node in self.body
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+        )
+        return Summary(whole, statements, stars, registration_of(self.body, self.effects, self.inner_imports))
+
+    def external(self, chain: str) -> str | None:
+        """The full name of what `chain` stands for in a package known to be harmless; None for anything else."""
+        name, _, rest = chain.partition(".")
+        if name in self.own:
+            return None
+        if name in self.aliases:
+            module, attribute = self.aliases[name]
+            full = ".".join(filter(None, (module, attribute, rest)))
+            return full if full.partition(".")[0] in KNOWN_PACKAGES else None
+        return builtin_name(chain) if not rest else None
+
+    def statement(self, node: ast.stmt) -> Statement:
+        names = names_in(node)
+        direct, running = list(imports_at_import(node)), list(imports_at_import(node, classes=True))
+        lazy = [each for each in names.imports if each not in direct]
+        plain, documented = digests(node)
+        acts, residue, residue_reads = self.residue(node)
+        aliases = {name: alias for each in direct for name, alias in self.aliases_of(each).items()}
+        return Statement(
+            line=node.lineno,
+            binds=tuple(dict.fromkeys(bound_by(node))),
+            digest=plain,
+            digest_with_docs=documented,
+            reads=tuple(sorted(names.reads)),
+            aliases=aliases,
+            inner=tuple((name, alias) for each in lazy for name, alias in self.aliases_of(each).items()),
+            modules=tuple(dict.fromkeys(name for each in running for name in self.modules_of(each))),
+            later=tuple(dict.fromkeys(name for each in lazy for name in self.modules_of(each))),
+            acts=acts,
+            residue=residue,
+            residue_reads=residue_reads,
+            bases=tuple(self.bases_of(node)),
+            opaque=tuple(opaque_calls(node)),
+            hooks_subclasses=hooks_subclasses(node),
+        )
+
+    def residue(self, node: ast.stmt) -> tuple[int, str, tuple[str, ...]]:
+        """Whether a statement acts at import, and the part of it that does."""
+        if not self.effects.acts(node):
+            return 0, "", ()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not self.may_be_called(node):
+            return 1, digest_of(normal_form(node, bodies=False)), tuple(sorted(names_in(node, deferred=False).reads))
+        return 2, "", ()
+
+    def may_be_called(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+        """Whether what acts may call the bodies in it as well."""
+        return self.effects.is_decorated(node) or (
+            isinstance(node, ast.ClassDef)
+            and any(
+                not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) or self.effects.is_decorated(each)
+                for each in node.body
+                if self.effects.within().acts(each)
+            )
+        )
+
+    def bases_of(self, node: ast.stmt) -> Iterator[str]:
+        """The bases and metaclass of each class at the top of a statement, as chains; `?` where one is computed."""
+        for each in classes_in(node):
+            values = [*each.bases, *(keyword.value for keyword in each.keywords)]
+            for value in values:
+                inner = value.value if isinstance(value, ast.Subscript) else value  # Generic[T]
+                chain = chain_of(inner)
+                full = self.external(chain) if chain is not None else None
+                if full is None:
+                    yield chain or "?"
+                elif full.startswith("enum.") and any(
+                    isinstance(item, ast.FunctionDef) and item.name in ACTING_ENUM_METHODS for item in each.body
+                ):
+                    yield "?"
+
+    def aliases_of(self, node: ast.Import | ast.ImportFrom) -> dict[str, Alias]:
+        if isinstance(node, ast.ImportFrom):
+            base = absolute(node.level, node.module, self.package)
+            return {each.asname or each.name: (base, each.name) for each in node.names if each.name != "*"}
+        return {
+            each.asname or each.name.partition(".")[0]: (
+                each.name if each.asname else each.name.partition(".")[0],
+                None,
+            )
+            for each in node.names
+        }
+
+    def modules_of(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        """Every module that an import may run."""
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+            return
+        base = absolute(node.level, node.module, self.package)
+        yield base
+        yield from (f"{base}.{each.name}" for each in node.names if each.name != "*")
+
+    def inner_imports(self, node: ast.AST) -> tuple[str, ...]:
+        """The modules that functions in `node` import."""
+        found = (each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom))
+        return tuple(dict.fromkeys(name for each in found for name in self.modules_of(each)))
+
+
+def without_dead(node: ast.stmt) -> list[ast.stmt]:
+    """`node`, or what runs of it where a condition is false in every run: for type checkers, and for scripts."""
+    if not isinstance(node, ast.If):
+        return [node]
+    chain = chain_of(node.test) or ""
+    main = isinstance(node.test, ast.Compare) and ast.unparse(node.test) == "__name__ == '__main__'"
+    if main or chain in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        return [kept for inner in node.orelse for kept in without_dead(inner)]
+    return [node]
+
+
+def bound_by(node: ast.stmt) -> Iterator[str]:
+    """The names that a top-level statement binds in its module."""
+    for each in imports_at_import(node):
+        for alias in each.names:
+            if alias.name != "*":
+                yield alias.asname or (alias.name.partition(".")[0] if isinstance(each, ast.Import) else alias.name)
+    yield from stored([node])
+    if hasattr(ast, "TypeAlias") and isinstance(node, ast.TypeAlias):
+        yield node.name.id
+
+
+def imports_at_import(node: ast.stmt, *, classes: bool = False) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The import statements that run, or may, when their module is imported, in order; those in classes if asked."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield node
+    elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.expr):
+        for child in ast.iter_child_nodes(node):
+            if classes or not isinstance(child, ast.ClassDef):
+                yield from imports_at_import(child, classes=classes)  # type: ignore[arg-type]  # handlers and cases too
+
+
+def classes_in(node: ast.stmt) -> Iterator[ast.ClassDef]:
+    """The classes that a statement defines when it runs."""
+    waiting: list[ast.AST] = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, ast.ClassDef):
+            yield each
+        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.expr):
+            waiting += ast.iter_child_nodes(each)
+
+
+def hooks_subclasses(node: ast.stmt) -> bool:
+    """Whether a class in a statement has a say in what its subclasses do when they are made."""
+    hooks = ("__init_subclass__", "__prepare__", "mro")
+    named = (item.name for each in classes_in(node) for item in each.body if isinstance(item, ast.FunctionDef))
+    return any(name in hooks for name in named) or any(
+        keyword.arg == "metaclass" for each in classes_in(node) for keyword in each.keywords
+    )
+
+
+def import_names(body: Iterable[ast.stmt]) -> set[str]:
+    found = (each for node in body for each in imports_at_import(node) if isinstance(each, ast.Import))
+    return {alias.asname or alias.name.partition(".")[0] for each in found for alias in each.names}
+
+
+def other_names(body: Iterable[ast.stmt]) -> Iterator[str]:
+    for node in body:
+        yield from stored([node])
+
+
+def summary_of_json(data: Any) -> Summary:
+    """The summary that `json` wrote as lists. Raises TypeError or ValueError for anything else."""
+    digest, statements, stars, registration = data
+    read = None
+    if registration is not None:
+        rows, modules = registration
+        read = Registration({str(key): Row(*row) for key, row in rows.items()}, tuple(modules))
+    return Summary(digest, tuple(Statement(*row) for row in statements), tuple(stars), read)

@@ -1,0 +1,72 @@
+"""What checking 1,000 small experiments costs: the first time, when nothing changed, and when one did.
+
+    python tests/bench/validate.py [EXPERIMENTS]
+
+Budgets: the first check at most 5 ms each beyond one import of torch; when one changed, at most 3x of what that one
+costs alone plus what doit needs to list them; `-n 2` not slower.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+from support import doit, make_project, timed
+
+# As two people's sweeps look: a common base, values of their own.
+TEXT = """\
+# Number {number} of a sweep.
+defaults: [../baseline.yaml]
+run: {{name: small{number}, seed: {number}}}
+model:
+  sequential:
+    layers: {{_merge_: replace, _value_: [{{_type_: mlp, dims: [32, {width}, 16]}}]}}
+optimizer: {{kwargs: {{lr: {rate}}}}}
+"""
+
+
+def main(count):
+    with tempfile.TemporaryDirectory() as folder:
+        project, env = make_project(folder)
+        sweep = project / "configs" / "experiments" / "sweep"
+        sweep.mkdir()
+        for number in range(count):
+            text = TEXT.format(number=number, width=8 + number, rate=f"{1e-4 * (1 + number):.4f}")
+            (sweep / f"s{number}.yaml").write_text(text)
+        doit(project, ["validate", "EXP=sweep/s0"], env)  # leaves compiled modules behind
+        forget(project)
+        torch = min(timed(["-c", "import torch"], project, env)[0] for _ in range(3))
+        one = doit(project, ["validate", "EXP=sweep/s0"], env)[0]
+        forget(project)
+        whole = doit(project, ["validate"], env)[0]
+        print(f"import torch {torch:.2f} s, one experiment alone {one:.2f} s")
+        print(f"the first check of {count}: {whole:.2f} s, {(whole - torch) / count * 1e3:.2f} ms each beyond torch")
+        listing = min(doit(project, ["list", "--all"], env)[0] for _ in range(3))
+        print(f"nothing changed: {min(doit(project, ['validate'], env)[0] for _ in range(3)):.2f} s")
+        changed(sweep / "s1.yaml", 1)
+        alone = doit(project, ["validate", "EXP=sweep/s1"], env)[0]
+        changed(sweep / "s1.yaml", 2)
+        among = doit(project, ["validate"], env)[0]
+        bound = 3 * alone + listing
+        print(f"one changed: {among:.2f} s; alone {alone:.2f} s, doit list {listing:.2f} s, bound {bound:.2f} s")
+        forget(project)
+        two = doit(project, ["-n", "2", "validate"], env)[0]
+        print(f"the first check with -n 2: {two:.2f} s, {two / whole:.2f}x of -n 1")
+
+
+def forget(project):
+    shutil.rmtree(project / "build", ignore_errors=True)
+
+
+def changed(path, number):
+    """Another learning rate, written long enough ago for its time to tell."""
+    path.write_text(path.read_text().replace("seed: ", f"seed: 1{number}"))
+    old = time.time() - 60 + number
+    os.utime(path, (old, old))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
