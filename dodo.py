@@ -26,7 +26,7 @@ def task_manifest() -> Iterator[TaskDict]:
         yield project.stage(
             "manifest",
             exp,
-            task_dep=[f"resolve:{exp.task_name}"],
+            file_dep=[exp.built("plugins.json")],
             uptodate=project.unchanged("manifest", exp),
             targets=[exp.built("manifest.json")],
         )
@@ -81,6 +81,31 @@ def task_train() -> Iterator[TaskDict]:
             "task_dep": [f"fit:{exp.task_name}"],
             "doc": project.sentence(exp),
         }
+
+
+def task_why() -> TaskDict:
+    """Say what would run for an experiment, and why, without running it (EXP=NAME)."""
+    return project.query("why")
+
+
+def task_show() -> TaskDict:
+    """Print an experiment's resolved config with the origin of every value (EXP=NAME)."""
+    return project.query("show")
+
+
+def task_diff() -> TaskDict:
+    """Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME)."""
+    return project.query("diff")
+
+
+def task_runs() -> TaskDict:
+    """List the runs there are, kept ones included, and what they take on the disk (all, or EXP=NAME)."""
+    return project.query("runs")
+
+
+def task_prune() -> TaskDict:
+    """Remove kept runs: says which, and does it with YES=1 (all, or EXP=NAME)."""
+    return project.query("prune")
 
 
 DOIT_CONFIG = project.configure(globals())

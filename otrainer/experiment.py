@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, resolve_config
+from otrainer.datafiles import identify
+from otrainer.definition import fingerprints, outdated
 from otrainer.engine.accelerator import deterministic
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.engine.seed import seed_everything
 from otrainer.errors import ConfigError
+from otrainer.keepsakes import device_name, git_state, leave_keepsakes, versions
+from otrainer.kept import bring_back, kept_place, lay_out, move_aside
 from otrainer.model import assemble, compile_model
 from otrainer.plan import Plan, make_plan
 from otrainer.project import project, project_root
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.runbook import Runbook
-from otrainer.runs import lock_run, move_aside
-from otrainer.starts import Start, first_start, moved, shown
+from otrainer.runs import lock_run
+from otrainer.starts import Start, first_start, shown
 from otrainer.validation import all_mistakes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from otrainer.config import SourceMap
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,8 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
     with project(root):
         config = resolve_fully(file, root)
         try:
-            plan = make_plan(config, build_registry(), experiment=shown(file, root), root=root)
-            result = train(plan, root=root, start=first_start)
+            plan = make_plan(config, build_registry(), fingerprints(root), experiment=shown(file, root), root=root)
+            result = train(plan, root=root, start=first_start, places=config.source_map)
         except TrainingInterrupted as stop:
             raise SystemExit(stop.exit_code) from stop
         except ConfigError as error:
@@ -67,7 +73,9 @@ def resolve_fully(file: Path, root: Path) -> ResolvedConfig:
         raise ConfigError.of(all_mistakes(partial, error.findings)) from error
 
 
-def train(plan: Plan, *, root: Path, start: Callable[[Plan, Path], Start]) -> RunResult:
+def train(
+    plan: Plan, *, root: Path, start: Callable[[Plan, Path], Start], places: SourceMap | None = None
+) -> RunResult:
     """Build everything that the plan names and fit it, from where `start` says.
 
     An earlier run is kept aside once all parts are built, and is back in its place if the new one fails before its
@@ -75,14 +83,20 @@ def train(plan: Plan, *, root: Path, start: Callable[[Plan, Path], Start]) -> Ru
     """
     run_dir = root / plan.run_dir
     with lock_run(run_dir), StopRequest(), deterministic(plan.run):
+        if came := bring_back(run_dir, plan.definition, complete=False):
+            print(f"{plan.name}: {brought(came, root)}", flush=True)
         begin = start(plan, root)
+        refuse_changed(plan, root)
         trainer, parts = build_parts(plan)
+        refuse_changed(plan, root)
         kept = put_aside(run_dir) if begin.keep else None
-        checkpoint = moved(begin.checkpoint, run_dir, kept)
+        checkpoint = begin.checkpoint and kept_place(begin.checkpoint, run_dir, kept)
         run = replace(plan.run, resume_from=None if checkpoint is None else str(checkpoint))
-        announce(plan.name, kept, run.resume_from, root)
+        announce(plan.name, kept, run.resume_from, begin.step, root)
+        facts = {"versions": versions(), "git": git_state(root), "device": device_name(run.device)}
         try:
-            with Runbook(run_dir, plan, run.progress, begin.lineage) as book:
+            with Runbook(run_dir, plan, run.progress, begin.lineage, facts) as book:
+                leave_keepsakes(run_dir, plan, places, root)
                 trainer.fit(**parts, run=run)
         except BaseException:
             if kept is not None and not run.progress.outputs:
@@ -103,6 +117,7 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
     """Let the earlier run have its place again; the attempt that saved nothing is kept beside it."""
     attempt = move_aside(run_dir)
     kept.rename(run_dir)
+    lay_out(run_dir)
     if attempt is not None:
         print(f"{name}: nothing was saved; the earlier run is back in {shown(run_dir, root)}", flush=True)
 
@@ -133,9 +148,33 @@ def build_parts(plan: Plan) -> tuple[Any, dict[str, Any]]:
     return built("trainer"), parts
 
 
-def announce(name: str, kept: Path | None, resume_from: str | None, root: Path) -> None:
+def refuse_changed(plan: Plan, root: Path) -> None:
+    """Raise ConfigError where sources or data are not those that were validated."""
+    changed = [f"the code of `{key}`" for key in outdated(plan.code, fingerprints(root))]
+    changed += [f"`{name}`" for name, facts in plan.data_files.items() if not is_same(name, facts, root)]
+    if changed:
+        message = f"Since it was validated, {', '.join(changed)} changed."
+        raise ConfigError(message, title="changed meanwhile", hint="Run the same command again.")
+
+
+def is_same(name: str, facts: Mapping[str, Any], root: Path) -> bool:
+    try:
+        return bool(identify(name, root).sha256 == facts["sha256"])
+    except OSError:
+        return False
+
+
+def brought(came: tuple[Path, Path | None], root: Path) -> str:
+    """Which run came back, and what became of the one in its place."""
+    back, aside = came
+    went = f"; the one in its place is kept in {shown(aside, root)}" if aside else ""
+    return f"the earlier run of this definition is back from {shown(back, root)}{went}"
+
+
+def announce(name: str, kept: Path | None, resume_from: str | None, step: int | None, root: Path) -> None:
     """Say what becomes of an earlier run."""
     if kept is not None:
         print(f"{name}: the earlier run is kept in {shown(kept, root)}", flush=True)
     if resume_from is not None:
-        print(f"{name}: continuing from {shown(root / resume_from, root)}", flush=True)
+        at = "" if step is None else f", step {step:,}"
+        print(f"{name}: continuing from {shown(root / resume_from, root)}{at}", flush=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.interrupt import TrainingInterrupted
@@ -19,13 +17,14 @@ if TYPE_CHECKING:
     from otrainer.engine.state import Progress
     from otrainer.plan import Plan
 
-PACKAGES = ("otrainer", "torch", "numpy")
-
 
 class Runbook:
     """Keeps run.json true: `running` inside the block, then `complete`, `interrupted` or `failed` as it ends."""
 
-    def __init__(self, run_dir: Path, plan: Plan, progress: Progress, lineage: dict[str, Any]) -> None:
+    def __init__(
+        self, run_dir: Path, plan: Plan, progress: Progress, lineage: dict[str, Any], facts: dict[str, Any]
+    ) -> None:
+        self.facts = facts
         self.run_dir, self.plan, self.progress, self.lineage = run_dir, plan, progress, lineage
         before = read_run(run_dir) or {}
         self.outputs_before = list(before.get("outputs", {}))
@@ -37,9 +36,12 @@ class Runbook:
     def __enter__(self) -> Runbook:
         self._clock = time.monotonic()
         self._write("running", None)
+        # A run that is killed has then said how far it got.
+        self.progress.on_output = lambda: self._write("running", None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _tb: TracebackType | None) -> None:
+        self.progress.on_output = None
         if kind is None:
             state = "complete"
         else:
@@ -66,7 +68,9 @@ class Runbook:
                 "pid": os.getpid(),
                 "host": platform.node(),
                 "lineage": self.lineage,
-                "versions": versions(),
+                **self.facts,
+                "code": self.plan.code,
+                "data": self.plan.data_files,
                 "config": self.plan.config,
             },
         )
@@ -86,12 +90,17 @@ class Runbook:
         state, metrics = self.progress.state, self.progress.metrics
         weights = [f"{shown_dir}/{name}" for name in self._outputs() if name.endswith(("best.pt", "last.pt"))]
         length = f"{count(state.epochs_done, 'epoch')}, {count(state.global_step, 'step')}, {self.wall_s:.1f} s"
-        lines = [f"{self.plan.name}: {length}"]
+        lines = [f"{self.plan.name}: {length}{self.origin()}"]
         if metrics:
             values = ", ".join(f"{bare(name)} {number(value)}" for name, value in metrics.items())
             lines.append(f"  on validation data: {values}")
         lines.append(f"  weights: {', '.join(weights) or 'not saved (there is no cb.model_checkpoint)'}")
         return "\n".join(lines)
+
+    def origin(self) -> str:
+        """For the child of another run, where it came from."""
+        parent = self.lineage.get("parent")
+        return f", continued from {parent[:8]} at step {self.lineage['global_step']:,}" if parent else ""
 
 
 def bare(name: str) -> str:
@@ -106,14 +115,3 @@ def number(value: float) -> str:
 
 def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that decide about numbers."""
-    found = {"python": sys.version.split()[0]}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

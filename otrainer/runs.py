@@ -1,4 +1,4 @@
-"""A run directory and what is known of it: its run.json, and the earlier runs that are kept beside it."""
+"""A run directory and what is known of it: its run.json is the truth about a run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 SCHEMA = 1
+TAIL = 65536
 RUN_FILE = "run.json"
 KEPT = ".kept"
 UNFINISHED = {"running": "It was cut off.", "interrupted": "It was interrupted.", "failed": "It failed."}
@@ -38,6 +39,10 @@ KEYS = (
     "host",
     "lineage",
     "versions",
+    "git",
+    "device",
+    "code",
+    "data",
     "config",
 )
 
@@ -64,10 +69,15 @@ def flaw(data: Any) -> str | None:
         return f"its schema is {data.get('schema')!r}, not {SCHEMA}"
     if data.get("state") not in STATES:
         return f"its state is {data.get('state')!r}"
-    if not isinstance(data.get("outputs"), dict) or not all(isinstance(size, int) for size in data["outputs"].values()):
-        return "its outputs are not a mapping of paths to sizes"
+    outputs = data.get("outputs")
+    if not isinstance(outputs, dict) or not all(is_mark(mark) for mark in outputs.values()):
+        return "its outputs are not a mapping of paths to sizes and times"
     missing = [key for key in KEYS if key not in data]
     return f"it lacks {', '.join(f'`{key}`' for key in missing)}" if missing else None
+
+
+def is_mark(mark: Any) -> bool:
+    return isinstance(mark, list) and len(mark) == 3 and all(isinstance(each, int) for each in mark[:2])
 
 
 def damaged(path: Path, problem: str) -> ConfigError:
@@ -97,10 +107,44 @@ def utc_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def measure(run_dir: str | os.PathLike[str], paths: Iterable[str | os.PathLike[str]]) -> dict[str, int]:
-    """The `outputs` of run.json: each path, relative to the run directory, with its size now."""
+def measure(run_dir: str | os.PathLike[str], paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Any]]:
+    """The `outputs` of run.json: each path, relative to the run directory, with its size, mtime_ns and checksum now."""
     folder = Path(run_dir)
-    return {Path(path).as_posix(): (folder / path).stat().st_size for path in paths}
+    return {Path(path).as_posix(): mark_of(folder / path) for path in paths}
+
+
+def mark_of(path: Path) -> list[Any]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, checksum(path)]
+
+
+def checksum(path: Path) -> str:
+    """What tells a checkpoint from another of the same size without reading all of it: the zip's own table of CRCs.
+
+    The last 64 KiB of a file of torch's hold the name, size and CRC of each member.
+    """
+    import hashlib
+
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TAIL))
+        return hashlib.sha256(stream.read()).hexdigest()[:32]
+
+
+def altered(path: Path, mark: list[Any]) -> bool:
+    """Whether a file is another than its mark says; one that was only copied or touched is not.
+
+    Raises OSError where it is not there.
+    """
+    status = path.stat()
+    if status.st_size != mark[0]:
+        return True
+    return bool(status.st_mtime_ns != mark[1] and checksum(path) != mark[2])
+
+
+def has_all_outputs(run_dir: Path, run: Mapping[str, Any]) -> bool:
+    """Whether all that a run left is there, wherever it waits."""
+    names = [run_dir / name for name in run["outputs"] if ".." not in Path(name).parts]
+    return all(path.is_file() for path in names)
 
 
 def is_complete(run_dir: str | os.PathLike[str], definition: str) -> bool:
@@ -120,34 +164,13 @@ def why_unfinished(run_dir: str | os.PathLike[str], definition: str) -> str | No
         return "Its definition changed."
     if run["state"] in UNFINISHED:
         return UNFINISHED[run["state"]]
-    for name, size in run["outputs"].items():
+    for name, mark in run["outputs"].items():
         try:
-            if (Path(run_dir) / name).stat().st_size != size:
+            if altered(Path(run_dir) / name, mark):
                 return f"`{name}` was altered."
         except (FileNotFoundError, NotADirectoryError):
             return f"`{name}` was deleted."
     return None
-
-
-def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
-    """Keep the run in `run_dir` under `.kept` beside it, and say where; None if there is nothing to keep.
-
-    Raises ConfigError where the folder holds something that is not a run of ours; nothing is touched then.
-    """
-    from otrainer.artifacts import sync_folder
-
-    folder = Path(run_dir).resolve()
-    run = read_run(folder)
-    if run is None:
-        refuse_foreign(folder, run_dir)
-        return None
-    kept = folder.parent / KEPT / folder.name
-    kept.mkdir(parents=True, exist_ok=True)
-    place = vacant(kept / f"{str(run['started']).replace(':', '')}-{str(run['definition'])[:8]}")
-    folder.rename(place)
-    sync_folder(kept)
-    sync_folder(folder.parent)
-    return place
 
 
 def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
@@ -164,15 +187,6 @@ def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
             title="not a run",
             hint="Name another `run.out_dir`, or move what is there.",
         )
-
-
-def vacant(place: Path) -> Path:
-    """`place`, with a number behind it where it is taken."""
-    taken, number = place, 1
-    while taken.exists():
-        number += 1
-        taken = place.with_name(f"{place.name}-{number}")
-    return taken
 
 
 def last_interrupted(runs_root: str | os.PathLike[str]) -> Path | None:

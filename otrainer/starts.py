@@ -18,10 +18,14 @@ LAST = "last.pt"
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint to continue from, if any; `keep` says that what is in the run directory is kept aside first."""
+    """A checkpoint to continue from, if any, and its `step` where it is known.
+
+    `keep` says that what is in the run directory is kept aside first.
+    """
 
     checkpoint: Path | None = None
     keep: bool = False
+    step: int | None = None
     lineage: dict[str, Any] = field(default_factory=dict)
 
 
@@ -30,7 +34,7 @@ def first_start(plan: Plan, root: Path) -> Start:
     found, last = read_run(root / plan.run_dir), last_checkpoint(plan, root)
     interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
     if found is not None and interrupted and last.is_file():
-        return Start(last, lineage=found["lineage"])
+        return Start(last, step=found["global_step"], lineage=found["lineage"])
     named = plan.run.resume_from
     return Start(None if named is None else root / named, keep=True)
 
@@ -48,8 +52,9 @@ def resumed_start(plan: Plan, root: Path) -> Start:
             hint="Start the run with `doit train`; it saves where its `cb.model_checkpoint` says.",
         )
     if found["definition"] == plan.definition:
-        return Start(last, lineage=found["lineage"])
-    return Start(last, keep=True, lineage={"parent": found["definition"], "global_step": found["global_step"]})
+        return Start(last, step=found["global_step"], lineage=found["lineage"])
+    lineage = {"parent": found["definition"], "global_step": found["global_step"], "before": found["lineage"]}
+    return Start(last, keep=True, step=found["global_step"], lineage=lineage)
 
 
 def last_checkpoint(plan: Plan, root: Path) -> Path:
@@ -58,13 +63,6 @@ def last_checkpoint(plan: Plan, root: Path) -> Path:
         if callback.get("_type_") == "cb.model_checkpoint" and callback.get("save_last", True):
             return root / str(callback["save_dir"]) / LAST
     return root / plan.run_dir / "checkpoints" / LAST
-
-
-def moved(checkpoint: Path | None, run_dir: Path, kept: Path | None) -> Path | None:
-    """Where a checkpoint is once its run directory was moved to `kept`."""
-    if checkpoint is None or kept is None or not checkpoint.is_relative_to(run_dir):
-        return checkpoint
-    return kept / checkpoint.relative_to(run_dir)
 
 
 def shown(path: Path, root: Path) -> str:

@@ -141,7 +141,8 @@ def test_resume_with_more_epochs_trains_a_child_and_keeps_its_parent(project: Pa
     (kept,) = (project / "runs/.kept/baseline").iterdir()
     parent = json.loads((kept / "run.json").read_text())
     assert (child["global_step"], parent["global_step"]) == (60, 40)
-    assert child["lineage"] == {"parent": parent["definition"], "global_step": 40}
+    assert child["lineage"] == {"parent": parent["definition"], "global_step": 40, "before": {}}
+    assert f"continued from {parent['definition'][:8]} at step 40" in result.stdout
     assert next(line for line in result.stdout.splitlines() if line.startswith("step")).startswith("step     50")
     assert doit(project, "resume", "EXP=baseline").stdout.count(".  ") == 0
 

@@ -12,20 +12,23 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "otrainer"
 FLOORS = (
     ("errors",),
-    ("artifacts", "records", "runs", "locks", "project"),
+    ("artifacts", "records", "runs", "locks", "project", "datafiles", "kept"),
     ("config",),
+    ("listing",),
     ("tasks",),
     ("registry",),
     ("model",),
     ("engine",),
     ("components",),
-    ("deps", "validation", "plan", "starts", "runbook", "experiment", "load", "stages", "worker"),
+    ("definition",),
+    ("deps", "validation", "plan", "keepsakes", "starts", "runbook", "experiment", "load", "stages", "worker"),
+    ("queries",),
 )
-# The stages are run by the tasks, and the tasks' plain facts are used by the stages; neither needs the other to load.
-CALLED_WHEN_USED = {"tasks": {"stages"}}
+# Stages and queries are called by the tasks, whose plain facts they use; neither needs the other to load.
+CALLED_WHEN_USED = {"tasks": {"stages", "queries"}}
 
 
-LIGHT = ["otrainer", "otrainer.config", "otrainer.registry", "otrainer.tasks", "otrainer.stages"]
+LIGHT = ["otrainer", "otrainer.config", "otrainer.registry", "otrainer.tasks", "otrainer.stages", "otrainer.queries"]
 
 
 @pytest.mark.parametrize("room", LIGHT)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from otrainer import errors, runs
+from otrainer.kept import move_aside
 
 
 def made(folder, **changes):
@@ -35,6 +36,10 @@ def made(folder, **changes):
         "host": os.uname().nodename,
         "lineage": {},
         "versions": {"torch": "2.13.0"},
+        "git": None,
+        "device": "cpu",
+        "code": [],
+        "data": {},
         **changes,
     }
     runs.write_run(folder, data)
@@ -69,7 +74,8 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     run = runs.read_run(made(tmp_path / "x"))
     assert run is not None
     assert tuple(run) == runs.KEYS
-    assert run["outputs"] == {"checkpoints/last.pt": 5}
+    size, mtime_ns, _ = run["outputs"]["checkpoints/last.pt"]
+    assert (size, mtime_ns) == (5, (tmp_path / "x/checkpoints/last.pt").stat().st_mtime_ns)
 
 
 def test_a_folder_without_run_json_is_no_run(tmp_path):
@@ -85,7 +91,10 @@ def test_a_folder_without_run_json_is_no_run(tmp_path):
         ("[]", "it holds no mapping"),
         ('{"schema": 9}', "its schema is 9, not 1"),
         ('{"schema": 1, "state": "done"}', "its state is 'done'"),
-        ('{"schema": 1, "state": "running", "outputs": ["a"]}', "its outputs are not a mapping of paths to sizes"),
+        (
+            '{"schema": 1, "state": "running", "outputs": ["a"]}',
+            "its outputs are not a mapping of paths to sizes and times",
+        ),
         ('{"schema": 1, "state": "running", "outputs": {}}', "it lacks `name`, `experiment`, `definition`"),
     ],
 )
@@ -106,8 +115,8 @@ def test_a_damaged_run_json_is_named(tmp_path, text, problem):
         ({"state": "interrupted"}, "It was interrupted."),
         ({"state": "failed"}, "It failed."),
         ({"state": "running"}, "It was cut off."),
-        ({"outputs": {"checkpoints/last.pt": 6}}, "`checkpoints/last.pt` was altered."),
-        ({"outputs": {"checkpoints/best.pt": 6}}, "`checkpoints/best.pt` was deleted."),
+        ({"outputs": {"checkpoints/last.pt": [6, 1, ""]}}, "`checkpoints/last.pt` was altered."),
+        ({"outputs": {"checkpoints/best.pt": [6, 1, ""]}}, "`checkpoints/best.pt` was deleted."),
     ],
 )
 def test_a_run_is_finished_or_says_why_not(tmp_path, change, reason):
@@ -178,18 +187,18 @@ def test_a_child_of_a_killed_holder_does_not_keep_the_lock(tmp_path):
 def test_an_earlier_run_is_moved_aside_whole(tmp_path):
     """It is found again under its start and its definition, and its bytes are the same."""
     folder = made(tmp_path / "x")
-    kept = runs.move_aside(folder)
+    kept = move_aside(folder)
     assert kept == tmp_path / ".kept" / "x" / "2026-01-02T030405Z-01234567"
     assert (kept / "checkpoints" / "last.pt").read_bytes() == b"12345"
     assert not folder.exists()
-    assert runs.move_aside(made(folder)) == tmp_path / ".kept" / "x" / "2026-01-02T030405Z-01234567-2"
+    assert move_aside(made(folder)) == tmp_path / ".kept" / "x" / "2026-01-02T030405Z-01234567-2"
 
 
 def test_there_may_be_nothing_to_move(tmp_path):
     """A missing folder and an empty one stay as they are."""
-    assert runs.move_aside(tmp_path / "x") is None
+    assert move_aside(tmp_path / "x") is None
     (tmp_path / "x").mkdir()
-    assert runs.move_aside(tmp_path / "x") is None
+    assert move_aside(tmp_path / "x") is None
     assert names(tmp_path) == ["x"]
 
 
@@ -198,7 +207,7 @@ def test_a_folder_that_is_not_a_run_is_never_touched(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("words")
     with pytest.raises(errors.ConfigError) as caught:
-        runs.move_aside(tmp_path / "thesis")
+        move_aside(tmp_path / "thesis")
     assert errors.draw_error(caught.value) == (
         "not a run\n"
         f"  `{tmp_path}/thesis` holds something, but no run.json: it is not a run of ours. Nothing in it is touched.\n"
@@ -206,10 +215,10 @@ def test_a_folder_that_is_not_a_run_is_never_touched(tmp_path):
     )
     (tmp_path / "thesis" / "run.json").write_text('{"distance": "5 km"}')
     with pytest.raises(errors.ConfigError, match="schema"):
-        runs.move_aside(tmp_path / "thesis")
+        move_aside(tmp_path / "thesis")
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.ConfigError, match="not a run of ours"):
-        runs.move_aside(tmp_path / "file")
+        move_aside(tmp_path / "file")
     assert names(tmp_path) == ["file", "thesis"]
     assert names(tmp_path / "thesis") == ["chapter.tex", "run.json"]
 
@@ -219,7 +228,7 @@ def test_a_linked_run_is_kept_where_its_bytes_are(tmp_path):
     (tmp_path / "disk").mkdir()
     made(tmp_path / "disk" / "x")
     (tmp_path / "x").symlink_to(tmp_path / "disk" / "x")
-    kept = runs.move_aside(tmp_path / "x")
+    kept = move_aside(tmp_path / "x")
     assert kept is not None
     assert kept.parent == tmp_path / "disk" / ".kept" / "x"
 

@@ -107,8 +107,7 @@ class ModelCheckpoint:
 
     def _note(self, ctx: RunContext, name: str) -> None:
         path = str(self.save_dir / name)
-        if path not in ctx.run.progress.outputs:
-            ctx.run.progress.outputs.append(path)
+        ctx.run.progress.add_output(path)
 
     def _forget(self, ctx: RunContext, name: str) -> None:
         path = str(self.save_dir / name)

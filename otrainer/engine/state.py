@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,14 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     continued_from: int | None = None
+    on_output: Callable[[], None] | None = None
+
+    def add_output(self, path: str) -> None:
+        """Note that `path` was written, again or for the first time."""
+        if path not in self.outputs:
+            self.outputs.append(path)
+        if self.on_output is not None:
+            self.on_output()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Project:
         self.root = Path(dodo).resolve().parent
         self.selected: tuple[Experiment, ...] = ()
         self.listed: tuple[Experiment, ...] = ()
+        self.variables: Mapping[str, str] = {}
         self.interrupts = Interrupts()
         self.runner = Runner(self.root, self.interrupts, alone=True, trains=False)
 
@@ -61,6 +62,15 @@ class Project:
         """The doit task that runs a stage of an experiment; `task` holds its dependencies and targets."""
         action = (self.runner.run, [stage, experiment])
         return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, **task}
+
+    def query(self, name: str) -> TaskDict:
+        """The doit task that answers a question about the selected experiments; it is asked anew each time."""
+        return {
+            "basename": name,
+            "actions": [(self.runner.answer, [name, self.selected, self.variables])],
+            "io": {"capture": False},
+            "meta": {"query": True},
+        }
 
     def unchanged(self, stage: str, experiment: Experiment) -> UpToDate:
         """Up to date while nothing changed that the stage read or left, by its own record."""
@@ -93,6 +103,7 @@ class Project:
         if selection.message:
             leave(selection.message, 0)
         self.selected = self.listed = selection.experiments
+        self.variables = line.variables
         self.runner = Runner(self.root, self.interrupts, alone=len(self.selected) == 1, trains=line.trains)
         if line.command == "list" and not self.selected:
             self.listed = tuple(all_experiments(self.root))

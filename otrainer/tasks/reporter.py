@@ -21,19 +21,26 @@ class StageFailed(TaskFailed):  # type: ignore[misc]  # doit ships no types
 
 
 class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no types
-    """`.  fit:x` when a stage executes, `-- fit:x` when it is up to date; groups say nothing."""
+    """`.  fit:x` when a stage executes, `-- fit:x` when it is up to date; groups and answers have no such line."""
 
     interrupts: Interrupts
 
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
         self.failed = False
+        self.told: dict[str, str] = {}
+
+    def execute_task(self, task: Any) -> None:
+        if not (task.meta and task.meta.get("query")):
+            super().execute_task(task)
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
         self.failed = True
         if not isinstance(fail, UnmetDependency):  # what it waited for has told its own failure
             report = fail.message if isinstance(fail, StageFailed) else f"{task.name} ── {fail.get_msg().strip()}"
-            self.tell(report)
+            first = self.told.setdefault(report, task.name)
+            # One mistake in a file that a hundred experiments include is one mistake.
+            self.tell(report if first == task.name else f"{task.name} ── the same as in {first}")
         self.interrupts.stop_if_asked()
 
     def add_success(self, task: Any) -> None:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from otrainer.artifacts import write_json
 from otrainer.errors import ConfigError, draw_error
+from otrainer.records import relative_to_root
 from otrainer.tasks.freshness import configured_run_dir, is_finished, validated_run
+from otrainer.tasks.question import Question
 from otrainer.tasks.reporter import StageFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from otrainer.tasks.client import Client
@@ -33,7 +36,7 @@ class Runner:
         self._alone = alone
         self._trains = trains
         self._pid = os.getpid()
-        self._claims: dict[Path, None] = {}
+        self._claims: dict[Path, Experiment] = {}
 
     @cached_property
     def client(self) -> Client:
@@ -51,15 +54,34 @@ class Runner:
     def run(self, stage: str, experiment: Experiment) -> StageFailed | None:
         """doit's action: `resolve`, which needs no torch, runs in this process, and the others in a worker."""
         if stage == "resolve":
+            self._say_why(stage, experiment)
             return self._settle(self._resolve(experiment))
         if stage in TRAINING and is_finished(experiment, self.root):
             self._leave_receipt(experiment)
             return None
         try:
             self._claim(experiment)
+            if stage in TRAINING and self._bring_back(experiment):
+                return None
         except ConfigError as error:
             return StageFailed(draw_error(error))
+        self._say_why(stage, experiment)
         return self._settle(self.client.run(stage, experiment))
+
+    def _say_why(self, stage: str, experiment: Experiment) -> None:
+        """One line on why a stage runs, below doit's own."""
+        from otrainer.queries.reason import reason
+
+        if text := reason(stage, experiment, self.root):
+            print(f"   {text}", flush=True)
+
+    def answer(
+        self, query: str, experiments: tuple[Experiment, ...], variables: Mapping[str, str]
+    ) -> StageFailed | None:
+        """doit's action for a question: answered in this process, without executing anything."""
+        from otrainer.queries import answer
+
+        return self._settle(answer(query, Question(self.root, experiments, variables)))
 
     def _resolve(self, experiment: Experiment) -> Outcome:
         """Resolve; where that fails over mistakes, let the worker look for the mistakes behind the first ones too."""
@@ -70,6 +92,25 @@ class Runner:
             return outcome
         examined = self.client.run("examine", experiment)
         return examined if examined.status == "failed" else outcome
+
+    def _bring_back(self, experiment: Experiment) -> bool:
+        """Whether the finished run of this definition was kept, and has its place again: nothing is trained then."""
+        from otrainer.kept import bring_back
+        from otrainer.locks import lock_run
+
+        run = validated_run(experiment, self.root)
+        if run is None:
+            return False
+        run_dir = self.root / run["run_dir"]
+        with lock_run(run_dir):
+            came = bring_back(run_dir, run["definition"], complete=True)
+        if came is None:
+            return False
+        back, aside = (path and relative_to_root(path, self.root) for path in came)
+        went = f"; the one in its place is kept in {aside}" if aside else ""
+        print(f"{experiment.name}: trained before, the finished run is back from {back}{went}", flush=True)
+        self._leave_receipt(experiment)
+        return True
 
     def _leave_receipt(self, experiment: Experiment) -> None:
         """The run is complete and only doit's note of it was gone; nothing is trained again."""
@@ -83,11 +124,13 @@ class Runner:
         from otrainer.locks import lock_run, refuse_if_locked
 
         run_dir = configured_run_dir(experiment, self.root)
+        if run_dir is not None and self._claims.get(run_dir, experiment) != experiment and self._trains:
+            raise shared_run_dir(experiment, self._claims[run_dir], relative_to_root(run_dir, self.root))
         # With `doit -n 2` the stages of one experiment run in different processes: none can hold it for the others.
         if not self._trains or run_dir is None or run_dir in self._claims or os.getpid() != self._pid:
             return
         self._locks.enter_context(lock_run(run_dir, claim=True))
-        self._claims[run_dir] = None
+        self._claims[run_dir] = experiment
         refuse_if_locked(run_dir)
 
     def _settle(self, outcome: Outcome) -> StageFailed | None:
@@ -99,3 +142,12 @@ class Runner:
         if outcome.status == "interrupted":
             raise SystemExit(self.interrupts.exit_code or outcome.exit_code)
         return None
+
+
+def shared_run_dir(second: Experiment, first: Experiment, run_dir: str) -> ConfigError:
+    return ConfigError(
+        f"`{second.name}` and `{first.name}` both train into `{run_dir}`.",
+        title="one run directory for two",
+        config_path=("run", "out_dir"),
+        hint="Give each its own `run.name`, or train them one after the other by two calls.",
+    )

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from otrainer.tasks.commandline import CommandLine
 
-VARIABLES = ("EXP",)
+VARIABLES = ("EXP", "WITH", "YES")
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate")
-NAMED = ("train", "fit")
+NAMED = ("train", "fit", "why", "show", "diff")
 LAST = "resume"
 
 

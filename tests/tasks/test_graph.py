@@ -16,7 +16,10 @@ def test_a_first_training_executes_every_stage_and_a_second_none(project):
     """doit's own line starts tell both apart, and the second run starts no worker."""
     first = project.doit("train", "EXP=a")
     assert (first.code, first.err) == (0, "")
-    assert first.out == ".  resolve:a\n.  manifest:a\n.  validate:a\n.  fit:a\ntrained a\n"
+    assert first.out == (
+        ".  resolve:a\n   It has not run yet.\n.  manifest:a\n   It has not run yet.\n"
+        ".  validate:a\n   It has not run yet.\n.  fit:a\n   It was not trained yet.\ntrained a\n"
+    )
     assert project.executed() == ALL
     second = project.doit("train:a")
     assert (second.code, second.err) == (0, "")
@@ -123,7 +126,7 @@ def test_a_mistake_in_a_config_is_drawn_once_and_ends_with_1(project):
     project.write("a", "wrong: validate\n")
     done = project.doit("train", "EXP=a")
     assert done.code == 1
-    assert done.out == ".  resolve:a\n.  manifest:a\n.  validate:a\n"
+    assert done.lines == [".  resolve:a", ".  manifest:a", ".  validate:a"]
     assert done.err == (
         "wrong value ── configs/experiments/a.yaml:1:1\n  1 | wrong: validate\n    | ^^^^^\n  `wrong` is not right.\n"
     )
@@ -225,6 +228,11 @@ def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(proje
         "  fit       Train a validated experiment, unless its run is complete.\n"
         "  resume    Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME).\n"
         "  train     Bring an experiment's run up to date: every stage that has to (EXP=NAME).\n"
+        "  why       Say what would run for an experiment, and why, without running it (EXP=NAME).\n"
+        "  show      Print an experiment's resolved config with the origin of every value (EXP=NAME).\n"
+        "  diff      Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME).\n"
+        "  runs      List the runs there are, kept ones included, and what they take on the disk (all, or EXP=NAME).\n"
+        "  prune     Remove kept runs: says which, and does it with YES=1 (all, or EXP=NAME).\n"
         "\n"
         "Experiments:\n"
         "  a      Learns a line.\n"
@@ -240,9 +248,9 @@ def test_list_shows_the_verbs_and_the_experiments(project):
     done = project.doit("list")
     assert (done.code, done.err) == (0, "")
     lines = [line.split(maxsplit=1) for line in done.out.splitlines()]
-    names = ["resolve", "manifest", "validate", "fit", "resume", "train", "train:a"]
-    assert [name for name, _ in lines] == names
-    assert lines[-1][1] == "Learns a line."
+    verbs = ["resolve", "manifest", "validate", "fit", "resume", "train"]
+    assert [name for name, _ in lines] == [*verbs, "train:a", "why", "show", "diff", "runs", "prune"]
+    assert dict(lines)["train:a"] == "Learns a line."
     assert all(sentence.rstrip(".").count(". ") == 0 and sentence.endswith(".") for _, sentence in lines)
 
 
@@ -250,13 +258,15 @@ MISTYPED = {
     "trian EXP=a": (
         "unknown task\n"
         "  There is no task `trian`. Did you mean `train`?\n"
-        "  There are: resolve, manifest, validate, fit, resume, train (each with EXP=NAME, or as `train:NAME`).\n"
+        "  There are: resolve, manifest, validate, fit, resume, train, why, show, diff, runs, prune (each with "
+        "EXP=NAME, or as `train:NAME`).\n"
     ),
     "train:basline": (
         "unknown experiment\n  There is no experiment `basline`. Did you mean `baseline`?\n  There are: a, baseline.\n"
     ),
     "train EXPP=a": (
-        "unknown variable\n  `EXPP=a` sets a variable that no task reads. Did you mean `EXP`?\n  There are: EXP.\n"
+        "unknown variable\n  `EXPP=a` sets a variable that no task reads. Did you mean `EXP`?\n"
+        "  There are: EXP, WITH, YES.\n"
     ),
     "train EXP=a -n 2": (
         "misplaced option\n"

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-from otrainer import runs
+from otrainer import kept, runs
 from otrainer.artifacts import digest, read_json, write_json
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError, Finding, SourceLocation
@@ -113,7 +113,7 @@ def fit(experiment, root):
     with runs.lock_run(run_dir), StopRequest() as stop:
         run = runs.read_run(run_dir)
         if run and run["definition"] != validated["definition"]:
-            runs.move_aside(run_dir)
+            kept.move_aside(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         note(run_dir, validated, experiment, "running")
         try:

@@ -1,0 +1,160 @@
+"""Earlier runs: moved aside and never overwritten, found again by their definition, and brought back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import ConfigError, nearest
+from otrainer.runs import KEPT, RUN_FILE, has_all_outputs, read_run, refuse_foreign, run_dirs
+
+if TYPE_CHECKING:
+    import os
+
+# Where outputs that a run left elsewhere wait while it is kept.
+ELSEWHERE = ".elsewhere"
+
+
+def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
+    """Keep the run in `run_dir` under `.kept` beside it, and say where; None if there is nothing to keep.
+
+    What it left in other folders goes with it. Raises ConfigError where the folder holds something that is not a run
+    of ours; nothing is touched then.
+    """
+    from otrainer.artifacts import sync_folder
+
+    folder = Path(run_dir).resolve()
+    run = read_run(folder)
+    if run is None:
+        refuse_foreign(folder, run_dir)
+        return None
+    kept = kept_folder(folder)
+    kept.mkdir(parents=True, exist_ok=True)
+    place = vacant(kept / f"{str(run['started']).replace(':', '')}-{str(run['definition'])[:8]}")
+    take_along(folder, run)
+    folder.rename(place)
+    sync_folder(kept)
+    sync_folder(folder.parent)
+    return place
+
+
+def bring_back(run_dir: str | os.PathLike[str], definition: str, *, complete: bool) -> tuple[Path, Path | None] | None:
+    """Give a kept run of `definition` its place in `run_dir` again, and keep the one that is there now.
+
+    A `complete` one is one with all that it left; else one that stopped with a checkpoint. Says where the run came
+    from and where the other one went; None if no such run is kept. Call it under the lock of the run.
+    """
+    found = next((path for path in kept_runs(run_dir) if fits(path, definition, complete=complete)), None)
+    if found is None:
+        return None
+    folder = Path(run_dir).resolve()
+    aside = move_aside(run_dir)
+    if aside is None and folder.is_dir():
+        folder.rmdir()  # it is empty
+    found.rename(folder)
+    lay_out(folder)
+    return found, aside
+
+
+def fits(kept: Path, definition: str, *, complete: bool) -> bool:
+    try:
+        run = read_run(kept)
+    except ConfigError:
+        return False  # a damaged one says nothing
+    if run is None or run["definition"] != definition or not run["outputs"]:
+        return run is not None and complete and run["definition"] == definition and run["state"] == "complete"
+    return has_all_outputs(kept, run) and (run["state"] == "complete") == complete
+
+
+def kept_folder(run_dir: str | os.PathLike[str]) -> Path:
+    folder = Path(run_dir).resolve()
+    return folder.parent / KEPT / folder.name
+
+
+def kept_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
+    """The kept runs of a run directory, newest first."""
+    found = sorted(kept_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)
+    return [path.parent for path in found]
+
+
+def take_along(folder: Path, run: dict[str, Any]) -> None:
+    """Move a run's outputs that lie elsewhere into its folder."""
+    for name in run["outputs"]:
+        source = folder / name
+        if ".." in Path(name).parts and source.is_file():
+            target = folder / ELSEWHERE / waiting_name(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(source, target)
+
+
+def lay_out(folder: Path) -> None:
+    """Move what was taken along back to where it lay."""
+    run = read_run(folder)
+    for name in run["outputs"] if run else ():
+        source, target = folder / ELSEWHERE / waiting_name(name), folder / name
+        if source.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(source, target)
+
+
+def waiting_name(name: str) -> Path:
+    return Path(*("__" if part == ".." else part for part in Path(name).parts))
+
+
+def kept_place(path: Path, run_dir: Path, kept: Path | None) -> Path:
+    """Where a file of a run is once that was moved to `kept`."""
+    import os
+
+    if kept is None:
+        return path
+    name = os.path.relpath(path, run_dir)
+    moved = kept / (ELSEWHERE / waiting_name(name) if name.startswith("..") else Path(name))
+    return moved if moved.exists() else path
+
+
+def vacant(place: Path) -> Path:
+    """`place`, with a number behind it where it is taken."""
+    taken, number = place, 1
+    while taken.exists():
+        number += 1
+        taken = place.with_name(f"{place.name}-{number}")
+    return taken
+
+
+def all_kept(runs_root: Path) -> list[Path]:
+    """Every kept run below `runs_root`, sorted; those of runs in subfolders too."""
+    return sorted(path.parent for path in runs_root.rglob(f"{KEPT}/*/*/{RUN_FILE}"))
+
+
+def find_run(text: str, root: Path) -> Path:
+    """The run that `text` means: a run folder, a run's name, or the beginning of a definition or of a kept folder.
+
+    Raises ConfigError with the nearest names where there is none, or where several begin so.
+    """
+    path = root / text
+    if (path / RUN_FILE).is_file():
+        return path
+    current, kept = list(run_dirs(root / "runs")), all_kept(root / "runs")
+    by_name = {folder.relative_to(root / "runs").as_posix(): folder for folder in current}
+    if text in by_name:
+        return by_name[text]
+    begun = [folder for folder in [*current, *kept] if begins(folder, text)]
+    if len(begun) == 1:
+        return begun[0]
+    names = [folder.relative_to(root).as_posix() for folder in begun]
+    raise ConfigError(
+        f"`{text}` begins {len(begun)} runs: {', '.join(names)}." if begun else f"There is no run `{text}`.",
+        title="ambiguous run" if begun else "unknown run",
+        suggestions=() if begun else nearest(text, by_name),
+        hint="`doit runs` shows all runs, the kept ones with their definitions.",
+    )
+
+
+def begins(folder: Path, text: str) -> bool:
+    try:
+        run = read_run(folder)
+    except ConfigError:
+        return False
+    definition = str(run["definition"]) if run else ""
+    return len(text) >= 4 and (definition.startswith(text) or folder.name.startswith(text))

@@ -1,0 +1,21 @@
+"""What people ask of their experiments and runs: why, show, diff, runs, prune. Nothing here executes a stage."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from otrainer.errors import ConfigError, draw_error
+from otrainer.tasks.outcome import Outcome
+
+if TYPE_CHECKING:
+    from otrainer.tasks.question import Question
+
+
+def answer(query: str, question: Question) -> Outcome:
+    """The answer to `query` as the report of an outcome; a mistake in what was asked is drawn."""
+    try:
+        report: str = getattr(import_module(f"otrainer.queries.{query}"), query)(question)
+    except ConfigError as error:
+        return Outcome.failed(draw_error(error))
+    return Outcome(report=report)

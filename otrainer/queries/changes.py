@@ -1,0 +1,91 @@
+"""What differs between two configs: value by value, with the places that set them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otrainer.errors import ConfigPath, dotted
+
+if TYPE_CHECKING:
+    from otrainer.config import SourceMap
+
+SHOWN = 60
+
+
+class Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = Absent()
+
+
+class Change(NamedTuple):
+    """One value on both sides; the paths differ where an element of a list moved. ABSENT stands where there is none."""
+
+    old_path: ConfigPath
+    new_path: ConfigPath
+    old: Any
+    new: Any
+
+
+def changes(old: Any, new: Any, old_path: ConfigPath = (), new_path: ConfigPath = ()) -> Iterator[Change]:
+    """Every difference, in the order of `new`, then what is gone; an element put into a list is one change."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*new, *(key for key in old if key not in new)]:
+            below = (old.get(key, ABSENT), new.get(key, ABSENT), (*old_path, key), (*new_path, key))
+            yield from changes(*below)
+    elif (
+        isinstance(old, list)
+        and isinstance(new, list)
+        and any(isinstance(each, Mapping | list) for each in [*old, *new])
+    ):
+        yield from list_changes(old, new, old_path, new_path)
+    elif type(old) is not type(new) or old != new:
+        yield Change(old_path, new_path, old, new)
+
+
+def list_changes(old: list[Any], new: list[Any], old_path: ConfigPath, new_path: ConfigPath) -> Iterator[Change]:
+    """Differences of lists whose elements are aligned as a person would: what is the same stays together."""
+    matcher = SequenceMatcher(None, [text_of(each) for each in old], [text_of(each) for each in new], autojunk=False)
+    for kind, old_from, old_to, new_from, new_to in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        for offset in range(max(old_to - old_from, new_to - new_from)):
+            before, after = old_from + offset, new_from + offset
+            here = old[before] if before < old_to else ABSENT
+            there = new[after] if after < new_to else ABSENT
+            yield from changes(here, there, (*old_path, before), (*new_path, after))
+
+
+def text_of(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def shown(value: Any) -> str:
+    """A value on one line, cut where it is long."""
+    text = "nothing" if value is ABSENT else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def origin(places: SourceMap | None, path: ConfigPath) -> str:
+    """`file:line` of a value; empty where it is not known."""
+    at = places.locate(path) if places is not None else None
+    return f"{at.file}:{at.line}" if at is not None else ""
+
+
+def sentence(change: Change, places: SourceMap | None, old_places: SourceMap | None = None) -> str:
+    """`run.seed` was 0, is 1 (file:line)."""
+    if change.new is ABSENT:
+        at = origin(old_places, change.old_path)
+        text = f"`{dotted(change.old_path)}` was {shown(change.old)}, is gone"
+    else:
+        at = origin(places, change.new_path)
+        was = "is new" if change.old is ABSENT else f"was {shown(change.old)}"
+        text = f"`{dotted(change.new_path)}` {was}" + (
+            f": {shown(change.new)}" if change.old is ABSENT else f", is {shown(change.new)}"
+        )
+    return f"{text} ({at})" if at else text

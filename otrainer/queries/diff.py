@@ -1,0 +1,124 @@
+"""`doit diff`: an experiment against another or a run: each value with both origins, then code, data and versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from otrainer.config import resolve_config
+from otrainer.definition import detail, fingerprints
+from otrainer.errors import ConfigError, dotted
+from otrainer.kept import find_run
+from otrainer.queries.changes import changes, origin, shown
+from otrainer.queries.differences import run_detail, run_places, shown_symbol
+from otrainer.registry.usage import code_behind, listed_in
+from otrainer.runs import read_run
+from otrainer.tasks.experiments import find_experiment
+from otrainer.tasks.freshness import artifact
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.config import SourceMap
+    from otrainer.tasks.experiments import Experiment
+    from otrainer.tasks.question import Question
+
+
+@dataclass
+class Side:
+    """One of two that are compared; what is not known of it is None."""
+
+    name: str
+    config: Mapping[str, Any]
+    places: SourceMap | None
+    symbols: Mapping[str, str] | None = None
+    data: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def diff(question: Question) -> str:
+    """The differences of the experiment to what WITH names.
+
+    Raises ConfigError where WITH names nothing, several experiments are named, or one of them does not resolve.
+    """
+    if not question.variables.get("WITH"):
+        message, hint = "There is nothing to compare with.", "Add `WITH=` with another experiment, a run or a kept run."
+        raise ConfigError(message, title="WITH is missing", hint=hint)
+    if len(question.experiments) != 1:
+        raise ConfigError("One experiment is compared at a time.", title="several experiments")
+    here = side_of_experiment(question.experiments[0], question.root)
+    there = other_side(question.variables["WITH"], question.root)
+    lines = [*value_lines(here, there), *code_lines(here, there, question.root), *other_lines(here, there)]
+    return "\n".join([f"{here.name} | {there.name}", *(lines or ["No difference."])])
+
+
+def other_side(text: str, root: Path) -> Side:
+    """What WITH means: an experiment, else a run. Raises ConfigError that knows the names of both."""
+    try:
+        return side_of_experiment(find_experiment(text, root), root)
+    except ConfigError as no_experiment:
+        if no_experiment.findings[0].title != "unknown experiment":
+            raise
+        try:
+            return side_of_run(find_run(text, root), root)
+        except ConfigError as no_run:
+            raise ConfigError.of([*no_experiment.findings, *no_run.findings]) from None
+
+
+def side_of_experiment(experiment: Experiment, root: Path) -> Side:
+    """An experiment as its files are now; its code and data as far as it was validated before."""
+    config = resolve_config(root / experiment.file, root=root)
+    side = Side(experiment.name, config.data, config.source_map)
+    manifest, validated = artifact(experiment, "manifest.json", root), artifact(experiment, "validated.json", root)
+    try:
+        prints = fingerprints(root)
+        side.symbols = detail(code_behind(config.data, listed_in(manifest), prints), prints)["symbols"]
+        side.data = validated["data_files"]
+    except (KeyError, TypeError):
+        pass  # not validated yet, or with other components: its values can be compared
+    return side
+
+
+def side_of_run(run_dir: Path, root: Path) -> Side:
+    run = read_run(run_dir)
+    assert run is not None  # noqa: S101 - it was found by its run.json
+    code = run_detail(run_dir)
+    name = run_dir.relative_to(root).as_posix() if run_dir.is_relative_to(root) else str(run_dir)
+    return Side(name, run["config"], run_places(run_dir), code and code["symbols"], run["data"], run["versions"])
+
+
+def value_lines(here: Side, there: Side) -> Iterator[str]:
+    """Each differing value: its path, then either side with its origin."""
+    for change in changes(here.config, there.config):
+        moved = change.old_path != change.new_path
+        yield f"{dotted(change.old_path)}{f' | {dotted(change.new_path)}' if moved else ''}"
+        for value, places, path in (
+            (change.old, here.places, change.old_path),
+            (change.new, there.places, change.new_path),
+        ):
+            at = origin(places, path) if repr(value) != "nothing" else ""
+            yield f"  {shown(value)}{f'  # {at}' if at else ''}"
+
+
+def code_lines(here: Side, there: Side, root: Path) -> Iterator[str]:
+    if here.symbols is None or there.symbols is None:
+        without = here.name if here.symbols is None else there.name
+        yield f"code: not compared, since that of {without} is not known (`doit validate` finds it)"
+        return
+    prints = fingerprints(root)
+    for symbol in sorted({*here.symbols, *there.symbols}):
+        if here.symbols.get(symbol) != there.symbols.get(symbol):
+            only = here.name if symbol not in there.symbols else there.name if symbol not in here.symbols else ""
+            yield f"code: {shown_symbol(symbol, prints)}{f' (only {only})' if only else ''}"
+
+
+def other_lines(here: Side, there: Side) -> Iterator[str]:
+    """Data files and package versions that differ, where both sides know them."""
+    if here.data is not None and there.data is not None:
+        for name in sorted({*here.data, *there.data}):
+            if here.data.get(name) != there.data.get(name):
+                yield f"data: {name}"
+    for package in here.versions if there.versions else ():
+        if here.versions[package] != there.versions.get(package):
+            yield f"version: {package} {here.versions[package]} | {there.versions.get(package, 'none')}"

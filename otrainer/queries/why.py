@@ -1,0 +1,39 @@
+"""`doit why`: for each stage of an experiment whether it would run, and everything that makes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otrainer.errors import draw_error
+from otrainer.queries.forecast import Forecast, Verdict
+
+if TYPE_CHECKING:
+    from otrainer.tasks.experiments import Experiment
+    from otrainer.tasks.question import Question
+
+MOST = 12
+WIDTH = len("validate")
+
+
+def why(question: Question) -> str:
+    """The verdicts on the experiments' stages, one experiment after the other."""
+    return "\n\n".join(verdicts_of(experiment, question) for experiment in question.experiments)
+
+
+def verdicts_of(experiment: Experiment, question: Question) -> str:
+    forecast = Forecast(experiment, question.root)
+    lines = [f"{experiment.name}:"]
+    for stage, verdict in forecast.verdicts().items():
+        lines += stage_lines(stage, verdict)
+    if forecast.error is not None:
+        lines.append(draw_error(forecast.error))
+    return "\n".join(lines)
+
+
+def stage_lines(stage: str, verdict: Verdict) -> list[str]:
+    """The verdict, and below it each reason on a line; of very many the rest is counted."""
+    word = {True: "would run", False: "up to date", None: "cannot be told"}[verdict.runs]
+    said = [*verdict.reasons[:MOST]]
+    if len(verdict.reasons) > MOST:
+        said.append(f"and {len(verdict.reasons) - MOST} more (`doit diff` shows all)")
+    return [f"  {stage:<{WIDTH}}  {word}", *(f"  {'':<{WIDTH}}    {text}" for text in [*said, *verdict.notes])]
