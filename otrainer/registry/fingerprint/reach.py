@@ -42,6 +42,7 @@ class Graph:
         self.sources = sources
         self.nodes: dict[Symbol, Node] = {}
         self._bindings: dict[str, dict[str, list[int]]] = {}
+        self._asked: set[tuple[str, str | None, tuple[str, ...], bool]] = set()
 
     def node(self, symbol: Symbol) -> Node:
         if symbol not in self.nodes:
@@ -79,7 +80,7 @@ class Graph:
         opaque: list[tuple[str, str, int]] = []
         for number in self.bindings(module).get(name, ()):
             statement = summary.statements[number]
-            if name in statement.aliases and len(statement.binds) == len(statement.aliases):
+            if name in statement.aliases:
                 target = ":".join(part or "" for part in statement.aliases[name])
                 digests.append(target)
                 documented.append(target)
@@ -88,6 +89,9 @@ class Graph:
             digests.append(statement.digest)
             documented.append(statement.digest_with_docs)
             uses |= dict.fromkeys(self.followed(module, statement, statement.reads))
+            uses |= dict.fromkeys(
+                each for own, alias in statement.inner if own == name for each in self.named(*alias, ())
+            )
             uses |= dict.fromkeys(self.following_opaque(module, statement))
             opaque += statement.opaque
         uses.pop((module, name), None)
@@ -184,13 +188,14 @@ class Graph:
                 each = summary.statements[number]
                 if each.hooks_subclasses or "?" in each.bases:
                     return True
-                if symbol[1] in each.aliases:
-                    waiting += self.named(*each.aliases[symbol[1]], (), outside=True)
-                elif not each.bases and not each.reads and each.acts:
+                aliases = [*each.aliases.items(), *each.inner]
+                for alias in (alias for name, alias in aliases if name == symbol[1]):
+                    waiting += self.named(*alias, (), outside=True)
+                if not each.bases and not each.reads and each.acts:
                     return True
                 for above in each.bases:
                     waiting += list(self.resolved(symbol[0], each, above)) or [("?", above)]
-                if each.acts == 2 and not each.bases and symbol[1] not in each.aliases:
+                if each.acts == 2 and not each.bases and not aliases:
                     return True  # a class that comes out of a call
         return False
 
@@ -238,7 +243,7 @@ class Graph:
                 if rest and self.is_module(target, attribute):
                     # The name itself stands for no more than the way to what it is asked for.
                     yield from self.named(target, attribute, rest, outside=outside)
-                    if len(places) == 1 and len(statement.binds) == len(statement.aliases):
+                    if len(places) == 1:
                         continue
                 if outside:
                     yield from self.named(target, attribute, rest, outside=True)
@@ -259,7 +264,14 @@ class Graph:
     def named(
         self, module: str, attribute: str | None, rest: Sequence[str], *, outside: bool = False
     ) -> Iterator[Symbol]:
-        """What an imported name means, with the attributes that are read of it."""
+        """What an imported name means, with the attributes that are read of it; names may lead in circles."""
+        asked = (module, attribute, tuple(rest), outside)
+        if asked not in self._asked:
+            self._asked.add(asked)
+            yield from self.meaning(module, attribute, rest, outside=outside)
+            self._asked.discard(asked)
+
+    def meaning(self, module: str, attribute: str | None, rest: Sequence[str], *, outside: bool) -> Iterator[Symbol]:
         parts = [*([attribute] if attribute is not None else []), *rest]
         while parts and parts[0] not in self.bindings(module) and self.is_submodule(module, parts[0]):
             module = f"{module}.{parts.pop(0)}"

@@ -21,7 +21,7 @@ NO_ALIASES: dict[str, Alias] = {}
 class Statement(NamedTuple):
     """A top-level statement.
 
-    `reads` are dotted chains of names; `aliases` are bound by it (`binds` names them too), `inner` inside functions.
+    `reads` are dotted chains of names; `aliases` are what an import binds, `inner` what imports inside it do.
     `modules` are imported when it runs, `later` when a function in it does. `acts` is 2 where all of it may act at
     import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. `bases` are
     those of a class that acts as a whole if one of them makes it. `opaque` says what hides what is reached, by kind.
@@ -104,7 +104,10 @@ class Summarizer:
         lazy = [each for each in names.imports if each not in direct]
         plain, documented = digests(node)
         acts, residue, residue_reads = self.residue(node)
-        aliases = {name: alias for each in direct for name, alias in self.aliases_of(each).items()}
+        imported = isinstance(node, ast.Import | ast.ImportFrom)
+        aliases = self.aliases_of(node) if isinstance(node, ast.Import | ast.ImportFrom) else {}
+        # Under a condition a name may stand for several things.
+        inner = [each for each in (*direct, *lazy) if not imported]
         return Statement(
             line=node.lineno,
             binds=tuple(dict.fromkeys(bound_by(node))),
@@ -112,7 +115,7 @@ class Summarizer:
             digest_with_docs=documented,
             reads=tuple(sorted(names.reads)),
             aliases=aliases,
-            inner=tuple((name, alias) for each in lazy for name, alias in self.aliases_of(each).items()),
+            inner=tuple(pair for each in inner for pair in self.aliases_of(each).items()),
             modules=tuple(dict.fromkeys(name for each in running for name in self.modules_of(each))),
             later=tuple(dict.fromkeys(name for each in lazy for name in self.modules_of(each))),
             acts=acts,

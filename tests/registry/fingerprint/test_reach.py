@@ -230,3 +230,16 @@ def test_a_changed_symbol_is_named_with_the_way_to_it(plug: Package) -> None:
 
     assert changed == ["plug.tools:FACTOR"]
     assert chain(after, changed[0]) == ["plug.parts:Part", "plug.parts:by", "plug.tools:scale", "plug.tools:FACTOR"]
+
+
+def test_names_that_lead_in_circles_end(package: Package) -> None:
+    package.write(
+        {
+            "round/__init__": "",
+            "round/a": "from .b import x, y\nclass A(x): ...\ndef f():\n    return y.z.w\n",
+            "round/b": "from .a import x, y\nfrom . import a as y\n",
+        }
+    )
+
+    assert package.code("round.a:f").symbols.keys() >= {"round.a:f"}
+    assert package.code("round.a:A").symbols.keys() >= {"round.a:A"}
