@@ -39,12 +39,19 @@ def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
     return place
 
 
+def settle(run_dir: str | os.PathLike[str]) -> None:
+    """End a move that was cut off: what was taken along for it is laid out again. Call it under the lock of the run."""
+    if (Path(run_dir) / ELSEWHERE).is_dir():
+        lay_out(Path(run_dir).resolve())
+
+
 def bring_back(run_dir: str | os.PathLike[str], definition: str, *, complete: bool) -> tuple[Path, Path | None] | None:
     """Give a kept run of `definition` its place in `run_dir` again, and keep the one that is there now.
 
     A `complete` one is one with all that it left; else one that stopped with a checkpoint. Says where the run came
     from and where the other one went; None if no such run is kept. Call it under the lock of the run.
     """
+    settle(run_dir)
     found = next((path for path in kept_runs(run_dir) if fits(path, definition, complete=complete)), None)
     if found is None:
         return None

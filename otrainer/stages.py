@@ -36,13 +36,18 @@ def resolve(experiment: Experiment, root: Path) -> Outcome:
     from otrainer.config import resolve_config
 
     config = resolve_config(root / experiment.file, root=root)
+    keep(experiment, root, "resolve", resolved_artifacts(config), reads_record(config.reads))
+    return Outcome()
+
+
+def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
+    """What resolving leaves, as it is written."""
     artifacts: dict[str, Any] = {
         "resolved.json": {"config": config.data, "used": sorted(config.used)},
         "sources.json": {"places": config.source_map.to_json()},
         "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
     }
-    keep(experiment, root, "resolve", encoded("resolve", artifacts), reads_record(config.reads))
-    return Outcome()
+    return encoded("resolve", artifacts)
 
 
 def encoded(stage: str, artifacts: dict[str, Any]) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from otrainer.queries.differences import (
 from otrainer.records import Record, reasons
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.runs import read_run, why_unfinished
-from otrainer.stages import VERSIONS
+from otrainer.stages import VERSIONS, resolved_artifacts
 from otrainer.tasks.freshness import artifact
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Forecast:
     def verdicts(self) -> dict[str, Verdict]:
         resolve = self.resolve()
         manifest = self.forecast_manifest()
-        validate = self.validate(resolve, manifest)
+        validate = self.validate(manifest)
         return {"resolve": resolve, "manifest": manifest, "validate": validate, "fit": self.fit()}
 
     def record_reasons(self, stage: str) -> list[str]:
@@ -99,27 +100,37 @@ class Forecast:
         sources = artifact(self.experiment, "sources.json", self.root)
         return SourceMap.from_json(sources["places"]) if isinstance(sources, dict) and "places" in sources else None
 
+    def differing(self) -> list[str]:
+        """The artifacts of `resolve` that would be written with another content than it left."""
+        if self.config is None:
+            return []
+        try:
+            record = Record.read(self.root / self.experiment.built("resolve.record.json"))
+        except (OSError, ValueError):
+            record = Record()
+        left = {name.rpartition("/")[2]: stamp.sha256 for name, stamp in record.outputs.items()}
+        made = resolved_artifacts(self.config)
+        return [name for name, content in made.items() if left.get(name) != hashlib.sha256(content).hexdigest()]
+
     def forecast_manifest(self) -> Verdict:
         found = self.record_reasons("manifest")
-        if self.config is not None and (old := self.old_config()) is not None:
-            for name in ("imports", "settings"):
-                if (old.get(name) or None) != (self.config.data.get(name) or None):
-                    found.append(f"`{name}` changed.")
-        return Verdict(bool(found), found)
+        old = self.old_config()
+        if found or old is None or self.config is None or "plugins.json" not in self.differing():
+            return Verdict(bool(found), found)
+        changed = [name for name in ("imports", "settings") if old.get(name) != self.config.data.get(name)]
+        return Verdict(True, [f"`{name}` changed." for name in changed])
 
-    def validate(self, resolve: Verdict, manifest: Verdict) -> Verdict:
+    def validate(self, manifest: Verdict) -> Verdict:
         if self.config is None:
             return Verdict(None, ["That cannot be told before the config resolves."])
         found = self.record_reasons("validate")
-        if resolve.runs and (not isinstance(self.old, dict) or self.changed_config()):
-            found.append("The resolved config would be another." if self.old else "There is no resolved config yet.")
+        if "resolved.json" in self.differing():
+            old = self.old_config()
+            values = [] if old is None else value_sentences(old, self.config.data, self.config.source_map)
+            found += list(values) or ["The resolved config would be another."]
         if manifest.runs:
             found += self.manifest_changes()
         return Verdict(bool(found), list(dict.fromkeys(found)))
-
-    def changed_config(self) -> bool:
-        assert self.config is not None  # noqa: S101 - asked only where it resolves
-        return bool(self.old["config"] != self.config.data or self.old.get("used") != sorted(self.config.used))
 
     def manifest_changes(self) -> Iterator[str]:
         """What would be another in the manifest, as far as the sources tell."""
@@ -160,7 +171,7 @@ class Forecast:
             run = read_run(run_dir)
         except ConfigError as error:
             return Verdict(None, [finding.message for finding in error.findings])
-        rows, data = self.code_now(), self.data_now()
+        rows, data = self.code_now(run), self.data_now(run)
         if rows is None or data is None:
             return self.untold(run)
         try:
@@ -178,6 +189,9 @@ class Forecast:
                 )
             return Verdict(True, found or ["Its definition changed."], drift)
         left = why_unfinished(run_dir, definition)
+        receipt = self.experiment.built("fit.json")
+        if left is None and not (self.root / receipt).exists():
+            return Verdict(True, [f"`{receipt}` is gone."], ["Nothing would be trained: the run is complete.", *drift])
         if left is None:
             return Verdict(False, [], drift)
         step = (
@@ -195,29 +209,30 @@ class Forecast:
         values = list(value_sentences(run["config"], self.config.data, self.config.source_map))
         return Verdict(True if values else None, values or ["That cannot be told before it is validated."])
 
-    def code_now(self) -> list[dict[str, Any]] | None:
-        """The rows of the code as sources are now; None where a key is not in the manifest."""
-        if not isinstance(self.manifest, dict) or self.config is None:
-            return None
+    def code_now(self, run: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+        """The rows of the code as sources are now; None where neither manifest nor run knows a key."""
+        assert self.config is not None  # noqa: S101 - asked only where it resolves
+        known = {row["key"]: (row["target"], row["plugin"]) for row in run["code"]} if run else {}
         try:
-            return code_behind(self.config.data, listed_in(self.manifest), self.prints)
-        except KeyError:
+            lookup = listed_in(self.manifest) if isinstance(self.manifest, dict) else known.__getitem__
+            return code_behind(self.config.data, lookup, self.prints)
+        except (KeyError, TypeError):
             return None
 
-    def data_now(self) -> dict[str, dict[str, Any]] | None:
+    def data_now(self, run: Mapping[str, Any] | None) -> dict[str, dict[str, Any]] | None:
         """The identities of the files that were declared, as they are now; None where others may be declared."""
-        if not isinstance(self.validated, dict) or self.config is None:
+        assert self.config is not None  # noqa: S101 - asked only where it resolves
+        if isinstance(self.validated, dict) and "data_files" in self.validated:
+            old, names = self.validated["config"], self.validated["data_files"]
+        elif run is not None:
+            old, names = run["config"], run["data"]
+        else:
             return None
-        old = self.validated["config"]
-        sections = [
-            name
-            for name in self.config.data
-            if name not in ("run", "optimizer", "scheduler", "imports", "settings", "params", "model")
-        ]
-        if self.validated["data_files"] and any(old.get(name) != self.config.data.get(name) for name in sections):
+        sections = [name for name in self.config.data if name not in WITHOUT_FILES]
+        if names and any(old.get(name) != self.config.data.get(name) for name in sections):
             return None
         try:
-            stamps = {name: identify(name, self.root) for name in self.validated["data_files"]}
+            stamps = {name: identify(name, self.root) for name in names}
         except OSError:
             return None
         return {name: {"sha256": stamp.sha256, "size": stamp.size} for name, stamp in stamps.items()}

@@ -95,7 +95,7 @@ class Runner:
 
     def _bring_back(self, experiment: Experiment) -> bool:
         """Whether the finished run of this definition was kept, and has its place again: nothing is trained then."""
-        from otrainer.kept import bring_back
+        from otrainer.kept import bring_back, settle
         from otrainer.locks import lock_run
 
         run = validated_run(experiment, self.root)
@@ -103,6 +103,10 @@ class Runner:
             return False
         run_dir = self.root / run["run_dir"]
         with lock_run(run_dir):
+            settle(run_dir)
+            if is_finished(experiment, self.root):
+                self._leave_receipt(experiment)
+                return True
             came = bring_back(run_dir, run["definition"], complete=True)
         if came is None:
             return False

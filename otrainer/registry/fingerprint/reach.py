@@ -131,8 +131,9 @@ class Graph:
         opaque: list[tuple[str, str, int]] = []
         for number, statement in enumerate(summary.statements):
             for name in statement.modules:
+                if (name, IMPORTING) not in uses and self.acts(name):  # importing it again does nothing
+                    entries.append(f"import {name}")
                 uses[name, IMPORTING] = None
-                entries += [f"import {name}"] if self.acts(name) else []
             how = self.how_it_acts(module, statement)
             if how == 0:
                 continue
