@@ -8,6 +8,11 @@ import re
 
 from packages import Package, Piece
 
+# So that among 1,000 edits each construct of note is touched often enough.
+WEIGHTS = {"register in a loop": 12, "re-export": 3, "relative import": 0.6, "import": 0.6} | dict.fromkeys(
+    ("function", "class", "class attribute", "alias", "closure", "partial", "conditional import", "unused side effect"),
+    2,
+)
 NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
 OPERATOR = re.compile(r" ([-+*]) ")
 
@@ -18,7 +23,7 @@ def edit(rng, package: Package) -> tuple[Package, str, str] | None:
     kind = rng.choice(sorted(KINDS))
     module = rng.choice(sorted(changed.modules))
     pieces = changed.modules[module]
-    index = rng.randrange(len(pieces))
+    index = rng.choices(range(len(pieces)), [WEIGHTS.get(piece.construct, 1) for piece in pieces])[0]
     construct = KINDS[kind](rng, changed, pieces, index)
     return None if construct is None or changed.texts() == package.texts() else (changed, kind, construct)
 

@@ -235,7 +235,9 @@ def add_piece(rng, package, pieces, module, number, offers):
         text = f"class I{number}({base}):\n    def run(self, x):\n        return super().run(x) * {rng.randint(1, 9)} + {ref}\n"
         pieces += [*imports, Piece("inheritance", text)]
         return Offer(module, f"I{number}", "{name}().run(x)", is_class=True)
-    construct = rng.choice([each for each in sorted(PIECES) if package.opaque or each not in OPAQUE])
+    named = [each for each in NAMED if each in PIECES]
+    others = [each for each in sorted(PIECES) if package.opaque or each not in OPAQUE]
+    construct = rng.choice(named if rng.random() < 0.6 else others)
     text, how = PIECES[construct]
     values = {"n": number, "c": rng.randint(1, 9), "d": rng.randint(1, 9), "ref": ref, "name": "{name}"}
     name, ask = how.format(**values).split(":", 1)
@@ -325,7 +327,7 @@ def register(rng, pieces, module, offers):
         text = f"class Part{index}:\n    def value(self, x):\n        return [{', '.join(refs)}]\n"
         pieces.append(Piece("component", text))
         keys.append(key)
-    form = rng.choice(["straight", "straight", "loop", "helper", "lambda"])
+    form = rng.choice(["straight", "straight", "loop", "loop", "helper", "lambda"])
     if form == "straight":
         lines = [f"    registry.register_module('{key}', Part{index})" for index, key in enumerate(keys)]
         text = "def register(registry):\n" + "\n".join(lines) + "\n"
