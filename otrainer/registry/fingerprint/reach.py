@@ -88,7 +88,10 @@ class Graph:
                 continue
             digests.append(statement.digest)
             documented.append(statement.digest_with_docs)
-            uses |= dict.fromkeys(self.followed(module, statement, statement.reads))
+            reached = list(self.followed(module, statement, statement.reads))
+            digests.append(meant(reached))
+            documented.append(digests[-1])
+            uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(
                 each for own, alias in statement.inner if own == name for each in self.named(*alias, ())
             )
@@ -121,8 +124,9 @@ class Graph:
         uses: dict[Symbol, None] = {(module, IMPORTING): None}
         for number in self.bindings(module)[REGISTER]:
             uses |= dict.fromkeys(self.followed(module, summary.statements[number], row.reads))
+        digest = digest_of(f"{row.digest}\n{meant(uses)}")
         uses |= dict.fromkeys((name, IMPORTING) for name in found.modules)
-        return Node(row.digest, row.digest, tuple(uses))
+        return Node(digest, digest, tuple(uses))
 
     def importing(self, module: str, summary: Summary) -> Node:
         """What importing a module does: its parents, the modules that it imports, and its statements that act."""
@@ -142,7 +146,7 @@ class Graph:
             uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(self.following_opaque(module, statement))
             opaque += statement.opaque if how == 2 else ()
-            entries.append(statement.digest if how == 2 else statement.residue)
+            entries += [statement.digest if how == 2 else statement.residue, meant(reached)]
             entries += self.order(module, number, reached)
         digest = digest_of("\n".join(entries)) if entries else None
         return Node(digest, digest or "", tuple(uses), tuple(opaque))
@@ -311,6 +315,11 @@ class Graph:
             elif kind == PACKAGE and not module.startswith(f"{OWN}."):
                 # What otrainer looks for at run time are components, each of which counts on its own.
                 yield from ((name, WHOLE) for name in self.sources.locator.all_modules(module.partition(".")[0]))
+
+
+def meant(symbols: Iterable[Symbol]) -> str:
+    """What the names of a statement stand for, in words: it counts also where each of these is reached anyhow."""
+    return " ".join(":".join(each) for each in symbols if each[1] != IMPORTING and not is_aside(*each))
 
 
 def seen_closure(graph: Graph, module: str, start: Iterable[Symbol]) -> list[Symbol]:
