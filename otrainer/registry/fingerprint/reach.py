@@ -42,6 +42,8 @@ class Graph:
         self.sources = sources
         self.nodes: dict[Symbol, Node] = {}
         self._bindings: dict[str, dict[str, list[int]]] = {}
+        self._acting: dict[str, list[tuple[list[str], int]]] = {}
+        self._earlier: dict[str, list[int]] = {}
         self._asked: set[tuple[str, str | None, tuple[str, ...], bool]] = set()
 
     def node(self, symbol: Symbol) -> Node:
@@ -80,8 +82,10 @@ class Graph:
         opaque: list[tuple[str, str, int]] = []
         for number in self.bindings(module).get(name, ()):
             statement = summary.statements[number]
+            # What acts before it may have changed the values that it takes.
+            taken = f"after {self.acts_before(module, number)}" if statement.takes_values else ""
             if name in statement.aliases:
-                target = ":".join(part or "" for part in statement.aliases[name])
+                target = ":".join(part or "" for part in statement.aliases[name]) + taken
                 digests.append(target)
                 documented.append(target)
                 uses |= dict.fromkeys(self.named(*statement.aliases[name], ()))
@@ -89,7 +93,7 @@ class Graph:
             digests.append(statement.digest)
             documented.append(statement.digest_with_docs)
             reached = list(self.followed(module, statement, statement.reads))
-            digests.append(meant(reached))
+            digests.append(meant(reached) + taken)
             documented.append(digests[-1])
             uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(
@@ -133,12 +137,9 @@ class Graph:
         uses: dict[Symbol, None] = {(parent, IMPORTING): None for parent in parents(module)}
         entries: list[str] = []
         opaque: list[tuple[str, str, int]] = []
-        for number, statement in enumerate(summary.statements):
-            for name in statement.modules:
-                if (name, IMPORTING) not in uses and self.acts(name):  # importing it again does nothing
-                    entries.append(f"import {name}")
-                uses[name, IMPORTING] = None
-            how = self.how_it_acts(module, statement)
+        for number, (statement, (imported, how)) in enumerate(zip(summary.statements, self.acting(module), strict=True)):
+            entries += [f"import {name}" for name in imported]
+            uses |= dict.fromkeys((name, IMPORTING) for name in statement.modules)
             if how == 0:
                 continue
             reads = statement.reads if how == 2 else statement.residue_reads
@@ -150,6 +151,26 @@ class Graph:
             entries += self.order(module, number, reached)
         digest = digest_of("\n".join(entries)) if entries else None
         return Node(digest, digest or "", tuple(uses), tuple(opaque))
+
+    def acting(self, module: str) -> list[tuple[list[str], int]]:
+        """For each statement of a module the modules that act when it imports them, and how it acts itself."""
+        if module not in self._acting:
+            summary = self.sources.summary(module)
+            seen = set(parents(module))
+            found = self._acting[module] = []
+            for statement in summary.statements if summary else ():
+                fresh = [name for name in statement.modules if name not in seen]  # importing again does nothing
+                seen.update(fresh)
+                found.append(([name for name in fresh if self.acts(name)], self.how_it_acts(module, statement)))
+        return self._acting[module]
+
+    def acts_before(self, module: str, number: int) -> int:
+        """How many things a module's import does before a statement."""
+        if module not in self._earlier:
+            done = self._earlier[module] = [0]
+            for imported, how in self.acting(module):
+                done.append(done[-1] + len(imported) + (how > 0))
+        return self._earlier[module][number]
 
     def acts(self, module: str) -> bool:
         """Whether importing a module, with all that it imports, does anything: then the order of imports counts."""

@@ -25,6 +25,7 @@ class Statement(NamedTuple):
     `modules` are imported when it runs, `later` when a function in it does. `acts` is 2 where all of it may act at
     import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. `bases` are
     those of a class that acts as a whole if one of them makes it. `opaque` says what hides what is reached, by kind.
+    `takes_values` says whether names are read when it runs, so that what ran before it counts.
     """
 
     line: int
@@ -42,6 +43,7 @@ class Statement(NamedTuple):
     bases: tuple[str, ...] = ()
     opaque: tuple[tuple[str, str, int], ...] = ()
     hooks_subclasses: bool = False
+    takes_values: bool = False
 
 
 class Summary(NamedTuple):
@@ -124,6 +126,7 @@ class Summarizer:
             bases=tuple(self.bases_of(node)),
             opaque=tuple(opaque_calls(node)),
             hooks_subclasses=hooks_subclasses(node),
+            takes_values=takes_values(node),
         )
 
     def residue(self, node: ast.stmt) -> tuple[int, str, tuple[str, ...]]:
@@ -237,6 +240,13 @@ def hooks_subclasses(node: ast.stmt) -> bool:
     return any(name in hooks for name in named) or any(
         keyword.arg == "metaclass" for each in classes_in(node) for keyword in each.keywords
     )
+
+
+def takes_values(node: ast.stmt) -> bool:
+    """Whether a statement reads names when it runs, an import of names from a module included."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return isinstance(node, ast.ImportFrom)
+    return bool(names_in(node, deferred=False).reads)
 
 
 def import_names(body: Iterable[ast.stmt]) -> set[str]:
