@@ -137,7 +137,8 @@ class Graph:
         uses: dict[Symbol, None] = {(parent, IMPORTING): None for parent in parents(module)}
         entries: list[str] = []
         opaque: list[tuple[str, str, int]] = []
-        for number, (statement, (imported, how)) in enumerate(zip(summary.statements, self.acting(module), strict=True)):
+        for number, statement in enumerate(summary.statements):
+            imported, how = self.acting(module)[number]
             entries += [f"import {name}" for name in imported]
             uses |= dict.fromkeys((name, IMPORTING) for name in statement.modules)
             if how == 0:
