@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -203,10 +205,22 @@ def trial_section(section: str, value: Any, config: ResolvedConfig, registry: Re
     if not is_built_in(value, registry):
         return
     built = instantiate_value(value, registry=registry, settings=config.settings, config_path=(section,))
-    if section == "optimizer":
-        built.build(torch.nn.Linear(1, 1, bias=False), registry=registry)  # a matrix, which every optimizer takes
-    elif section == "scheduler":
-        built.build(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=1.0, momentum=0.9), registry=registry)
+    with off_the_compiler():
+        if section == "optimizer":
+            built.build(torch.nn.Linear(1, 1, bias=False), registry=registry)  # a matrix, which every optimizer takes
+        elif section == "scheduler":
+            built.build(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=1.0, momentum=0.9), registry=registry)
+
+
+@contextmanager
+def off_the_compiler() -> Iterator[None]:
+    """Let optimizers be built without torch.compile, which torch imports, for a second, to shield them from it."""
+    shielded = torch.optim.Optimizer.add_param_group
+    torch.optim.Optimizer.add_param_group = inspect.unwrap(shielded)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.optim.Optimizer.add_param_group = shielded  # type: ignore[method-assign]
 
 
 def is_built_in(value: Any, registry: Registry) -> bool:

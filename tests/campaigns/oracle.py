@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 INPUTS = (1, 2, 5)
@@ -24,19 +26,27 @@ def write(folder: Path, name: str, texts: dict[str, str]) -> None:
 
 def behaviour(folder: Path, name: str, plugins: tuple[str, ...]) -> dict[str, str] | None:
     """The values of each component as text; None where importing or registering fails."""
+    text = in_child(lambda: json.dumps(observed(folder, name, plugins)))
+    return json.loads(text) if text else None
+
+
+def in_child(work: Callable[[], str]) -> str:
+    """What `work` gives in a process forked for it; nothing if that dies or takes too long."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         signal.alarm(TIMEOUT_S)
         os.close(reading)
-        with os.fdopen(writing, "w") as out:
-            json.dump(observed(folder, name, plugins), out)
-        os._exit(0)
+        try:
+            with os.fdopen(writing, "w") as out:
+                out.write(work())
+        finally:
+            os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as answer:
         text = answer.read()
     os.waitpid(child, 0)
-    return json.loads(text) if text else None
+    return text
 
 
 def observed(folder: Path, name: str, plugins: tuple[str, ...]) -> dict[str, str] | None:
@@ -57,7 +67,9 @@ def observed(folder: Path, name: str, plugins: tuple[str, ...]) -> dict[str, str
         )
     except (ConfigError, RecursionError):
         return None
-    return {key: values_of(registry.get_module(key).target) for key in registry.list_modules()}
+    targets = {key: registry.get_module(key).target for key in registry.list_modules()}
+    # Each on its own: what one component does to another when it runs is no part of that other one's code.
+    return {key: in_child(partial(values_of, target)) for key, target in targets.items()}
 
 
 def values_of(target) -> str:
