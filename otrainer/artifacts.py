@@ -81,11 +81,10 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     """A file to write that takes its place at `path` once the block ends: `write_atomic` for what comes in pieces."""
     target = Path(path)
     with naming(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         # With a random part, so that neither a thread nor a dead process of the same pid meets another's file.
         temp = target.with_name(f"{TEMP_PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
         try:
-            with temp.open("xb") as stream:
+            with new_file(temp) as stream:
                 yield stream
                 stream.flush()
                 if durable:
@@ -96,6 +95,15 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
             raise
         if durable:
             sync_folder(target.parent)
+
+
+def new_file(path: Path) -> IO[bytes]:
+    """A file that was not there before, in a folder that need not be there either."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 def sync_folder(folder: Path) -> None:

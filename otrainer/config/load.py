@@ -78,10 +78,10 @@ class Files:
         self.identities: dict[Path, str] = {}
 
     def identity(self, path: Path) -> str:
-        """What all names of one file have in common."""
+        """What all names of one file, in a folder without links, have in common."""
         found = self.identities.get(path)
         if found is None:
-            found = self.identities[path] = os.path.realpath(path)
+            found = self.identities[path] = os.path.realpath(path) if path.is_symlink() else str(path)
         return found
 
     def collect(self, start: Path) -> list[ConfigFile]:

@@ -78,7 +78,26 @@ class Recorder:
 def named_file(folder: Path, entry: str) -> Path:
     """The absolute path of `entry` in `folder`: links to folders are followed, a linked file keeps its name."""
     path = folder / entry
-    return Path(os.path.realpath(path.parent)) / path.name
+    return real_folder(str(path.parent)) / path.name
+
+
+# Where folders were found: the folder's own device and inode, and its path without links.
+FOLDERS: dict[str, tuple[int, int, Path]] = {}
+
+
+def real_folder(folder: str) -> Path:
+    """The absolute path of a folder without links; one that was asked for before is only checked to be the same."""
+    try:
+        facts = os.stat(folder)  # noqa: PTH116 - many experiments ask for the same few folders
+    except OSError:
+        return Path(os.path.realpath(folder))
+    known = FOLDERS.get(folder)
+    if known is not None and known[:2] == (facts.st_dev, facts.st_ino):
+        return known[2]
+    real = Path(os.path.realpath(folder))
+    if Path(folder).is_absolute():
+        FOLDERS[folder] = (facts.st_dev, facts.st_ino, real)
+    return real
 
 
 def unreadable(path: Path, name: str, at: Scalar | None, index: int, error: OSError) -> Finding:

@@ -9,7 +9,7 @@ import re
 from packages import Package, Piece
 
 # So that among 1,000 edits each construct of note is touched often enough.
-WEIGHTS = {"register in a loop": 12, "re-export": 3, "relative import": 0.6, "import": 0.6} | dict.fromkeys(
+WEIGHTS = {"register in a loop": 12, "re-export": 5, "relative import": 0.6, "import": 0.6} | dict.fromkeys(
     ("function", "class", "class attribute", "alias", "closure", "partial", "conditional import", "unused side effect"),
     2,
 )
