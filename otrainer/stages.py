@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import canonical_json, read_json, write_changed, write_json
@@ -114,6 +115,15 @@ def look(root: Path) -> Fingerprints:
     if root not in LOOKS:
         LOOKS[root] = fingerprints(root)
     return LOOKS[root]
+
+
+def read_sources(experiment: Experiment, root: Path) -> None:
+    """Parse the sources that `manifest` will ask for, which finds the result under `build`: for a process that waits.
+
+    What is wrong with them, `manifest` says.
+    """
+    with suppress(OSError, ValueError):
+        look(root).modules([*PACKAGE, *(read_json(root / experiment.built("plugins.json"))["imports"])])
 
 
 def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:

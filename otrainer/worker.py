@@ -1,7 +1,8 @@
 """The process in which stages that need torch run: it takes requests from doit, and ends with it.
 
 Started as `python -m otrainer.worker REQUESTS ANSWERS`, two inherited pipes that carry a JSON object a line:
-`{"stage": ..., "experiment": {...}}` is answered by an outcome; `{"signal": 2}` asks a training to stop.
+`{"stage": ..., "experiment": {...}}` is answered by an outcome; `{"signal": 2}` asks a training to stop, and
+`{"prepare": true}` lets it import what stages need before the first one is asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,16 @@ def main(requests: int, answers: int) -> None:
     busy = threading.Event()
     threading.Thread(target=listen, args=(requests, inbox, busy), daemon=True).start()
     while (request := inbox.get()) is not None:
-        answer = serve(request)
+        answer = prepare() if "prepare" in request else serve(request)
         busy.clear()
         os.write(answers, answer)
+
+
+def prepare() -> bytes:
+    """Import what the stages will; what goes wrong with it, they will say."""
+    with suppress(Exception):
+        import otrainer.experiment  # noqa: F401 - torch comes with it
+    return b""
 
 
 def serve(request: dict[str, Any]) -> bytes:

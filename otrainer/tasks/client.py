@@ -59,6 +59,10 @@ class Worker:
         answer = self._receive()
         return Outcome.from_json(json.loads(answer)) if answer else None
 
+    def prepare(self) -> None:
+        """Let the worker import what every stage needs; no answer comes."""
+        self._send({"prepare": True})
+
     def ask_to_stop(self, signum: int) -> None:
         """Pass a signal on; the worker knows whether it got that one itself, as with Ctrl-C."""
         self._send({"signal": signum})
@@ -113,6 +117,14 @@ class Client:
         self.alone = alone
         self._worker: Worker | None = None
         atexit.register(self.close)
+
+    def start(self) -> bool:
+        """Start the worker before it is needed; says whether it was not there yet."""
+        if self._worker is not None:
+            return False
+        self._worker = Worker(self.root)
+        self._worker.prepare()
+        return True
 
     def run(self, stage: str, experiment: Experiment) -> Outcome:
         """Run `stage` in a worker; if that dies, the outcome says of what."""

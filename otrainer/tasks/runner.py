@@ -54,8 +54,14 @@ class Runner:
     def run(self, stage: str, experiment: Experiment) -> StageFailed | None:
         """doit's action: `resolve`, which needs no torch, runs in this process, and the others in a worker."""
         if stage == "resolve":
+            from otrainer.stages import read_sources
+
             self._say_why(stage, experiment)
-            return self._settle(self._resolve(experiment))
+            ahead = self._start_ahead(experiment)
+            settled = self._settle(self._resolve(experiment))
+            if ahead and settled is None:
+                read_sources(experiment, self.root)
+            return settled
         if stage in TRAINING and is_finished(experiment, self.root):
             self._leave_receipt(experiment)
             return None
@@ -67,6 +73,12 @@ class Runner:
             return StageFailed(draw_error(error))
         self._say_why(stage, experiment)
         return self._settle(self.client.run(stage, experiment))
+
+    def _start_ahead(self, experiment: Experiment) -> bool:
+        """Whether a worker was started that imports torch while this process resolves: the first time it is needed."""
+        if (self.root / experiment.built("manifest.json")).exists() or os.getpid() != self._pid:
+            return False
+        return self.client.start()
 
     def _say_why(self, stage: str, experiment: Experiment) -> None:
         """One line on why a stage runs, below doit's own."""

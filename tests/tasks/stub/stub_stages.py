@@ -32,6 +32,10 @@ def run_stage(stage, experiment, *, root):
     return STAGES[stage](experiment, root) or Outcome(report=settings(experiment, root).get("say", ""))
 
 
+def read_sources(experiment, root):
+    """There are none."""
+
+
 def settings(experiment, root):
     lines = [line.split("#")[0] for line in (root / experiment.file).read_text().splitlines()]
     return dict(line.strip().split(": ", 1) for line in lines if line.strip())
