@@ -15,6 +15,7 @@ from otrainer.engine.seed import seed_everything
 from otrainer.errors import ConfigError
 from otrainer.keepsakes import device_name, git_state, leave_keepsakes, versions
 from otrainer.kept import bring_back, kept_place, lay_out, move_aside
+from otrainer.loaded import refuse_stale
 from otrainer.model import assemble, compile_model
 from otrainer.plan import Plan, make_plan
 from otrainer.project import project, project_root
@@ -52,7 +53,9 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
     with project(root):
         config = resolve_fully(file, root)
         try:
+            refuse_stale(config.data.get("imports") or (), fingerprints(root))
             plan = make_plan(config, build_registry(), fingerprints(root), experiment=shown(file, root), root=root)
+            refuse_stale(config.data.get("imports") or (), fingerprints(root))
             result = train(plan, root=root, start=first_start, places=config.source_map)
         except TrainingInterrupted as stop:
             raise SystemExit(stop.exit_code) from stop

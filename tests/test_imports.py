@@ -20,7 +20,7 @@ FLOORS = (
     ("model",),
     ("engine",),
     ("components",),
-    ("definition",),
+    ("definition", "loaded"),
     ("deps", "validation", "plan", "keepsakes", "starts", "runbook", "experiment", "load", "stages", "worker"),
     ("queries",),
 )
