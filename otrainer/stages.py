@@ -151,12 +151,15 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     from otrainer.definition import is_own
     from otrainer.plan import make_plan
     from otrainer.registry import build_registry
+    from otrainer.registry.packages import metadata_files
 
     config = resolved(experiment, root)
     plan = make_plan(config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root)
     named = plan.run.resume_from
     foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
-    record = Record({relative_to_root(name, root): identify(name, root) for name in [*plan.data_files, *foreign]})
+    packages = [str(file) for file in metadata_files(config.data)]
+    read = [*plan.data_files, *foreign, *packages]
+    record = Record({relative_to_root(name, root): identify(name, root) for name in read})
     keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
     return Outcome()
 

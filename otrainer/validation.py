@@ -27,6 +27,7 @@ from otrainer.registry import (
     instantiate_value,
     load_plugins,
 )
+from otrainer.registry.packages import check_packages
 from otrainer.registry.shape import reserved_keys
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     Where a plugin fails, keys are not looked up, since it may be the one that registers them.
     """
     findings = list(check_sections(config.data, strict=config.settings.strict, used=config.used))
+    findings += check_packages(config.settings.track_packages)
     try:
         load_registry(config, registry)
     except ConfigError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, fields
@@ -22,13 +23,14 @@ class Settings:
     allow_imports: bool = True
     allow_target: bool = False
     allowed_import_prefixes: tuple[str, ...] = ("otrainer.",)
+    track_packages: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, section: AnyMapping[str, Any] | None) -> Settings:
         """The settings of a resolved config's section, which `parse_settings` has checked."""
-        values = dict(section or {})
-        if "allowed_import_prefixes" in values:
-            values["allowed_import_prefixes"] = tuple(values["allowed_import_prefixes"])
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in (section or {}).items()
+        }
         return cls(**values)
 
 
@@ -51,6 +53,11 @@ def is_prefix(text: str) -> bool:
     return is_module_name(text.removesuffix("."))
 
 
+def is_distribution(text: str) -> bool:
+    """Whether `text` may name an installed package (PEP 508)."""
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text, re.ASCII) is not None
+
+
 def parse_settings(node: Node | None, findings: list[Finding]) -> Settings:
     """The `settings` section; what is wrong in it is added to `findings` and keeps its default."""
     if node is None or is_null(node) or is_broken(node):
@@ -66,8 +73,7 @@ def parse_settings(node: Node | None, findings: list[Finding]) -> Settings:
         if name not in known:
             findings.append(unknown_setting(name, value, known))
         elif not is_broken(value):
-            parse = parse_prefixes if name == "allowed_import_prefixes" else parse_bool
-            parsed = parse(value, ("settings", name), findings)
+            parsed = PARSERS.get(name, parse_bool)(value, ("settings", name), findings)
             if parsed is not None:
                 values[name] = parsed
     return Settings(**values)
@@ -83,6 +89,11 @@ def parse_bool(node: Node, path: ConfigPath, findings: list[Finding]) -> bool | 
 def parse_prefixes(node: Node, path: ConfigPath, findings: list[Finding]) -> tuple[str, ...] | None:
     hint = "Write a list of packages such as `[otrainer., extensions.]`."
     return module_list(node, path, findings, "a package's name", hint, is_prefix)
+
+
+def parse_packages(node: Node, path: ConfigPath, findings: list[Finding]) -> tuple[str, ...] | None:
+    hint = "Write a list of installed packages such as `[numpy]`: those whose version shall count."
+    return module_list(node, path, findings, "a package's name", hint, is_distribution)
 
 
 def module_list(
@@ -105,6 +116,12 @@ def module_list(
         else:
             names.append(text)
     return tuple(names) if len(names) == len(node.items) else None
+
+
+PARSERS: AnyMapping[str, Callable[[Node, ConfigPath, list[Finding]], Any]] = {
+    "allowed_import_prefixes": parse_prefixes,
+    "track_packages": parse_packages,
+}
 
 
 def check_schema(root: Mapping, findings: list[Finding]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otrainer.registry.fingerprint import Code, Fingerprints, named
+from otrainer.registry.packages import PREFIX as PACKAGE
+from otrainer.registry.packages import package_code, package_rows
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
@@ -21,7 +23,8 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
     """A row for everything with code of its own that decides what a config trains, in a fixed order.
 
     Each has its `key`, its `target` ("package.module:name"), the `plugin` that registered it, and its `fingerprint`.
-    A plugin has a row for what it does whichever of its keys are used, where it does anything.
+    A plugin has a row for what it does whichever of its keys are used, where it does anything, and so has each package
+    whose version counts.
     """
     rows = [{"key": ROOT_KEY, "target": COMPOSITION_ROOT, "plugin": None}]
     rows += [{"key": name, "target": f"{name}:", "plugin": name} for name in dict.fromkeys(config.get("imports") or ())]
@@ -29,12 +32,15 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
     for is_target, key in sorted(named_keys):
         target, plugin = (":".join(key.rpartition(".")[::2]), None) if is_target else lookup(key)
         rows.append({"key": key, "target": target, "plugin": plugin})
+    rows += package_rows(config)
     printed = ((row, code_of(row, prints)) for row in rows)
     return [{**row, "fingerprint": code.digest} for row, code in printed if code.symbols]
 
 
 def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:
     """The code behind a row of `code_behind`, as the sources are now."""
+    if row["key"].startswith(PACKAGE):
+        return package_code(row["key"])
     if row["target"] == f"{row['plugin']}:":
         return prints.plugin(row["plugin"])
     return prints.registered(row["plugin"], row["key"], row["target"])

@@ -18,6 +18,7 @@ def test_settings_are_read(project: Project):
     text = "settings: {strict: false, allow_imports: false, allow_target: true, allowed_import_prefixes: [a., b.c]}\n"
     assert project.resolve(HEAD + text).settings == Settings(False, False, True, ("a.", "b.c"))
     assert project.resolve(HEAD + "settings: {allowed_import_prefixes: []}\n").settings.allowed_import_prefixes == ()
+    assert project.resolve(HEAD + "settings: {track_packages: [numpy]}\n").settings.track_packages == ("numpy",)
 
 
 def test_settings_are_read_after_merging_and_expressions(project: Project):
@@ -46,6 +47,8 @@ def test_settings_are_read_after_merging_and_expressions(project: Project):
         ("{allowed_import_prefixes: [.]}", ("settings", "allowed_import_prefixes", 0), "exp.yaml:3:38"),
         ("{allowed_import_prefixes: ['a..b']}", ("settings", "allowed_import_prefixes", 0), "exp.yaml:3:38"),
         ("{allowed_import_prefixes: ['a/b']}", ("settings", "allowed_import_prefixes", 0), "exp.yaml:3:38"),
+        ("{track_packages: numpy}", ("settings", "track_packages"), "exp.yaml:3:28"),
+        ("{track_packages: [numpy, 'a/b']}", ("settings", "track_packages", 1), "exp.yaml:3:36"),
     ],
 )
 def test_settings_are_strict(project: Project, settings, path, place):
