@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.registry.fingerprint.aside import is_aside
 from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.opaque import BYTES, DOCS, MODULE, PACKAGE
-from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE, Graph, Symbol
+from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE, Graph, Node, Symbol
 from otrainer.registry.fingerprint.registering import REGISTER
 from otrainer.registry.fingerprint.sources import Sources
 
@@ -44,6 +45,15 @@ class Code:
     notes: tuple[str, ...] = ()
 
 
+class Counted(NamedTuple):
+    """A symbol as it is followed, made once however many reach it: its name, and what it uses that counts."""
+
+    name: str
+    node: Node
+    uses: frozenset[Symbol]
+    shown: tuple[str, ...]
+
+
 class Fingerprints:
     """One look at the sources: a file is read once, whoever asks, and a reach is followed once."""
 
@@ -52,6 +62,7 @@ class Fingerprints:
         self.sources = Sources(cache)
         self.graph = Graph(self.sources)
         self._codes: dict[tuple[Symbol, ...], Code] = {}
+        self._counted: dict[Symbol, Counted] = {}
 
     def symbol(self, target: str) -> Code:
         """The code of "package.module:Qual.name"; of what is not local, only the name counts."""
@@ -114,42 +125,40 @@ class Fingerprints:
 
     def follow(self, roots: tuple[Symbol, ...]) -> Code:
         """Everything that `roots` reach; what does nothing itself is left out, and passed through."""
-        seen: dict[Symbol, None] = dict.fromkeys(roots)
-        waiting = list(roots)
-        kinds: set[str] = set()
+        counted, seen, waiting = self._counted, set(roots), list(roots)
         while waiting:
-            node = self.graph.node(waiting.pop())
-            kinds |= {kind for kind, _, _ in node.opaque}
-            for each in node.uses:
-                if each not in seen and not is_aside(*each):
-                    seen[each] = None
-                    waiting.append(each)
-        nodes = {symbol: self.graph.node(symbol) for symbol in sorted(seen)}
-        symbols = {
-            shown(symbol): node.documented if DOCS in kinds else node.digest
-            for symbol, node in nodes.items()
-            if node.digest is not None
-        }
+            symbol = waiting.pop()
+            fresh = (counted.get(symbol) or self.count(symbol)).uses - seen
+            seen |= fresh
+            waiting += fresh
+        found = [counted[symbol] for symbol in sorted(seen)]
+        kinds = {kind for each in found for kind, _, _ in each.node.opaque}
+        digests = attrgetter("documented" if DOCS in kinds else "digest")
+        symbols = {each.name: digests(each.node) for each in found if each.node.digest is not None}
         if BYTES in kinds:
-            symbols |= {f"{module}:<text>": self.text(module) for module in dict.fromkeys(name for name, _ in nodes)}
-        uses = {
-            shown(symbol): tuple(sorted({shown(each) for each in node.uses if not is_aside(*each)}))
-            for symbol, node in nodes.items()
-            if node.uses
-        }
-        return Code(digest_over(symbols), symbols, uses, tuple(map(shown, roots)), tuple(self.notes(nodes)))
+            symbols |= {f"{module}:<text>": self.text(module) for module, _ in sorted(seen)}
+        uses = {each.name: each.shown for each in found if each.shown}
+        return Code(digest_over(symbols), symbols, uses, tuple(map(shown, roots)), tuple(self.notes(found)))
+
+    def count(self, symbol: Symbol) -> Counted:
+        """What a symbol is to whatever reaches it."""
+        node = self.graph.node(symbol)
+        uses = frozenset(each for each in node.uses if not is_aside(*each))
+        self._counted[symbol] = Counted(shown(symbol), node, uses, tuple(sorted(map(shown, uses))))
+        return self._counted[symbol]
 
     def text(self, module: str) -> str:
         summary = self.sources.summary(module)
         return summary.digest if summary else ""
 
-    def notes(self, nodes: Mapping[Symbol, Any]) -> list[str]:
-        found: dict[str, None] = {}
-        for (module, _), node in nodes.items():
-            for kind, what, line in node.opaque:
+    def notes(self, found: Iterable[Counted]) -> list[str]:
+        notes: dict[str, None] = {}
+        for each in (each for each in found if each.node.opaque):
+            module = each.name.partition(":")[0]
+            for kind, what, line in each.node.opaque:
                 if kind in CONSEQUENCES and not module.startswith("otrainer."):
-                    found[f"`{self.shown_file(module)}:{line}` uses {what}: {CONSEQUENCES[kind]}."] = None
-        return list(found)
+                    notes[f"`{self.shown_file(module)}:{line}` uses {what}: {CONSEQUENCES[kind]}."] = None
+        return list(notes)
 
     def shown_file(self, module: str) -> str:
         path = self.file_of(module)

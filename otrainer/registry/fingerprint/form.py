@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 SILENT_FIELDS = frozenset(("ctx", "type_comment", "kind", "type_ignores"))
-DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+DOCUMENTED = frozenset((ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -16,70 +19,113 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def normal_form(node: ast.AST, *, docs: bool = False, bodies: bool = True) -> str:
-    """`node` as text; docstrings only with `docs`, the bodies of functions only with `bodies`.
+def normal_form(node: ast.AST, *, bodies: bool = True) -> str:
+    """`node` as text without docstrings, the bodies of functions only with `bodies`.
 
     Fields that are empty are left out, so that those which newer Pythons add do not show.
     """
-    form = Form(docs=docs, bodies=bodies)
+    form = Form(bodies=bodies)
     form.write(node)
-    return "".join(form.parts)
+    return form.without_docs()
 
 
-def digests(node: ast.AST) -> tuple[str, str]:
-    """The digests of a node without docstrings and with them; the second look is taken only where there are any."""
-    form = Form(docs=False, bodies=True)
+def digests(node: ast.AST) -> tuple[str, str, list[str]]:
+    """The digests of a node without docstrings and with them, and the parts of its form: each name in it is one."""
+    form = Form()
     form.write(node)
-    plain = digest_of("".join(form.parts))
-    return plain, digest_of(normal_form(node, docs=True)) if form.left_out else plain
+    plain = digest_of(form.without_docs())
+    return plain, digest_of("".join(form.parts)) if form.docs else plain, form.parts
 
 
 class Form:
-    """Writes a tree; `left_out` says whether a docstring was."""
+    """Writes a tree: names stand bare, and all else between marks that no name contains.
 
-    def __init__(self, *, docs: bool, bodies: bool) -> None:
-        self.docs, self.bodies = docs, bodies
+    `docs` says where in `parts` docstrings begin and end.
+    """
+
+    def __init__(self, *, bodies: bool = True) -> None:
+        self.bodies = bodies
         self.parts: list[str] = []
-        self.left_out = False
+        self.docs: list[tuple[int, int]] = []
+
+    def without_docs(self) -> str:
+        if not self.docs:
+            return "".join(self.parts)
+        ends = [0, *(end for _, end in self.docs)]
+        starts = [*(start for start, _ in self.docs), len(self.parts)]
+        return "".join(["".join(self.parts[end:start]) for end, start in zip(ends, starts, strict=True)])
 
     def write(self, node: Any) -> None:
-        kind = type(node)
-        if kind is list:
-            self.parts.append("[")
-            for item in node:
-                self.write(item)
-                self.parts.append(",")
-            self.parts.append("]")
-        elif kind is ast.Constant:
-            self.parts.append(constant(node.value))
-        elif isinstance(node, ast.AST):
-            self.write_node(node)
-        else:
-            self.parts.append(constant(node))
-
-    def write_node(self, node: ast.AST) -> None:
-        parts = self.parts
-        parts.append(f"{type(node).__name__}(")
-        for name in node._fields:
-            if name in SILENT_FIELDS:
+        parts, kind = self.parts, node.__class__
+        if kind is ast.Name:
+            parts += ("Name(", node.id, ")")
+            return
+        if kind is ast.Constant:
+            parts.append(constant(node.value))
+            return
+        if kind is ast.Attribute:
+            parts.append("Attribute(")
+            self.write(node.value)
+            parts += (".", node.attr, ")")
+            return
+        head, names, values_of = layout(kind)
+        parts.append(head)
+        for name, value in zip(names, values_of(node), strict=False):
+            if value is None:
                 continue
-            value = getattr(node, name, None)
-            if value is None or value == []:
-                continue
-            if name == "body" and isinstance(node, DOCUMENTED):
-                value = self.body(node)
-            parts.append(f"{name}=")
-            self.write(value)
-            parts.append(",")
+            form = value.__class__
+            if form is list:
+                if value:
+                    parts.append(name)
+                    self.write_list(node, name, value)
+            elif form is str:
+                parts += (name, value)
+            else:
+                parts.append(name)
+                if isinstance(value, ast.AST):
+                    self.write(value)
+                else:
+                    parts.append(constant(value))
         parts.append(")")
 
-    def body(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.stmt]:
+    def write_list(self, node: ast.AST, name: str, values: list[Any]) -> None:
+        parts = self.parts
+        if name == ",body=" and node.__class__ in DOCUMENTED:
+            values = self.body(node, values)
+        parts.append("[")
+        for value in values:
+            if isinstance(value, ast.AST):
+                self.write(value)
+                parts.append(",")
+            else:
+                parts += (value if value.__class__ is str else constant(value), ",")
+        parts.append("]")
+
+    def body(self, node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
+        """What is left of a body where its docstring is written."""
         if not self.bodies and isinstance(node, FUNCTIONS):
             return []
-        if self.docs or not is_docstring(node.body[0]):
-            return node.body
-        self.left_out = True
-        return node.body[1:]
+        if not is_docstring(body[0]):
+            return body
+        start = len(self.parts)
+        self.write(body[0])
+        self.docs.append((start, len(self.parts)))
+        return body[1:]
+
+
+@cache
+def layout(kind: type[ast.AST]) -> tuple[str, tuple[str, ...], Callable[[Any], Any]]:
+    """How a kind of node is written: its name, those of its fields, and what gets these."""
+    fields = [name for name in kind._fields if name not in SILENT_FIELDS]
+    return f"{kind.__name__}(", tuple(f",{name}=" for name in fields), getter(fields)
+
+
+def getter(fields: list[str]) -> Callable[[Any], Any]:
+    """What gets the values of `fields` in one call, as a tuple."""
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    get = attrgetter(*fields) if fields else None
+    return lambda node: () if get is None else (get(node),)
 
 
 def is_docstring(statement: ast.stmt) -> bool:
@@ -92,7 +138,7 @@ def is_docstring(statement: ast.stmt) -> bool:
 
 def constant(value: object) -> str:
     """A literal as text that does not depend on which characters a Python takes for printable, nor on its limits."""
-    if isinstance(value, bool) or value is None:
+    if value is None or isinstance(value, bool):
         return repr(value)
     if isinstance(value, int):
         return hex(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from otrainer.registry.fingerprint.inert import chain_of
 
@@ -32,6 +32,7 @@ ATTRIBUTES = {
     "run_module": PACKAGE,
 }
 CHAINS = {"sys.modules": PACKAGE, "gc.get_objects": PACKAGE, "gc.get_referrers": PACKAGE}
+TELLING = frozenset(name.rpartition(".")[2] for name in (*CALLS, *IMPORTERS, *ATTRIBUTES, *CHAINS))
 NAMES = {name: kind for name, kind in ATTRIBUTES.items() if not name.startswith("__")} | {"__doc__": DOCS}
 
 
@@ -52,6 +53,11 @@ def opaque_calls(node: ast.AST) -> Iterator[tuple[str, str, int]]:
             and any(one.name == "modules" for one in each.names)
         ):
             yield PACKAGE, "`sys.modules`", each.lineno
+
+
+def may_hide(parts: Iterable[str]) -> bool:
+    """Whether any of the names in a form is one that could hide something: most statements need no closer look."""
+    return not TELLING.isdisjoint(parts)
 
 
 def opaque_call(node: ast.Call) -> Iterator[tuple[str, str, int]]:

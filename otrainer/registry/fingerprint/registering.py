@@ -47,7 +47,7 @@ def registration_of(
         key = registered_key(node, registry, effects)
         if key is None or key in rows:
             return None
-        reads = tuple(sorted(name for name in names_in(node).reads if name.partition(".")[0] != registry))
+        reads = tuple(name for name in names_in(node).reads if name.partition(".")[0] != registry)
         rows[key] = Row(digest_of(normal_form(node)), reads)
     return Registration(rows, inner_imports(found[0]))
 

@@ -3,147 +3,203 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+from otrainer.registry.fingerprint.form import getter
+
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+# Fields that never hold what could read, bind or import.
+EMPTY_FIELDS = frozenset(
+    ("ctx", "type_comment", "kind", "type_ignores", "id", "attr", "arg", "op", "ops", "level", "module", "conversion")
+)
 
 
 @dataclass
-class Names:
-    """`reads` are dotted chains that begin with a name of the module; `imports` stand inside functions or classes."""
+class Scope:
+    """What one scope reads when it runs, and in functions `later`: each chain with the name that it begins with.
 
-    reads: dict[str, None] = field(default_factory=dict)
-    imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
+    `binds` are its own names, in order, and `declared` those that are `global` there.
+    """
+
+    reads: dict[str, str] = field(default_factory=dict)
+    later: dict[str, str] = field(default_factory=dict)
+    binds: dict[str, None] = field(default_factory=dict)
+    declared: set[str] = field(default_factory=set)
 
 
-class Reader(ast.NodeVisitor):
-    """Collects the names that are free in what it visits; `deferred` says whether bodies of functions are entered."""
+class Names(NamedTuple):
+    """`reads` are dotted chains that begin with a name of the module, `now` those of them that are read at once.
 
-    def __init__(self, *, deferred: bool = True) -> None:
-        self.found = Names()
-        self.deferred = deferred
-        self.scopes: list[frozenset[str]] = []
+    `binds` are names that are bound in the module, by imports aside; `imports` stand inside functions or classes.
+    """
 
-    def visit_Name(self, node: ast.Name) -> None:
-        self.read(node.id, "")
+    reads: tuple[str, ...]
+    now: tuple[str, ...]
+    binds: tuple[str, ...]
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        attributes = [node.attr]
-        inner = node.value
-        while isinstance(inner, ast.Attribute):
-            attributes.append(inner.attr)
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            self.read(inner.id, ".".join(reversed(attributes)))
-        else:
-            self.visit(inner)
 
-    def read(self, name: str, rest: str) -> None:
-        if not any(name in scope for scope in self.scopes):
-            self.found.reads[f"{name}.{rest}" if rest else name] = None
+class Reader:
+    """Collects the names that are free in what it visits."""
 
-    def visit_Import(self, node: ast.Import) -> None:
-        self.found.imports.append(node)
+    def __init__(self) -> None:
+        self.outermost = self.scope = Scope()
+        self.imports: list[ast.Import | ast.ImportFrom] = []
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        self.found.imports.append(node)
-
-    def visit_Global(self, node: ast.Global) -> None:
-        for name in node.names:
-            self.found.reads[name] = None
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self.visit_all(node.decorator_list)
-        self.visit_arguments_outside(node.args)
-        self.visit_all([*getattr(node, "type_params", ()), *([node.returns] if node.returns is not None else [])])
-        if self.deferred:
-            self.inside(node.body, local_names(node.args, node.body))
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self.visit_FunctionDef(node)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        self.visit_arguments_outside(node.args)
-        if self.deferred:
-            self.inside([node.body], local_names(node.args, [node.body]))
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self.visit_all([*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)])
-        self.visit_all(getattr(node, "type_params", ()))
-        # What a class binds is not seen from its methods, so it hides nothing there; at worst a name counts too many.
-        self.visit_all(node.body)
-
-    def visit_arguments_outside(self, args: ast.arguments) -> None:
-        self.visit_all([*args.defaults, *(default for default in args.kw_defaults if default is not None)])
-        every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
-        self.visit_all(one.annotation for one in every if one is not None and one.annotation is not None)
-
-    def visit_comprehension_scope(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
-        self.visit(node.generators[0].iter)
-        targets = frozenset(name for each in node.generators for name in stored([each.target]))
-        rest: list[ast.AST] = [each.iter for each in node.generators[1:]]
-        rest += [condition for each in node.generators for condition in each.ifs]
-        rest += [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        self.inside(rest, targets)
-
-    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_comprehension_scope
-
-    def inside(self, nodes: Iterable[ast.AST], names: frozenset[str]) -> None:
-        self.scopes.append(names)
-        self.visit_all(nodes)
-        self.scopes.pop()
+    def visit(self, node: Any) -> None:
+        kind = node.__class__
+        handler = HANDLERS.get(kind)
+        if handler is not None:
+            handler(self, node)
+            return
+        for value in children_of(kind)(node):
+            if value.__class__ is list:
+                for each in value:
+                    if isinstance(each, ast.AST):
+                        self.visit(each)
+            elif isinstance(value, ast.AST):
+                self.visit(value)
 
     def visit_all(self, nodes: Iterable[ast.AST]) -> None:
         for node in nodes:
             self.visit(node)
 
+    def visit_leaf(self, node: ast.AST) -> None:
+        pass
 
-def local_names(args: ast.arguments, body: Iterable[ast.AST]) -> frozenset[str]:
-    """The local variables of a function; what it declares `global` or imports is not among them.
+    def visit_name(self, node: ast.Name) -> None:
+        self.scope.reads[node.id] = node.id
+        if node.ctx.__class__ is not ast.Load:
+            self.scope.binds[node.id] = None
 
-    An import inside a function is followed by its name, as one of the module is.
-    """
-    body = list(body)
+    def visit_attribute(self, node: ast.Attribute) -> None:
+        chain = node.attr
+        inner: Any = node.value
+        while inner.__class__ is ast.Attribute:
+            chain = f"{inner.attr}.{chain}"
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            self.scope.reads[f"{inner.id}.{chain}"] = inner.id
+        else:
+            self.visit(inner)
+
+    def visit_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        # Followed by its name, as one of the module is: so it hides nothing.
+        self.imports.append(node)
+
+    def visit_global(self, node: ast.Global) -> None:
+        self.scope.declared.update(node.names)
+        self.outermost.later.update(zip(node.names, node.names, strict=True))
+
+    def visit_bound(self, node: Any) -> None:
+        """A handler or a pattern that gives what it catches a name."""
+        name = node.rest if isinstance(node, ast.MatchMapping) else node.name
+        if name is not None:
+            self.scope.binds[name] = None
+        for value in children_of(node.__class__)(node):
+            self.visit_all(value if isinstance(value, list) else [value] if isinstance(value, ast.AST) else ())
+
+    def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.scope.binds[node.name] = None
+        self.visit_all(node.decorator_list)
+        self.visit_arguments_outside(node.args)
+        self.visit_all([*getattr(node, "type_params", ()), *([node.returns] if node.returns is not None else [])])
+        self.inside(node.body, node.args)
+
+    def visit_lambda(self, node: ast.Lambda) -> None:
+        self.visit_arguments_outside(node.args)
+        self.inside([node.body], node.args)
+
+    def visit_class(self, node: ast.ClassDef) -> None:
+        self.scope.binds[node.name] = None
+        self.visit_all([*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)])
+        self.visit_all(getattr(node, "type_params", ()))
+        # What a class binds is not seen from its methods, so it hides nothing there; at worst a name counts too many.
+        around = self.scope
+        self.scope = Scope(around.reads, around.later)
+        self.visit_all(node.body)
+        self.scope = around
+
+    def visit_arguments_outside(self, args: ast.arguments) -> None:
+        self.visit_all([*args.defaults, *(default for default in args.kw_defaults if default is not None)])
+        self.visit_all(one.annotation for one in arguments(args) if one.annotation is not None)
+
+    def visit_comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+        self.visit(node.generators[0].iter)
+        rest: list[ast.AST] = [each.iter for each in node.generators[1:]]
+        rest += [condition for each in node.generators for condition in each.ifs]
+        rest += [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        around = self.scope
+        # What `:=` binds here, it binds around the comprehension.
+        self.scope = Scope(binds=around.binds, declared=around.declared)
+        self.visit_all(rest)
+        inner, self.scope = self.scope, around
+        targets = {name for each in node.generators for name in stored([each.target])}
+        around.reads.update(free(inner.reads, targets))
+        around.later.update(free(inner.later, targets))
+
+    def inside(self, nodes: Iterable[ast.AST], args: ast.arguments) -> None:
+        """The body of a function."""
+        around, self.scope = self.scope, Scope(binds=dict.fromkeys(one.arg for one in arguments(args)))
+        self.visit_all(nodes)
+        inner, self.scope = self.scope, around
+        local = inner.binds.keys() - inner.declared
+        around.later.update(free(inner.reads, local))
+        around.later.update(free(inner.later, local))
+
+
+def free(reads: dict[str, str], local: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+    """What is not `local` to the scope that reads it."""
+    return (pair for pair in reads.items() if pair[1] not in local)
+
+
+HANDLERS: dict[type[ast.AST], Callable[[Reader, Any], None]] = {
+    ast.Constant: Reader.visit_leaf,
+    ast.Name: Reader.visit_name,
+    ast.Attribute: Reader.visit_attribute,
+    ast.Import: Reader.visit_import,
+    ast.ImportFrom: Reader.visit_import,
+    ast.Global: Reader.visit_global,
+    ast.FunctionDef: Reader.visit_function,
+    ast.AsyncFunctionDef: Reader.visit_function,
+    ast.Lambda: Reader.visit_lambda,
+    ast.ClassDef: Reader.visit_class,
+    ast.ExceptHandler: Reader.visit_bound,
+    ast.MatchAs: Reader.visit_bound,
+    ast.MatchStar: Reader.visit_bound,
+    ast.MatchMapping: Reader.visit_bound,
+    **dict.fromkeys(COMPREHENSIONS, Reader.visit_comprehension),
+}
+
+
+@cache
+def children_of(kind: type[ast.AST]) -> Callable[[Any], Any]:
+    """What gets the fields of a kind of node that may hold other nodes."""
+    return getter([name for name in kind._fields if name not in EMPTY_FIELDS])
+
+
+def arguments(args: ast.arguments) -> list[ast.arg]:
     every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
-    names = {one.arg for one in every if one is not None} | set(stored(body))
-    return frozenset(names - set(declared_global(body)))
+    return [one for one in every if one is not None]
 
 
-def stored(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """The names that `nodes` bind in their own scope, imports aside."""
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Name):
-            if not isinstance(node.ctx, ast.Load):
-                yield node.id
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-            waiting += node.decorator_list  # a walrus there binds here
-        elif isinstance(node, COMPREHENSIONS):
-            waiting += [inner for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)]
-        elif not isinstance(node, ast.Lambda):
-            if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-                yield node.name
-            if isinstance(node, ast.MatchMapping) and node.rest:
-                yield node.rest
-            waiting += ast.iter_child_nodes(node)
+def stored(targets: Iterable[ast.AST]) -> Iterator[str]:
+    """The names that the targets of a comprehension bind."""
+    for node in targets:
+        yield from (
+            each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+        )
 
 
-def declared_global(body: Iterable[ast.AST]) -> Iterator[str]:
-    waiting = list(body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Global):
-            yield from node.names
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
-
-
-def names_in(*nodes: ast.AST, deferred: bool = True) -> Names:
-    """The free names of `nodes`; those inside the bodies of functions only if `deferred`."""
-    reader = Reader(deferred=deferred)
+def names_in(*nodes: ast.AST) -> Names:
+    """The names of a module that `nodes` read and bind."""
+    reader = Reader()
     reader.visit_all(nodes)
-    return reader.found
+    found = reader.outermost
+    return Names(
+        tuple(sorted(found.reads | found.later)), tuple(sorted(found.reads)), tuple(found.binds), tuple(reader.imports)
+    )

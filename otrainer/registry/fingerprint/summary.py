@@ -9,12 +9,25 @@ from typing import Any, NamedTuple
 from otrainer.registry.fingerprint.form import digest_of, digests, normal_form
 from otrainer.registry.fingerprint.inert import ACTING_ENUM_METHODS, KNOWN_PACKAGES, Effects, builtin_name, chain_of
 from otrainer.registry.fingerprint.locate import absolute
-from otrainer.registry.fingerprint.opaque import opaque_calls
+from otrainer.registry.fingerprint.opaque import may_hide, opaque_calls
 from otrainer.registry.fingerprint.registering import Registration, Row, registration_of
-from otrainer.registry.fingerprint.scopes import names_in, stored
+from otrainer.registry.fingerprint.scopes import Names, names_in
 
 # An imported name: the module, and the name in it; None for the module itself.
 Alias = tuple[str, str | None]
+COMPOUND = (
+    ast.If,
+    ast.Try,
+    ast.TryStar,
+    ast.With,
+    ast.AsyncWith,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.Match,
+    ast.ClassDef,
+)
+BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
 NO_ALIASES: dict[str, Alias] = {}
 
 
@@ -72,8 +85,9 @@ class Summarizer:
     def __init__(self, tree: ast.Module, package: str) -> None:
         self.package = package
         self.body = [kept for node in tree.body for kept in without_dead(node)]
+        self.names = [names_in(node) for node in self.body]
         self.aliases: dict[str, Alias] = {}
-        self.own = set(other_names(self.body))
+        self.own = {name for names in self.names for name in names.binds}
         for node in (each for statement in self.body for each in imports_at_import(statement)):
             for name, alias in self.aliases_of(node).items():
                 if self.aliases.setdefault(name, alias) != alias:
@@ -81,7 +95,7 @@ class Summarizer:
         self.effects = Effects(self.external, frozenset(import_names(self.body) - self.own))
 
     def summary(self, whole: str) -> Summary:
-        statements = tuple(self.statement(node) for node in self.body)
+        statements = tuple(map(self.statement, self.body, self.names))
         stars = tuple(
             absolute(node.level, node.module, self.package)
             for node in self.body
@@ -100,22 +114,22 @@ class Summarizer:
             return full if full.partition(".")[0] in KNOWN_PACKAGES else None
         return builtin_name(chain) if not rest else None
 
-    def statement(self, node: ast.stmt) -> Statement:
-        names = names_in(node)
+    def statement(self, node: ast.stmt, names: Names) -> Statement:
         direct, running = list(imports_at_import(node)), list(imports_at_import(node, classes=True))
         lazy = [each for each in names.imports if each not in direct]
-        plain, documented = digests(node)
-        acts, residue, residue_reads = self.residue(node)
+        plain, documented, parts = digests(node)
+        classes = list(classes_in(node))
+        acts, residue, residue_reads = self.residue(node, names)
         imported = isinstance(node, ast.Import | ast.ImportFrom)
         aliases = self.aliases_of(node) if isinstance(node, ast.Import | ast.ImportFrom) else {}
         # Under a condition a name may stand for several things.
         inner = [each for each in (*direct, *lazy) if not imported]
         return Statement(
             line=node.lineno,
-            binds=tuple(dict.fromkeys(bound_by(node))),
+            binds=tuple(dict.fromkeys(bound_by(node, direct, names))),
             digest=plain,
             digest_with_docs=documented,
-            reads=tuple(sorted(names.reads)),
+            reads=names.reads,
             aliases=aliases,
             inner=tuple(pair for each in inner for pair in self.aliases_of(each).items()),
             modules=tuple(dict.fromkeys(name for each in running for name in self.modules_of(each))),
@@ -123,18 +137,18 @@ class Summarizer:
             acts=acts,
             residue=residue,
             residue_reads=residue_reads,
-            bases=tuple(self.bases_of(node)),
-            opaque=tuple(opaque_calls(node)),
-            hooks_subclasses=hooks_subclasses(node),
-            takes_values=takes_values(node),
+            bases=tuple(base for each in classes for base in self.bases_of(each)),
+            opaque=tuple(opaque_calls(node)) if may_hide(parts) else (),
+            hooks_subclasses=any(map(hooks_subclasses, classes)),
+            takes_values=isinstance(node, ast.ImportFrom) or bool(names.now),
         )
 
-    def residue(self, node: ast.stmt) -> tuple[int, str, tuple[str, ...]]:
+    def residue(self, node: ast.stmt, names: Names) -> tuple[int, str, tuple[str, ...]]:
         """Whether a statement acts at import, and the part of it that does."""
         if not self.effects.acts(node):
             return 0, "", ()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not self.may_be_called(node):
-            return 1, digest_of(normal_form(node, bodies=False)), tuple(sorted(names_in(node, deferred=False).reads))
+            return 1, digest_of(normal_form(node, bodies=False)), names.now
         return 2, "", ()
 
     def may_be_called(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
@@ -148,20 +162,18 @@ class Summarizer:
             )
         )
 
-    def bases_of(self, node: ast.stmt) -> Iterator[str]:
-        """The bases and metaclass of each class at the top of a statement, as chains; `?` where one is computed."""
-        for each in classes_in(node):
-            values = [*each.bases, *(keyword.value for keyword in each.keywords)]
-            for value in values:
-                inner = value.value if isinstance(value, ast.Subscript) else value  # Generic[T]
-                chain = chain_of(inner)
-                full = self.external(chain) if chain is not None else None
-                if full is None:
-                    yield chain or "?"
-                elif full.startswith("enum.") and any(
-                    isinstance(item, ast.FunctionDef) and item.name in ACTING_ENUM_METHODS for item in each.body
-                ):
-                    yield "?"
+    def bases_of(self, node: ast.ClassDef) -> Iterator[str]:
+        """The bases and metaclass of a class, as chains; `?` where one is computed."""
+        for value in [*node.bases, *(keyword.value for keyword in node.keywords)]:
+            inner = value.value if isinstance(value, ast.Subscript) else value  # Generic[T]
+            chain = chain_of(inner)
+            full = self.external(chain) if chain is not None else None
+            if full is None:
+                yield chain or "?"
+            elif full.startswith("enum.") and any(
+                isinstance(item, ast.FunctionDef) and item.name in ACTING_ENUM_METHODS for item in node.body
+            ):
+                yield "?"
 
     def aliases_of(self, node: ast.Import | ast.ImportFrom) -> dict[str, Alias]:
         if isinstance(node, ast.ImportFrom):
@@ -201,13 +213,13 @@ def without_dead(node: ast.stmt) -> list[ast.stmt]:
     return [node]
 
 
-def bound_by(node: ast.stmt) -> Iterator[str]:
+def bound_by(node: ast.stmt, imports: Iterable[ast.Import | ast.ImportFrom], names: Names) -> Iterator[str]:
     """The names that a top-level statement binds in its module."""
-    for each in imports_at_import(node):
+    for each in imports:
         for alias in each.names:
             if alias.name != "*":
                 yield alias.asname or (alias.name.partition(".")[0] if isinstance(each, ast.Import) else alias.name)
-    yield from stored([node])
+    yield from names.binds
     if hasattr(ast, "TypeAlias") and isinstance(node, ast.TypeAlias):
         yield node.name.id
 
@@ -216,47 +228,42 @@ def imports_at_import(node: ast.stmt, *, classes: bool = False) -> Iterator[ast.
     """The import statements that run, or may, when their module is imported, in order; those in classes if asked."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield node
-    elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.expr):
-        for child in ast.iter_child_nodes(node):
-            if classes or not isinstance(child, ast.ClassDef):
-                yield from imports_at_import(child, classes=classes)  # type: ignore[arg-type]  # handlers and cases too
+    for child in running_in(node):
+        if classes or not isinstance(child, ast.ClassDef):
+            yield from imports_at_import(child, classes=classes)
 
 
 def classes_in(node: ast.stmt) -> Iterator[ast.ClassDef]:
     """The classes that a statement defines when it runs."""
-    waiting: list[ast.AST] = [node]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, ast.ClassDef):
-            yield each
-        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.expr):
-            waiting += ast.iter_child_nodes(each)
+    if isinstance(node, ast.ClassDef):
+        yield node
+    for child in running_in(node):
+        yield from classes_in(child)
 
 
-def hooks_subclasses(node: ast.stmt) -> bool:
-    """Whether a class in a statement has a say in what its subclasses do when they are made."""
+def running_in(node: ast.AST) -> Iterator[ast.stmt]:
+    """The statements right inside a compound one that run with it, or may, in order."""
+    if not isinstance(node, COMPOUND):
+        return
+    for block in BLOCKS:
+        for child in getattr(node, block, ()):
+            if isinstance(child, ast.stmt):
+                yield child
+            else:  # a handler or a case
+                yield from child.body
+
+
+def hooks_subclasses(node: ast.ClassDef) -> bool:
+    """Whether a class has a say in what its subclasses do when they are made."""
     hooks = ("__init_subclass__", "__prepare__", "mro")
-    named = (item.name for each in classes_in(node) for item in each.body if isinstance(item, ast.FunctionDef))
-    return any(name in hooks for name in named) or any(
-        keyword.arg == "metaclass" for each in classes_in(node) for keyword in each.keywords
+    return any(isinstance(item, ast.FunctionDef) and item.name in hooks for item in node.body) or any(
+        keyword.arg == "metaclass" for keyword in node.keywords
     )
-
-
-def takes_values(node: ast.stmt) -> bool:
-    """Whether a statement reads names when it runs, an import of names from a module included."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return isinstance(node, ast.ImportFrom)
-    return bool(names_in(node, deferred=False).reads)
 
 
 def import_names(body: Iterable[ast.stmt]) -> set[str]:
     found = (each for node in body for each in imports_at_import(node) if isinstance(each, ast.Import))
     return {alias.asname or alias.name.partition(".")[0] for each in found for alias in each.names}
-
-
-def other_names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    for node in body:
-        yield from stored([node])
 
 
 def summary_of_json(data: Any) -> Summary:
