@@ -9,6 +9,8 @@ import ast
 import builtins
 from collections.abc import Callable, Iterable
 
+from otrainer.registry.fingerprint.scopes import arguments
+
 # Calls that only make a value of their arguments.
 PURE_CALLS = frozenset(
     [
@@ -77,6 +79,8 @@ PURE_CALLS = frozenset(
         "typing.cast",
     ]
 )
+# Those of them that call what they are given to order by.
+ORDERING_CALLS = frozenset(("builtins.max", "builtins.min", "builtins.sorted"))
 # Decorators that neither call what they decorate nor tell anybody else of it.
 PURE_DECORATORS = frozenset(
     [
@@ -222,23 +226,32 @@ def chain_of(node: ast.expr) -> str | None:
 
 
 class Effects:
-    """Judges the statements of one module in their order; `plain` are the names known to hold plain data."""
+    """Judges the statements of one module in their order.
 
-    def __init__(self, external: External, modules: frozenset[str] = frozenset()) -> None:
+    `plain` are the names known to hold plain data, and `fixed` those of them whose data nobody can change. With
+    `annotated`, annotations are evaluated.
+    """
+
+    def __init__(self, external: External, modules: frozenset[str] = frozenset(), *, annotated: bool = False) -> None:
         self.external = external
         self.modules = modules  # names that `import` binds
+        self.annotated = annotated
         self.plain: set[str] = set()
+        self.fixed: set[str] = set()
 
     def within(self) -> Effects:
         """The same for a scope inside, which leaves the names out here as they are."""
-        inner = Effects(self.external, self.modules)
-        inner.plain = set(self.plain)
+        inner = Effects(self.external, self.modules, annotated=self.annotated)
+        inner.plain, inner.fixed = set(self.plain), set(self.fixed)
         return inner
 
     def acts(self, node: ast.stmt) -> bool:
         """Whether running `node` at import may do more than bind names; a class's bases are judged elsewhere."""
         judge = getattr(self, f"acts_{type(node).__name__}", None)
-        return True if judge is None else bool(judge(node))
+        acting = True if judge is None else bool(judge(node))
+        if acting:
+            self.plain &= self.fixed  # it may have put anything into a list
+        return acting
 
     def any_acts(self, body: Iterable[ast.stmt]) -> bool:
         return any([self.acts(node) for node in body])  # noqa: C419 - each is asked, since it may make names plain
@@ -259,20 +272,35 @@ class Effects:
         return (len(names) < len(node.targets) and not unpacked) or self.value_acts(node.value)
 
     def acts_AnnAssign(self, node: ast.AnnAssign) -> bool:
-        if not isinstance(node.target, ast.Name):
+        if not isinstance(node.target, ast.Name) or self.annotations_act(node.annotation):
             return True
         if node.value is None:
             return False
         self.note([node.target.id], node.value)
         return self.value_acts(node.value)
 
+    def annotations_act(self, *annotations: ast.expr | None) -> bool:
+        return self.annotated and any(self.value_acts(each) for each in annotations if each is not None)
+
     def note(self, names: list[str], value: ast.expr) -> None:
         """Remember which of `names` hold plain data; one that is bound to anything else never counts again."""
-        known = self.is_plain(value)
+        known, fixed = self.is_plain(value), self.is_fixed(value)
         for name in names:
             self.plain.discard(name)
+            self.fixed.discard(name)
             if known:
                 self.plain.add(name)
+            if known and fixed:
+                self.fixed.add(name)
+
+    def is_fixed(self, value: ast.expr) -> bool:
+        """Whether plain data is made of nothing that can be changed in place."""
+        if isinstance(value, ast.Name):
+            return value.id in self.fixed
+        return isinstance(value, ast.Constant | ast.JoinedStr | ast.UnaryOp) or (
+            isinstance(value, ast.Tuple | ast.BinOp)
+            and all(self.is_fixed(each) for each in ast.iter_child_nodes(value) if isinstance(each, ast.expr))
+        )
 
     def acts_Assert(self, node: ast.Assert) -> bool:
         return self.value_acts(node.test)
@@ -289,7 +317,11 @@ class Effects:
 
     def acts_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
-        return self.is_decorated(node) or any(self.value_acts(default) for default in defaults)
+        return (
+            self.is_decorated(node)
+            or any(map(self.value_acts, defaults))
+            or self.annotations_act(node.returns, *(each.annotation for each in arguments(node.args)))
+        )
 
     acts_AsyncFunctionDef = acts_FunctionDef
 
@@ -300,30 +332,32 @@ class Effects:
 
     def is_decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
         """Whether a decorator may do anything with what it decorates."""
-        return not all(self.is_pure_decorator(each) for each in node.decorator_list)
+        accessors = [f"{node.name}.{kind}" for kind in ("setter", "getter", "deleter")]
+        return not all(chain_of(each) in accessors or self.is_pure_decorator(each) for each in node.decorator_list)
 
     def is_pure_decorator(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Call):
             arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
             return self.is_pure_decorator(node.func) and not any(map(self.value_acts, arguments))
         chain = chain_of(node)
-        if chain is None:
-            return False
-        if chain.count(".") == 1 and chain.endswith((".setter", ".getter", ".deleter")):
-            return True
-        return self.external(chain) in PURE_DECORATORS
+        return chain is not None and self.external(chain) in PURE_DECORATORS
 
     def value_acts(self, node: ast.expr) -> bool:
         """Whether evaluating an expression may have an effect."""
-        if isinstance(node, ast.Constant | ast.Name | ast.Lambda):
+        if isinstance(node, ast.Constant | ast.Name):
             return False
+        if isinstance(node, ast.Lambda):
+            return any(map(self.value_acts, [*node.args.defaults, *filter(None, node.args.kw_defaults)]))
         if isinstance(node, ast.Attribute):
             chain = chain_of(node)
             return chain is None or (self.external(chain) is None and chain.partition(".")[0] not in self.modules)
         if isinstance(node, ast.Tuple | ast.List | ast.Set):
             return any(map(self.value_acts, node.elts))
         if isinstance(node, ast.Dict):
-            return any(map(self.value_acts, [*(key for key in node.keys if key is not None), *node.values]))
+            unpacked = (value for key, value in zip(node.keys, node.values, strict=True) if key is None)
+            return not all(map(self.is_plain, unpacked)) or any(
+                map(self.value_acts, [*filter(None, node.keys), *node.values])
+            )
         if isinstance(node, ast.Call):
             return not self.is_pure_call(node)
         if isinstance(node, ast.Subscript):
@@ -336,17 +370,22 @@ class Effects:
 
     def is_pure_call(self, node: ast.Call) -> bool:
         chain = chain_of(node.func)
-        if chain is None or self.external(chain) not in PURE_CALLS:
+        called = None if chain is None else self.external(chain)
+        if called not in PURE_CALLS:
             return False
-        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if self.external(chain) in ("functools.partial", "dataclasses.field", "typing.cast"):
-            return not any(map(self.value_acts, arguments))
-        return all(self.is_plain(each) or self.is_described(each) for each in arguments)
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if called in ("functools.partial", "dataclasses.field", "typing.cast"):
+            return not any(map(self.value_acts, given))
+        if called in ORDERING_CALLS and any(isinstance(each, ast.Lambda) for each in given):
+            return False
+        return all(self.is_plain(each) or self.is_described(each) for each in given)
 
     def is_described(self, node: ast.expr) -> bool:
         """Whether `node` is something of another package, or a lambda: what makes a value of it does not call it."""
         chain = chain_of(node)
-        return isinstance(node, ast.Lambda) or (chain is not None and self.external(chain) is not None)
+        if isinstance(node, ast.Lambda):
+            return not self.value_acts(node)
+        return chain is not None and self.external(chain) is not None
 
     def is_plain(self, node: ast.expr | None) -> bool:
         """Whether an expression is plain data of literals, and of names that hold such."""

@@ -92,16 +92,18 @@ class Summarizer:
             for name, alias in self.aliases_of(node).items():
                 if self.aliases.setdefault(name, alias) != alias:
                     self.own.add(name)  # it stands for one thing or another
-        self.effects = Effects(self.external, frozenset(import_names(self.body) - self.own))
+        self.stars = tuple(self.star_modules())
+        modules = frozenset(import_names(self.body) - self.own)
+        self.effects = Effects(self.external, modules, annotated=not postpones_annotations(self.body))
 
     def summary(self, whole: str) -> Summary:
         statements = tuple(map(self.statement, self.body, self.names))
-        stars = tuple(
-            absolute(node.level, node.module, self.package)
-            for node in self.body
-            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
-        )
-        return Summary(whole, statements, stars, registration_of(self.body, self.effects, self.inner_imports))
+        return Summary(whole, statements, self.stars, registration_of(self.body, self.effects, self.inner_imports))
+
+    def star_modules(self) -> Iterator[str]:
+        for node in (each for statement in self.body for each in imports_at_import(statement)):
+            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                yield absolute(node.level, node.module, self.package)
 
     def external(self, chain: str) -> str | None:
         """The full name of what `chain` stands for in a package known to be harmless; None for anything else."""
@@ -112,7 +114,8 @@ class Summarizer:
             module, attribute = self.aliases[name]
             full = ".".join(filter(None, (module, attribute, rest)))
             return full if full.partition(".")[0] in KNOWN_PACKAGES else None
-        return builtin_name(chain) if not rest else None
+        # A `*` may bring a name of its own for what is built in.
+        return builtin_name(chain) if not rest and not self.stars else None
 
     def statement(self, node: ast.stmt, names: Names) -> Statement:
         direct, running = list(imports_at_import(node)), list(imports_at_import(node, classes=True))
@@ -163,13 +166,13 @@ class Summarizer:
         )
 
     def bases_of(self, node: ast.ClassDef) -> Iterator[str]:
-        """The bases and metaclass of a class, as chains; `?` where one is computed."""
+        """The bases of a class, as chains; `?` where one is computed, or a metaclass of the user's own makes it."""
         for value in [*node.bases, *(keyword.value for keyword in node.keywords)]:
             inner = value.value if isinstance(value, ast.Subscript) else value  # Generic[T]
             chain = chain_of(inner)
             full = self.external(chain) if chain is not None else None
             if full is None:
-                yield chain or "?"
+                yield chain if chain and value in node.bases else "?"
             elif full.startswith("enum.") and any(
                 isinstance(item, ast.FunctionDef) and item.name in ACTING_ENUM_METHODS for item in node.body
             ):
@@ -254,10 +257,18 @@ def running_in(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def hooks_subclasses(node: ast.ClassDef) -> bool:
-    """Whether a class has a say in what its subclasses do when they are made."""
+    """Whether a class has a say in what its subclasses do when they are made; its metaclass is one of its bases."""
     hooks = ("__init_subclass__", "__prepare__", "mro")
-    return any(isinstance(item, ast.FunctionDef) and item.name in hooks for item in node.body) or any(
-        keyword.arg == "metaclass" for keyword in node.keywords
+    return any(isinstance(item, ast.FunctionDef) and item.name in hooks for item in node.body)
+
+
+def postpones_annotations(body: Iterable[ast.stmt]) -> bool:
+    """Whether annotations stay text: then evaluating them does nothing."""
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "__future__"
+        and any(each.name == "annotations" for each in node.names)
+        for node in body
     )
 
 

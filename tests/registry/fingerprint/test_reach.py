@@ -243,3 +243,21 @@ def test_names_that_lead_in_circles_end(package: Package) -> None:
 
     assert package.code("round.a:f").symbols.keys() >= {"round.a:f"}
     assert package.code("round.a:A").symbols.keys() >= {"round.a:A"}
+
+
+def test_a_star_import_that_may_fail_is_followed_like_any_other(package: Package) -> None:
+    package.write(
+        {
+            "plug/__init__": "",
+            "plug/fast": "def run(x):\n    return x\n",
+            "plug/slow": "def run(x):\n    return 2 * x\n",
+            "plug/parts": "try:\n    from .fast import *\nexcept ImportError:\n    from .slow import *\n\n\n"
+            "def part(x):\n    return run(x)\n",
+        }
+    )
+    before = package.code("plug.parts:part").digest
+    package.edit("plug/slow", "2 * x", "3 * x")
+    slow = package.code("plug.parts:part").digest
+    package.edit("plug/fast", "return x", "return -x")
+
+    assert len({before, slow, package.code("plug.parts:part").digest}) == 3
