@@ -32,27 +32,32 @@ ATTRIBUTES = {
     "run_module": PACKAGE,
 }
 CHAINS = {"sys.modules": PACKAGE, "gc.get_objects": PACKAGE, "gc.get_referrers": PACKAGE}
+# What hides as much under another name, or handed on: where it is read but not called.
+HANDED_ON = {"globals": MODULE, "exec": MODULE, "eval": MODULE, **dict.fromkeys(IMPORTERS, PACKAGE)}
+RENAMED = {("sys", "modules"): PACKAGE, ("importlib", "import_module"): PACKAGE, ("importlib", "__import__"): PACKAGE}
+RENAMED |= {("builtins", name): kind for name, kind in HANDED_ON.items()}
 TELLING = frozenset(name.rpartition(".")[2] for name in (*CALLS, *IMPORTERS, *ATTRIBUTES, *CHAINS))
 NAMES = {name: kind for name, kind in ATTRIBUTES.items() if not name.startswith("__")} | {"__doc__": DOCS}
 
 
 def opaque_calls(node: ast.AST) -> Iterator[tuple[str, str, int]]:
     """What kind of opacity, by which expression, in which line."""
+    called = {id(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
     for each in ast.walk(node):
         if isinstance(each, ast.Call):
             yield from opaque_call(each)
-        elif isinstance(each, ast.Attribute):
-            kind = CHAINS.get(chain_of(each) or "") or ATTRIBUTES.get(each.attr)
+        elif isinstance(each, ast.Attribute | ast.Name) and isinstance(each.ctx, ast.Load):
+            chain = chain_of(each) or ""
+            kind = HANDED_ON.get(chain.removeprefix("builtins.")) if id(each) not in called else None
+            kind = kind or CHAINS.get(chain)
+            kind = kind or (ATTRIBUTES.get(each.attr) if isinstance(each, ast.Attribute) else NAMES.get(each.id))
             if kind is not None:
-                yield kind, f"`{chain_of(each) or each.attr}`", each.lineno
-        elif isinstance(each, ast.Name) and each.id in NAMES and isinstance(each.ctx, ast.Load):
-            yield NAMES[each.id], f"`{each.id}`", each.lineno
-        elif (
-            isinstance(each, ast.ImportFrom)
-            and each.module == "sys"
-            and any(one.name == "modules" for one in each.names)
-        ):
-            yield PACKAGE, "`sys.modules`", each.lineno
+                yield kind, f"`{chain or getattr(each, 'attr', '')}`", each.lineno
+        elif isinstance(each, ast.ImportFrom):
+            for one in each.names:
+                kind = RENAMED.get((each.module or "", one.name))
+                if kind is not None and (one.asname or one.name == "modules"):
+                    yield kind, f"`{each.module}.{one.name}`", each.lineno
 
 
 def may_hide(parts: Iterable[str]) -> bool:
@@ -61,7 +66,7 @@ def may_hide(parts: Iterable[str]) -> bool:
 
 
 def opaque_call(node: ast.Call) -> Iterator[tuple[str, str, int]]:
-    chain = chain_of(node.func)
+    chain = (chain_of(node.func) or "").removeprefix("builtins.")
     if chain in IMPORTERS:
         first = node.args[0] if node.args else None
         literal = isinstance(first, ast.Constant) and isinstance(first.value, str) and len(node.args) == 1

@@ -82,6 +82,8 @@ class Graph:
         opaque: list[tuple[str, str, int]] = []
         for number in self.bindings(module).get(name, ()):
             statement = summary.statements[number]
+            uses |= dict.fromkeys(self.following_opaque(module, statement))
+            opaque += statement.opaque
             # What acts before it may have changed the values that it takes.
             taken = f"after {self.acts_before(module, number)}" if statement.takes_values else ""
             if name in statement.aliases:
@@ -99,8 +101,6 @@ class Graph:
             uses |= dict.fromkeys(
                 each for own, alias in statement.inner if own == name for each in self.named(*alias, ())
             )
-            uses |= dict.fromkeys(self.following_opaque(module, statement))
-            opaque += statement.opaque
         uses.pop((module, name), None)
         return Node(digest_of("\n".join(digests)), digest_of("\n".join(documented)), tuple(uses), tuple(opaque))
 
