@@ -286,7 +286,13 @@ class Graph:
         """Whether an imported name is a module: then what is read of it counts, and not all of it."""
         if attribute is None:
             return True
-        return attribute not in self.bindings(module) and self.sources.summary(f"{module}.{attribute}") is not None
+        return self.left_to_modules(module, attribute) and self.sources.summary(f"{module}.{attribute}") is not None
+
+    def left_to_modules(self, package: str, name: str) -> bool:
+        """Whether nothing but a module in it can give a package this name: it is not bound, or by its own import."""
+        summary, places = self.sources.summary(package), self.bindings(package).get(name, ())
+        itself = (f"{package}.{name}", None)
+        return all(summary.statements[each].aliases.get(name) == itself for each in places) if summary else True
 
     def named(
         self, module: str, attribute: str | None, rest: Sequence[str], *, outside: bool = False
@@ -300,7 +306,7 @@ class Graph:
 
     def meaning(self, module: str, attribute: str | None, rest: Sequence[str], *, outside: bool) -> Iterator[Symbol]:
         parts = [*([attribute] if attribute is not None else []), *rest]
-        while parts and parts[0] not in self.bindings(module) and self.is_submodule(module, parts[0]):
+        while parts and self.left_to_modules(module, parts[0]) and self.is_submodule(module, parts[0]):
             module = f"{module}.{parts.pop(0)}"
         if self.sources.summary(module) is None:
             if outside:

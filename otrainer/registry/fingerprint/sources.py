@@ -49,7 +49,8 @@ class Sources:
         mark = hashlib.sha256(f"{rules()} {module} {is_package} ".encode() + content).hexdigest()[:40]
         kept = None if self.cache_folder is None else self.cache_folder / f"{mark}.json"
         if kept is not None:
-            with suppress(OSError, ValueError, TypeError, AttributeError):  # not there, or damaged: made anew
+            # Not there, or damaged: made anew.
+            with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
                 return summary_of_json(json.loads(kept.read_bytes()))
         from otrainer.registry.fingerprint.summary import summary_of
 

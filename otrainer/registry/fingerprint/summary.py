@@ -75,15 +75,15 @@ def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Summary(whole, (Statement(1, acts=2, digest=whole, digest_with_docs=whole),))
-    package = module if is_package else module.rpartition(".")[0]
-    return Summarizer(tree, package).summary(whole)
+    return Summarizer(tree, module, is_package=is_package).summary(whole)
 
 
 class Summarizer:
     """Goes through the statements of a module in order."""
 
-    def __init__(self, tree: ast.Module, package: str) -> None:
-        self.package = package
+    def __init__(self, tree: ast.Module, module: str, *, is_package: bool) -> None:
+        self.module = module
+        self.package = module if is_package else module.rpartition(".")[0]
         self.body = [kept for node in tree.body for kept in without_dead(node)]
         self.names = [names_in(node) for node in self.body]
         self.aliases: dict[str, Alias] = {}
@@ -181,7 +181,7 @@ class Summarizer:
     def aliases_of(self, node: ast.Import | ast.ImportFrom) -> dict[str, Alias]:
         if isinstance(node, ast.ImportFrom):
             base = absolute(node.level, node.module, self.package)
-            return {each.asname or each.name: (base, each.name) for each in node.names if each.name != "*"}
+            return {each.asname or each.name: self.member(base, each.name) for each in node.names if each.name != "*"}
         return {
             each.asname or each.name.partition(".")[0]: (
                 each.name if each.asname else each.name.partition(".")[0],
@@ -189,6 +189,10 @@ class Summarizer:
             )
             for each in node.names
         }
+
+    def member(self, base: str, name: str) -> Alias:
+        # What a package imports from itself is a module in it: else it would have the name already.
+        return (f"{base}.{name}", None) if base == self.module else (base, name)
 
     def modules_of(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
         """Every module that an import may run."""

@@ -261,3 +261,31 @@ def test_a_star_import_that_may_fail_is_followed_like_any_other(package: Package
     package.edit("plug/fast", "return x", "return -x")
 
     assert len({before, slow, package.code("plug.parts:part").digest}) == 3
+
+
+@pytest.mark.parametrize(
+    "way", ["from . import tools", "from plug.b import tools", "from . import tools as tools", "import plug.b.tools"]
+)
+@pytest.mark.parametrize(
+    "user",
+    [
+        ("plug/b/__init__", "{way}\n\n\ndef part(x):\n    return {name}.WIDTH\n"),
+        ("plug/user", "from plug.b import tools\n\n\ndef part(x):\n    return tools.WIDTH\n"),
+        ("plug/user", "from . import b\n\n\ndef part(x):\n    return b.tools.WIDTH\n"),
+        ("plug/user", "import plug.b\n\n\ndef part(x):\n    return plug.b.tools.WIDTH\n"),
+    ],
+)
+def test_a_module_that_its_package_shows_is_followed(package: Package, way: str, user: tuple[str, str]) -> None:
+    """A name that `from . import tools` binds in the package stands for the module, from wherever it is asked for."""
+    place, text = user
+    name = "plug.b.tools" if way.startswith("import") else "tools"
+    package.write({"plug/__init__": "", "plug/b/__init__": f"{way}\n", "plug/b/tools": "WIDTH = 1\nBESIDE = 1\n"})
+    package.write({place: text.format(way=way, name=name)})
+    target = f"{place.removesuffix('/__init__').replace('/', '.')}:part"
+    before = package.code(target).digest
+    package.edit("plug/b/tools", "BESIDE = 1", "BESIDE = 2")
+    beside = package.code(target).digest
+    package.edit("plug/b/tools", "WIDTH = 1", "WIDTH = 2")
+
+    assert beside == before
+    assert package.code(target).digest != before
