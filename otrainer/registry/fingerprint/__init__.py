@@ -111,6 +111,9 @@ class Fingerprints:
     def roots_of(self, target: str) -> list[Symbol]:
         """The symbols that a target begins with; none where it is not local."""
         module, _, name = target.partition(":")
+        while name and "." in module and self.sources.summary(module) is None:
+            module, _, last = module.rpartition(".")  # a class, perhaps, of which something is asked
+            name = f"{last}.{name}"
         if self.sources.summary(module) is None:
             return []
         top = name.partition(".")[0]

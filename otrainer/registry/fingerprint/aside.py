@@ -33,7 +33,6 @@ ASIDE = {
     "otrainer.registry.plugins": "imports plugins, which count on their own",
     "otrainer.registry.targets": "what is refused of a `_target_`, which counts on its own",
     "otrainer.registry.fingerprint.*": "this package",
-    "otrainer.engine.logs": "what a log line looks like",
 }
 
 
