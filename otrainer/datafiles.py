@@ -59,5 +59,5 @@ def recall(remembered: Path) -> Mapping[str, FileStamp]:
     try:
         rows: dict[str, Any] = read_json(remembered)
         return {inside: FileStamp(str(row[0]), int(row[1]), int(row[2])) for inside, row in rows.items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return {}

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from otrainer.records import UNTRUSTED, Record, hash_env, reasons, stamp_files, why_stale
+from otrainer.records import UNTRUSTED, FileStamp, Record, folder_stamp, hash_env, reasons, stamp_files, why_stale
 
 
 @pytest.fixture
@@ -166,3 +166,36 @@ def test_a_record_is_the_same_under_every_hash_seed(tmp_path):
         )
         texts.add(done.stdout)
     assert len(texts) == 1
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A stage that read a folder, whose record is kept."""
+    for name in ("a.bin", "in/b.bin"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1")
+        os.utime(path, ns=(10**18, 10**18))
+    stamp = FileStamp("any", *folder_stamp(tmp_path / "data")[1:])
+    Record({"data": stamp}).write(tmp_path / "record.json")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: None, None),
+        (lambda data: os.utime(data), None),
+        (lambda data: (data / "empty").mkdir(), None),
+        (lambda data: (data / "new.bin").write_bytes(b""), "`data` changed."),
+        (lambda data: (data / "a.bin").unlink(), "`data` changed."),
+        (lambda data: (data / "a.bin").rename(data / "c.bin"), "`data` changed."),
+        (lambda data: (data / "in/b.bin").write_bytes(b"2"), "`data` changed."),
+        (lambda data: os.utime(data / "in/b.bin", ns=(1, 1)), "`data` changed."),
+        (lambda data: data.rename(data.with_name("other")), "`data` is gone."),
+    ],
+)
+def test_of_a_folder_names_sizes_and_times_of_its_files_are_compared(folder, change, reason):
+    """Whoever remembers the files one by one finds out whether their content changed."""
+    change(folder / "data")
+    assert why_stale(folder / "record.json", root=folder) == reason
