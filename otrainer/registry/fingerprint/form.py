@@ -92,6 +92,8 @@ class Form:
         parts = self.parts
         if name == ",body=" and node.__class__ in DOCUMENTED:
             values = self.body(node, values)
+        elif node.__class__ is ast.JoinedStr:
+            values = [value for value in values if getattr(value, "value", None) != ""]  # some Pythons add empty texts
         parts.append("[")
         for value in values:
             if isinstance(value, ast.AST):

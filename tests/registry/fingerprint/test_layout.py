@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from otrainer.registry.fingerprint.form import normal_form
+
 from .package import Package
 
 CODE = '''\
@@ -161,6 +163,17 @@ def test_the_order_of_imports_that_act_counts(plug: Package) -> None:
     plug.write({"plug/parts": "from . import b\nfrom . import a\ndef part():\n    return 1\n"})
 
     assert plug.code("plug.parts:part").digest != before
+
+
+def test_a_text_that_some_pythons_add_to_a_nested_width_does_not_count() -> None:
+    """3.12 parses `f"{x:{y}}"` with an empty text behind the inner value."""
+    tree = ast.parse('f"{x:{y}}"')
+    before = normal_form(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            node.values.append(ast.Constant(""))
+
+    assert normal_form(tree) == before != normal_form(ast.parse('f"{x:{y}} "'))
 
 
 def test_where_a_project_lies_does_not_count(plug: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
