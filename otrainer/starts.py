@@ -9,6 +9,7 @@ from otrainer.errors import ConfigError
 from otrainer.runs import read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from otrainer.plan import Plan
@@ -31,7 +32,7 @@ class Start:
 
 def first_start(plan: Plan, root: Path) -> Start:
     """How training begins: an interrupted run of this definition goes on; anything else starts anew."""
-    found, last = read_run(root / plan.run_dir), last_checkpoint(plan, root)
+    found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
     interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
     if found is not None and interrupted and last.is_file():
         return Start(last, step=found["global_step"], lineage=found["lineage"])
@@ -44,7 +45,7 @@ def resumed_start(plan: Plan, root: Path) -> Start:
 
     Raises ConfigError where there is nothing to resume.
     """
-    found, last = read_run(root / plan.run_dir), last_checkpoint(plan, root)
+    found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
     if found is None or not last.is_file():
         raise ConfigError(
             f"There is no checkpoint `{shown(last, root)}` to resume from.",
@@ -57,12 +58,12 @@ def resumed_start(plan: Plan, root: Path) -> Start:
     return Start(last, keep=True, step=found["global_step"], lineage=lineage)
 
 
-def last_checkpoint(plan: Plan, root: Path) -> Path:
+def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path:
     """Where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
-    for callback in plan.config.get("callbacks") or ():
+    for callback in config.get("callbacks") or ():
         if callback.get("_type_") == "cb.model_checkpoint" and callback.get("save_last", True):
             return root / str(callback["save_dir"]) / LAST
-    return root / plan.run_dir / "checkpoints" / LAST
+    return root / run_dir / "checkpoints" / LAST
 
 
 def shown(path: Path, root: Path) -> str:

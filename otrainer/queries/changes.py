@@ -23,6 +23,12 @@ class Absent:
 ABSENT = Absent()
 
 
+class Keys(tuple[str, ...]):
+    """The keys of a mapping where only their order differs."""
+
+    __slots__ = ()
+
+
 class Change(NamedTuple):
     """One value on both sides; the paths differ where an element of a list moved. ABSENT stands where there is none."""
 
@@ -33,11 +39,17 @@ class Change(NamedTuple):
 
 
 def changes(old: Any, new: Any, old_path: ConfigPath = (), new_path: ConfigPath = ()) -> Iterator[Change]:
-    """Every difference, in the order of `new`, then what is gone; an element put into a list is one change."""
+    """Every difference, in the order of `new`, then what is gone; an element put into a list is one change.
+
+    The order of keys counts below the top, since it decides in which order things are made.
+    """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*new, *(key for key in old if key not in new)]:
             below = (old.get(key, ABSENT), new.get(key, ABSENT), (*old_path, key), (*new_path, key))
             yield from changes(*below)
+        order, now = (Keys(key for key in side if key in other) for side, other in ((old, new), (new, old)))
+        if new_path and order != now:
+            yield Change(old_path, new_path, order, now)
     elif (
         isinstance(old, list)
         and isinstance(new, list)
@@ -67,7 +79,9 @@ def text_of(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value on one line, cut where it is long."""
-    text = "nothing" if value is ABSENT else json.dumps(value, ensure_ascii=False)
+    if value is ABSENT:
+        return "nothing"
+    text = f"keys: {', '.join(value)}" if isinstance(value, Keys) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
@@ -79,13 +93,17 @@ def origin(places: SourceMap | None, path: ConfigPath) -> str:
 
 def sentence(change: Change, places: SourceMap | None, old_places: SourceMap | None = None) -> str:
     """`run.seed` was 0, is 1 (file:line)."""
-    if change.new is ABSENT:
-        at = origin(old_places, change.old_path)
-        text = f"`{dotted(change.old_path)}` was {shown(change.old)}, is gone"
-    else:
-        at = origin(places, change.new_path)
-        was = "is new" if change.old is ABSENT else f"was {shown(change.old)}"
-        text = f"`{dotted(change.new_path)}` {was}" + (
-            f": {shown(change.new)}" if change.old is ABSENT else f", is {shown(change.new)}"
-        )
-    return f"{text} ({at})" if at else text
+    gone = change.new is ABSENT
+    at = origin(old_places, change.old_path) if gone else origin(places, change.new_path)
+    place = f" ({at})" if at else ""
+    return f"`{dotted(change.old_path if gone else change.new_path)}` {what_happened(change.old, change.new)}{place}."
+
+
+def what_happened(old: Any, new: Any) -> str:
+    if new is ABSENT:
+        return f"was {shown(old)}, is gone"
+    if old is ABSENT:
+        return f"is new: {shown(new)}"
+    if isinstance(new, Keys):
+        return f"has its keys in another order: {', '.join(new)}"
+    return f"was {shown(old)}, is {shown(new)}"

@@ -11,7 +11,8 @@ from otrainer.definition import detail, fingerprints
 from otrainer.errors import ConfigError, dotted
 from otrainer.kept import find_run
 from otrainer.queries.changes import changes, origin, shown
-from otrainer.queries.differences import run_detail, run_places, shown_symbol
+from otrainer.queries.codes import shown_symbol
+from otrainer.queries.differences import run_detail, run_places
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.runs import read_run
 from otrainer.tasks.experiments import find_experiment

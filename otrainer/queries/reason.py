@@ -70,7 +70,8 @@ def differences(
     plan: dict[str, Any], run: dict[str, Any], run_dir: Path, experiment: Experiment, root: Path
 ) -> Iterator[str]:
     from otrainer.definition import fingerprints
-    from otrainer.queries.differences import code_sentences, data_sentences, run_detail, run_places, value_sentences
+    from otrainer.queries.codes import code_sentences
+    from otrainer.queries.differences import data_sentences, run_detail, run_places, value_sentences
 
     yield from value_sentences(run["config"], plan["config"], places(experiment, root), run_places(run_dir))
     yield from code_sentences(run["code"], plan["code"], run_detail(run_dir), fingerprints(root))

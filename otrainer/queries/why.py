@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrainer.errors import draw_error
-from otrainer.queries.forecast import Forecast, Verdict
+from otrainer.queries.forecast import Forecast
 
 if TYPE_CHECKING:
+    from otrainer.queries.verdict import Verdict
     from otrainer.tasks.experiments import Experiment
     from otrainer.tasks.question import Question
 
@@ -26,14 +27,14 @@ def verdicts_of(experiment: Experiment, question: Question) -> str:
     for stage, verdict in forecast.verdicts().items():
         lines += stage_lines(stage, verdict)
     if forecast.error is not None:
-        lines.append(draw_error(forecast.error))
+        lines += ["", draw_error(forecast.error)]
     return "\n".join(lines)
 
 
 def stage_lines(stage: str, verdict: Verdict) -> list[str]:
     """The verdict, and below it each reason on a line; of very many the rest is counted."""
-    word = {True: "would run", False: "up to date", None: "cannot be told"}[verdict.runs]
     said = [*verdict.reasons[:MOST]]
     if len(verdict.reasons) > MOST:
-        said.append(f"and {len(verdict.reasons) - MOST} more (`doit diff` shows all)")
-    return [f"  {stage:<{WIDTH}}  {word}", *(f"  {'':<{WIDTH}}    {text}" for text in [*said, *verdict.notes])]
+        said.append(f"And {len(verdict.reasons) - MOST} more{verdict.more and f': {verdict.more}'}.")
+    below = [text for text in [*said, *verdict.notes] if text]
+    return [f"  {stage:<{WIDTH}}  {verdict.word}", *(f"  {'':<{WIDTH}}    {text}" for text in below)]

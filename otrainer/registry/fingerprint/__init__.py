@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.registry.fingerprint.aside import is_aside
 from otrainer.registry.fingerprint.form import digest_of
+from otrainer.registry.fingerprint.locate import OWN
 from otrainer.registry.fingerprint.opaque import BYTES, DOCS, MODULE, PACKAGE
 from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE, Graph, Node, Symbol
 from otrainer.registry.fingerprint.registering import REGISTER
@@ -24,6 +25,8 @@ from otrainer.registry.fingerprint.sources import Sources
 if TYPE_CHECKING:
     from otrainer.registry.core import Factory
 
+# The folder in which the package lies.
+PACKAGE_FOLDER = Path(__file__).parents[3]
 CONSEQUENCES = {
     MODULE: "all of the module counts",
     PACKAGE: "all modules of the package count",
@@ -164,9 +167,12 @@ class Fingerprints:
         return list(notes)
 
     def shown_file(self, module: str) -> str:
+        """The file of a module as people read it: from the project's root, otrainer's own from its package."""
         path = self.file_of(module)
         if path is None:
             return module
+        if module.partition(".")[0] == OWN and path.is_relative_to(PACKAGE_FOLDER):
+            return path.relative_to(PACKAGE_FOLDER).as_posix()
         inside = self.root is not None and path.is_relative_to(self.root)
         return (path.relative_to(self.root) if inside and self.root else path).as_posix()
 
@@ -186,14 +192,27 @@ def outside(target: str) -> Code:
 
 
 def chain(code: Code, symbol: str) -> list[str]:
-    """A shortest way of names from a root to `symbol`; itself alone where there is none."""
+    """A shortest way of names from a root to `symbol`; itself alone where there is none.
+
+    One through what a module does when imported is taken only where there is no other.
+    """
     came: dict[str, str | None] = dict.fromkeys(code.roots)
-    waiting = list(code.roots)
-    for name in waiting:
-        for each in code.uses.get(name, ()):
-            if each not in came:
-                came[each] = name
-                waiting.append(each)
+    waiting, late = list(code.roots), list[tuple[str, str]]()
+    while waiting or late:
+        if not waiting:
+            name, by = late.pop(0)
+            if name in came:
+                continue
+            came[name] = by
+            waiting.append(name)
+        for name in waiting:
+            for each in code.uses.get(name, ()):
+                if each.endswith(f":{IMPORTING}"):
+                    late.append((each, name))
+                elif each not in came:
+                    came[each] = name
+                    waiting.append(each)
+        waiting = []
     way: list[str] = []
     here: str | None = symbol
     while here is not None:
