@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCKS = ".locks"
+WRITING, CLAIM = ".lock", ".claim.lock"
 HOLDER_WAIT_S = 1.0
 
 
@@ -26,7 +27,7 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
     """
     from filelock import FileLock, Timeout
 
-    path = lock_file(run_dir, ".claim.lock" if claim else ".lock")
+    path = lock_file(run_dir, CLAIM if claim else WRITING)
     lock = FileLock(path, blocking=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,11 +45,11 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
         lock.release()
 
 
-def is_locked(run_dir: str | os.PathLike[str]) -> bool:
-    """Whether some process is writing into `run_dir` right now."""
+def is_locked(run_dir: str | os.PathLike[str], *, claim: bool = False) -> bool:
+    """Whether some process is writing into `run_dir` right now; with `claim`, whether one is about to."""
     from filelock import FileLock, Timeout
 
-    path = lock_file(run_dir)
+    path = lock_file(run_dir, CLAIM if claim else WRITING)
     if not path.exists():
         return False
     try:
@@ -64,7 +65,7 @@ def refuse_if_locked(run_dir: str | os.PathLike[str]) -> None:
         raise in_use(run_dir, read_holder(lock_file(run_dir)))
 
 
-def lock_file(run_dir: str | os.PathLike[str], suffix: str = ".lock") -> Path:
+def lock_file(run_dir: str | os.PathLike[str], suffix: str = WRITING) -> Path:
     """Where the lock of `run_dir` lies: beside it, so that the folder can be moved; the same for every link to it."""
     folder = Path(run_dir).resolve()
     return folder.parent / LOCKS / f"{folder.name}{suffix}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from otrainer.errors import ConfigError, draw_error
+from otrainer.errors import ConfigError, Finding, draw, draw_error
 from otrainer.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -18,4 +18,6 @@ def answer(query: str, question: Question) -> Outcome:
         report: str = getattr(import_module(f"otrainer.queries.{query}"), query)(question)
     except ConfigError as error:
         return Outcome.failed(draw_error(error))
+    except OSError as error:
+        return Outcome.failed(draw(Finding(f"`{error.filename}`: {error.strerror}.", title="cannot read or write")))
     return Outcome(report=report)

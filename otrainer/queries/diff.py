@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import resolve_config
+from otrainer.datafiles import identify
 from otrainer.definition import detail, fingerprints
 from otrainer.errors import ConfigError, dotted
+from otrainer.keepsakes import versions
 from otrainer.kept import find_run
 from otrainer.queries.changes import changes, origin, shown
 from otrainer.queries.codes import shown_symbol
@@ -44,10 +46,12 @@ def diff(question: Question) -> str:
     Raises ConfigError where WITH names nothing, several experiments are named, or one of them does not resolve.
     """
     if not question.variables.get("WITH"):
-        message, hint = "There is nothing to compare with.", "Add `WITH=` with another experiment, a run or a kept run."
-        raise ConfigError(message, title="WITH is missing", hint=hint)
+        hint = "Add `WITH=` and an experiment, a run's folder, or the definition of a kept run (`doit runs` shows it)."
+        raise ConfigError("There is nothing to compare with.", title="WITH is missing", hint=hint)
     if len(question.experiments) != 1:
-        raise ConfigError("One experiment is compared at a time.", title="several experiments")
+        names = ", ".join(each.name for each in question.experiments)
+        hint = f"Name one by EXP and the other by WITH, as in `doit diff EXP={names.replace(', ', ' WITH=', 1)}`."
+        raise ConfigError(f"EXP names several experiments: {names}.", title="several experiments", hint=hint)
     here = side_of_experiment(question.experiments[0], question.root)
     there = other_side(question.variables["WITH"], question.root)
     lines = [*value_lines(here, there), *code_lines(here, there, question.root), *other_lines(here, there)]
@@ -57,14 +61,26 @@ def diff(question: Question) -> str:
 def other_side(text: str, root: Path) -> Side:
     """What WITH means: an experiment, else a run. Raises ConfigError that knows the names of both."""
     try:
-        return side_of_experiment(find_experiment(text, root), root)
+        experiment = find_experiment(text, root)
     except ConfigError as no_experiment:
-        if no_experiment.findings[0].title != "unknown experiment":
-            raise
         try:
-            return side_of_run(find_run(text, root), root)
+            run_dir = find_run(text, root)
         except ConfigError as no_run:
-            raise ConfigError.of([*no_experiment.findings, *no_run.findings]) from None
+            if no_run.findings[0].title == "ambiguous run":
+                raise
+            raise neither(text, no_experiment, no_run) from None
+        return side_of_run(run_dir, root)
+    return side_of_experiment(experiment, root)
+
+
+def neither(text: str, no_experiment: ConfigError, no_run: ConfigError) -> ConfigError:
+    """One mistake for a name that is neither an experiment's nor a run's."""
+    return ConfigError(
+        f"There is neither an experiment nor a run `{text}`.",
+        title="unknown experiment or run",
+        suggestions=tuple(dict.fromkeys([*no_experiment.suggestions, *no_run.suggestions])),
+        hint="`doit list` shows all experiments, `doit runs` all runs; four letters of a definition do.",
+    )
 
 
 def side_of_experiment(experiment: Experiment, root: Path) -> Side:
@@ -75,10 +91,19 @@ def side_of_experiment(experiment: Experiment, root: Path) -> Side:
     try:
         prints = fingerprints(root)
         side.symbols = detail(code_behind(config.data, listed_in(manifest), prints), prints)["symbols"]
-        side.data = validated["data_files"]
+        side.data = {name: identity(name, root) for name in validated["data_files"]}
     except (KeyError, TypeError):
         pass  # not validated yet, or with other components: its values can be compared
     return side
+
+
+def identity(name: str, root: Path) -> dict[str, Any]:
+    """A data file as it is now; one that is gone equals none."""
+    try:
+        stamp = identify(name, root)
+    except OSError:
+        return {}
+    return {"sha256": stamp.sha256, "size": stamp.size}
 
 
 def side_of_run(run_dir: Path, root: Path) -> Side:
@@ -115,11 +140,13 @@ def code_lines(here: Side, there: Side, root: Path) -> Iterator[str]:
 
 
 def other_lines(here: Side, there: Side) -> Iterator[str]:
-    """Data files and package versions that differ, where both sides know them."""
+    """Data files that differ, where both sides know them, and packages that were others when a run was trained."""
     if here.data is not None and there.data is not None:
         for name in sorted({*here.data, *there.data}):
             if here.data.get(name) != there.data.get(name):
                 yield f"data: {name}"
-    for package in here.versions if there.versions else ():
-        if here.versions[package] != there.versions.get(package):
-            yield f"version: {package} {here.versions[package]} | {there.versions.get(package, 'none')}"
+    if there.versions:
+        now = here.versions or versions()
+        for package in dict.fromkeys([*now, *there.versions]):
+            if now.get(package) != there.versions.get(package):
+                yield f"version: {package} {now.get(package, 'none')} | {there.versions.get(package, 'none')}"

@@ -3,46 +3,121 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError
 from otrainer.kept import kept_runs
-from otrainer.locks import is_locked
-from otrainer.queries.runs import disk_use, size_text, wanted
+from otrainer.locks import is_locked, lock_run
+from otrainer.queries.runs import disk_use, read_run_or_none, size_text, wanted
+from otrainer.runs import RUN_FILE
+from otrainer.starts import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from otrainer.tasks.question import Question
 
 
+class Kept(NamedTuple):
+    """A kept run; `stays` says why it is not to be removed, if it is not."""
+
+    folder: Path
+    size: str
+    bytes: int
+    stays: str = ""
+
+
 def prune(question: Question) -> str:
-    """What would be removed, or with YES=1 what was. Raises ConfigError for another value of YES."""
+    """What would be removed, or with YES=1 what was.
+
+    Raises ConfigError for another value of YES, OSError for what cannot be removed.
+    """
     answer = question.variables.get("YES", "")
     if answer not in ("", "1"):
         message = f"`YES={answer}` is neither yes nor no."
         raise ConfigError(message, title="unclear answer", hint="Only `YES=1` removes anything.")
-    folders = list(removable(question))
-    if not folders:
+    found = list(removed(question) if answer else foreseen(question))
+    going, staying = [each for each in found if not each.stays], [each for each in found if each.stays]
+    if not found:
         return "There are no kept runs to remove."
-    lines = [f"  {shown(folder, question.root)}  {size_text(disk_use(folder))}" for folder in folders]
-    freed = size_text(sum(map(disk_use, folders)))
-    if not answer:
-        what = "this kept run" if len(folders) == 1 else f"these {len(folders)} kept runs"
-        again = " ".join(["doit prune", *(f"EXP={each.name}" for each in question.experiments), "YES=1"])
-        return "\n".join([f"Would remove {what}, {freed} in all:", *lines, f"`{again}` does it."])
-    for folder in folders:
-        shutil.rmtree(folder)
-    return "\n".join([f"Removed, {freed} in all:", *lines])
+    return "\n".join([*told(going, question, done=bool(answer)), *told_staying(staying, question)])
 
 
-def removable(question: Question) -> Iterator[Path]:
-    """The kept runs of run directories that nobody writes into right now."""
-    for folder in wanted(question):
-        if not is_locked(folder):
-            yield from kept_runs(folder)
+def foreseen(question: Question) -> Iterator[Kept]:
+    """All kept runs, without touching any."""
+    for run_dir in wanted(question):
+        busy = is_locked(run_dir) or is_locked(run_dir, claim=True)
+        yield from kept_of(run_dir, busy=busy)
 
 
-def shown(folder: Path, root: Path) -> str:
-    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
+def removed(question: Question) -> Iterator[Kept]:
+    """The same, each removed on the way; nobody trains into its run directory meanwhile."""
+    for run_dir in wanted(question):
+        if not kept_runs(run_dir):
+            continue
+        with ExitStack() as locks:
+            try:
+                locks.enter_context(lock_run(run_dir, claim=True))
+                locks.enter_context(lock_run(run_dir))
+            except ConfigError:
+                yield from kept_of(run_dir, busy=True)
+                continue
+            for each in kept_of(run_dir, busy=False):
+                if not each.stays:
+                    remove(each.folder)
+                yield each
+
+
+def kept_of(run_dir: Path, *, busy: bool) -> Iterator[Kept]:
+    for folder in kept_runs(run_dir):
+        used = disk_use(folder)
+        yield Kept(folder, size_text(used), used, why_it_stays(folder, busy=busy))
+
+
+def why_it_stays(folder: Path, *, busy: bool) -> str:
+    if busy:
+        return "its experiment is being trained"
+    if folder.is_symlink():
+        return "it is a link to elsewhere"
+    return "" if read_run_or_none(folder) else f"its {RUN_FILE} is damaged"
+
+
+def remove(folder: Path) -> None:
+    """Remove a kept run; cut off in the middle, it is still one that can be pruned."""
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        elif each.name != RUN_FILE:
+            each.unlink()
+    shutil.rmtree(folder)
+    with suppress(OSError):  # others are kept there
+        folder.parent.rmdir()
+
+
+def told(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
+    """Those that go, and how."""
+    if not runs:
+        return
+    total = size_text(sum(each.bytes for each in runs))
+    what = "this kept run" if len(runs) == 1 else f"these {len(runs)} kept runs"
+    yield f"Removed {what}, {total}:" if done else f"Would remove {what}, {total}:"
+    yield from lines(runs, question)
+    if not done:
+        names = ",".join(each.name for each in question.experiments)
+        yield f"`{' '.join(['doit prune', *([f'EXP={names}'] if names else []), 'YES=1'])}` does it."
+
+
+def told_staying(runs: list[Kept], question: Question) -> Iterator[str]:
+    if runs:
+        yield "This kept run stays:" if len(runs) == 1 else f"These {len(runs)} kept runs stay:"
+        yield from lines(runs, question)
+
+
+def lines(runs: Iterable[Kept], question: Question) -> Iterator[str]:
+    """A line for each, the sizes below each other."""
+    rows = [(shown(each.folder, question.root), each) for each in runs]
+    longest, widest = max(len(name) for name, _ in rows), max(len(each.size) for _, each in rows)
+    for name, each in rows:
+        yield f"  {name:<{longest}}  {each.size:>{widest}}{each.stays and f'  ({each.stays})'}"

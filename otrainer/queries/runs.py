@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +12,7 @@ from otrainer.errors import ConfigError
 from otrainer.kept import all_kept, kept_runs
 from otrainer.locks import is_locked
 from otrainer.runs import read_run, run_dirs
+from otrainer.tasks.freshness import configured_run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 
 RUNS = "runs"
 MOST_METRICS = 2
-HEAD = ("run", "state", "step", "metrics", "started", "size", "definition")
+HEAD = ("run", "state", "step", "metrics", "started", "size", "definition", "continued from")
+TO_THE_RIGHT = ("step", "size")
+# What a narrow terminal does without, one after the other: a kept run's name holds its start and definition.
+SPARE = ("metrics", "started", "definition", "continued from", "step")
 
 
 class Row(NamedTuple):
@@ -32,6 +38,12 @@ class Row(NamedTuple):
     started: str
     size: int
     definition: str
+    origin: str = ""
+
+    def cells(self) -> dict[str, str]:
+        """The texts of its columns by their heads."""
+        texts = (*self[:5], size_text(self.size) if self.size else "", *self[6:])
+        return dict(zip(HEAD, texts, strict=True))
 
 
 def runs(question: Question) -> str:
@@ -43,7 +55,12 @@ def runs(question: Question) -> str:
     total, kept = sum(row.size for row in rows), sum(row.size for row in rows if row.name.startswith(" "))
     count = f"{len(rows)} run{'' if len(rows) == 1 else 's'}, {size_text(total)}"
     spare = f", of which kept runs take {size_text(kept)} (`doit prune` removes those)" if kept else ""
-    return "\n".join([*table(rows), count + spare])
+    return "\n".join([*table([row.cells() for row in rows], width()), count + spare])
+
+
+def width() -> int | None:
+    """The columns of the terminal; None where the answer goes to a file or another program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def wanted(question: Question) -> list[Path]:
@@ -51,26 +68,35 @@ def wanted(question: Question) -> list[Path]:
     root = question.root / RUNS
     found = dict.fromkeys(run_dirs(root))
     found |= {kept.parent.parent.parent / kept.parent.name: None for kept in all_kept(root)}
-    if question.experiments:
-        chosen = {str(question.root / each.file) for each in question.experiments}
-        return [folder for folder in sorted(found) if experiment_of(folder, question.root) in chosen]
-    return sorted(found)
+    if not question.experiments:
+        return sorted(found)
+    chosen = {str(question.root / each.file) for each in question.experiments}
+    theirs = [folder for folder in found if experiment_of(folder, question.root) in chosen]
+    elsewhere = (configured_run_dir(each, question.root) for each in question.experiments)
+    return sorted(
+        {*theirs, *(folder for folder in elsewhere if folder and (read_run_or_none(folder) or kept_runs(folder)))}
+    )
+
+
+def read_run_or_none(folder: Path) -> Mapping[str, Any] | None:
+    try:
+        return read_run(folder)
+    except ConfigError:
+        return None
 
 
 def experiment_of(folder: Path, root: Path) -> str | None:
     """The YAML file that a run directory's runs come from."""
     for each in (folder, *kept_runs(folder)):
-        try:
-            run = read_run(each)
-        except ConfigError:
-            continue
+        run = read_run_or_none(each)
         if run is not None and run["experiment"] is not None:
             return str(root / run["experiment"])
     return None
 
 
 def rows_of(folder: Path, root: Path) -> Iterator[Row]:
-    name = folder.relative_to(root / RUNS).as_posix()
+    inside = folder.is_relative_to(root / RUNS)
+    name = folder.relative_to(root / RUNS).as_posix() if inside else str(folder)
     if (folder / "run.json").exists():
         yield row_of(folder, name)
     else:
@@ -89,16 +115,21 @@ def row_of(folder: Path, name: str) -> Row:
         return Row(name, "gone", "", "", "", size, "")
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in list(run["metrics"].items())[:MOST_METRICS])
     started = str(run["started"]).replace("T", " ").removesuffix("Z")
-    return Row(name, state_of(folder, run), f"{run['global_step']:,}", metrics, started, size, run["definition"][:8])
+    step, definition = f"{run['global_step']:,}", run["definition"][:8]
+    return Row(name, state_of(folder, run), step, metrics, started, size, definition, origin_of(run))
 
 
 def state_of(folder: Path, run: Mapping[str, Any]) -> str:
     """Its state in words; a run whose process is gone was cut off."""
-    state = str(run["state"])
-    if state == "running":
-        state = f"running ({run['pid']})" if is_locked(folder) else "cut off"
+    if run["state"] != "running":
+        return str(run["state"])
+    return f"running ({run['pid']})" if is_locked(folder) else "cut off"
+
+
+def origin_of(run: Mapping[str, Any]) -> str:
+    """Of a child, its parent's definition and the step at which it went on."""
     parent = run["lineage"].get("parent")
-    return f"{state}, from {parent[:8]} at {run['lineage']['global_step']:,}" if parent else state
+    return f"{parent[:8]} at {run['lineage']['global_step']:,}" if parent else ""
 
 
 def disk_use(folder: Path) -> int:
@@ -122,13 +153,20 @@ def size_text(size: float) -> str:
     return f"{size:.1f} TiB"
 
 
-def table(rows: list[Row]) -> Iterator[str]:
-    """Aligned columns under a headline; numbers to the right."""
-    cells = [HEAD, *((*row[:5], size_text(row.size) if row.size else "", row.definition) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
-    for line in cells:
+def table(rows: list[dict[str, str]], most: int | None) -> Iterator[str]:
+    """Aligned columns under their heads, numbers to the right; empty ones, and those too many for `most`, are left out."""
+    heads = [head for head in HEAD if any(row[head] for row in rows)]
+    widths = {head: max(len(head), *(len(row[head]) for row in rows)) for head in heads}
+    left_out = []
+    for head in SPARE:
+        if most is not None and head in heads and sum(widths[each] + 2 for each in heads) - 2 > most:
+            heads.remove(head)
+            left_out.append(head)
+    for cells in ({head: head for head in heads}, *rows):
         aligned = (
-            text.rjust(width) if head in ("step", "size") else text.ljust(width)
-            for text, width, head in zip(line, widths, HEAD, strict=True)
+            cells[head].rjust(widths[head]) if head in TO_THE_RIGHT else cells[head].ljust(widths[head])
+            for head in heads
         )
         yield "  ".join(aligned).rstrip()
+    if left_out:
+        yield f"(a wider terminal also shows: {', '.join(left_out)})"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from otrainer.queries.reason import Reasons
     from otrainer.tasks.client import Client
     from otrainer.tasks.experiments import Experiment
     from otrainer.tasks.interrupts import Interrupts
@@ -44,6 +45,12 @@ class Runner:
         from otrainer.tasks.client import Client
 
         return Client(self.root, self.interrupts, alone=self._alone)
+
+    @cached_property
+    def _reasons(self) -> Reasons:
+        from otrainer.queries.reason import Reasons
+
+        return Reasons(self.root, whole=self._trains or self._alone)
 
     @cached_property
     def _locks(self) -> ExitStack:
@@ -82,9 +89,7 @@ class Runner:
 
     def _say_why(self, stage: str, experiment: Experiment) -> None:
         """One line on why a stage runs, below doit's own."""
-        from otrainer.queries.reason import reason
-
-        if text := reason(stage, experiment, self.root):
+        if text := self._reasons.line(stage, experiment):
             print(f"   {text}", flush=True)
 
     def answer(

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 VARIABLES = ("EXP", "WITH", "YES")
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate")
-NAMED = ("train", "fit", "why", "show", "diff")
+NAMED = ("train", "fit")
+ABOUT_ONE = ("why", "show", "diff")
+QUERIES = (*ABOUT_ONE, "runs", "prune")
 LAST = "resume"
 
 
@@ -117,6 +119,10 @@ def named_by_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> I
         verb, colon, name = task.partition(":")
         if verb not in verbs or not colon:
             continue
+        if verb in QUERIES:
+            message, hint = f"There is no task `{task}`.", f"Write `doit {verb} EXP={name}`."
+            yield Finding(message, title="unknown task", hint=hint)
+            continue
         matches = [each for each in all_experiments(root) if fnmatchcase(each.task_name, name)] if "*" in name else []
         if matches:
             yield from matches
@@ -158,12 +164,26 @@ def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selectio
     wanted = line.tasks or ("train",)
     if any(verb in wanted for verb in NAMED):
         return Selection(message=overview(verbs, root))
+    for verb in ABOUT_ONE:
+        if verb in wanted:
+            return Selection(message=which_one(verb, root))
     if LAST in wanted:
         return interrupted_last(root)
     if any(verb in wanted for verb in EVERY):
         everything = tuple(all_experiments(root))
         return Selection(everything, "" if everything else listed([]))
     return Selection()
+
+
+def which_one(verb: str, root: Path) -> str:
+    """What to type to ask about an experiment, and which there are."""
+    experiments = all_experiments(root)
+    if not experiments:
+        return listed([])
+    first, other = experiments[0].name, experiments[-1].name
+    line = f"  doit {verb} EXP={first}{f' WITH={other}' if verb == 'diff' else ''}"
+    rows = table({each.name: sentence(each, root) for each in experiments})
+    return "\n".join([f"`doit {verb}` is about an experiment:", "", line, "", "Experiments:", *rows])
 
 
 def interrupted_last(root: Path) -> Selection:
