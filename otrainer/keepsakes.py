@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.artifacts import write_atomic, write_json
 from otrainer.definition import detail, fingerprints
 from otrainer.listing import annotated
+from otrainer.registry.fingerprint.sources import rules
 
 if TYPE_CHECKING:
     from otrainer.config import SourceMap
@@ -35,7 +36,7 @@ def leave_keepsakes(run_dir: Path, plan: Plan, places: SourceMap | None, root: P
             target = run_dir / CODE / place_of(path, root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-    write_json(run_dir / FINGERPRINTS, detail(plan.code, prints), durable=False)
+    write_json(run_dir / FINGERPRINTS, {"rules": rules(), **detail(plan.code, prints)}, durable=False)
     if places is not None:
         write_json(run_dir / SOURCES, {"places": places.to_json()}, durable=False)
 

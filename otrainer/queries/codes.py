@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.registry.fingerprint import Code, chain
 from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE
+from otrainer.registry.fingerprint.sources import rules
 from otrainer.registry.usage import ROOT_KEY, code_of
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, pr
     Without the detail of the old code, or for code that is not seen through, the component is named instead.
     """
     before = {row["key"]: row["fingerprint"] for row in old_rows}
+    # Another key is another value, which is told as such.
+    differing = [row for row in new_rows if before.get(row["key"], row["fingerprint"]) != row["fingerprint"]]
+    if differing and old_detail is not None and old_detail.get("rules", rules()) != rules():
+        yield "This version of otrainer reads code in another way."
+        return
     found: dict[str, Told] = {}
-    for row in sorted(new_rows, key=remoteness):
-        if before.get(row["key"], row["fingerprint"]) == row["fingerprint"]:
-            continue  # another key is another value, which is told as such
+    for row in sorted(differing, key=remoteness):
         label = label_of(row["key"])
         for told in symbol_changes(row, old_detail, prints) or [Told(label, 0, f"The code of {label} changed.")]:
             if told.symbol not in found or told.detour < found[told.symbol].detour:

@@ -15,6 +15,7 @@ from otrainer.kept import find_run
 from otrainer.queries.changes import changes, origin, shown
 from otrainer.queries.codes import shown_symbol
 from otrainer.queries.differences import run_detail, run_places
+from otrainer.registry.fingerprint.sources import rules
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.runs import read_run
 from otrainer.tasks.experiments import find_experiment
@@ -36,6 +37,7 @@ class Side:
     config: Mapping[str, Any]
     places: SourceMap | None
     symbols: Mapping[str, str] | None = None
+    rules: str = ""
     data: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,7 +88,7 @@ def neither(text: str, no_experiment: ConfigError, no_run: ConfigError) -> Confi
 def side_of_experiment(experiment: Experiment, root: Path) -> Side:
     """An experiment as its files are now; its code and data as far as it was validated before."""
     config = resolve_config(root / experiment.file, root=root)
-    side = Side(experiment.name, config.data, config.source_map)
+    side = Side(experiment.name, config.data, config.source_map, rules=rules())
     manifest, validated = artifact(experiment, "manifest.json", root), artifact(experiment, "validated.json", root)
     try:
         prints = fingerprints(root)
@@ -109,9 +111,10 @@ def identity(name: str, root: Path) -> dict[str, Any]:
 def side_of_run(run_dir: Path, root: Path) -> Side:
     run = read_run(run_dir)
     assert run is not None  # noqa: S101 - it was found by its run.json
-    code = run_detail(run_dir)
+    code = run_detail(run_dir) or {}
     name = run_dir.relative_to(root).as_posix() if run_dir.is_relative_to(root) else str(run_dir)
-    return Side(name, run["config"], run_places(run_dir), code and code["symbols"], run["data"], run["versions"])
+    symbols, its_rules = code.get("symbols"), code.get("rules", rules())
+    return Side(name, run["config"], run_places(run_dir), symbols, its_rules, run["data"], run["versions"])
 
 
 def value_lines(here: Side, there: Side) -> Iterator[str]:
@@ -131,6 +134,9 @@ def code_lines(here: Side, there: Side, root: Path) -> Iterator[str]:
     if here.symbols is None or there.symbols is None:
         without = here.name if here.symbols is None else there.name
         yield f"code: not compared, since that of {without} is not known (`doit validate` finds it)"
+        return
+    if here.rules != there.rules:
+        yield "code: not compared, since this version of otrainer reads it in another way"
         return
     prints = fingerprints(root)
     for symbol in sorted({*here.symbols, *there.symbols}):

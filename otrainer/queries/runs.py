@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 RUNS = "runs"
 MOST_METRICS = 2
-HEAD = ("run", "state", "step", "metrics", "started", "size", "definition", "continued from")
+HEAD = ("run", "state", "step", "metrics", "started (UTC)", "size", "definition", "continued from")
 TO_THE_RIGHT = ("step", "size")
 # What a narrow terminal does without, one after the other: a kept run's name holds its start and definition.
-SPARE = ("metrics", "started", "definition", "continued from", "step")
+SPARE = ("metrics", "started (UTC)", "definition", "continued from", "step")
 
 
 class Row(NamedTuple):
@@ -54,7 +54,7 @@ def runs(question: Question) -> str:
         return "There are no runs yet: `doit train EXP=NAME` makes one."
     total, kept = sum(row.size for row in rows), sum(row.size for row in rows if row.name.startswith(" "))
     count = f"{len(rows)} run{'' if len(rows) == 1 else 's'}, {size_text(total)}"
-    spare = f", of which kept runs take {size_text(kept)} (`doit prune` removes those)" if kept else ""
+    spare = f"; kept runs take {size_text(kept)} (`doit prune` removes them)" if kept else ""
     return "\n".join([*table([row.cells() for row in rows], width()), count + spare])
 
 
@@ -72,10 +72,9 @@ def wanted(question: Question) -> list[Path]:
         return sorted(found)
     chosen = {str(question.root / each.file) for each in question.experiments}
     theirs = [folder for folder in found if experiment_of(folder, question.root) in chosen]
-    elsewhere = (configured_run_dir(each, question.root) for each in question.experiments)
-    return sorted(
-        {*theirs, *(folder for folder in elsewhere if folder and (read_run_or_none(folder) or kept_runs(folder)))}
-    )
+    configured = (configured_run_dir(each, question.root) for each in question.experiments)
+    elsewhere = [folder for folder in configured if folder and (read_run_or_none(folder) or kept_runs(folder))]
+    return sorted({*theirs, *elsewhere})
 
 
 def read_run_or_none(folder: Path) -> Mapping[str, Any] | None:
@@ -154,7 +153,7 @@ def size_text(size: float) -> str:
 
 
 def table(rows: list[dict[str, str]], most: int | None) -> Iterator[str]:
-    """Aligned columns under their heads, numbers to the right; empty ones, and those too many for `most`, are left out."""
+    """Aligned columns under their heads, numbers to the right; empty ones are left out, and what is too much for `most`."""
     heads = [head for head in HEAD if any(row[head] for row in rows)]
     widths = {head: max(len(head), *(len(row[head]) for row in rows)) for head in heads}
     left_out = []
