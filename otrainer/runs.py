@@ -61,6 +61,14 @@ def read_run(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
     return data  # type: ignore[no-any-return]  # flaw() has looked at it
 
 
+def read_run_or_none(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The same; None also where it is damaged."""
+    try:
+        return read_run(run_dir)
+    except ConfigError:
+        return None
+
+
 def flaw(data: Any) -> str | None:
     """What keeps `data` from being a run.json of ours, in a few words."""
     if not isinstance(data, dict):

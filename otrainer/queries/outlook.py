@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from otrainer.datafiles import identify
@@ -14,7 +14,7 @@ from otrainer.queries.codes import code_sentences, unparsed
 from otrainer.queries.differences import data_sentences, run_detail, run_places, value_sentences, version_drift
 from otrainer.queries.verdict import FAILS, RUNS, UNTOLD, UP_TO_DATE, Verdict
 from otrainer.registry.usage import code_behind, listed_in
-from otrainer.runs import UNFINISHED, read_run, refuse_foreign, why_unfinished
+from otrainer.runs import UNFINISHED, read_run, read_run_or_none, refuse_foreign, why_unfinished
 from otrainer.starts import last_checkpoint, shown
 
 if TYPE_CHECKING:
@@ -135,15 +135,21 @@ class Outlook:
 
     def data_now(self, run: Run | None) -> Data | None:
         """The identities of the files that were declared, as they are now; None where others may be declared."""
-        if self.forecast.validated is not None:
-            old, names = self.forecast.validated["config"], self.forecast.validated["data_files"]
-        elif run is not None:
-            old, names = run["config"], run["data"]
-        else:
-            return None
         sections = [name for name in self.config if name not in WITHOUT_FILES]
-        if names and any(old.get(name) != self.config.get(name) for name in sections):
-            return None
+        for config, names in self.declared_before(run):
+            if not names or all(config.get(name) == self.config.get(name) for name in sections):
+                return self.identities(names)
+        return None
+
+    def declared_before(self, run: Run | None) -> Iterator[tuple[Mapping[str, Any], Iterable[str]]]:
+        """The configs whose data files are known, with these."""
+        if self.forecast.validated is not None:
+            yield self.forecast.validated["config"], self.forecast.validated["data_files"]
+        for each in (run, *map(read_run_or_none, kept_runs(self.run_dir))):
+            if each is not None:
+                yield each["config"], each["data"]
+
+    def identities(self, names: Iterable[str]) -> Data | None:
         try:
             stamps = {name: identify(name, self.root) for name in names}
         except OSError:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from otrainer.errors import ConfigError
 from otrainer.kept import kept_runs
 from otrainer.locks import is_locked, lock_run
-from otrainer.queries.runs import disk_use, read_run_or_none, size_text, wanted
-from otrainer.runs import RUN_FILE
+from otrainer.queries.runs import disk_use, size_text, wanted
+from otrainer.runs import RUN_FILE, read_run_or_none
 from otrainer.starts import shown
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otrainer.errors import ConfigError
 from otrainer.kept import all_kept, kept_runs
 from otrainer.locks import is_locked
-from otrainer.runs import read_run, run_dirs
+from otrainer.runs import read_run, read_run_or_none, run_dirs
 from otrainer.tasks.freshness import configured_run_dir
 
 if TYPE_CHECKING:
@@ -75,13 +75,6 @@ def wanted(question: Question) -> list[Path]:
     configured = (configured_run_dir(each, question.root) for each in question.experiments)
     elsewhere = [folder for folder in configured if folder and (read_run_or_none(folder) or kept_runs(folder))]
     return sorted({*theirs, *elsewhere})
-
-
-def read_run_or_none(folder: Path) -> Mapping[str, Any] | None:
-    try:
-        return read_run(folder)
-    except ConfigError:
-        return None
 
 
 def experiment_of(folder: Path, root: Path) -> str | None:
@@ -153,7 +146,7 @@ def size_text(size: float) -> str:
 
 
 def table(rows: list[dict[str, str]], most: int | None) -> Iterator[str]:
-    """Aligned columns under their heads, numbers to the right; empty ones are left out, and what is too much for `most`."""
+    """Aligned columns, numbers to the right; empty ones are left out, and those that `most` has no room for."""
     heads = [head for head in HEAD if any(row[head] for row in rows)]
     widths = {head: max(len(head), *(len(row[head]) for row in rows)) for head in heads}
     left_out = []
