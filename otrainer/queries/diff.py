@@ -133,7 +133,7 @@ def value_lines(here: Side, there: Side) -> Iterator[str]:
 def code_lines(here: Side, there: Side, root: Path) -> Iterator[str]:
     if here.symbols is None or there.symbols is None:
         without = here.name if here.symbols is None else there.name
-        yield f"code: not compared, since that of {without} is not known (`doit validate` finds it)"
+        yield f"code: not compared, since that of {without} is not known (`doit validate EXP={without}` finds it)"
         return
     if here.rules != there.rules:
         yield "code: not compared, since this version of otrainer reads it in another way"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, draw_error
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.selection import select
 
@@ -120,3 +120,22 @@ def test_an_experiment_in_place_of_a_task_is_told_how_to_be_named(root):
     with pytest.raises(ConfigError) as caught:
         selected(root, "validate a")
     assert caught.value.findings[0].hint == "`a` is an experiment: write `doit validate EXP=a`."
+
+
+@pytest.mark.parametrize("verb", ["why", "show", "diff"])
+def test_a_question_about_an_experiment_needs_its_name(root, verb):
+    """What to type is shown, with the experiments there are."""
+    verbs = {**VERBS, verb: "A sentence."}
+    message = select(CommandLine.parse([verb]), verbs, root).message
+    assert message == (
+        f"`doit {verb}` is about an experiment:\n\n"
+        f"  doit {verb} EXP=a{' WITH=sub/c' if verb == 'diff' else ''}\n\n"
+        "Experiments:\n  a         a\n  b         b\n  odd,name  odd,name\n  sub/c     sub/c"
+    )
+
+
+def test_a_question_has_no_tasks_of_its_own_for_experiments(root):
+    """Its experiment is named by EXP."""
+    with pytest.raises(ConfigError) as caught:
+        select(CommandLine.parse(["why:a"]), {**VERBS, "why": "A sentence."}, root)
+    assert draw_error(caught.value) == "unknown task\n  There is no task `why:a`.\n  Write `doit why EXP=a`."
