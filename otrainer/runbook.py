@@ -31,14 +31,23 @@ class Runbook:
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
         self.metrics_before = before.get("metrics") or {}
-        self.steps_before = (before.get("global_step", 0), before.get("epoch", 0))
+        self.steps_before = self.steps_saved = (before.get("global_step", 0), before.get("epoch", 0))
 
     def __enter__(self) -> Runbook:
         self._clock = time.monotonic()
         self._write("running", None)
-        # A run that is killed has then said how far it got.
-        self.progress.on_output = lambda: self._write("running", None)
+        self.progress.on_output = self._saved
         return self
+
+    def _saved(self) -> None:
+        """A checkpoint was written: a run that is killed has then said from where it can go on."""
+        self.steps_saved = self.steps
+        self._write("running", None)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Steps and epochs so far."""
+        return self.progress.state.global_step, self.progress.state.epochs_done
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _tb: TracebackType | None) -> None:
         self.progress.on_output = None
@@ -49,8 +58,11 @@ class Runbook:
         self._write(state, utc_now())
 
     def _write(self, state: str, ended: str | None) -> None:
-        steps = (self.progress.state.global_step, self.progress.state.epochs_done)
-        steps = max(steps, self.steps_before) if state == "running" else steps
+        steps, outputs = self.steps, self._outputs()
+        if state == "running":
+            steps = max(steps, self.steps_before)
+        elif state == "failed" and outputs:
+            steps = self.steps_saved  # what came after the last checkpoint is lost
         write_run(
             self.run_dir,
             {
@@ -61,7 +73,7 @@ class Runbook:
                 "global_step": steps[0],
                 "epoch": steps[1],
                 "metrics": self.progress.metrics or self.metrics_before,
-                "outputs": measure(self.run_dir, self._outputs()),
+                "outputs": measure(self.run_dir, outputs),
                 "started": self.started,
                 "ended": ended,
                 "wall_s": round(self.wall_s, 3),

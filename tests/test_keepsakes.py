@@ -17,12 +17,12 @@ import pytest
 import torch
 import yaml
 from incremental.steps import edit, write
-from trained import BASE, A, copy, inside, lay_out, train
+from trained import BASE, A, ask, copy, inside, lay_out, train
 
 from otrainer.keepsakes import git_state, place_of
 from otrainer.runs import KEYS
 
-RUN = "runs/a/run.json"
+RUN, LAST = "runs/a/run.json", "runs/a/checkpoints/last.pt"
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,32 @@ def test_a_child_names_its_parent_and_the_wall_time_goes_on(root: Path) -> None:
 
     assert child["lineage"] == {"parent": parent["definition"], "global_step": 3, "before": {}}
     assert (child["global_step"], child["epoch"]) == (6, 2)
+
+
+FAILING = """\
+class Failing:
+    def on_train_step_end(self, ctx):
+        if ctx.state.global_step == 3:
+            raise RuntimeError("no more")
+
+
+def register(registry):
+    registry.register_module("cb.failing", Failing)
+"""
+
+
+def test_a_run_that_fails_says_from_which_step_it_can_go_on(root: Path) -> None:
+    """The step of its last checkpoint, not the one at which it failed."""
+    write("extensions/failing.py", FAILING)(root)
+    saving = "{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints', every_n_steps: 2}"
+    edit(A, "run:", f"callbacks: {{_merge_: replace, _value_: [{{_type_: cb.failing}}, {saving}]}}\nrun:")(root)
+    edit(BASE, "[extensions.parts]", "[extensions.parts, extensions.failing]")(root)
+    with pytest.raises(RuntimeError, match="no more"):
+        train(root)
+
+    assert (run_of(root)["state"], run_of(root)["global_step"]) == ("failed", 2)
+    assert torch.load(root / LAST, weights_only=True)["progress"]["global_step"] == 2
+    assert "It failed. It continues from step 2." in ask("why", root, "a").report
 
 
 def test_the_commit_is_kept_and_whether_the_tree_was_dirty(root: Path) -> None:
