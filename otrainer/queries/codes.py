@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otrainer.registry.fingerprint import Code, chain
 from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE
 from otrainer.registry.fingerprint.sources import rules
+from otrainer.registry.packages import PREFIX
 from otrainer.registry.usage import ROOT_KEY, code_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, pr
     """
     before = {row["key"]: row["fingerprint"] for row in old_rows}
     # Another key is another value, which is told as such.
-    differing = [row for row in new_rows if before.get(row["key"], row["fingerprint"]) != row["fingerprint"]]
+    differing = [
+        row
+        for row in new_rows
+        if not row["key"].startswith(PREFIX) and before.get(row["key"], row["fingerprint"]) != row["fingerprint"]
+    ]
     if differing and old_detail is not None and old_detail.get("rules", rules()) != rules():
         yield "This version of otrainer reads code in another way."
         return
@@ -45,6 +50,7 @@ def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, pr
                 found[told.symbol] = told
     yield from (told.text for told in sorted(found.values(), key=lambda told: told.detour))
     yield from plugin_sentences(plugins(old_rows), plugins(new_rows))
+    yield from package_sentences(packages(old_rows), packages(new_rows))
 
 
 def remoteness(row: Mapping[str, Any]) -> int:
@@ -61,6 +67,22 @@ def plugins(rows: Rows) -> list[str]:
 def plugin_sentences(old: list[str], new: list[str]) -> Iterator[str]:
     yield from (f"The plugin `{key}`, which acts when imported, is new." for key in new if key not in old)
     yield from (f"The plugin `{key}`, which acted when imported, is gone." for key in old if key not in new)
+
+
+def packages(rows: Rows) -> dict[str, str]:
+    """The tracked packages with their versions."""
+    targets = (row["target"] for row in rows if row["key"].startswith(PREFIX))
+    return {name: version for name, _, version in (target.partition(" ") for target in targets)}
+
+
+def package_sentences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name in dict.fromkeys([*new, *old]):
+        if name not in old:
+            yield f"The package `{name}` ({new[name]}) is tracked now."
+        elif name not in new:
+            yield f"The package `{name}` is not tracked any more."
+        elif old[name] != new[name]:
+            yield f"The tracked package `{name}` was {old[name]}, is {new[name]}."
 
 
 def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fingerprints) -> list[Told]:

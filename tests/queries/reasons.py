@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from incremental.steps import edit, remove, touch, write
@@ -292,4 +293,16 @@ RUN_FOLDER: dict[str, tuple[Change, str]] = {
         code("The code of `loss.counted` changed.", used="loss.counted", unused=""),
     ),
 }
-TABLE = {**VALUES, **CODE, **FILES, **RUN_FOLDER}
+TRACKED = f'`settings.track_packages` is new: ["torch"] ({A}:3).'
+PACKAGES: dict[str, tuple[Change, str]] = {
+    "a package that is tracked now": (
+        edit(A, "run:", "settings: {track_packages: [torch]}\nrun:"),
+        says(
+            resolve=[RUNS, f"`{A}` changed.", TRACKED],
+            manifest=[RUNS, "`settings` changed."],
+            validate=[RUNS, TRACKED],
+            fit=[RUNS, f"The package `torch` ({version('torch')}) is tracked now."],
+        ),
+    ),
+}
+TABLE = {**PACKAGES, **VALUES, **CODE, **FILES, **RUN_FOLDER}

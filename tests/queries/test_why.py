@@ -16,6 +16,8 @@ from incremental.steps import edit, write
 from trained import BASE, REPO, A, ask, listing, train
 
 from otrainer.locks import lock_run
+from otrainer.queries.codes import code_sentences
+from otrainer.registry.fingerprint import Fingerprints
 
 from .reasons import LOGGERS, LOSS, RUN, RUNS, TABLE, in_json, says, value
 
@@ -84,6 +86,15 @@ def test_other_versions_of_packages_are_told_and_do_not_count(root: Path) -> Non
     )
     in_json(RUN, versions=dict.fromkeys("abcdefg", "1"))(root)
     assert "d was 1, is gone; 3 more. These alone" in said(root)
+
+
+def test_a_tracked_package_of_another_version_counts() -> None:
+    old, new = (
+        [{"key": "package:numpy", "target": f"numpy {each}", "plugin": None, "fingerprint": each}] for each in "12"
+    )
+
+    assert list(code_sentences(old, new, None, Fingerprints())) == ["The tracked package `numpy` was 1, is 2."]
+    assert list(code_sentences(old, [], None, Fingerprints())) == ["The package `numpy` is not tracked any more."]
 
 
 def test_a_finished_run_of_before_comes_back(root: Path) -> None:
