@@ -12,6 +12,12 @@ from typing import Any
 SILENT_FIELDS = frozenset(("ctx", "type_comment", "kind", "type_ignores"))
 DOCUMENTED = frozenset((ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# What is nested deeper is not read: Pythons differ in how deep they go themselves.
+DEEPEST = 300
+
+
+class TooDeepError(ValueError):
+    """A tree is nested deeper than is looked into."""
 
 
 def digest_of(text: str) -> str:
@@ -47,6 +53,7 @@ class Form:
         self.bodies = bodies
         self.parts: list[str] = []
         self.docs: list[tuple[int, int]] = []
+        self.depth = 0
 
     def without_docs(self) -> str:
         if not self.docs:
@@ -63,10 +70,14 @@ class Form:
         if kind is ast.Constant:
             parts.append(constant(node.value))
             return
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise TooDeepError
         if kind is ast.Attribute:
             parts.append("Attribute(")
             self.write(node.value)
             parts += (".", node.attr, ")")
+            self.depth -= 1
             return
         head, names, values_of = layout(kind)
         parts.append(head)
@@ -82,11 +93,14 @@ class Form:
                 parts += (name, value)
             else:
                 parts.append(name)
-                if isinstance(value, ast.AST):
+                if form is ast.Constant and name == ",format_spec=":
+                    self.write(ast.JoinedStr([value]))  # as most Pythons have it
+                elif isinstance(value, ast.AST):
                     self.write(value)
                 else:
                     parts.append(constant(value))
         parts.append(")")
+        self.depth -= 1
 
     def write_list(self, node: ast.AST, name: str, values: list[Any]) -> None:
         parts = self.parts

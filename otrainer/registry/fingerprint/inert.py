@@ -6,9 +6,9 @@ An import that fails is always noticed, since whoever makes the manifest imports
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Callable, Iterable
 
+from otrainer.registry.fingerprint.builtin_names import BUILTIN_NAMES
 from otrainer.registry.fingerprint.scopes import arguments
 
 # Calls that only make a value of their arguments.
@@ -431,4 +431,4 @@ def is_names(target: ast.expr) -> bool:
 
 def builtin_name(name: str) -> str | None:
     """`builtins.len` for `len`."""
-    return f"builtins.{name}" if hasattr(builtins, name) else None
+    return f"builtins.{name}" if name in BUILTIN_NAMES else None

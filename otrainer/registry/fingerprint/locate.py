@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 INSTALLED = ("site-packages", "dist-packages")
-STDLIB = tuple(dict.fromkeys((sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))))
+# The last one is an archive where Python was built to be carried along.
+STDLIB = tuple(
+    dict.fromkeys((sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(os.__file__).parent)))
+)
 OWN = "otrainer"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.registry.fingerprint.aside import is_aside
+from otrainer.registry.fingerprint.builtin_names import BUILTIN_NAMES
 from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.inert import KNOWN_PACKAGES
 from otrainer.registry.fingerprint.locate import OWN, parents
@@ -276,7 +276,7 @@ class Graph:
                     yield from self.named(target, attribute, rest, outside=True)
             yield module, name
         if not places:
-            if outside and hasattr(builtins, name):
+            if outside and name in BUILTIN_NAMES:
                 yield "builtins", name
             for star in summary.stars:
                 yield star, "__all__"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,18 @@ from otrainer.registry.fingerprint.summary import Summary, summary_of_json
 
 HERE = Path(__file__).parent
 # Those whose code decides what a summary says.
-RULES = ("form.py", "inert.py", "locate.py", "opaque.py", "registering.py", "scopes.py", "summary.py")
+RULES = (
+    "builtin_names.py",
+    "form.py",
+    "inert.py",
+    "locate.py",
+    "opaque.py",
+    "registering.py",
+    "scopes.py",
+    "summary.py",
+)
+# A summary is the same under every Python that can parse the source, and those after the one that did can.
+VERSION = list(sys.version_info[:2])
 MEMORY: dict[tuple[str, str, int, int], Summary] = {}
 
 
@@ -51,13 +63,15 @@ class Sources:
         if kept is not None:
             # Not there, or damaged: made anew.
             with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-                return summary_of_json(json.loads(kept.read_bytes()))
+                version, data = json.loads(kept.read_bytes())
+                if version <= VERSION:
+                    return summary_of_json(data)
         from otrainer.registry.fingerprint.summary import summary_of
 
         made = summary_of(content, module, is_package=is_package)
-        if kept is not None:
+        if kept is not None and made.is_read:  # a newer Python may read what this one cannot
             with suppress(OSError):  # what cannot be kept is only parsed once more
-                write_atomic(kept, json.dumps(made).encode(), durable=False)
+                write_atomic(kept, json.dumps([VERSION, made]).encode(), durable=False)
         return made
 
     def closure(self, names: list[str]) -> dict[str, Path]:

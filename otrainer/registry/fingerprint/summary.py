@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from otrainer.registry.fingerprint.form import digest_of, digests, normal_form
+from otrainer.registry.fingerprint.form import TooDeepError, digest_of, digests, normal_form
 from otrainer.registry.fingerprint.inert import ACTING_ENUM_METHODS, KNOWN_PACKAGES, Effects, builtin_name, chain_of
 from otrainer.registry.fingerprint.locate import absolute
 from otrainer.registry.fingerprint.opaque import may_hide, opaque_calls
@@ -28,6 +31,8 @@ COMPOUND = (
     ast.ClassDef,
 )
 BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
+# Twice what the deepest tree takes, beside its callers.
+RECURSION = 10_000
 NO_ALIASES: dict[str, Alias] = {}
 
 
@@ -60,22 +65,46 @@ class Statement(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A module: its statements in order, the modules whose names it takes by `*`, and what its `register` does."""
+    """A module: its statements in order, the modules whose names it takes by `*`, and what its `register` does.
+
+    `is_read` is false for one whose bytes count, since this Python cannot parse it.
+    """
 
     digest: str
     statements: tuple[Statement, ...] = ()
     stars: tuple[str, ...] = ()
     registration: Registration | None = None
+    is_read: bool = True
 
 
 def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
-    """The summary of a module's source; one that cannot be parsed counts by its bytes."""
+    """The summary of a module's source; one that cannot be parsed, or is nested too deep, counts by its bytes."""
     whole = digest_of(content.decode("latin-1"))
     try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return Summary(whole, (Statement(1, acts=2, digest=whole, digest_with_docs=whole),))
-    return Summarizer(tree, module, is_package=is_package).summary(whole)
+        tree = parsed(content)
+        with deep_recursion():
+            return Summarizer(tree, module, is_package=is_package).summary(whole)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        counted = Statement(1, acts=2, digest=whole, digest_with_docs=whole)
+        return Summary(whole, (counted,), is_read=isinstance(error, TooDeepError))
+
+
+def parsed(content: bytes) -> ast.Module:
+    """The tree of a source, without the warnings that importing it gives, which some Pythons are told to raise."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(content)
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Room for all nesting that is looked into, however deep the caller is: then only the source decides."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class Summarizer:
@@ -214,10 +243,22 @@ def without_dead(node: ast.stmt) -> list[ast.stmt]:
     if not isinstance(node, ast.If):
         return [node]
     chain = chain_of(node.test) or ""
-    main = isinstance(node.test, ast.Compare) and ast.unparse(node.test) == "__name__ == '__main__'"
-    if main or chain in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+    if is_main(node.test) or chain in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
         return [kept for inner in node.orelse for kept in without_dead(inner)]
     return [node]
+
+
+def is_main(test: ast.expr) -> bool:
+    """Whether a condition is `__name__ == "__main__"`."""
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+        and len(test.ops) == 1
+        and isinstance(test.ops[0], ast.Eq)
+        and isinstance(test.comparators[0], ast.Constant)
+        and test.comparators[0].value == "__main__"
+    )
 
 
 def bound_by(node: ast.stmt, imports: Iterable[ast.Import | ast.ImportFrom], names: Names) -> Iterator[str]:
@@ -283,9 +324,9 @@ def import_names(body: Iterable[ast.stmt]) -> set[str]:
 
 def summary_of_json(data: Any) -> Summary:
     """The summary that `json` wrote as lists. Raises TypeError or ValueError for anything else."""
-    digest, statements, stars, registration = data
+    digest, statements, stars, registration, is_read = data
     read = None
     if registration is not None:
         rows, modules = registration
         read = Registration({str(key): Row(*row) for key, row in rows.items()}, tuple(modules))
-    return Summary(digest, tuple(Statement(*row) for row in statements), tuple(stars), read)
+    return Summary(digest, tuple(Statement(*row) for row in statements), tuple(stars), read, is_read)
