@@ -20,14 +20,19 @@ CORPUS = HERE / "corpus"
 GOLDEN = HERE / "golden.json"
 # The package of the corpus that every Python from 3.11 on can import.
 ODD = "odd"
+# Modules of the package `newer`, and the first Python that can parse each.
+NEWER = {"generics": (3, 12), "fstrings": (3, 12), "defaults": (3, 13)}
 
 
-def digests_of(prints: Fingerprints, package: str) -> dict[str, dict[str, str]]:
+def digests_of(package: str, root: Path) -> dict[str, dict[str, str]]:
     """For each module of a package, which lies on `sys.path`, what is asked of it -> a digest of the whole answer."""
-    return {
-        module: {asked: digest_of(as_text(code)) for asked, code in codes_of(prints, module)}
-        for module in prints.sources.locator.all_modules(package)
-    }
+    found = {}
+    graph = Fingerprints(root=root).graph
+    for module in graph.sources.locator.all_modules(package):
+        prints = Fingerprints(root=root)  # whose answers, all together, would fill the memory
+        prints.sources, prints.graph = graph.sources, graph
+        found[module] = {asked: digest_of(as_text(code)) for asked, code in codes_of(prints, module)}
+    return found
 
 
 def codes_of(prints: Fingerprints, module: str) -> Iterator[tuple[str, Code]]:
@@ -50,7 +55,7 @@ def corpus_digests() -> dict[str, dict[str, str]]:
     """The digests of the committed corpus."""
     sys.path.insert(0, str(CORPUS))
     try:
-        return digests_of(Fingerprints(root=CORPUS), ODD)
+        return digests_of(ODD, CORPUS)
     finally:
         sys.path.remove(str(CORPUS))
 

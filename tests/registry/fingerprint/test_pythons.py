@@ -15,10 +15,8 @@ from otrainer.registry.fingerprint.builtin_names import BUILTIN_NAMES
 from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.summary import summary_of
 
-from .golden import CORPUS, corpus_digests, read_golden
+from .golden import CORPUS, NEWER, corpus_digests, read_golden
 from .package import Package
-
-NEWER = {"generics": (3, 12), "fstrings": (3, 12), "defaults": (3, 13)}
 
 
 def test_odd_syntax_has_the_fingerprints_on_record() -> None:

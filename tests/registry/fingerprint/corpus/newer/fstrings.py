@@ -2,7 +2,7 @@
 LIMIT = 3
 BESIDE = 4
 items = ["a", "b"]
-SAME = f"{"a"}{f"{f"{"deep"}"}"}{items[0].join(["x", "y"])}"
+SAME = f"{"a"}{f"{f"{"deep"}"}"}{items[0]}{ {"x": "y"}["x"] }"
 BACKSLASH = f"{"\n".join(items)}{'\t'}{"\N{DIGIT ONE}"}"
 COMMENTED = f"{
     LIMIT  # a comment with } in it
