@@ -170,9 +170,8 @@ def test_a_child_of_a_killed_holder_does_not_keep_the_lock(tmp_path):
     code = (
         "import os, sys, time; from otrainer.runs import lock_run\n"
         "with lock_run(sys.argv[1]):\n"
-        "    child = os.fork()\n"
-        "    if child == 0: time.sleep(60); os._exit(0)\n"
-        "    open(sys.argv[2], 'w').write(str(child)); print('ready', flush=True); sys.stdin.read()"
+        "    if os.fork(): sys.stdin.read()\n"
+        "    open(sys.argv[2], 'w').write(str(os.getpid())); print('ready', flush=True); time.sleep(60); os._exit(0)\n"
     )
     with another_process(code, tmp_path / "x", tmp_path / "child") as holder:
         holder.kill()

@@ -88,9 +88,10 @@ class Runner:
         return self.client.start()
 
     def _say_why(self, stage: str, experiment: Experiment) -> None:
-        """One line on why a stage runs, below doit's own."""
+        """One line on why a stage runs, below doit's own; with `doit -n 2`, where lines mix, it names the stage."""
+        task = "" if os.getpid() == self._pid else f"{stage}:{experiment.task_name}: "
         if text := self._reasons.line(stage, experiment):
-            print(f"   {text}", flush=True)
+            print(f"   {task}{text}\n", end="", flush=True)  # in one piece, since others may print at the same time
 
     def answer(
         self, query: str, experiments: tuple[Experiment, ...], variables: Mapping[str, str]

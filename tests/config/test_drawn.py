@@ -460,7 +460,7 @@ unknown setting ── exp.yaml:2:12
   2 | settings: {strct: true, strict: 1}
     |            ^^^^^
   There is no setting `strct`. Did you mean `strict`?
-  The settings are `strict`, `allow_imports`, `allow_target`, `allowed_import_prefixes`.
+  The settings are `strict`, `allow_imports`, `allow_target`, `allowed_import_prefixes`, `track_packages`.
 
 wrong type ── exp.yaml:2:33
   1 | schema_version: 2
