@@ -163,7 +163,12 @@ def hash_text(text: str) -> str:
 
 
 def why_stale(
-    path: str | os.PathLike[str], *, root: Path, environ: Mapping[str, str] = os.environ, version: int = 1
+    path: str | os.PathLike[str],
+    *,
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+    version: int = 1,
+    source: str | None = None,
 ) -> str | None:
     """The first reason why a stage has to run again, as a plain sentence; None if there is none.
 
@@ -176,7 +181,7 @@ def why_stale(
     except (OSError, ValueError):
         return f"Its record `{relative_to_root(path, root)}` is damaged."
     seen: dict[str, FileStamp] = {}
-    reason = next(reasons(record, seen, root=root, environ=environ, version=version), None)
+    reason = next(reasons(record, seen, root=root, environ=environ, version=version, source=source), None)
     if reason is None and (touched := record.refreshed(seen)) != record:
         with suppress(OSError):  # a note that cannot be kept only costs another look
             touched.write(path)
@@ -184,14 +189,22 @@ def why_stale(
 
 
 def reasons(
-    record: Record, seen: dict[str, FileStamp], *, root: Path, environ: Mapping[str, str] = os.environ, version: int = 1
+    record: Record,
+    seen: dict[str, FileStamp],
+    *,
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+    version: int = 1,
+    source: str | None = None,
 ) -> Iterator[str]:
     """Everything that changed since `record`; `seen` receives the stamps of what did not.
 
-    `version` is that of the stage's code as it is now.
+    `version` is that of the stage's code as it is now, `source` a file of that code, if the stage recorded it.
     """
     if record.version != version:
         yield "This version of otrainer does it in another way."
+    elif source is not None and source not in record.files:
+        yield "It was made by another installation of otrainer."
     for name, stamp in record.files.items():
         if stamp is not None:
             yield from file_reason(name, stamp, root, seen, ("changed", "is gone"))

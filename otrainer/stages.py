@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 VERSIONS = {"resolve": 1, "manifest": 2, "validate": 2}
 
 
+def current(stage: str, root: Path) -> dict[str, Any]:
+    """What a stage's record is held against: its version, and a file of otrainer's where it recorded those."""
+    source = relative_to_root(__file__, root) if stage == "manifest" else None
+    return {"version": VERSIONS[stage], "source": source}
+
+
 def run_stage(stage: str, experiment: Experiment, *, root: Path) -> Outcome:
     """Run a stage for an experiment.
 

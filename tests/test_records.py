@@ -199,3 +199,13 @@ def test_of_a_folder_names_sizes_and_times_of_its_files_are_compared(folder, cha
     """Whoever remembers the files one by one finds out whether their content changed."""
     change(folder / "data")
     assert why_stale(folder / "record.json", root=folder) == reason
+
+
+def test_code_that_lies_elsewhere_makes_a_record_stale(tmp_path):
+    """Another installation of otrainer does not take the files of the one before for its own."""
+    (tmp_path / "code.py").write_text("1")
+    path = tmp_path / "a.record.json"
+    Record(stamp_files(["code.py"], tmp_path)).write(path)
+
+    assert why_stale(path, root=tmp_path, source="code.py") is None
+    assert why_stale(path, root=tmp_path, source="/other/code.py") == "It was made by another installation of otrainer."

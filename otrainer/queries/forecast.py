@@ -15,7 +15,7 @@ from otrainer.queries.manifests import manifest_changes, rows_of
 from otrainer.queries.outlook import fit_verdict
 from otrainer.queries.verdict import FAILS, RUNS, UNTOLD, Verdict
 from otrainer.records import Record, reasons
-from otrainer.stages import VERSIONS, resolved_artifacts
+from otrainer.stages import current, resolved_artifacts
 from otrainer.tasks.freshness import artifact
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Forecast:
         except (OSError, ValueError):
             return [f"Its record `{path.as_posix()}` is damaged."]
         record = record if outputs else record._replace(outputs={})
-        return list(reasons(record, {}, root=self.root, version=VERSIONS[stage]))
+        return list(reasons(record, {}, root=self.root, **current(stage, self.root)))
 
     def resolve(self) -> Verdict:
         found = self.record_reasons("resolve")

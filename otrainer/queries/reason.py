@@ -8,7 +8,7 @@ from otrainer.errors import ConfigError
 from otrainer.queries.verdict import RUNS, Verdict
 from otrainer.records import why_stale
 from otrainer.runs import read_run, why_unfinished
-from otrainer.stages import VERSIONS
+from otrainer.stages import VERSIONS, current
 from otrainer.tasks.freshness import validated_run
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def plain_reason(stage: str, experiment: Experiment, root: Path) -> str:
         if plan is None or run_dir is None or read_run(run_dir) is None:
             return "It was not trained yet."
         return why_unfinished(run_dir, plan["definition"]) or ""
-    return why_stale(root / experiment.built(f"{stage}.record.json"), root=root, version=VERSIONS[stage]) or ""
+    return why_stale(root / experiment.built(f"{stage}.record.json"), root=root, **current(stage, root)) or ""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def is_unchanged(stage: str, experiment: Experiment, root: Path) -> bool:
     """Whether all that the stage read and left is as its record says."""
-    from otrainer.stages import VERSIONS
+    from otrainer.stages import current
 
-    return why_stale(root / experiment.built(f"{stage}.record.json"), root=root, version=VERSIONS[stage]) is None
+    return why_stale(root / experiment.built(f"{stage}.record.json"), root=root, **current(stage, root)) is None
 
 
 def is_finished(experiment: Experiment, root: Path) -> bool:

@@ -32,6 +32,10 @@ def run_stage(stage, experiment, *, root):
     return STAGES[stage](experiment, root) or Outcome(report=settings(experiment, root).get("say", ""))
 
 
+def current(stage, root):
+    return {"version": VERSIONS[stage]}
+
+
 def read_sources(experiment, root):
     """There are none."""
 
