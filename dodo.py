@@ -26,6 +26,7 @@ def task_manifest() -> Iterator[TaskDict]:
         yield project.stage(
             "manifest",
             exp,
+            task_dep=[f"resolve:{exp.task_name}"],
             file_dep=[exp.built("plugins.json")],
             uptodate=project.unchanged("manifest", exp),
             targets=[exp.built("manifest.json")],
@@ -38,6 +39,7 @@ def task_validate() -> Iterator[TaskDict]:
         yield project.stage(
             "validate",
             exp,
+            task_dep=[f"resolve:{exp.task_name}", f"manifest:{exp.task_name}"],
             file_dep=[exp.built("resolved.json"), exp.built("manifest.json")],
             uptodate=project.unchanged("validate", exp),
             targets=[exp.built("validated.json")],

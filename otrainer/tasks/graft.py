@@ -1,4 +1,4 @@
-"""The two private parts of doit that are replaced, since its configuration does not reach them."""
+"""The private parts of doit that are replaced, since its configuration does not reach them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from doit import cmd_base, loader  # type: ignore[import-untyped]  # doit ships no types
+from doit import cmd_base, control, loader  # type: ignore[import-untyped]  # doit ships no types
 
 from otrainer.tasks.state import State
 
@@ -15,9 +15,25 @@ TASK = "task_"
 
 
 def install() -> None:
-    """Let doit's commands keep their memory in `State`, and find the tasks of dodo.py with `task_creators`."""
+    """Let doit keep its memory in `State`, find the tasks of dodo.py with `task_creators`, and order them by `Node`."""
     cmd_base.Dependency = State
     loader._get_task_creators = task_creators
+    control.ExecNode = Node
+
+
+class InOrder(dict[Any, None]):
+    """A set that is gone through in the order in which it was filled."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+
+class Node(control.ExecNode):  # type: ignore[misc]  # doit ships no types
+    """A task on its way: those that wait for it go on in their order, which doit leaves to addresses in memory."""
+
+    def __init__(self, task: Any, parent: Any) -> None:
+        super().__init__(task, parent)
+        self.waiting_me = InOrder()
 
 
 def task_creators(namespace: Mapping[str, Any], _command_names: object = ()) -> list[Creator]:

@@ -339,3 +339,15 @@ def test_doit_may_be_called_from_elsewhere(project, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert (project.root / "build" / "a" / "fit.json").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["project"]
+
+
+def test_experiments_take_turns_in_the_same_order_each_time(project):
+    """Whatever Python's hash seed is and wherever objects lie in memory."""
+    project.write("b", "lr: 1\n")
+    first = project.doit("train", "EXP=a,b").lines
+    assert first[-2:] == [".  fit:a", ".  fit:b"]
+    for seed in "123":
+        shutil.rmtree(project.root / "build")
+        shutil.rmtree(project.root / "runs")
+        project.env["PYTHONHASHSEED"] = seed
+        assert project.doit("train", "EXP=a,b").lines == first
