@@ -20,7 +20,7 @@ from typing import Any
 
 from otrainer.tasks.execute import execute
 from otrainer.tasks.experiments import Experiment
-from otrainer.tasks.interrupts import SIGNALS
+from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS
 
 PR_SET_PDEATHSIG = 1
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
@@ -61,7 +61,7 @@ def serve(request: dict[str, Any]) -> bytes:
         outcome = execute(request["stage"], experiment, Path.cwd())
     except KeyboardInterrupt:
         # A second Ctrl-C: doit ends as well, and says so.
-        os._exit(128 + signal.SIGINT)
+        os._exit(CUT_SHORT)
     sys.stdout.flush()
     sys.stderr.flush()
     return json.dumps(outcome.to_json()).encode() + b"\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import Finding, draw
-from otrainer.tasks.interrupts import SIGNALS, Interrupts
+from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, Interrupts
 from otrainer.tasks.outcome import Outcome
 from otrainer.tasks.runner import TRAINING
 
@@ -159,6 +159,8 @@ class Client:
         status = worker.close()
         if worker is self._worker:
             self._worker = None
+        if status == CUT_SHORT:  # also where this process took both Ctrl-C for one, as they arrived at once
+            self.interrupts.end(signal.SIGINT)
         if self.interrupts.exit_code is not None:
             return Outcome("interrupted", "Interrupted before training had begun.", self.interrupts.exit_code)
         return Outcome.crashed(death(f"{stage}:{experiment.task_name}", status))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# The exit status of a worker that a second Ctrl-C ended.
+CUT_SHORT = 128 + signal.SIGINT
 
 
 class Ended(SystemExit):
@@ -57,15 +59,16 @@ class Interrupts:
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if self._training is None:
-            self._end(signum)
+            self.end(signum)
         elif self.exit_code is None:
             self.exit_code = 128 + signum
             self._training.ask_to_stop(signum)
         elif signum == signal.SIGINT:
             self._training.kill()
-            self._end(signum)
+            self.end(signum)
 
-    def _end(self, signum: int) -> NoReturn:
+    def end(self, signum: int) -> NoReturn:
+        """End doit at once, with a word and the signal's exit code."""
         self.exit_code = 128 + signum
         # While this process winds up: another Ctrl-C cuts that short, and one of `doit -n 2` may terminate the others.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

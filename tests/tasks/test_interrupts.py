@@ -71,6 +71,19 @@ def test_a_second_ctrl_c_ends_at_once(project, running):
     until_gone(pid_of(project, "fit a"))
 
 
+def test_a_second_ctrl_c_that_only_the_worker_counts_ends_at_once_as_well(project, running):
+    """Two signals that arrive at once are one to a process: doit may have seen none or one where its worker saw two."""
+    project.write("a", "wait: fit\nstubborn: yes\n")
+    process = running("train", "EXP=a", until="waiting")
+    worker = pid_of(project, "fit a")
+    os.kill(worker, signal.SIGINT)
+    assert process.stdout.readline() == "not yet\n"
+    os.kill(worker, signal.SIGINT)
+    code, _, err = finish(process)
+    assert (code, err) == (130, "ended by SIGINT\n")
+    until_gone(worker)
+
+
 @pytest.mark.parametrize(("stop", "code", "word"), [(interrupt_all, 130, "SIGINT"), (terminate_doit, 143, "SIGTERM")])
 @pytest.mark.parametrize("stage", ["resolve", "validate"])
 def test_a_signal_outside_training_ends_all_with_one_line(project, running, stage, stop, code, word):
