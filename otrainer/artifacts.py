@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -47,7 +47,8 @@ def encode(text: str) -> bytes:
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """What `path` holds. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
-    return json.loads(Path(path).read_bytes())
+    with open(path, "rb") as stream:
+        return json.loads(stream.read())
 
 
 def write_json(path: str | os.PathLike[str], data: object, *, durable: bool = True) -> bool:
@@ -57,11 +58,9 @@ def write_json(path: str | os.PathLike[str], data: object, *, durable: bool = Tr
 
 def write_changed(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> bool:
     """Write `content` to `path` unless it already holds it; says whether it was written."""
-    try:
-        if Path(path).read_bytes() == content:
+    with suppress(FileNotFoundError), open(path, "rb") as stream:  # not there the first time
+        if stream.read() == content:
             return False
-    except FileNotFoundError:
-        pass  # the first time
     write_atomic(path, content, durable=durable)
     return True
 
@@ -79,34 +78,35 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, *, durable: bool 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[IO[bytes]]:
     """A file to write that takes its place at `path` once the block ends: `write_atomic` for what comes in pieces."""
-    target = Path(path)
+    target = os.fspath(path)
+    folder = os.path.dirname(target)
     with naming(target):
         # With a random part, so that neither a thread nor a dead process of the same pid meets another's file.
-        temp = target.with_name(f"{TEMP_PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
+        temp = os.path.join(folder, f"{TEMP_PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
         try:
             with new_file(temp) as stream:
                 yield stream
                 stream.flush()
                 if durable:
                     os.fsync(stream.fileno())
-            temp.replace(target)
+            os.replace(temp, target)
         except BaseException:
-            temp.unlink(missing_ok=True)
+            Path(temp).unlink(missing_ok=True)
             raise
         if durable:
-            sync_folder(target.parent)
+            sync_folder(folder or ".")
 
 
-def new_file(path: Path) -> IO[bytes]:
+def new_file(path: str) -> IO[bytes]:
     """A file that was not there before, in a folder that need not be there either."""
     try:
-        return path.open("xb")
+        return open(path, "xb")
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb")
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Make renames inside `folder` outlast a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -116,9 +116,9 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: str) -> Iterator[None]:
     """Let every OSError inside name `path`: a full disk names no file by itself, and a temporary name says little."""
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror, path) from error

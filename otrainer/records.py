@@ -38,14 +38,14 @@ class FileStamp(NamedTuple):
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> FileStamp:
         """The stamp of `path` now. Raises OSError where it cannot be read."""
-        with Path(path).open("rb") as stream:
+        with open(path, "rb") as stream:
             # Taken before the content: an edit made while this reads leaves a newer mtime behind.
             status = os.fstat(stream.fileno())
             return cls(hashlib.file_digest(stream, "sha256").hexdigest(), status.st_size, status.st_mtime_ns)
 
     def again(self, path: str | os.PathLike[str]) -> FileStamp | None:
         """The stamp of `path` now if it still holds this content. Raises OSError where it cannot be read."""
-        status = os.stat(path)  # noqa: PTH116 - of some hundred files each time doit is called
+        status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             # Which of its files changed is found by who remembers them one by one.
             return self if folder_stamp(path)[1:] == self[1:] else None
@@ -123,7 +123,8 @@ class Record(NamedTuple):
     def read(cls, path: str | os.PathLike[str]) -> Record:
         """The record at `path`. Raises OSError where it cannot be read, ValueError where it is damaged."""
         try:
-            return cls.of_json(json.loads(Path(path).read_bytes()))
+            with open(path, "rb") as stream:
+                return cls.of_json(json.loads(stream.read()))
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} is not a record of a stage") from error
 
@@ -221,7 +222,7 @@ def file_reason(
 ) -> Iterator[str]:
     """What happened to a file, in the `words` for another content and for none."""
     try:
-        now = stamp.again(os.path.join(root, name))  # noqa: PTH118 - the same, for a fraction of the time
+        now = stamp.again(os.path.join(root, name))
     except (FileNotFoundError, NotADirectoryError):
         yield f"`{name}` {words[1]}."
     except OSError as error:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from otrainer.config.checks import SECTIONS, check_sections
 from otrainer.config.validate import check_inputs
@@ -196,10 +197,21 @@ def trial_model(_name: str, model: Any, config: ResolvedConfig, registry: Regist
     """The shape of the model, built without storage for its numbers, or with it where a module cannot do without."""
     ir = compile_model(model, registry=registry, settings=config.settings)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), WithoutNumbers():
             return model_summary(assemble(ir, registry, config.settings))
     except ConfigError:
         return model_summary(assemble(ir, registry, config.settings))
+
+
+class WithoutNumbers(TorchFunctionMode):
+    """Leaves parameters as they are: on the meta device there is nothing to draw, and trying takes most of a trial."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if args and func.__name__.endswith("_") and getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def trial_section(section: str, value: Any, config: ResolvedConfig, registry: Registry) -> None:

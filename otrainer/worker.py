@@ -7,6 +7,7 @@ Started as `python -m otrainer.worker REQUESTS ANSWERS`, two inherited pipes tha
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -50,6 +51,8 @@ def prepare() -> bytes:
     """Import what the stages will; what goes wrong with it, they will say."""
     with suppress(Exception):
         import otrainer.experiment  # noqa: F401 - torch comes with it
+
+        gc.freeze()  # what is there now stays: no need to look through it each time
     return b""
 
 

@@ -31,6 +31,8 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
         super().__init__(*self._arguments)
         # Nothing here outlives a power cut for certain, nor has to: a damaged file is made anew.
         self._conn.execute("pragma synchronous = off")
+        # Left in place and overwritten: a file made and removed with every task takes longer than all else about it.
+        self._conn.execute("pragma journal_mode = persist")
 
     def _start_over(self) -> None:
         set_aside(Path(self._arguments[0]))
