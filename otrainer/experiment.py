@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from otrainer.definition import fingerprints, outdated
 from otrainer.engine.accelerator import deterministic
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.engine.seed import seed_everything
+from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 from otrainer.keepsakes import device_name, git_state, leave_keepsakes, versions
 from otrainer.kept import bring_back, kept_place, lay_out, move_aside
@@ -27,7 +29,7 @@ from otrainer.validation import all_mistakes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from otrainer.config import SourceMap
 
@@ -85,26 +87,26 @@ def train(
     first checkpoint. Raises TrainingInterrupted after a signal, and what the components raise.
     """
     run_dir = root / plan.run_dir
-    with lock_run(run_dir), StopRequest(), deterministic(plan.run):
+    with lock_run(run_dir), StopRequest():
         if came := bring_back(run_dir, plan.definition, complete=False):
             print(f"{plan.name}: {brought(came, root)}", flush=True)
         begin = start(plan, root)
         refuse_changed(plan, root)
-        trainer, parts = build_parts(plan)
-        refuse_changed(plan, root)
-        kept = put_aside(run_dir) if begin.keep else None
-        checkpoint = begin.checkpoint and kept_place(begin.checkpoint, run_dir, kept)
-        run = replace(plan.run, resume_from=None if checkpoint is None else str(checkpoint))
-        announce(plan.name, kept, run.resume_from, begin.step, root)
-        facts = {"versions": versions(), "git": git_state(root), "device": device_name(run.device)}
-        try:
-            with Runbook(run_dir, plan, run.progress, begin.lineage, facts) as book:
-                leave_keepsakes(run_dir, plan, places, root)
-                trainer.fit(**parts, run=run)
-        except BaseException:
-            if kept is not None and not run.progress.outputs:
-                put_back(kept, run_dir, plan.name, root)
-            raise
+        with composed(plan) as (settings, fit):
+            refuse_changed(plan, root)
+            kept = put_aside(run_dir) if begin.keep else None
+            checkpoint = begin.checkpoint and kept_place(begin.checkpoint, run_dir, kept)
+            run = replace(settings, resume_from=None if checkpoint is None else str(checkpoint))
+            announce(plan.name, kept, run.resume_from, begin.step, root)
+            facts = {"versions": versions(), "git": git_state(root), "device": device_name(run.device)}
+            try:
+                with Runbook(run_dir, plan, run.progress, begin.lineage, facts) as book:
+                    leave_keepsakes(run_dir, plan, places, root)
+                    fit(run)
+            except BaseException:
+                if kept is not None and not run.progress.outputs:
+                    put_back(kept, run_dir, plan.name, root)
+                raise
     return RunResult(run_dir, run.progress.state.global_step, run.progress.metrics, book.summary(shown(run_dir, root)))
 
 
@@ -125,7 +127,20 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
         print(f"{name}: nothing was saved; the earlier run is back in {shown(run_dir, root)}", flush=True)
 
 
-def build_parts(plan: Plan) -> tuple[Any, dict[str, Any]]:
+@contextmanager
+def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[[RunSettings], None]]]:
+    """The settings of a run, and what fits all that its plan names under them. All code that this reaches counts."""
+    run = RunSettings.of({**plan.config["run"], "config": plan.config})
+    with deterministic(run):
+        trainer, parts = build_parts(plan, run.seed)
+
+        def fit(run: RunSettings) -> None:
+            trainer.fit(**parts, run=run)
+
+        yield run, fit
+
+
+def build_parts(plan: Plan, seed: int) -> tuple[Any, dict[str, Any]]:
     """The trainer, and the keywords of its `fit` but `run`; initial weights depend on the seed and the config alone."""
     registry = build_registry()
     load_plugins(plan.config.get("imports"), registry=registry, settings=plan.allowed)
@@ -134,7 +149,7 @@ def build_parts(plan: Plan) -> tuple[Any, dict[str, Any]]:
         value = plan.config.get(section)
         return instantiate_value(value, registry=registry, settings=plan.allowed, config_path=(section,))
 
-    seed_everything(plan.run.seed)
+    seed_everything(seed)
     ir = compile_model(plan.config["model"], registry=registry, settings=plan.allowed)
     parts = {
         "model": assemble(ir, registry, plan.allowed),

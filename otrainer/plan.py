@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from otrainer.config import ResolvedConfig, Settings
 from otrainer.datafiles import identify
 from otrainer.definition import define
-from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
@@ -38,16 +37,18 @@ class Plan:
     data_files: dict[str, dict[str, Any]]
     config: dict[str, Any]
 
-    @property
-    def run(self) -> RunSettings:
-        return RunSettings.of({**self.config["run"], "config": self.config})
-
     def to_json(self) -> dict[str, Any]:
         return {"version": VERSION, **{part.name: getattr(self, part.name) for part in fields(self)}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
         return cls(**{key: value for key, value in data.items() if key != "version"})
+
+    @property
+    def resume_from(self) -> str | None:
+        """The checkpoint that the config names to begin with, if any."""
+        named: str | None = self.config["run"].get("resume_from")
+        return named
 
     @property
     def allowed(self) -> Settings:

@@ -161,7 +161,7 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
 
     config = resolved(experiment, root)
     plan = make_plan(config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root)
-    named = plan.run.resume_from
+    named = plan.resume_from
     foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
     packages = [str(file) for file in metadata_files(config.data)]
     read = [*plan.data_files, *foreign, *packages]

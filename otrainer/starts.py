@@ -36,7 +36,7 @@ def first_start(plan: Plan, root: Path) -> Start:
     interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
     if found is not None and interrupted and last.is_file():
         return Start(last, step=found["global_step"], lineage=found["lineage"])
-    named = plan.run.resume_from
+    named = plan.resume_from
     return Start(None if named is None else root / named, keep=True)
 
 
