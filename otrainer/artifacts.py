@@ -77,7 +77,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, *, durable: bool 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write that takes its place at `path` once the block ends: `write_atomic` for what comes in pieces."""
+    """A file to write (and read) that takes its place at `path` once the block ends: for what comes in pieces."""
     target = os.fspath(path)
     folder = os.path.dirname(target)
     with naming(target):
@@ -100,10 +100,28 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
 def new_file(path: str) -> IO[bytes]:
     """A file that was not there before, in a folder that need not be there either."""
     try:
-        return open(path, "xb")
+        return open(path, "x+b")
     except FileNotFoundError:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "xb")
+        return open(path, "x+b")
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed processes of this machine left half-written in `folder`."""
+    for path in Path(folder).glob(f"{TEMP_PREFIX}*"):
+        pid = path.name.removeprefix(TEMP_PREFIX).partition("-")[0]
+        if not (pid.isdigit() and is_running(int(pid))):
+            path.unlink(missing_ok=True)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs, as somebody else
+    return True
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

@@ -95,13 +95,9 @@ def is_alive(pid: int, host: str) -> bool:
     """Whether the process still runs; on another machine that cannot be seen, so it counts as alive."""
     if host != os.uname().nodename:
         return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it runs, as somebody else
-    return True
+    from otrainer.artifacts import is_running
+
+    return is_running(pid)
 
 
 def shown(path: str | os.PathLike[str]) -> str:

@@ -41,7 +41,7 @@ class Runbook:
 
     def _saved(self) -> None:
         """A checkpoint was written: a run that is killed has then said from where it can go on."""
-        self.steps_saved = self.steps
+        self.steps_saved = self.progress.saved or self.steps
         self._write("running", None)
 
     @property
@@ -59,9 +59,7 @@ class Runbook:
 
     def _write(self, state: str, ended: str | None) -> None:
         steps, outputs = self.steps, self._outputs()
-        if state == "running":
-            steps = max(steps, self.steps_before)
-        elif state == "failed" and outputs:
+        if state == "running" or (state == "failed" and outputs):
             steps = self.steps_saved  # what came after the last checkpoint is lost
         write_run(
             self.run_dir,

@@ -6,9 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.engine.checkpoint import PREVIOUS, link_checkpoint, save_checkpoint
+from otrainer.artifacts import sweep
+from otrainer.engine.checkpoint import capture
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.engine.monitor import check_mode, improves, monitored
+from otrainer.engine.writer import LAST, Saved, Writer
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
@@ -22,7 +24,8 @@ class ModelCheckpoint:
     `last.pt` (with `save_last`): every `every_n_steps` optimizer steps, at each epoch's end, when fit ends, and when a
     signal stops it. `step_<N>.pt`: every `every_n_steps` steps and every `every_n_epochs` epochs, of which the newest
     `keep_last` stay (null: all). `best.pt`: at the end of each epoch whose `monitor` (a logged validation value) is
-    the best so far by `mode`.
+    the best so far by `mode`. Training goes on while a copy is written, whose memory is kept for the next one; without
+    `background` it waits, and takes no memory for it. Fit ends when all is on the disk.
     """
 
     runs_last = True  # what the other callbacks did at this point belongs into the checkpoint
@@ -36,6 +39,7 @@ class ModelCheckpoint:
         keep_last: int | None = None,
         monitor: str | None = None,
         mode: str = "min",
+        background: bool = True,
     ) -> None:
         check_mode(mode)
         for name, value in {
@@ -50,31 +54,37 @@ class ModelCheckpoint:
         self.monitor, self.mode = monitor, mode
         self.best: float | None = None
         self._steps: list[int] = []
+        self._writer = Writer(background=background)
 
     def on_fit_start(self, ctx: RunContext) -> None:
         self.save_dir.mkdir(parents=True, exist_ok=True)
+        sweep(self.save_dir)
 
     def on_train_step_end(self, ctx: RunContext) -> None:
+        if self._writer.is_done:
+            self._settle(ctx)
         if self.every_n_steps is not None and ctx.state.global_step % self.every_n_steps == 0:
-            self._save_step(ctx)
+            self._save(ctx, self._step_name(ctx))
 
     def on_epoch_end(self, ctx: RunContext) -> None:
-        is_best = self._note_best(ctx)
-        if self.every_n_epochs is not None and (ctx.state.epoch + 1) % self.every_n_epochs == 0:
-            self._save_step(ctx)
-        elif self.save_last:
-            self._save(ctx, "last.pt")
-        if is_best:
-            self._save(ctx, "best.pt")
+        best = ["best.pt"] if self._note_best(ctx) else []
+        due = self.every_n_epochs is not None and (ctx.state.epoch + 1) % self.every_n_epochs == 0
+        self._save(ctx, *([self._step_name(ctx)] if due else []), *best)
 
     def on_fit_end(self, ctx: RunContext) -> None:
-        if self.save_last:
-            self._save(ctx, "last.pt")
+        self._save(ctx)
+        self._settle(ctx)
+        self._writer.close()
 
     def on_exception(self, ctx: RunContext, exc: BaseException) -> None:
-        if isinstance(exc, TrainingInterrupted) and self.save_last:
-            self._save(ctx, "last.pt")
-            log.warning("checkpoint of step %d saved: %s", ctx.state.global_step, self.save_dir / "last.pt")
+        try:
+            self._settle(ctx)
+            if isinstance(exc, TrainingInterrupted) and self.save_last:
+                self._save(ctx)
+                self._settle(ctx)
+                log.warning("checkpoint of step %d saved: %s", ctx.state.global_step, self.save_dir / LAST)
+        finally:
+            self._writer.close()
 
     def _note_best(self, ctx: RunContext) -> bool:
         if self.monitor is None or not ctx.validated:
@@ -85,34 +95,36 @@ class ModelCheckpoint:
         self.best = value
         return True
 
-    def _save_step(self, ctx: RunContext) -> None:
-        """One file under its step's name, which is also the last one; older ones go once it is there."""
+    def _step_name(self, ctx: RunContext) -> str:
         step = ctx.state.global_step
         self._steps = [*(kept for kept in self._steps if kept != step), step]
+        return f"step_{step}.pt"
+
+    def _save(self, ctx: RunContext, *names: str) -> None:
+        """Begin to write this state under `names` and as the last one, once the save before is done."""
+        names = (*names, LAST) if self.save_last else names
+        if not names:
+            return
+        self._settle(ctx)
+        paths = tuple(self.save_dir / name for name in names)
+        self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
+        if self._writer.is_done:
+            self._settle(ctx)
+
+    def _settle(self, ctx: RunContext) -> None:
+        """Wait for the save in flight, if any, and say that it is there; steps that are one too many go then."""
+        saved = self._writer.wait()
+        if saved is None:
+            return
         spare = self._steps[: -self.keep_last] if self.keep_last is not None else []
         self._steps = self._steps[len(spare) :]
-        path = self._save(ctx, f"step_{step}.pt")
-        if self.save_last:
-            link_checkpoint(path, self.save_dir / "last.pt")
-            self._note(ctx, "last.pt")
         for old in spare:
             (self.save_dir / f"step_{old}.pt").unlink(missing_ok=True)
-            self._forget(ctx, f"step_{old}.pt")
-
-    def _save(self, ctx: RunContext, name: str) -> Path:
-        path = self.save_dir / name
-        save_checkpoint(path, ctx, keep=self.save_dir / PREVIOUS if name == "last.pt" else None)
-        self._note(ctx, name)
-        return path
-
-    def _note(self, ctx: RunContext, name: str) -> None:
-        path = str(self.save_dir / name)
-        ctx.run.progress.add_output(path)
-
-    def _forget(self, ctx: RunContext, name: str) -> None:
-        path = str(self.save_dir / name)
-        if path in ctx.run.progress.outputs:
-            ctx.run.progress.outputs.remove(path)
+        ctx.run.progress.note_outputs(
+            written=[str(path) for path in saved.paths],
+            removed=[str(self.save_dir / f"step_{old}.pt") for old in spare],
+            at=(saved.step, saved.epochs),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "steps": list(self._steps)}

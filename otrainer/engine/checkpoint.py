@@ -7,24 +7,37 @@ Parts: `model` (the plain state dict), `optimizer`, `scheduler`, `scaler`, `call
 from __future__ import annotations
 
 import copy
-import os
-import pickle
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.artifacts import TEMP_PREFIX, atomic_file
+from otrainer.engine.container import DamagedError, read_container
 from otrainer.engine.parts import load_part, load_states, part_state, same, states_of
 from otrainer.engine.seed import random_state, set_random_state
+from otrainer.engine.snapshot import Snapshots
+from otrainer.engine.state import TrainState
+from otrainer.engine.writer import write_checkpoint
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
-FORMAT = 1
-PREVIOUS = "previous.pt"  # the last.pt before the last
+FORMAT = 2
+PARTS = (
+    "model",
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "callbacks",
+    "metrics",
+    "loggers",
+    "loss",
+    "data",
+    "progress",
+    "rng",
+    "meta",
+)
 IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
 
 
@@ -58,76 +71,64 @@ def hyperparameters(optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[st
     )
 
 
-def save_checkpoint(path: str | Path, ctx: RunContext, *, keep: Path | None = None) -> None:
+def save_checkpoint(path: str | Path, ctx: RunContext) -> None:
     """Write the state of a run durably: the file at `path` is the old one or the new one, whole, at any instant.
 
-    With `keep`, the former file stays under that name.
+    Raises ConfigError where it cannot be written, or must not: see `write_checkpoint`.
     """
-    path = Path(path)
-    with atomic_file(path) as file:
-        torch.save(capture(ctx), file)
-        if keep is not None and path.exists():
-            _replace_by_link(path, keep)
-
-
-def link_checkpoint(source: Path, target: Path) -> None:
-    """Let `target` be the same checkpoint as `source` without writing it twice; its former content stays beside it.
-
-    `target` is never absent in between, so that a killed process leaves one that loads.
-    """
-    if target.exists():
-        _replace_by_link(target, target.with_name(PREVIOUS))
-    _replace_by_link(source, target)
-
-
-def _replace_by_link(source: Path, target: Path) -> None:
-    passing = target.with_name(f"{TEMP_PREFIX}{target.name}")
-    passing.unlink(missing_ok=True)
-    try:
-        os.link(source, passing)
-    except OSError:  # a file system without hard links
-        with atomic_file(target) as file:
-            file.write(source.read_bytes())
-        return
-    passing.replace(target)
+    write_checkpoint(capture(ctx), (Path(path),))
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The parts of a checkpoint, on the CPU.
+    """The parts of a checkpoint, on the CPU; the model's tensors are read from the file as they are used.
 
     Raises ConfigError where the file is missing, damaged, or not a checkpoint of this kind.
     """
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"There is no checkpoint at `{path}`.", title="checkpoint not found")
-    check_members(path)
     try:
-        parts = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as cause:
-        raise ConfigError(f"`{path}` cannot be loaded as data: {cause}", title="not a checkpoint") from cause
-    if not isinstance(parts, dict) or parts.get("meta", {}).get("format") != FORMAT or "progress" not in parts:
-        raise ConfigError(
-            f"`{path}` holds no run that can be continued (format {FORMAT} of otrainer's checkpoints).",
-            title="not a checkpoint",
-        )
-    return parts
-
-
-def check_members(path: Path) -> None:
-    """Compare every member's CRC with its bytes before torch reads any; raises ConfigError naming a damaged one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError) as cause:
+        parts = read_container(path)
+    except DamagedError as cause:
         raise damaged(path, str(cause)) from cause
-    if member is not None:
-        raise damaged(path, f"the bytes of `{member}` are not those written")
+    except ValueError as cause:
+        raise ConfigError(f"`{path}` cannot be loaded as data: {cause}", title="not a checkpoint") from cause
+    if problem := flaw(parts):
+        raise ConfigError(
+            f"`{path}` holds no run that can be continued: {problem}.",
+            title="not a checkpoint",
+            hint=f"Checkpoints of otrainer are of format {FORMAT}.",
+        )
+    # What is loaded may be kept as it is, and shall not depend on a file that somebody may change.
+    return {name: part if name == "model" else own(part) for name, part in parts.items()}
+
+
+def own(part: Any) -> Any:
+    copied, _ = Snapshots(keep=False).take(part)
+    return copied
+
+
+def flaw(parts: Any) -> str | None:
+    """What keeps loaded data from being a checkpoint, in a few words."""
+    if not isinstance(parts, dict):
+        return "it is no mapping"
+    missing = [name for name in PARTS if name not in parts]
+    if missing:
+        return f"it has no part `{missing[0]}`"
+    meta, progress = parts["meta"], parts["progress"]
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        return "it is of another format"
+    if not isinstance(progress, dict) or not set(TrainState().state_dict()) <= set(progress):
+        return "its `progress` does not say where training stands"
+    return None if isinstance(parts["model"], dict) else "its `model` is no state dict"
 
 
 def damaged(path: Path, what: str) -> ConfigError:
-    previous = path.with_name(PREVIOUS)
-    hint = f"`{previous}` is the one before it: name it by `run.resume_from`." if previous.is_file() else ""
-    return ConfigError(f"`{path}` is damaged: {what}.", title="damaged checkpoint", hint=hint)
+    return ConfigError(
+        f"`{path}` is damaged: {what}.",
+        title="damaged checkpoint",
+        hint="Name another checkpoint by `run.resume_from`, or move the damaged one away to train from the start.",
+    )
 
 
 def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:

@@ -43,18 +43,22 @@ class TrainState:
 
 @dataclass
 class Progress:
-    """What the composition root records of a run: filled in by the trainer, whoever called it."""
+    """What the composition root records of a run: filled in by the trainer, whoever called it.
+
+    `outputs` are the checkpoints that are there, and `saved` the steps and epochs of the newest one.
+    """
 
     state: TrainState = field(default_factory=TrainState)
     metrics: dict[str, float] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
+    saved: tuple[int, int] | None = None
     continued_from: int | None = None
     on_output: Callable[[], None] | None = None
 
-    def add_output(self, path: str) -> None:
-        """Note that `path` was written, again or for the first time."""
-        if path not in self.outputs:
-            self.outputs.append(path)
+    def note_outputs(self, written: Sequence[str], removed: Sequence[str] = (), *, at: tuple[int, int]) -> None:
+        """Note checkpoints that were `written`, again or for the first time, `at` so many steps and epochs."""
+        self.outputs = [path for path in dict.fromkeys([*self.outputs, *written]) if path not in removed]
+        self.saved = at
         if self.on_output is not None:
             self.on_output()
 

@@ -1,0 +1,148 @@
+"""The file of a checkpoint: torch's own zip of stored members, sealed so that no changed byte goes unnoticed.
+
+Each member's data is covered by its CRC-32, as in every zip (PKWARE's APPNOTE.TXT, 4.4.7), and all bytes between
+members by a SHA-256, which stands in hex as the archive's comment. `torch.load` reads such a file like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import pickle
+import struct
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LOCAL_HEADER = struct.Struct("<4s22xHH")  # its signature, and the lengths of name and extra field, which follow it
+LOCAL_SIGNATURE = b"PK\x03\x04"
+COMMENT_LENGTH = struct.Struct("<H")  # the last field of an archive without a comment
+SEAL = 64
+UNREADABLE = (
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    OSError,
+    struct.error,
+    LookupError,
+    OverflowError,
+)
+THREADS = min(4, os.cpu_count() or 1)
+PIECE = 1 << 24
+
+
+class DamagedError(ValueError):
+    """The bytes of a file are not those that were written; the message says where."""
+
+
+def write_container(stream: IO[bytes], content: Any) -> None:
+    """Write `content` to a new file that can be read as well."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(True)
+    try:
+        torch.save(content, stream)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    stream.seek(-COMMENT_LENGTH.size, os.SEEK_END)
+    stream.write(COMMENT_LENGTH.pack(SEAL))
+    stream.flush()
+    size = stream.tell()
+    # The comment that the end now promises is not there yet, which zipfile does not mind.
+    seal = seal_of(stream, zipfile.ZipFile(stream).infolist(), size)
+    stream.seek(size)
+    stream.write(seal)
+
+
+def read_container(path: str | os.PathLike[str]) -> Any:
+    """What a sealed file holds, on the CPU and mapped into memory: bytes are read as they are used.
+
+    Raises DamagedError where a byte changed, ValueError where it holds more than plain data.
+    """
+    check_container(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise ValueError(str(error)) from error
+
+
+def check_container(path: str | os.PathLike[str]) -> None:
+    """Compare every byte of a sealed file with its checksums; raises DamagedError where one is another."""
+    try:
+        with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:  # noqa: PTH123 - a descriptor is all that is needed
+            archive = zipfile.ZipFile(stream)
+            members = archive.infolist()
+            check_seal(stream, members, archive.comment, len(content))
+            check_members(content, members)
+    except UNREADABLE as error:
+        raise error if isinstance(error, DamagedError) else DamagedError(str(error) or type(error).__name__) from error
+
+
+def check_seal(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], comment: bytes, size: int) -> None:
+    """What is not a member's data: headers, padding, the directory."""
+    if len(comment) != SEAL:
+        raise DamagedError("it has no seal")
+    if seal_of(stream, members, size - SEAL) != comment:
+        raise DamagedError("its headers are not those written")
+
+
+def seal_of(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], size: int) -> bytes:
+    digest = hashlib.sha256()
+    for start, end in between(stream, members, size):
+        stream.seek(start)
+        digest.update(stream.read(end - start))
+    return digest.hexdigest().encode()
+
+
+def between(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[tuple[int, int]]:
+    """The stretches of the first `size` bytes that hold no member's data."""
+    position = 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        start = data_start(stream, member)
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise DamagedError(f"`{member.filename}` is compressed")
+        if not position <= start <= start + member.file_size <= size:
+            raise DamagedError(f"`{member.filename}` does not lie where it should")
+        yield position, start
+        position = start + member.file_size
+    yield position, size
+
+
+def data_start(stream: IO[bytes], member: zipfile.ZipInfo) -> int:
+    stream.seek(member.header_offset)
+    signature, name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
+    if signature != LOCAL_SIGNATURE:
+        raise DamagedError(f"`{member.filename}` has no header")
+    return int(member.header_offset + LOCAL_HEADER.size + name + extra)
+
+
+def check_members(content: mmap.mmap, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Every member's data against its CRC, several at a time."""
+
+    def is_whole(member: zipfile.ZipInfo) -> bool:
+        name, extra = LOCAL_HEADER.unpack_from(content, member.header_offset)[1:]
+        start, crc = member.header_offset + LOCAL_HEADER.size + name + extra, 0
+        with memoryview(content) as view:
+            for at in range(start, start + member.file_size, PIECE):
+                crc = zlib.crc32(view[at : min(at + PIECE, start + member.file_size)], crc)
+        return crc == member.CRC
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for member, whole in zip(members, pool.map(is_whole, members), strict=True):
+            if not whole:
+                raise DamagedError(f"the bytes of `{member.filename}` are not those written")

@@ -1,0 +1,125 @@
+"""Checkpoints are written whole and durably, one at a time, from a copy that no later step changes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from otrainer.engine.container import read_container
+from otrainer.engine.snapshot import NotPlainError, Snapshots, check_plain
+from otrainer.engine.writer import Saved, Writer, is_finite, write_checkpoint
+from otrainer.errors import ConfigError
+
+
+def state(value: float = 1.0, step: int = 1) -> dict[str, Any]:
+    return {"model": {"w": torch.full((3,), value)}, "progress": {"global_step": step}}
+
+
+def value_in(path: Path) -> float:
+    return float(read_container(path)["model"]["w"][0])
+
+
+def test_the_former_last_one_stays_as_the_previous_one(tmp_path: Path) -> None:
+    for value in (1.0, 2.0, 3.0):
+        write_checkpoint(state(value), (tmp_path / "step_1.pt", tmp_path / "last.pt", tmp_path / "best.pt"))
+
+    assert [value_in(tmp_path / f"{name}.pt") for name in ("last", "previous", "best")] == [3.0, 2.0, 3.0]
+    assert (tmp_path / "last.pt").samefile(tmp_path / "step_1.pt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt", "previous.pt", "step_1.pt"]
+
+
+def test_what_is_written_in_the_background_is_the_state_at_the_call(tmp_path: Path) -> None:
+    writer, now = Writer(), state(1.0)
+    for value in (1.0, 2.0):
+        now["model"]["w"].fill_(value)
+        now["progress"]["global_step"] = int(value)
+        writer.save(now, Saved((tmp_path / f"{value}.pt",), 1, 0))
+        now["model"]["w"].fill_(-1.0)
+        now["progress"]["global_step"] = 99
+        assert writer.wait() == Saved((tmp_path / f"{value}.pt",), 1, 0)
+    writer.close()
+
+    for value in (1.0, 2.0):
+        assert value_in(tmp_path / f"{value}.pt") == value
+        assert read_container(tmp_path / f"{value}.pt")["progress"] == {"global_step": value}
+    assert writer.wait() is None
+
+
+def test_training_goes_on_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_write = threading.Event()
+    monkeypatch.setattr("otrainer.engine.writer.check_finite", lambda _state: may_write.wait(30))
+    writer = Writer()
+    writer.save(state(), Saved((tmp_path / "last.pt",), 1, 0))
+    assert not writer.is_done
+    assert not (tmp_path / "last.pt").exists()
+    may_write.set()
+    writer.wait()
+
+    assert value_in(tmp_path / "last.pt") == 1.0
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_parameters_that_are_not_finite_replace_no_checkpoint(tmp_path: Path, wrong: float, background: bool) -> None:
+    write_checkpoint(state(1.0), (tmp_path / "last.pt",))
+    writer, worse = Writer(background=background), state(2.0, step=1200)
+    worse["model"]["w"][1] = wrong
+
+    def save() -> None:
+        writer.save(worse, Saved((tmp_path / "last.pt",), 1200, 0))
+        writer.wait()
+
+    with pytest.raises(ConfigError, match="After step 1,200, `w` of the model is not finite"):
+        save()
+
+    assert value_in(tmp_path / "last.pt") == 1.0
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64, torch.complex64, torch.float8_e4m3fn])
+def test_every_kind_of_number_is_looked_at(kind: torch.dtype) -> None:
+    assert is_finite(torch.ones(4).to(kind))
+    assert not is_finite(torch.tensor([1.0, float("nan")]).to(kind))
+    assert is_finite(torch.empty(0, dtype=kind))
+    assert is_finite(torch.ones(3, dtype=torch.int64))
+
+
+def test_an_error_of_the_disk_names_the_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").mkdir()  # a rename onto a folder fails
+    with pytest.raises(ConfigError) as error:
+        write_checkpoint(state(), (tmp_path / "last.pt",))
+
+    assert error.value.findings[0].title == "checkpoint not saved"
+    assert str(tmp_path / "last.pt") in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_copy_keeps_its_buffers_and_what_is_one_tensor_stays_one() -> None:
+    snapshots, weight = Snapshots(), torch.ones(2, 3)
+    live = {"model": OrderedDict(a=weight, b=weight, t=torch.arange(6.0).reshape(2, 3).t()), "lr": (0.1, [None, "x"])}
+    first, _ = snapshots.take(live)
+    weight.fill_(5.0)
+
+    assert torch.equal(first["model"]["a"], torch.ones(2, 3))
+    assert first["model"]["a"] is first["model"]["b"]
+    assert first["model"]["t"].stride() == (1, 3)
+    assert type(first["model"]) is OrderedDict
+    assert first["lr"] == (0.1, [None, "x"])
+    second, _ = snapshots.take(live)
+    assert second["model"]["a"].data_ptr() == first["model"]["a"].data_ptr()
+    assert float(second["model"]["a"][0, 0]) == 5.0
+    third, _ = Snapshots(keep=False).take(live)
+    assert third["model"]["a"].data_ptr() != weight.data_ptr()
+
+
+@pytest.mark.parametrize("leaf", [object(), {1, 2}, Path("x"), torch.ones(2).to_sparse(), 1j])
+def test_what_could_not_be_loaded_again_is_named_with_its_place(leaf: Any) -> None:
+    with pytest.raises(NotPlainError, match=r"`callbacks\[0\].seen` is a") as error:
+        check_plain({"callbacks": [{"seen": leaf}]})
+
+    assert error.value.path == ("callbacks", 0, "seen")
