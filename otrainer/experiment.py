@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.datafiles import identify
 from otrainer.definition import fingerprints, outdated
-from otrainer.engine.accelerator import deterministic
+from otrainer.engine.accelerator import numerics
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.engine.seed import seed_everything
 from otrainer.engine.state import RunSettings
@@ -131,7 +131,7 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
 def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[[RunSettings], None]]]:
     """The settings of a run, and what fits all that its plan names under them. All code that this reaches counts."""
     run = RunSettings.of({**plan.config["run"], "config": plan.config})
-    with deterministic(run):
+    with numerics(run):
         trainer, parts = build_parts(plan, run.seed)
 
         def fit(run: RunSettings) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import sweep
-from otrainer.engine.checkpoint import capture
+from otrainer.engine.checkpoint import capture, not_loadable
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.engine.monitor import check_mode, improves, monitored
+from otrainer.engine.snapshot import NotPlainError
 from otrainer.engine.writer import LAST, Saved, Writer
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ class ModelCheckpoint:
             return
         self._settle(ctx)
         paths = tuple(self.save_dir / name for name in names)
-        self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
+        try:
+            self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
+        except NotPlainError as cause:
+            raise not_loadable(cause, ctx) from cause
         if self._writer.is_done:
             self._settle(ctx)
 

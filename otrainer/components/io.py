@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from otrainer.engine.tree import Path, get_path
 from otrainer.errors import ConfigError, ConfigPath
 
@@ -31,11 +33,16 @@ class MappingIO:
 
     def split(self, batch: Any, *, stage: str) -> tuple[ArgsKwargs, dict[str, Any], dict[str, Any]]:
         """`(model inputs, targets, meta)` of a batch; meta holds the stage."""
-        kwargs = {
-            name: pick(batch, path, "batch", ("io", "model_kwargs", name)) for name, path in self.model_kwargs.items()
-        }
-        targets = {name: pick(batch, path, "batch", ("io", "targets", name)) for name, path in self.targets.items()}
+        kwargs = {name: found(batch, path, ("io", "model_kwargs", name)) for name, path in self.model_kwargs.items()}
+        targets = {name: found(batch, path, ("io", "targets", name)) for name, path in self.targets.items()}
         return ArgsKwargs(kwargs=kwargs), targets, {"stage": stage}
+
+
+def found(batch: Any, path: tuple[str | int, ...], config_path: ConfigPath) -> Any:
+    """What stands at a path of a batch; a key of a dict, as nearly all are, is looked up in one go."""
+    if len(path) == 1 and type(batch) is dict and path[0] in batch:
+        return batch[path[0]]
+    return pick(batch, path, "batch", config_path)
 
 
 def checked_paths(paths: Mapping[str, Path], argument: str) -> dict[str, tuple[str | int, ...]]:
@@ -70,7 +77,7 @@ def pick_one(tree: Any, path: Path | None, what: str, config_path: ConfigPath) -
     """What stands at `path`, or without one the only value there is; raises ConfigError where there are several."""
     if path is not None:
         return pick(tree, path, what, config_path)
-    if not isinstance(tree, Mapping):
+    if type(tree) is torch.Tensor or not isinstance(tree, Mapping):  # asking an abstract class takes long
         return tree
     if len(tree) == 1:
         return next(iter(tree.values()))

@@ -10,6 +10,8 @@ from typing import Any
 from otrainer.errors import ConfigPath, Finding, nearest
 
 PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
+MATMUL_PRECISIONS = ("highest", "high", "medium")
+COMPILE_OPTIONS = ("fullgraph", "dynamic", "backend", "mode", "options")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
 SPEC_KEYS = ("_type_", "_target_")
 
@@ -161,6 +163,16 @@ RUN_KEYS = {
     "device": RunKey(is_text, "a device such as `cpu`, `cuda` or `cuda:1`"),
     "precision": RunKey(PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}", choices=PRECISIONS),
     "deterministic": RunKey(lambda value: isinstance(value, bool), "true or false"),
+    "compile": RunKey(
+        lambda value: (
+            isinstance(value, bool | Mapping)
+            and set(value if isinstance(value, Mapping) else ()) <= set(COMPILE_OPTIONS)
+        ),
+        f"true, false, or arguments of torch.compile ({', '.join(COMPILE_OPTIONS)})",
+    ),
+    "matmul_precision": RunKey(
+        MATMUL_PRECISIONS.__contains__, f"one of {', '.join(MATMUL_PRECISIONS)}", choices=MATMUL_PRECISIONS
+    ),
     "resume_from": RunKey(is_text, "the path of a checkpoint, such as `runs/NAME/checkpoints/last.pt`"),
 }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from otrainer.config.checks import PRECISIONS
-from otrainer.engine.tree import move_to_device
+from otrainer.engine.tree import leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from otrainer.engine.state import RunSettings
 
+END = object()
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 
 
@@ -39,6 +42,32 @@ class Accelerator:
         if self.device.type == "cpu":
             return batch
         return move_to_device(batch, self.device, non_blocking=True)
+
+    def placed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The batches on the device; on CUDA one ahead, copied while the step before computes."""
+        if self.device.type == "cpu":
+            return batches
+        return self._ahead(batches) if self.device.type == "cuda" else map(self.place, batches)
+
+    def _ahead(self, batches: Iterator[Any]) -> Iterator[Any]:
+        copying = torch.cuda.Stream(self.device)
+        waiting: Any = END
+        for batch in batches:
+            with torch.cuda.stream(copying):
+                coming = self.place(batch)
+            if waiting is not END:
+                yield self._taken(waiting, copying)
+            waiting = coming
+        if waiting is not END:
+            yield self._taken(waiting, copying)
+
+    def _taken(self, batch: Any, copying: torch.cuda.Stream) -> Any:
+        """A batch for the stream that computes, which waits for the copies and keeps their memory while it needs it."""
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(copying)
+        for tensor in leaves(batch):
+            tensor.record_stream(computing)
+        return batch
 
     def backward(self, loss: torch.Tensor) -> None:
         """Add the gradients of `loss`."""
@@ -111,16 +140,52 @@ def device_available(device: torch.device) -> bool:
 
 
 @contextmanager
-def deterministic(run: RunSettings) -> Iterator[None]:
-    """torch's deterministic algorithms for the block, if the run asks for them; its switches are put back after it."""
-    if not run.deterministic:
-        yield
-        return
-    before = (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
+def numerics(run: RunSettings) -> Iterator[None]:
+    """How torch computes for the block, as the run asks: deterministically, and matrix products with which precision.
+
+    All switches are put back after it. Raises ConfigError where an operation has no deterministic form.
+    """
+    before = torch.get_float32_matmul_precision()
+    if run.matmul_precision is not None:
+        torch.set_float32_matmul_precision(run.matmul_precision)
+    try:
+        if run.deterministic:
+            with deterministic():
+                yield
+        else:
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Every switch that torch has for the same bits from the same input, set for the block."""
+    cudnn, memory = torch.backends.cudnn, cast("Any", torch.utils.deterministic)
+    before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+    flags, filled = (cudnn.benchmark, cudnn.deterministic), memory.fill_uninitialized_memory
+    workspace = os.environ.get(WORKSPACE)
+    if workspace not in (":4096:8", ":16:8"):
+        os.environ[WORKSPACE] = ":4096:8"  # read by cuBLAS when it is first used
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+    cudnn.benchmark, cudnn.deterministic = False, True
+    memory.fill_uninitialized_memory = True
     try:
         yield
+    except RuntimeError as cause:
+        if "deterministic" not in str(cause):
+            raise
+        raise ConfigError(
+            str(cause).split(". ")[0].removesuffix(".") + ".",
+            title="not deterministic",
+            config_path=("run", "deterministic"),
+            hint="Use another operation there, or set `run.deterministic: false`.",
+        ) from cause
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.benchmark, cudnn.deterministic = flags
+        memory.fill_uninitialized_memory = filled
+        if workspace is None:
+            os.environ.pop(WORKSPACE, None)
+        else:
+            os.environ[WORKSPACE] = workspace

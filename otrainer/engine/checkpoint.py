@@ -15,10 +15,10 @@ import torch
 from otrainer.engine.container import DamagedError, read_container
 from otrainer.engine.parts import load_part, load_states, part_state, same, states_of
 from otrainer.engine.seed import random_state, set_random_state
-from otrainer.engine.snapshot import Snapshots
+from otrainer.engine.snapshot import NotPlainError, Snapshots, check_plain
 from otrainer.engine.state import TrainState
 from otrainer.engine.writer import write_checkpoint
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, ConfigPath, dotted
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
@@ -57,6 +57,33 @@ def capture(ctx: RunContext) -> dict[str, Any]:
         "rng": random_state(),
         "meta": {"format": FORMAT, "torch": str(torch.__version__), "built": ctx.built},
     }
+
+
+def check_loadable(ctx: RunContext) -> None:
+    """Raise ConfigError now for what a checkpoint of this run could not give back as data later."""
+    try:
+        check_plain(capture(ctx))
+    except NotPlainError as cause:
+        raise not_loadable(cause, ctx) from cause
+
+
+def not_loadable(cause: NotPlainError, ctx: RunContext) -> ConfigError:
+    """The error for a component whose state holds something else than data."""
+    section, *inside = cause.path
+    found = ctx.loss if section == "loss" else getattr(ctx, str(section), None)
+    config_path: ConfigPath = (str(section),)
+    if isinstance(found, list) and inside:
+        index = int(inside.pop(0))
+        found, config_path = found[index], (str(section), index)
+    what = dotted(step for step in inside if step not in ("state", "state_dict", "attributes"))
+    whose = f"the {section}" if found is None else f"`{type(found).__qualname__}`"
+    return ConfigError(
+        f"{whose} keeps {f'`{what}`, ' if what else ''}a {type(cause.value).__qualname__}, which no checkpoint can hold.",
+        title="state cannot be saved",
+        config_path=config_path,
+        hint="`state_dict()` returns tensors, numbers, texts, and lists, tuples and dicts of them; an array goes in as "
+        "`torch.from_numpy(array)`.",
+    )
 
 
 def hyperparameters(optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[str, Any]:

@@ -64,10 +64,11 @@ def to_floats(weighted: Sequence[tuple[Any, float]]) -> list[float]:
     return [float(value) for value in values]
 
 
-def detached(loss: torch.Tensor, logs: Mapping[str, Any] | None) -> dict[str, Any]:
+def detached(loss: float | torch.Tensor, logs: Mapping[str, Any] | None) -> dict[str, Any]:
     """A log row of a micro-batch that keeps nothing of the graph alive; the loss itself is always `loss`."""
-    row: dict[str, Any] = {"loss": loss.detach()}
-    for name, value in (logs or {}).items():
-        if name != "loss":
-            row[name] = value.detach() if isinstance(value, torch.Tensor) else value
+    row: dict[str, Any] = {"loss": loss.detach() if isinstance(loss, torch.Tensor) else loss}
+    if logs:
+        for name, value in logs.items():
+            if name != "loss":
+                row[name] = value.detach() if isinstance(value, torch.Tensor) else value
     return row

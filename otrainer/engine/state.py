@@ -77,6 +77,8 @@ class RunSettings(Mapping[str, Any]):
     device: str = "cpu"
     precision: str = "fp32"
     deterministic: bool = False
+    compile: bool | Mapping[str, Any] = False
+    matmul_precision: str | None = None
     resume_from: str | None = None
     config: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     progress: Progress = field(default_factory=Progress, repr=False, compare=False)

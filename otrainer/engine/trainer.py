@@ -14,10 +14,11 @@ from otrainer.engine.measures import Snapshot, log_epoch, reset_metrics, update_
 from otrainer.engine.monitor import monitored
 from otrainer.engine.session import Session, begin, no_batches
 from otrainer.engine.tree import count_samples
+from otrainer.engine.watch import check_loss
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass
@@ -104,63 +105,71 @@ class DefaultTrainer:
             self._end_epoch(session)
 
     def _train_epoch(self, session: Session) -> None:
-        state = session.ctx.state
-        session.ctx.model.train()
-        batches = session.epoch()
-        while group := list(islice(batches, self.grad_accum_steps)):
-            self._step(session, group)
-            session.stop.raise_if_asked()
+        ctx, state, stop = session.ctx, session.ctx.state, session.stop
+        ctx.model.train()
+        step = self._step_by_closure if isinstance(ctx.optimizer, torch.optim.LBFGS) else self._step
+        for group in grouped(session.epoch(), self.grad_accum_steps):
+            step(session, group)
+            if stop.signum is not None:
+                stop.raise_if_asked()
         if state.micro_step_in_epoch == 0:
             raise no_batches()
+        session.watch.look()
 
     def _step(self, session: Session, group: Sequence[Any]) -> None:
         """One optimizer step over the micro-batches of `group`."""
-        ctx, state = session.ctx, session.ctx.state
-        rows: list[dict[str, Any]] = []
-        by_closure = isinstance(ctx.optimizer, torch.optim.LBFGS)  # evaluates the loss several times a step
+        session.clear_gradients()
+        rows = [self._backward(session, batch, index, len(group)) for index, batch in enumerate(group)]
+        optimizer, parameters = session.ctx.optimizer, session.parameters
+        stepped = session.accelerator.step(optimizer, parameters, self.grad_clip_norm)
+        self._after_step(session, rows, stepped=stepped)
+
+    def _step_by_closure(self, session: Session, group: Sequence[Any]) -> None:
+        """One step of an optimizer that evaluates the loss several times; the first time is the one that is logged."""
+        kept: list[dict[str, Any]] = []
 
         def closure() -> torch.Tensor:
-            loss = self._accumulate(session, group, rows)
-            if by_closure and self.grad_clip_norm is not None:
+            session.clear_gradients()
+            rows = [
+                self._backward(session, batch, index, len(group), first=not kept) for index, batch in enumerate(group)
+            ]
+            kept.extend(rows if not kept else ())
+            if self.grad_clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(session.parameters, self.grad_clip_norm)
-            return loss
+            return torch.stack([torch.as_tensor(row["loss"]).reshape(()) for row in rows]).mean()
 
-        if by_closure:
-            ctx.optimizer.step(closure)  # type: ignore[arg-type]  # torch means a float, or a tensor of one
-            stepped = True
-        else:
-            closure()
-            stepped = session.accelerator.step(ctx.optimizer, session.parameters, self.grad_clip_norm)
+        session.ctx.optimizer.step(closure)  # type: ignore[arg-type]  # torch means a float, or a tensor of one
+        self._after_step(session, kept, stepped=True)
 
+    def _backward(self, session: Session, batch: Any, index: int, count: int, *, first: bool = True) -> dict[str, Any]:
+        """Add the gradients of one of a step's `count` micro-batches; what is logged of it."""
+        ctx, accelerator = session.ctx, session.accelerator
+        inputs, targets, _ = ctx.io.split(batch, stage="train")
+        with accelerator.autocast():
+            outputs = session.forward(*inputs.args, **inputs.kwargs)
+            result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
+        loss = check_loss(result, ctx.loss)
+        if not ctx.metrics:
+            del outputs  # its memory, where the loss does not need it, is free for the gradients
+        seen = session.watch.see(loss, index)
+        accelerator.backward(loss if count == 1 else loss / count)
+        if ctx.metrics and first:
+            update_metrics(session, outputs, targets, batch, "train")
+        return detached(seen, getattr(result, "logs", None))
+
+    def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], *, stepped: bool) -> None:
+        """Count the step, let the scheduler have its turn, log, and tell the callbacks."""
+        ctx, state = session.ctx, session.ctx.state
         state.global_step += 1
-        state.micro_step_in_epoch += len(group)
+        state.micro_step_in_epoch += len(rows)
         ctx.last_train_logs = StepLogs(rows)
         lr = ctx.optimizer.param_groups[0]["lr"]
-        if stepped and due(session.bundle, "step", state.global_step):
+        if stepped and session.bundle is not None and due(session.bundle, "step", state.global_step):
             session.bundle.scheduler.step()
         if state.global_step % self.log_every_n_steps == 0:
+            session.watch.look()
             session.log({**ctx.last_train_logs, "lr": float(lr)}, "train")
         session.hook("on_train_step_end")
-
-    def _accumulate(self, session: Session, group: Sequence[Any], rows: list[dict[str, Any]]) -> torch.Tensor:
-        """The mean loss over the micro-batches, its gradients added up; `rows` get their logs the first time."""
-        ctx, accelerator = session.ctx, session.accelerator
-        ctx.optimizer.zero_grad(set_to_none=True)
-        first, total = not rows, torch.zeros((), device=ctx.device)
-        for batch in group:
-            batch = accelerator.place(batch)
-            inputs, targets, _ = ctx.io.split(batch, stage="train")
-            with accelerator.autocast():
-                outputs = ctx.model(*inputs.args, **inputs.kwargs)
-                result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
-            check_loss(result, ctx.loss)
-            loss = result.loss if len(group) == 1 else result.loss / len(group)
-            accelerator.backward(loss)
-            total = loss.detach() if len(group) == 1 else total + loss.detach()
-            if first:
-                rows.append(detached(result.loss, getattr(result, "logs", None)))
-                update_metrics(session, outputs, targets, batch, "train")
-        return total
 
     def _end_epoch(self, session: Session) -> None:
         """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""
@@ -186,14 +195,13 @@ class DefaultTrainer:
         ctx.model.eval()
         rows, weights = [], []
         with torch.no_grad():
-            for batch in session.val.epoch(ctx.state.epoch):
+            for batch in session.accelerator.placed(session.val.epoch(ctx.state.epoch)):
                 if session.stop.signum is not None:
                     before.restore()
                     session.stop.raise_if_asked()
-                batch = session.accelerator.place(batch)
                 inputs, targets, _ = ctx.io.split(batch, stage="val")
                 with session.accelerator.autocast():
-                    outputs = ctx.model(*inputs.args, **inputs.kwargs)
+                    outputs = session.forward(*inputs.args, **inputs.kwargs)
                     result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
                 rows.append(detached(result.loss, getattr(result, "logs", None)))
                 weights.append(count_samples(targets, batch))
@@ -208,21 +216,9 @@ class DefaultTrainer:
                 logger.log_hparams(json.loads(json.dumps(hparams, default=str)))
 
 
-def check_loss(result: Any, loss: Any) -> None:
-    """Raise a ConfigError unless a loss returned what it has to: an object with a scalar `loss` that has a gradient."""
-    value = getattr(result, "loss", None)
-    if isinstance(value, torch.Tensor) and value.numel() == 1 and value.requires_grad:
-        return
-    if isinstance(value, torch.Tensor):
-        wrong = f"`loss` of shape {tuple(value.shape)}" if value.numel() != 1 else "`loss` without a gradient"
-    else:
-        wrong = "None" if result is None else f"a {type(result).__name__}"
-    raise ConfigError(
-        f"`{type(loss).__qualname__}` returned {wrong}.",
-        title="not a loss",
-        config_path=("loss",),
-        hint="It returns `LossOutput(loss=...)` of otrainer.components.loss, with a scalar that depends on the model.",
-    )
+def grouped(batches: Iterator[Any], count: int) -> Iterator[Sequence[Any]]:
+    """The batches in groups of `count`; the last one may be smaller."""
+    return zip(batches) if count == 1 else iter(lambda: list(islice(batches, count)), [])
 
 
 def begin_epoch(session: Session, epoch: int) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from otrainer.artifacts import TEMP_PREFIX, atomic_file
 from otrainer.engine.container import write_container
-from otrainer.engine.snapshot import Snapshots
+from otrainer.engine.snapshot import Snapshots, check_plain
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ class Writer:
     def save(self, state: Mapping[str, Any], saved: Saved) -> None:
         """Begin to write `state`; the save before has to have been waited for.
 
-        Raises ConfigError where it cannot be written, or must not; in the background, `wait` does.
+        Raises NotPlainError for a state that is more than data, and ConfigError where it cannot be written, or must
+        not; in the background, `wait` raises the latter.
         """
         if self._pool is None:
             done: Future[None] = Future()
+            check_plain(state)
             write_checkpoint(state, saved.paths)
             done.set_result(None)
         else:

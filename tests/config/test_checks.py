@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from otrainer.config.checks import RUN_KEYS, check_sections
 from otrainer.config.validate import validate_post_model, validate_preflight
+from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 from otrainer.registry import build_registry
 
@@ -123,6 +125,8 @@ def test_a_run_needs_its_name_and_its_folder(value: Any) -> None:
         ("device", ["cpu", "cuda:1", None], ["", 0]),
         ("precision", ["fp32", "fp16-mixed", "bf16-mixed", None], ["fp16", "bf16", 16]),
         ("deterministic", [True, False, None], ["yes", 1]),
+        ("compile", [True, False, None, {}, {"mode": "max-autotune", "fullgraph": True}], ["yes", 1, {"mood": "x"}]),
+        ("matmul_precision", ["highest", "high", "medium", None], ["low", True, 3]),
         ("resume_from", ["runs/a/last.pt", None], ["", 1]),
     ],
 )
@@ -135,7 +139,7 @@ def test_values_of_run_are_of_their_kind(key: str, good: list[Any], bad: list[An
 
 
 def test_every_key_of_run_is_tested_above() -> None:
-    assert set(RUN_KEYS) == {"name", "out_dir", "seed", "device", "precision", "deterministic", "resume_from"}
+    assert set(RUN_KEYS) == {part.name for part in fields(RunSettings)} - {"config", "progress"}
 
 
 def test_preflight_raises_everything_together() -> None:

@@ -168,6 +168,35 @@ def test_plain_attributes_of_a_component_without_state_dict_are_kept_but_not_its
     assert (resumed.every, resumed.seen) == (5, 6)
 
 
+class Keeps:
+    """A callback that keeps something from a step on."""
+
+    def __init__(self, value: Any, since: int) -> None:
+        self.value, self.since, self.steps = value, since, 0
+
+    def on_train_step_end(self, ctx: RunContext) -> None:
+        self.steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": {"x": self.value if self.steps >= self.since else None}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("since", [0, 2])
+def test_state_that_could_not_be_loaded_again_is_refused_when_fit_starts_or_when_it_comes(
+    tmp_path: Path, since: int, background: bool
+) -> None:
+    saves = ModelCheckpoint(str(tmp_path), every_n_steps=1, background=background)
+    with pytest.raises(ConfigError, match=r"`Keeps` keeps `seen.x`, a ndarray, which no checkpoint can hold") as error:
+        fit(small_model(), Batches(random_batches(3)), callbacks=[Keeps(np.ones(2), since), saves])
+
+    assert error.value.config_path == ("callbacks", 0)
+    assert [path.name for path in tmp_path.glob("step_*")] == (["step_1.pt"] if since else [])
+
+
 def test_hyperparameters_come_from_the_config_not_from_the_checkpoint(tmp_path: Path) -> None:
     rates = []
 
