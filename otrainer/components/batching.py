@@ -95,13 +95,15 @@ class SeededLoader(Epochs):
         num_workers: int,
         pin_memory: bool,
         collate_fn: Callable[[list[Any]], Any] | None,
+        timeout: float = 0.0,
     ) -> None:
         self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last)
         self.loader = DataLoader(
             BatchDataset(dataset, collate_fn),
             batch_sampler=self.sampler,
             num_workers=num_workers,
-            pin_memory=pin_memory and torch.cuda.is_available(),
+            pin_memory=pin_memory,
+            timeout=timeout,
             persistent_workers=num_workers > 0,
             collate_fn=as_loaded,
             generator=torch.Generator(),  # its own, so that beginning an epoch draws nothing from the global one

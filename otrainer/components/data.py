@@ -84,8 +84,11 @@ class DatasetDataModule:
 
     `shuffle` (default: map-style training data is) and `drop_last` are for training; validation sees every sample in
     order, in batches of `val_batch_size` (default: `batch_size`). `collate` makes a batch of a list of samples.
-    Of a map-style dataset, order and randomness are a function of the run's seed, the epoch and the batch, whatever
-    `num_workers` is. Raises ValueError for a shuffled iterable-style dataset, which has an order of its own.
+    `pin_memory` (default: where CUDA is there) lets batches be copied to the device without waiting, and `timeout` is
+    how many seconds a worker may take for a batch. Of a map-style dataset, order and randomness are a function of the
+    run's seed, the epoch and the batch, whatever `num_workers` is; an iterable-style one goes on where it was if it has
+    `state_dict()` and `load_state_dict(state)`, and is read again up to there otherwise. Raises ValueError for a
+    shuffled iterable-style dataset, which has an order of its own.
     """
 
     def __init__(
@@ -96,9 +99,10 @@ class DatasetDataModule:
         shuffle: bool | None = None,
         num_workers: int = 0,
         drop_last: bool = False,
-        pin_memory: bool = False,
+        pin_memory: bool | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
         val_batch_size: int | None = None,
+        timeout: float = 300.0,
     ) -> None:
         check_whole("batch_size", batch_size, 1)
         check_whole("val_batch_size", batch_size if val_batch_size is None else val_batch_size, 1)
@@ -111,7 +115,12 @@ class DatasetDataModule:
         self.train, self.val = train, val
         self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
         self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
-        self.options: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory, "collate_fn": collate}
+        self.options: dict[str, Any] = {
+            "num_workers": num_workers,
+            "pin_memory": torch.cuda.is_available() and pin_memory is not False,
+            "collate_fn": collate,
+            "timeout": checked_timeout(timeout) if num_workers else 0.0,
+        }
 
     def setup(self, stage: str | None = None) -> None:
         for dataset in (self.train, self.val):
@@ -156,6 +165,13 @@ def check_whole(name: str, value: Any, least: int) -> None:
     """Raise ValueError unless `value` is a whole number from `least` on."""
     if type(value) is not int or value < least:
         raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
+
+
+def checked_timeout(seconds: float) -> float:
+    """`seconds` itself; raises ValueError unless it is a number above 0."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise ValueError(f"timeout is a number of seconds above 0, not {seconds!r}")
+    return float(seconds)
 
 
 def is_iterable(dataset: Any) -> bool:

@@ -43,11 +43,11 @@ class Accelerator:
             return batch
         return move_to_device(batch, self.device, non_blocking=True)
 
-    def placed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """The batches on the device; on CUDA one ahead, copied while the step before computes."""
+    def placed(self, batches: Iterator[Any], *, ahead: bool = True) -> Iterator[Any]:
+        """The batches on the device; on CUDA one `ahead`, copied while the step before computes."""
         if self.device.type == "cpu":
             return batches
-        return self._ahead(batches) if self.device.type == "cuda" else map(self.place, batches)
+        return self._ahead(batches) if ahead and self.device.type == "cuda" else map(self.place, batches)
 
     def _ahead(self, batches: Iterator[Any]) -> Iterator[Any]:
         copying = torch.cuda.Stream(self.device)

@@ -52,7 +52,10 @@ def capture(ctx: RunContext) -> dict[str, Any]:
         "metrics": states_of(ctx.metrics, ctx.baseline),
         "loggers": states_of(ctx.loggers, ctx.baseline),
         "loss": part_state(ctx.loss, ctx.baseline),
-        "data": part_state(ctx.datamodule, ctx.baseline) if hasattr(ctx.datamodule, "state_dict") else None,
+        "data": {
+            "module": part_state(ctx.datamodule, ctx.baseline) if hasattr(ctx.datamodule, "state_dict") else None,
+            "train": ctx.train.state_dict(),
+        },
         "progress": ctx.state.state_dict(),
         "rng": random_state(),
         "meta": {"format": FORMAT, "torch": str(torch.__version__), "built": ctx.built},
@@ -77,8 +80,9 @@ def not_loadable(cause: NotPlainError, ctx: RunContext) -> ConfigError:
         found, config_path = found[index], (str(section), index)
     what = dotted(step for step in inside if step not in ("state", "state_dict", "attributes"))
     whose = f"the {section}" if found is None else f"`{type(found).__qualname__}`"
+    kind = type(cause.value).__qualname__
     return ConfigError(
-        f"{whose} keeps {f'`{what}`, ' if what else ''}a {type(cause.value).__qualname__}, which no checkpoint can hold.",
+        f"{whose} keeps {f'`{what}`, ' if what else ''}a {kind}, which no checkpoint can hold.",
         title="state cannot be saved",
         config_path=config_path,
         hint="`state_dict()` returns tensors, numbers, texts, and lists, tuples and dicts of them; an array goes in as "
@@ -189,7 +193,8 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     load_states(ctx.metrics, parts["metrics"], "metrics")
     load_states(ctx.loggers, parts["loggers"], "loggers")
     load_part(ctx.loss, parts["loss"])
-    load_part(ctx.datamodule, parts["data"])
+    load_part(ctx.datamodule, parts["data"]["module"])
+    ctx.train.load_state_dict(parts["data"]["train"])
     ctx.state.load_state_dict(parts["progress"])
     set_random_state(parts["rng"])
 

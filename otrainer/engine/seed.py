@@ -85,6 +85,14 @@ class RandomStream:
         # Exchanging numpy's bit generator takes under a microsecond, reading and setting its state 150.
         self._numpy = np.random.MT19937(0) if np is not None else None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands, as plain data."""
+        return self.call(random_state)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.call(set_random_state, state)
+
     def reseed(self, seed: int) -> RandomStream:
         """The same stream begun anew at the next entry."""
         self._seed = seed

@@ -33,7 +33,6 @@ class Session:
 
     ctx: RunContext
     accelerator: Accelerator
-    train: Loader
     val: Loader
     bundle: Any
     stop: StopRequest
@@ -85,8 +84,8 @@ class Session:
         batches, self.first_epoch = self.first_epoch, None
         if batches is None:
             state = self.ctx.state
-            batches = self.train.epoch(state.epoch, state.micro_step_in_epoch)
-        return self.accelerator.placed(batches)
+            batches = self.ctx.train.epoch(state.epoch, state.micro_step_in_epoch)
+        return self.accelerator.placed(batches, ahead=not self.ctx.train.is_stateful)
 
     def close(self) -> None:
         for logger in self.ctx.loggers:
@@ -142,6 +141,7 @@ def begin(
         optimizer=optimizer,
         scheduler=bundle.scheduler if bundle is not None else None,
         datamodule=datamodule,
+        train=train,
         io=io,
         loss=loss,
         metrics=list(metrics or ()),
@@ -162,7 +162,6 @@ def begin(
     return Session(
         ctx=ctx,
         accelerator=accelerator,
-        train=train,
         val=val,
         bundle=bundle,
         stop=current_stop_request(),

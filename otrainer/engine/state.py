@@ -11,6 +11,7 @@ from otrainer.errors import ConfigError, Finding, nearest
 if TYPE_CHECKING:
     import torch
 
+    from otrainer.engine.loaders import Loader
     from otrainer.engine.parts import Baseline
     from otrainer.registry import Registry
 
@@ -120,8 +121,9 @@ RUN_KEYS = tuple(part.name for part in fields(RunSettings) if part.name not in (
 class RunContext:
     """What callbacks see: the parts of a run, where it stands, and the latest logs.
 
-    `built` are the hyperparameters of optimizer and scheduler as the config gives them; `validated` says whether
-    validation ran in this epoch, so that `last_val_logs` are of now; setting `should_stop` ends training after it.
+    `train` hands out the training batches; `built` are the hyperparameters of optimizer and scheduler as the config
+    gives them; `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting
+    `should_stop` ends training after it.
     """
 
     run: RunSettings
@@ -131,6 +133,7 @@ class RunContext:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler | None
     datamodule: Any
+    train: Loader
     io: Any
     loss: Any
     metrics: Sequence[Any]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.loaders import worker_trouble
 from otrainer.engine.logs import StepLogs, detached, mean_of
 from otrainer.engine.measures import Snapshot, log_epoch, reset_metrics, update_metrics
 from otrainer.engine.monitor import monitored
@@ -81,7 +82,8 @@ class DefaultTrainer:
         try:
             self._log_hparams(session)
             session.hook("on_fit_start")
-            self._epochs(session)
+            with worker_trouble():
+                self._epochs(session)
             session.hook("on_fit_end")
         except (Exception, KeyboardInterrupt) as exc:
             session.hook_exception(exc)
