@@ -11,6 +11,7 @@ from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.datafiles import identify
 from otrainer.definition import fingerprints, outdated
 from otrainer.engine.accelerator import numerics
+from otrainer.engine.checkpoint import check_fits
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.engine.seed import seed_everything
 from otrainer.engine.state import RunSettings
@@ -92,12 +93,14 @@ def train(
             print(f"{plan.name}: {brought(came, root)}", flush=True)
         begin = start(plan, root)
         refuse_changed(plan, root)
-        with composed(plan) as (settings, fit):
+        with composed(plan) as (settings, fit, parts):
             refuse_changed(plan, root)
+            if begin.checkpoint is not None:
+                check_fits(begin.checkpoint, parts)
             kept = put_aside(run_dir) if begin.keep else None
             checkpoint = begin.checkpoint and kept_place(begin.checkpoint, run_dir, kept)
             run = replace(settings, resume_from=None if checkpoint is None else str(checkpoint))
-            announce(plan.name, kept, run.resume_from, begin.step, root)
+            announce(plan.name, kept, run.resume_from, begin, root)
             facts = {"versions": versions(), "git": git_state(root), "device": device_name(run.device)}
             try:
                 with Runbook(run_dir, plan, run.progress, begin.lineage, facts) as book:
@@ -128,8 +131,8 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
 
 
 @contextmanager
-def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[[RunSettings], None]]]:
-    """The settings of a run, and what fits all that its plan names under them. All code that this reaches counts."""
+def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[[RunSettings], None], dict[str, Any]]]:
+    """The settings of a run, what fits all that its plan names, and its parts. All code that this reaches counts."""
     run = RunSettings.of({**plan.config["run"], "config": plan.config})
     with numerics(run):
         trainer, parts = build_parts(plan, run.seed)
@@ -137,7 +140,7 @@ def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[[RunSettings], 
         def fit(run: RunSettings) -> None:
             trainer.fit(**parts, run=run)
 
-        yield run, fit
+        yield run, fit, parts
 
 
 def build_parts(plan: Plan, seed: int) -> tuple[Any, dict[str, Any]]:
@@ -189,10 +192,12 @@ def brought(came: tuple[Path, Path | None], root: Path) -> str:
     return f"the earlier run of this definition is back from {shown(back, root)}{went}"
 
 
-def announce(name: str, kept: Path | None, resume_from: str | None, step: int | None, root: Path) -> None:
+def announce(name: str, kept: Path | None, resume_from: str | None, begin: Start, root: Path) -> None:
     """Say what becomes of an earlier run."""
+    if begin.warning:
+        print(f"{name}: warning: {begin.warning}", flush=True)
     if kept is not None:
         print(f"{name}: the earlier run is kept in {shown(kept, root)}", flush=True)
     if resume_from is not None:
-        at = "" if step is None else f", step {step:,}"
+        at = "" if begin.step is None else f", step {begin.step:,}"
         print(f"{name}: continuing from {shown(root / resume_from, root)}{at}", flush=True)

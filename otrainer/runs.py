@@ -20,6 +20,8 @@ SCHEMA = 1
 TAIL = 65536
 RUN_FILE = "run.json"
 KEPT = ".kept"
+# Checkpoints: the last one, the one that was it before, and one that was found damaged.
+LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
 UNFINISHED = {"running": "It was cut off.", "interrupted": "It was interrupted.", "failed": "It failed."}
 STATES = (*UNFINISHED, "complete")
 KEYS = (

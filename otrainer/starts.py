@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.runs import read_run
+from otrainer.runs import DAMAGED, LAST, PREVIOUS, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,28 +14,30 @@ if TYPE_CHECKING:
 
     from otrainer.plan import Plan
 
-LAST = "last.pt"
-
 
 @dataclass(frozen=True)
 class Start:
     """A checkpoint to continue from, if any, and its `step` where it is known.
 
-    `keep` says that what is in the run directory is kept aside first.
+    `keep` says that what is in the run directory is kept aside first; `warning` is what people should know before.
     """
 
     checkpoint: Path | None = None
     keep: bool = False
     step: int | None = None
     lineage: dict[str, Any] = field(default_factory=dict)
+    warning: str = ""
 
 
 def first_start(plan: Plan, root: Path) -> Start:
-    """How training begins: an interrupted run of this definition goes on; anything else starts anew."""
+    """How training begins: an interrupted run of this definition goes on; anything else starts anew.
+
+    Raises ConfigError where the run's checkpoints are damaged.
+    """
     found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
     interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
-    if found is not None and interrupted and last.is_file():
-        return Start(last, step=found["global_step"], lineage=found["lineage"])
+    if found is not None and interrupted and is_there(last):
+        return continued(last, found, root)
     named = plan.resume_from
     return Start(None if named is None else root / named, keep=True)
 
@@ -43,19 +45,59 @@ def first_start(plan: Plan, root: Path) -> Start:
 def resumed_start(plan: Plan, root: Path) -> Start:
     """How a resume begins: in place where the definition is the same, else as a child of the run, which is kept.
 
-    Raises ConfigError where there is nothing to resume.
+    Raises ConfigError where there is nothing to resume, or it is damaged.
     """
     found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
-    if found is None or not last.is_file():
+    if found is None or not is_there(last):
         raise ConfigError(
             f"There is no checkpoint `{shown(last, root)}` to resume from.",
             title="nothing to resume",
             hint="Start the run with `doit train`; it saves where its `cb.model_checkpoint` says.",
         )
+    begin = continued(last, found, root)
     if found["definition"] == plan.definition:
-        return Start(last, step=found["global_step"], lineage=found["lineage"])
-    lineage = {"parent": found["definition"], "global_step": found["global_step"], "before": found["lineage"]}
-    return Start(last, keep=True, step=found["global_step"], lineage=lineage)
+        return begin
+    lineage = {"parent": found["definition"], "global_step": begin.step, "before": found["lineage"]}
+    return replace(begin, keep=True, lineage=lineage)
+
+
+def is_there(last: Path) -> bool:
+    return last.is_file() or last.with_name(PREVIOUS).is_file()
+
+
+def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
+    """From the last checkpoint on; where it is damaged, from the one before it, with a word.
+
+    The damaged one is then kept under another name, and the one before it takes its place. Raises ConfigError where
+    neither is whole.
+    """
+    from otrainer.engine.checkpoint import damaged, load_checkpoint
+    from otrainer.engine.container import DamagedError, check_container
+
+    previous, said, step = last.with_name(PREVIOUS), "", run["global_step"]
+    try:
+        check_container(last)
+    except DamagedError as cause:
+        gone, what = not last.is_file(), str(cause)
+        try:
+            step = load_checkpoint(previous)["progress"]["global_step"]
+        except ConfigError as error:
+            raise damaged(last, what) from error
+        aside = take_the_place(previous, last)
+        state = "is gone" if gone else f"is damaged ({what}), and kept as `{shown(aside, root)}`"
+        said = f"`{shown(last, root)}` {state}; the one before it takes its place."
+    return Start(last, step=step, lineage=run["lineage"], warning=said)
+
+
+def take_the_place(previous: Path, last: Path) -> Path:
+    """Let the checkpoint before the last stand for it; where the damaged one is kept, if there is one."""
+    from otrainer.engine.writer import replace_by_link
+
+    aside = last.with_name(DAMAGED)
+    if last.exists():
+        replace_by_link(last, aside)
+    replace_by_link(previous, last)
+    return aside
 
 
 def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from projects import doit, weights, write
 
@@ -137,6 +138,8 @@ def test_resume_with_more_epochs_trains_a_child_and_keeps_its_parent(project: Pa
     result = doit(project, "resume", "EXP=baseline")
 
     assert result.returncode == 0, result.stderr
+    differs = "Differs from the checkpoint: `trainer.max_epochs` was 2, is 3 (configs/experiments/baseline.yaml:8)."
+    assert f".  resume:baseline\n   {differs}\n" in result.stdout
     child = json.loads((project / "runs/baseline/run.json").read_text())
     (kept,) = (project / "runs/.kept/baseline").iterdir()
     parent = json.loads((kept / "run.json").read_text())
@@ -173,6 +176,81 @@ def test_a_refused_resume_leaves_the_run_to_be_resumed_as_it_was(project: Path) 
     path.write_text(before + "trainer: {max_epochs: 3}\n")
     resumed = doit(project, "resume", "EXP=sgd_step_lr")
     assert (resumed.returncode, "3 epochs, 60 steps" in resumed.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("model: {sequential: {layers: [{_type_: mlp, dims: [null, 8, 16]}]}}", "model does not match the checkpoint"),
+        ("optimizer: {type: optim_cls.SGD}", "optimizer does not match the checkpoint"),
+        ("callbacks: []", "callbacks do not match the checkpoint"),
+        (
+            "scheduler: {_type_: sched_factory.torch, type: sched_cls.StepLR, kwargs: {step_size: 1}}",
+            "scheduler does not match the checkpoint",
+        ),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_anything_is_touched(project: Path, change: str, words: str) -> None:
+    """The difference is told first, and not a file of the run changes, nor is one moved."""
+    write(project, "parent", "defaults: [baseline.yaml]\nrun: {name: parent}\ntrainer: {max_epochs: 1}\n")
+    assert doit(project, "train", "EXP=parent").returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (project / "runs/parent").rglob("*")}
+    write(
+        project, "parent", f"defaults: [baseline.yaml]\nrun: {{name: parent}}\ntrainer: {{max_epochs: 2}}\n{change}\n"
+    )
+    refused = doit(project, "resume", "EXP=parent")
+
+    assert refused.returncode == 1
+    assert f"{words} ── " in refused.stderr
+    assert "`trainer.max_epochs` was 1, is 2" in refused.stdout
+    assert {path: path.stat().st_mtime_ns for path in (project / "runs/parent").rglob("*")} == before
+    assert not (project / "runs/.kept").exists()
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()  # it may be linked under other names
+    path.write_bytes(content)
+
+
+def test_a_damaged_last_checkpoint_is_named_and_the_one_before_it_is_used(project: Path) -> None:
+    long = "defaults: [baseline.yaml]\nrun: {name: broken}\ntrainer: {max_epochs: 2}\n"
+    write(project, "whole", long.replace("broken", "whole"))
+    write(project, "broken", long)
+    assert doit(project, "train", "EXP=whole,broken").returncode == 0
+    folder = project / "runs/broken/checkpoints"
+    run = json.loads((project / "runs/broken/run.json").read_text())
+    (project / "runs/broken/run.json").write_text(json.dumps({**run, "state": "interrupted"}))
+    for name, step in (("last", 20), ("previous", 20)):
+        (folder / f"{name}.pt").unlink()
+        os.link(folder / f"step_{step + 10 * (name == 'last')}.pt", folder / f"{name}.pt")
+    flip(folder / "last.pt")
+    continued = doit(project, "train", "EXP=broken")
+
+    assert continued.returncode == 0, continued.stderr
+    said = "broken: warning: `runs/broken/checkpoints/last.pt` is damaged ("
+    assert said in continued.stdout
+    assert "kept as `runs/broken/checkpoints/damaged.pt`; the one before it takes its place." in continued.stdout
+    assert "continuing from runs/broken/checkpoints/last.pt, step 20" in continued.stdout
+    whole = weights("runs/whole")
+    assert all(torch.equal(whole[key], value) for key, value in weights("runs/broken").items())
+
+
+def test_where_no_checkpoint_is_whole_training_does_not_begin_anew(project: Path) -> None:
+    write(project, "broken", "defaults: [baseline.yaml]\nrun: {name: broken}\n")
+    assert doit(project, "train", "EXP=broken").returncode == 0
+    run = json.loads((project / "runs/broken/run.json").read_text())
+    (project / "runs/broken/run.json").write_text(json.dumps({**run, "state": "interrupted"}))
+    for name in ("last", "previous"):
+        flip(project / f"runs/broken/checkpoints/{name}.pt")
+    refused = doit(project, "train", "EXP=broken")
+
+    assert refused.returncode == 1
+    assert "damaged checkpoint" in refused.stderr
+    assert "last.pt` is damaged: the bytes of `archive/data/" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert (project / "runs/broken/checkpoints/step_40.pt").is_file()
 
 
 def test_a_plugin_that_python_cannot_read_is_drawn_at_its_line(project: Path) -> None:

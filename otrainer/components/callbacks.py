@@ -11,7 +11,8 @@ from otrainer.engine.checkpoint import capture, not_loadable
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.engine.monitor import check_mode, improves, monitored
 from otrainer.engine.snapshot import NotPlainError
-from otrainer.engine.writer import LAST, Saved, Writer
+from otrainer.engine.writer import Saved, Writer
+from otrainer.runs import LAST
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext

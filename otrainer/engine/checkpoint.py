@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.container import DamagedError, read_container
-from otrainer.engine.parts import load_part, load_states, part_state, same, states_of
+from otrainer.engine.fits import check_built, check_lists, check_model, model_misfit
+from otrainer.engine.parts import load_part, load_states, part_state, states_of
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.snapshot import NotPlainError, Snapshots, check_plain
 from otrainer.engine.state import TrainState
 from otrainer.engine.writer import write_checkpoint
 from otrainer.errors import ConfigError, ConfigPath, dotted
+from otrainer.model.lazy import has_lazy, random_states_kept
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otrainer.engine.state import RunContext
 
 FORMAT = 2
@@ -134,6 +138,23 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return {name: part if name == "model" else own(part) for name, part in parts.items()}
 
 
+def check_fits(path: str | Path, parts: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a checkpoint does not fit `parts`, the keywords of a trainer's `fit`.
+
+    Nothing is changed by it, but that a lazy model takes its widths from the checkpoint, as it will anyway.
+    """
+    saved = load_checkpoint(path)
+    model, scheduler_factory = parts["model"], parts["scheduler_factory"]
+    check_lists(saved, callbacks=parts["callbacks"], metrics=parts["metrics"], loggers=parts["loggers"])
+    check_model(model, saved)
+    if has_lazy(model):
+        load_model_state(model, saved)
+    with random_states_kept():
+        optimizer = parts["optimizer_factory"].build(model, registry=parts["registry"])
+        bundle = scheduler_factory and scheduler_factory.build(optimizer, registry=parts["registry"])
+    check_built(hyperparameters(optimizer, bundle and bundle.scheduler), saved)
+
+
 def own(part: Any) -> Any:
     copied, _ = Snapshots(keep=False).take(part)
     return copied
@@ -162,28 +183,21 @@ def damaged(path: Path, what: str) -> ConfigError:
     )
 
 
-def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
+def load_model_state(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
     """Load the weights; raises ConfigError that names what does not fit."""
+    check_model(model, parts)
     try:
         model.load_state_dict(parts["model"])
     except RuntimeError as cause:
-        raise ConfigError(
-            f"The checkpoint's weights do not fit this model. {cause}",
-            title="model does not match the checkpoint",
-            config_path=("model",),
-            hint="Continue with the model that wrote it, or train from the start.",
-        ) from cause
+        raise model_misfit(str(cause)) from cause
 
 
-def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
+def restore(ctx: RunContext, parts: Mapping[str, Any]) -> None:
     """Put everything but the weights back to where the checkpoint has it.
 
     Raises ConfigError where optimizer, scheduler, callbacks, metrics or loggers cannot take their part.
     """
-    built = parts["meta"]["built"]
-    unchanged = same(built, ctx.built)
-    check_optimizer(ctx, built["optimizer"]["class"])
-    check_scheduler(ctx, parts, unchanged=unchanged)
+    unchanged = check_built(ctx.built, parts)
     load_optimizer(ctx.optimizer, parts["optimizer"], unchanged=unchanged)
     if ctx.scheduler is not None:
         ctx.scheduler.load_state_dict(parts["scheduler"])
@@ -197,37 +211,6 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     ctx.train.load_state_dict(parts["data"]["train"])
     ctx.state.load_state_dict(parts["progress"])
     set_random_state(parts["rng"])
-
-
-def check_optimizer(ctx: RunContext, kept: str) -> None:
-    """Refuse another class of optimizer, whose state means something else."""
-    now = type(ctx.optimizer).__qualname__
-    if now != kept:
-        raise ConfigError(
-            f"The checkpoint's optimizer is `{kept}`, and this config's is `{now}`.",
-            title="optimizer does not match the checkpoint",
-            config_path=("optimizer", "type"),
-            hint="Resume with the optimizer that wrote it, or train from the start.",
-        )
-
-
-def check_scheduler(ctx: RunContext, parts: dict[str, Any], *, unchanged: bool) -> None:
-    """Refuse what would silently train with the wrong learning rate."""
-    has, had = ctx.scheduler is not None, parts["scheduler"] is not None
-    if has == had and (unchanged or not has):
-        return
-    if has != had:
-        message = (
-            f"The checkpoint has {'a' if had else 'no'} scheduler, and this config has {'one' if has else 'none'}."
-        )
-    else:
-        message = "The optimizer or the scheduler changed, and the learning rate depends on both over the whole run."
-    raise ConfigError(
-        message,
-        title="scheduler does not match the checkpoint",
-        config_path=("scheduler",),
-        hint="Resume with the optimizer and scheduler of the checkpoint, or train from the start.",
-    )
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], *, unchanged: bool) -> None:

@@ -84,10 +84,14 @@ def states_of(parts: Sequence[Any], baseline: Baseline) -> list[dict[str, Any]]:
 
 
 def load_states(parts: Sequence[Any], states: Sequence[dict[str, Any]], section: str) -> None:
-    """Load what `states_of` kept; the components must be the same ones in the same order.
+    """Load what `states_of` kept; raises ConfigError as `check_same_classes` does."""
+    check_same_classes(parts, states, section)
+    for part, state in zip(parts, states, strict=True):
+        load_part(part, state["state"])
 
-    Raises ConfigError naming both lists where they are not.
-    """
+
+def check_same_classes(parts: Sequence[Any], states: Sequence[dict[str, Any]], section: str) -> None:
+    """The components must be the same ones in the same order; raises ConfigError naming both lists where not."""
     now, kept = [type(part).__qualname__ for part in parts], [state["class"] for state in states]
     if now != kept:
         raise ConfigError(
@@ -96,8 +100,6 @@ def load_states(parts: Sequence[Any], states: Sequence[dict[str, Any]], section:
             config_path=(section,),
             hint="Configure the same ones in the same order, or train from the start.",
         )
-    for part, state in zip(parts, states, strict=True):
-        load_part(part, state["state"])
 
 
 def _listed(names: Iterable[str]) -> str:

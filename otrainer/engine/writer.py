@@ -14,12 +14,10 @@ from otrainer.artifacts import TEMP_PREFIX, atomic_file
 from otrainer.engine.container import write_container
 from otrainer.engine.snapshot import Snapshots, check_plain
 from otrainer.errors import ConfigError
+from otrainer.runs import LAST, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-LAST = "last.pt"
-PREVIOUS = "previous.pt"  # the last.pt before the last
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from otrainer.queries.differences import data_sentences, run_detail, run_places,
 from otrainer.queries.verdict import FAILS, RUNS, UNTOLD, UP_TO_DATE, Verdict
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.runs import UNFINISHED, read_run, read_run_or_none, refuse_foreign, why_unfinished
-from otrainer.starts import last_checkpoint, shown
+from otrainer.starts import is_there, last_checkpoint, shown
 
 if TYPE_CHECKING:
     from otrainer.queries.forecast import Forecast
@@ -91,7 +91,7 @@ class Outlook:
         """From where an unfinished run would go on."""
         if run["state"] not in UNFINISHED:
             return ""
-        if last_checkpoint(self.config, self.out_dir, self.root).is_file():
+        if is_there(last_checkpoint(self.config, self.out_dir, self.root)):
             return f" It continues from step {run['global_step']:,}."
         return " It begins anew, since it has no checkpoint."
 

@@ -1,4 +1,4 @@
-"""Why a stage is about to run, in one line: the first of what `doit why` would have said."""
+"""Why a stage is about to run, in one line: the first of what `doit why` would have said; of a resume, all of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from otrainer.records import why_stale
 from otrainer.runs import read_run, why_unfinished
 from otrainer.stages import VERSIONS, current
 from otrainer.tasks.freshness import validated_run
+
+RESUME = "resume"
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +34,10 @@ class Reasons:
         try:
             if experiment not in self._found:
                 self._found[experiment] = self.foretold(experiment)
-            verdict = self._found[experiment].get("fit" if stage == "resume" else stage)
+            verdict = self._found[experiment].get("fit" if stage == RESUME else stage)
             if verdict is not None and verdict.word == RUNS:
-                return counted(verdict.reasons)
+                differ = stage == RESUME and verdict.more  # where the run that is there is of another definition
+                return differences(verdict.reasons) if differ else counted(verdict.reasons)
             return plain_reason(stage, experiment, self.root)
         except (ConfigError, OSError, ValueError, LookupError, TypeError, AttributeError):
             return ""  # something is damaged: the stage itself will say so
@@ -46,6 +49,13 @@ class Reasons:
         from otrainer.queries.forecast import Forecast
 
         return Forecast(experiment, self.root).verdicts()
+
+
+def differences(reasons: list[str]) -> str:
+    """All that differs from the run that is continued, a line each; one reason stands alone."""
+    if len(reasons) == 1:
+        return f"Differs from the checkpoint: {reasons[0]}"
+    return "Differs from the checkpoint:\n" + "\n".join(f"     {reason}" for reason in reasons)
 
 
 def counted(reasons: list[str]) -> str:
