@@ -69,6 +69,12 @@ def task_resume() -> Iterator[TaskDict]:
         )
 
 
+def task_verify_resume() -> Iterator[TaskDict]:
+    """Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME)."""
+    for exp in project.selected:
+        yield project.stage("verify-resume", exp, task_dep=[f"validate:{exp.task_name}"], uptodate=[False])
+
+
 def task_train() -> Iterator[TaskDict]:
     """Bring an experiment's run up to date: every stage that has to (EXP=NAME)."""
     yield {

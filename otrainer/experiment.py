@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def train(
             try:
                 with Runbook(run_dir, plan, run.progress, begin.lineage, facts) as book:
                     leave_keepsakes(run_dir, plan, places, root)
-                    fit(run)
+                    fit(run=run)
             except BaseException:
                 if kept is not None and not run.progress.outputs:
                     put_back(kept, run_dir, plan.name, root)
@@ -131,16 +132,12 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
 
 
 @contextmanager
-def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[[RunSettings], None], dict[str, Any]]]:
-    """The settings of a run, what fits all that its plan names, and its parts. All code that this reaches counts."""
+def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[..., None], dict[str, Any]]]:
+    """The settings of a run, what fits it once it is told `run`, and the parts that it fits. All code here counts."""
     run = RunSettings.of({**plan.config["run"], "config": plan.config})
     with numerics(run):
         trainer, parts = build_parts(plan, run.seed)
-
-        def fit(run: RunSettings) -> None:
-            trainer.fit(**parts, run=run)
-
-        yield run, fit, parts
+        yield run, partial(trainer.fit, **parts), parts
 
 
 def build_parts(plan: Plan, seed: int) -> tuple[Any, dict[str, Any]]:

@@ -225,6 +225,13 @@ def leave_receipt(experiment: Experiment, root: Path, plan: Any) -> None:
     write_json(root / experiment.built("fit.json"), receipt)
 
 
+def verify(experiment: Experiment, root: Path) -> Outcome:
+    """Whether the experiment, stopped and continued, trains to the same bits."""
+    from otrainer.verify import verify_resume
+
+    return verify_resume(experiment, root)
+
+
 STAGES: dict[str, Callable[[Experiment, Path], Outcome]] = {
     "resolve": resolve,
     "manifest": manifest,
@@ -232,4 +239,5 @@ STAGES: dict[str, Callable[[Experiment, Path], Outcome]] = {
     "examine": examine,
     "fit": fit,
     "resume": resume,
+    "verify-resume": verify,
 }

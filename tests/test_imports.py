@@ -21,7 +21,20 @@ FLOORS = (
     ("engine",),
     ("components",),
     ("definition", "loaded"),
-    ("deps", "validation", "plan", "keepsakes", "starts", "runbook", "experiment", "load", "stages", "worker"),
+    (
+        "deps",
+        "validation",
+        "plan",
+        "keepsakes",
+        "starts",
+        "runbook",
+        "experiment",
+        "load",
+        "stages",
+        "worker",
+        "trace",
+        "verify",
+    ),
     ("queries",),
 )
 # Stages and queries are called by the tasks, whose plain facts they use; neither needs the other to load.

@@ -37,10 +37,10 @@ class Node(control.ExecNode):  # type: ignore[misc]  # doit ships no types
 
 
 def task_creators(namespace: Mapping[str, Any], _command_names: object = ()) -> list[Creator]:
-    """Name, function and line of each task in dodo.py.
+    """Name, function and line of each task in dodo.py; a name's words are joined by hyphens.
 
     doit asks `inspect` for the lines, which then tokenizes the file once for every task: a third of all that finding
     nothing to do may cost.
     """
-    functions = {name[len(TASK) :]: each for name, each in namespace.items() if name.startswith(TASK)}
+    functions = {name[len(TASK) :].replace("_", "-"): each for name, each in namespace.items() if name.startswith(TASK)}
     return [(name, each, each.__code__.co_firstlineno) for name, each in functions.items() if inspect.isfunction(each)]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from otrainer.tasks.outcome import Outcome
 
 TRAINING = ("fit", "resume")
+CHECK = "verify-resume"
 
 
 class Runner:
@@ -89,6 +90,8 @@ class Runner:
 
     def _say_why(self, stage: str, experiment: Experiment) -> None:
         """One line on why a stage runs, below doit's own; with `doit -n 2`, where lines mix, it names the stage."""
+        if stage == CHECK:
+            return  # it was asked for
         task = "" if os.getpid() == self._pid else f"{stage}:{experiment.task_name}: "
         if text := self._reasons.line(stage, experiment):
             print(f"   {task}{text}\n", end="", flush=True)  # in one piece, since others may print at the same time

@@ -18,8 +18,8 @@ VARIABLES = ("EXP", "WITH", "YES")
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate")
 NAMED = ("train", "fit")
-ABOUT_ONE = ("why", "show", "diff")
-QUERIES = (*ABOUT_ONE, "runs", "prune")
+QUERIES = ("why", "show", "diff", "runs", "prune")
+ABOUT_ONE = ("why", "show", "diff", "verify-resume")
 LAST = "resume"
 
 

@@ -222,17 +222,19 @@ def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(proje
         "  doit train EXP=a\n"
         "\n"
         "Tasks:\n"
-        "  resolve   Turn an experiment's YAML files into one plain config.\n"
-        "  manifest  List the components there are, each with a fingerprint of its code.\n"
-        "  validate  Check experiments from end to end without training them (all, or EXP=NAME).\n"
-        "  fit       Train a validated experiment, unless its run is complete.\n"
-        "  resume    Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME).\n"
-        "  train     Bring an experiment's run up to date: every stage that has to (EXP=NAME).\n"
-        "  why       Say what would run for an experiment, and why, without running it (EXP=NAME).\n"
-        "  show      Print an experiment's resolved config with the origin of every value (EXP=NAME).\n"
-        "  diff      Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME).\n"
-        "  runs      List the runs there are, kept ones included, and what they take on the disk (all, or EXP=NAME).\n"
-        "  prune     Remove kept runs: says which, and does it with YES=1 (all, or EXP=NAME).\n"
+        "  resolve        Turn an experiment's YAML files into one plain config.\n"
+        "  manifest       List the components there are, each with a fingerprint of its code.\n"
+        "  validate       Check experiments from end to end without training them (all, or EXP=NAME).\n"
+        "  fit            Train a validated experiment, unless its run is complete.\n"
+        "  resume         Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME).\n"
+        "  verify-resume  Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME).\n"
+        "  train          Bring an experiment's run up to date: every stage that has to (EXP=NAME).\n"
+        "  why            Say what would run for an experiment, and why, without running it (EXP=NAME).\n"
+        "  show           Print an experiment's resolved config with the origin of every value (EXP=NAME).\n"
+        "  diff           Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME).\n"
+        "  runs           List the runs there are, kept ones included, and what they take on the disk "
+        "(all, or EXP=NAME).\n"
+        "  prune          Remove kept runs: says which, and does it with YES=1 (all, or EXP=NAME).\n"
         "\n"
         "Experiments:\n"
         "  a      Learns a line.\n"
@@ -248,7 +250,7 @@ def test_list_shows_the_verbs_and_the_experiments(project):
     done = project.doit("list")
     assert (done.code, done.err) == (0, "")
     lines = [line.split(maxsplit=1) for line in done.out.splitlines()]
-    verbs = ["resolve", "manifest", "validate", "fit", "resume", "train"]
+    verbs = ["resolve", "manifest", "validate", "fit", "resume", "verify-resume", "train"]
     assert [name for name, _ in lines] == [*verbs, "train:a", "why", "show", "diff", "runs", "prune"]
     assert dict(lines)["train:a"] == "Learns a line."
     assert all(sentence.rstrip(".").count(". ") == 0 and sentence.endswith(".") for _, sentence in lines)
@@ -258,8 +260,8 @@ MISTYPED = {
     "trian EXP=a": (
         "unknown task\n"
         "  There is no task `trian`. Did you mean `train`?\n"
-        "  There are: resolve, manifest, validate, fit, resume, train, why, show, diff, runs, prune (each with "
-        "EXP=NAME, or as `train:NAME`).\n"
+        "  There are: resolve, manifest, validate, fit, resume, verify-resume, train, why, show, diff, runs, prune "
+        "(each with EXP=NAME, or as `train:NAME`).\n"
     ),
     "train:basline": (
         "unknown experiment\n  There is no experiment `basline`. Did you mean `baseline`?\n  There are: a, baseline.\n"

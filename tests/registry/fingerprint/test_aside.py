@@ -35,7 +35,7 @@ SILENT = {
     "how fingerprints are taken": ("registry/fingerprint/reach.py", 'WHOLE = "<module>"', 'WHOLE = "<all>"'),
 }  # fmt: skip
 TELLING = {
-    "the trainer's loop": ("engine/trainer.py", "accelerator.backward(loss)", "accelerator.backward(loss * 1)", {"trainer.default"}),
+    "the trainer's loop": ("engine/trainer.py", "else loss / count)", "else loss / count * 1)", {"trainer.default"}),
     "a loss": ("components/loss.py", "LossOutput(self.fn(prediction, target))", "LossOutput(self.fn(target, prediction))", {"loss.torch"}),
     "what losses share": ("components/io.py", "def pick_one(", "def pick_one(_x=0, *, ", {"loss.torch", "metric.torchmetrics"}),
     "how everything is seeded": ("engine/seed.py", "random.seed(seed)", "random.seed(seed + 1)", {"otrainer", "trainer.default"}),
@@ -44,7 +44,7 @@ TELLING = {
     "how a model is compiled": ("model/compile.py", "\nfrom otrainer", "\nprint(end='')\nfrom otrainer", {"otrainer"}),
     "in which order parts are built": ("experiment.py", '"io": built("io"),', "", {"otrainer"}),
     "under which settings everything is built": ("experiment.py", "with numerics(run):", "if run:", {"otrainer"}),
-    "what deterministic means": ("engine/accelerator.py", "def deterministic(", "def deterministic(_x=0, *, ", {"otrainer"}),
+    "what deterministic means": ("engine/accelerator.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
     "what a run's settings are by default": ("engine/state.py", "    seed: int = 0", "    seed: int = 1", {"otrainer", "trainer.default"}),
     "how values become parts": ("registry/specs.py", "return secrets.fill(value)", "return value", {"otrainer"}),
     "how a mean is taken": ("engine/logs.py", "weights = [1.0] * len(rows)", "weights = [2.0] * len(rows)", {"trainer.default"}),
