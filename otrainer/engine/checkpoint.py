@@ -201,6 +201,8 @@ def restore(ctx: RunContext, parts: Mapping[str, Any]) -> None:
     load_optimizer(ctx.optimizer, parts["optimizer"], unchanged=unchanged)
     if ctx.scheduler is not None:
         ctx.scheduler.load_state_dict(parts["scheduler"])
+        # It has stepped before, in another process: torch would warn of a scheduler that goes first.
+        ctx.optimizer._opt_called = parts["progress"]["global_step"] > 0  # type: ignore[attr-defined]
     if ctx.scaler is not None and parts["scaler"] is not None:
         ctx.scaler.load_state_dict(parts["scaler"])
     load_states(ctx.callbacks, parts["callbacks"], "callbacks")
