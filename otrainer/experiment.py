@@ -25,7 +25,7 @@ from otrainer.plan import Plan, make_plan
 from otrainer.project import project, project_root
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.runbook import Runbook
-from otrainer.runs import lock_run
+from otrainer.runs import lock_run, refuse_within
 from otrainer.starts import Start, first_start, shown
 from otrainer.validation import all_mistakes
 
@@ -89,6 +89,7 @@ def train(
     first checkpoint. Raises TrainingInterrupted after a signal, and what the components raise.
     """
     run_dir = root / plan.run_dir
+    refuse_within(run_dir, run_dir)
     with lock_run(run_dir), StopRequest():
         if came := bring_back(run_dir, plan.definition, complete=False):
             print(f"{plan.name}: {brought(came, root)}", flush=True)

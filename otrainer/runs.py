@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.locks import is_locked, shown
+from otrainer.locks import LOCKS, is_locked, shown
 from otrainer.locks import lock_run as lock_run
 
 if TYPE_CHECKING:
@@ -196,6 +196,25 @@ def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
             f"`{shown(named)}` holds something, but no {RUN_FILE}: it is not a run of ours. Nothing in it is touched.",
             title="not a run",
             hint="Name another `run.out_dir`, or move what is there.",
+        )
+
+
+def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
+    """Raise ConfigError where `folder` lies in a run, or among kept ones; the error calls it as it was `named`.
+
+    It would be moved aside with that run, be found by nobody there, and be pruned with it.
+    """
+    place = folder.resolve()
+    runs = (above for above in place.parents if (above / RUN_FILE).exists())
+    ours = (above for above in (place, *place.parents[:2]) if above.name in (KEPT, LOCKS))
+    around = next(runs, None) or next(ours, None)
+    if around is not None:
+        raise ConfigError(
+            f"`{shown(named)}` lies in `{shown(around)}`, and a run takes all that is in its folder along when it is "
+            "kept or removed.",
+            title="a run within a run",
+            config_path=("run", "out_dir"),
+            hint="Name a `run.out_dir` beside it.",
         )
 
 

@@ -256,3 +256,17 @@ def test_write_run_refuses_what_could_not_be_read_again(tmp_path):
     """A mistake in the program that writes it shows where it is made."""
     with pytest.raises(ValueError, match="state"):
         made(tmp_path / "x", state="finished")
+
+
+@pytest.mark.parametrize("place", ["runs/a/b", "runs/a/b/c", "runs/.kept", "runs/.kept/a/b", "runs/.locks"])
+def test_a_run_within_another_or_among_kept_ones_is_refused(tmp_path, place):
+    """It would be moved aside with the one around it, and removed with it."""
+    made(tmp_path / "runs" / "a")
+    with pytest.raises(errors.ConfigError, match="takes all that is in its folder along"):
+        runs.refuse_within(tmp_path / place, place)
+
+
+def test_runs_beside_each_other_and_a_run_again_are_none_within_another(tmp_path):
+    made(tmp_path / "runs" / "a")
+    for place in ("runs/a", "runs/ab", "runs/b/c"):
+        runs.refuse_within(tmp_path / place, place)

@@ -14,7 +14,7 @@ from otrainer.queries.codes import code_sentences, unparsed
 from otrainer.queries.differences import data_sentences, run_detail, run_places, value_sentences, version_drift
 from otrainer.queries.verdict import FAILS, RUNS, UNTOLD, UP_TO_DATE, Verdict
 from otrainer.registry.usage import code_behind, listed_in
-from otrainer.runs import UNFINISHED, read_run, read_run_or_none, refuse_foreign, why_unfinished
+from otrainer.runs import UNFINISHED, read_run, read_run_or_none, refuse_foreign, refuse_within, why_unfinished
 from otrainer.starts import is_there, last_checkpoint, shown
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Outlook:
         run = read_run(self.run_dir)
         if run is None:
             refuse_foreign(self.run_dir, self.out_dir)
+            refuse_within(self.run_dir, self.out_dir)
         rows, data = self.code_now(run), self.data_now(run)
         if rows is None or data is None:
             return self.unvalidated(run, rows)

@@ -147,6 +147,7 @@ class Runner:
         Raises ConfigError where another process has it. The worker that writes there takes the run's own lock.
         """
         from otrainer.locks import lock_run, refuse_if_locked
+        from otrainer.runs import refuse_within
 
         run_dir = configured_run_dir(experiment, self.root)
         if run_dir is not None and self._claims.get(run_dir, experiment) != experiment and self._trains:
@@ -154,6 +155,7 @@ class Runner:
         # With `doit -n 2` the stages of one experiment run in different processes: none can hold it for the others.
         if not self._trains or run_dir is None or run_dir in self._claims or os.getpid() != self._pid:
             return
+        refuse_within(run_dir, run_dir)
         self._locks.enter_context(lock_run(run_dir, claim=True))
         self._claims[run_dir] = experiment
         refuse_if_locked(run_dir)

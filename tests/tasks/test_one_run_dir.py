@@ -36,3 +36,14 @@ def test_a_second_process_is_refused_within_two_seconds_and_told_the_pid(project
     assert done.code == 1
     assert f"is being written by process {process.pid} on {os.uname().nodename}." in done.err
     assert project.executed() == [*(f"{stage} a" for stage in ("resolve", "manifest", "validate", "fit")), "resolve b"]
+
+
+def test_a_run_within_another_run_is_refused_before_anything_is_made_there(project):
+    project.doit("train", "EXP=a")
+    before = sorted((project.root / "runs/a").iterdir())
+    project.write("b", "out_dir: runs/a/b\n")
+    done = project.doit("train", "EXP=b")
+
+    assert done.code == 1
+    assert "a run within a run ── run.out_dir\n  `runs/a/b` lies in `runs/a`, and a run takes" in done.err
+    assert sorted((project.root / "runs/a").iterdir()) == before
