@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from otrainer.project import project, project_root
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.runbook import Runbook
 from otrainer.runs import lock_run, refuse_within
-from otrainer.starts import Start, first_start, shown
+from otrainer.starts import Start, first_start, folders_elsewhere, refuse_taken, shown
 from otrainer.validation import all_mistakes
 
 if TYPE_CHECKING:
@@ -90,10 +90,12 @@ def train(
     """
     run_dir = root / plan.run_dir
     refuse_within(run_dir, run_dir)
-    with lock_run(run_dir), StopRequest():
+    with locked(plan, root), StopRequest():
         if came := bring_back(run_dir, plan.definition, complete=False):
             print(f"{plan.name}: {brought(came, root)}", flush=True)
         begin = start(plan, root)
+        if begin.keep:
+            refuse_taken(plan.config, plan.run_dir, root)
         refuse_changed(plan, root)
         with composed(plan) as (settings, fit, parts):
             refuse_changed(plan, root)
@@ -113,6 +115,16 @@ def train(
                     put_back(kept, run_dir, plan.name, root)
                 raise
     return RunResult(run_dir, run.progress.state.global_step, run.progress.metrics, book.summary(shown(run_dir, root)))
+
+
+@contextmanager
+def locked(plan: Plan, root: Path) -> Iterator[None]:
+    """Let this process alone write where the run goes: into its directory, and where else its checkpoints lie."""
+    with ExitStack() as locks:
+        locks.enter_context(lock_run(root / plan.run_dir))
+        for folder in dict(folders_elsewhere(plan.config, plan.run_dir, root)):
+            locks.enter_context(lock_run(folder))
+        yield
 
 
 def put_aside(run_dir: Path) -> Path | None:

@@ -98,7 +98,8 @@ class Runbook:
     def summary(self, shown_dir: str) -> str:
         """What the run came to: steps, time, validation values, and where the weights are."""
         state, metrics = self.progress.state, self.progress.metrics
-        weights = [f"{shown_dir}/{name}" for name in self._outputs() if name.endswith(("best.pt", "last.pt"))]
+        names = [name for name in self._outputs() if name.endswith(("best.pt", "last.pt"))]
+        weights = [os.path.normpath(f"{shown_dir}/{name}") for name in names]
         length = f"{count(state.epochs_done, 'epoch')}, {count(state.global_step, 'step')}, {self.wall_s:.1f} s"
         lines = [f"{self.plan.name}: {length}{self.origin()}"]
         if metrics:

@@ -9,10 +9,13 @@ from otrainer.errors import ConfigError
 from otrainer.runs import DAMAGED, LAST, PREVIOUS, read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from otrainer.errors import ConfigPath
     from otrainer.plan import Plan
+
+MOST = 3
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,41 @@ def take_the_place(previous: Path, last: Path) -> Path:
 
 def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path:
     """Where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
-    for callback in config.get("callbacks") or ():
-        if callback.get("_type_") == "cb.model_checkpoint" and callback.get("save_last", True):
+    for callback, _ in checkpoint_callbacks(config):
+        if callback.get("save_last", True):
             return root / str(callback["save_dir"]) / LAST
     return root / run_dir / "checkpoints" / LAST
+
+
+def checkpoint_callbacks(config: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
+    """The specs of the callbacks that write checkpoints, each with its place in the config."""
+    for index, callback in enumerate(config.get("callbacks") or ()):
+        if callback.get("_type_") == "cb.model_checkpoint":
+            yield callback, ("callbacks", index)
+
+
+def folders_elsewhere(config: Mapping[str, Any], run_dir: str, root: Path) -> Iterator[tuple[Path, ConfigPath]]:
+    """The folders outside of the run directory that checkpoints go to, each with its place in the config."""
+    for callback, path in checkpoint_callbacks(config):
+        folder = (root / str(callback["save_dir"])).resolve()
+        if not folder.is_relative_to((root / run_dir).resolve()):
+            yield folder, (*path, "save_dir")
+
+
+def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:
+    """Raise ConfigError where a run that begins anew would write over checkpoints that are not its own."""
+    found = read_run(root / run_dir)
+    own = {(root / run_dir / name).resolve() for name in found["outputs"]} if found else set()
+    for folder, path in folders_elsewhere(config, run_dir, root):
+        taken = [file.name for file in sorted(folder.glob("*.pt")) if file.name not in (PREVIOUS, DAMAGED) and file not in own]
+        if taken:
+            raise ConfigError(
+                f"`{shown(folder, root)}` holds checkpoints of another run: {', '.join(taken[:MOST])}"
+                f"{', ...' if taken[MOST:] else ''}. They would be overwritten.",
+                title="checkpoints of another run",
+                config_path=path,
+                hint="Let `save_dir` be `${run.out_dir}/checkpoints`, or move what is there.",
+            )
 
 
 def shown(path: Path, root: Path) -> str:

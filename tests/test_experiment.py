@@ -14,6 +14,7 @@ from projects import weights, write
 import otrainer
 from otrainer.errors import ConfigError, draw_error
 from otrainer.experiment import run_experiment
+from otrainer.runs import lock_run
 
 EVERYTHING = """
 from dataclasses import dataclass, field
@@ -273,6 +274,40 @@ def test_resume_from_continues_another_runs_checkpoint(project: Path) -> None:
     assert result.global_step == whole.global_step == 80
     theirs = weights("runs/whole")
     assert all(torch.equal(theirs[key], value) for key, value in weights("runs/resumed").items())
+
+
+SHARED = "callbacks: {_merge_: replace, _value_: [{_type_: cb.model_checkpoint, save_dir: shared}]}\n"
+
+
+def test_checkpoints_of_another_run_are_never_written_over(project: Path) -> None:
+    """Also where an experiment was copied, its name changed, and the folder of its checkpoints forgotten."""
+    first = write(project, "first", f"defaults: [baseline.yaml]\nrun: {{name: first}}\n{SHARED}")
+    second = write(project, "second", f"defaults: [baseline.yaml]\nrun: {{name: second, seed: 1}}\n{SHARED}")
+    result = run_experiment(first)
+    content = (project / "shared/last.pt").read_bytes()
+    with pytest.raises(ConfigError, match=r"`shared` holds checkpoints of another run: last\.pt\.") as error:
+        run_experiment(second)
+
+    assert str(error.value.location) == "configs/experiments/second.yaml:3:81"
+    assert (project / "shared/last.pt").read_bytes() == content
+    assert not (project / "runs/second").exists()
+    assert result.summary.endswith("  weights: shared/last.pt")
+
+
+def test_checkpoints_elsewhere_go_aside_and_come_back_with_their_run(project: Path) -> None:
+    text = f"defaults: [baseline.yaml]\nrun: {{name: moved, seed: SEED}}\n{SHARED}"
+    for seed in ("0", "1"):
+        run_experiment(write(project, "moved", text.replace("SEED", seed)))
+
+    (kept,) = (project / "runs/.kept/moved").iterdir()
+    assert (kept / ".elsewhere/__/__/shared/last.pt").is_file()
+    assert (project / "shared/last.pt").is_file()
+
+
+def test_two_runs_at_once_do_not_write_checkpoints_into_one_folder(project: Path) -> None:
+    path = write(project, "first", f"defaults: [baseline.yaml]\nrun: {{name: first}}\n{SHARED}")
+    with lock_run(project / "shared"), pytest.raises(ConfigError, match="`shared` is being written by process"):
+        run_experiment(path)
 
 
 def test_a_mistake_is_drawn_at_its_place(project: Path) -> None:

@@ -15,7 +15,7 @@ from otrainer.queries.differences import data_sentences, run_detail, run_places,
 from otrainer.queries.verdict import FAILS, RUNS, UNTOLD, UP_TO_DATE, Verdict
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.runs import UNFINISHED, read_run, read_run_or_none, refuse_foreign, refuse_within, why_unfinished
-from otrainer.starts import is_there, last_checkpoint, shown
+from otrainer.starts import is_there, last_checkpoint, refuse_taken, shown
 
 if TYPE_CHECKING:
     from otrainer.queries.forecast import Forecast
@@ -72,7 +72,10 @@ class Outlook:
         if run is not None and run["definition"] == definition:
             return self.same(run, definition, drift)
         found = [NEW] if run is None else list(self.differences(run, rows, data)) or ["Its definition changed."]
-        return Verdict(RUNS, found, [*self.kept(definition), *drift], self.more)
+        kept = list(self.kept(definition))
+        if not kept:
+            refuse_taken(self.config, self.out_dir, self.root)
+        return Verdict(RUNS, found, [*kept, *drift], self.more)
 
     @property
     def more(self) -> str:
@@ -111,6 +114,7 @@ class Outlook:
     def unvalidated(self, run: Run | None, rows: Rows | None) -> Verdict:
         """Where a component is new, what it declares is known only once it was validated."""
         if run is None:
+            refuse_taken(self.config, self.out_dir, self.root)
             return Verdict(RUNS, [NEW])
         found = list(self.differences(run, rows, None))
         return Verdict(RUNS, found, more=self.more) if found else untold(self.forecast)
