@@ -21,9 +21,8 @@ from typing import Any
 
 from otrainer.tasks.execute import execute
 from otrainer.tasks.experiments import Experiment
-from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS
+from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, end_with_parent
 
-PR_SET_PDEATHSIG = 1
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
 GRACE_S = 0.1
 
@@ -92,14 +91,6 @@ def pass_on(signum: int) -> None:
     time.sleep(GRACE_S)
     if current_stop_request().signum is None:
         os.kill(os.getpid(), signum)
-
-
-def end_with_parent() -> None:
-    """Let Linux kill this process when its parent dies; elsewhere the end of the pipe does."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

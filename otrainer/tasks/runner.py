@@ -12,6 +12,7 @@ from otrainer.artifacts import write_json
 from otrainer.errors import ConfigError, draw_error
 from otrainer.records import relative_to_root
 from otrainer.tasks.freshness import configured_run_dir, is_finished, validated_run
+from otrainer.tasks.interrupts import end_with_parent
 from otrainer.tasks.question import Question
 from otrainer.tasks.reporter import StageFailed
 
@@ -61,6 +62,8 @@ class Runner:
 
     def run(self, stage: str, experiment: Experiment) -> StageFailed | None:
         """doit's action: `resolve`, which needs no torch, runs in this process, and the others in a worker."""
+        if os.getpid() != self._pid:
+            end_with_parent()  # one of `doit -n 2`, which would wait for its training when the others are gone
         if stage == "resolve":
             from otrainer.stages import read_sources
 

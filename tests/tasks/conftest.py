@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -37,6 +38,6 @@ def running(project):
 
     yield run
     for process in started:
-        if process.poll() is None:
+        with suppress(ProcessLookupError):  # its children may outlive it, and hold the pipes that are read here
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -109,6 +109,17 @@ def test_killing_doit_leaves_no_child_training_on(project, running):
     assert done.lines == ["-- resolve:a", "-- manifest:a", "-- validate:a", ".  fit:a"]
 
 
+def test_killing_a_doit_of_several_processes_leaves_no_child_training_on(project, running):
+    """Its processes die with it, and their workers with them."""
+    project.write("a", "wait: fit\n")
+    project.write("b", "lr: 1\n")
+    process = running("-n", "2", "train", "EXP=a,b", until="waiting")
+    worker = pid_of(project, "fit a")
+    process.kill()
+    process.wait()
+    until_gone(worker)
+
+
 def test_a_worker_that_is_stopped_by_itself_is_an_interruption(project, running):
     """Somebody ends the training process with SIGTERM: it saves, and doit ends like it."""
     project.write("a", "wait: fit\n")
