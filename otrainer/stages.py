@@ -203,9 +203,9 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Ou
     if is_complete(root / plan.run_dir, plan.definition):
         leave_receipt(experiment, root, plan)
         return Outcome(report=f"{plan.name}: trained already, in {plan.run_dir}")
+    places = resolved(experiment, root).source_map
     try:
         with project(root):
-            places = resolved(experiment, root).source_map
             result: RunResult = train(plan, root=root, start=start, places=places)
     except TrainingInterrupted as stop:
         run = read_run(root / plan.run_dir)
@@ -214,7 +214,7 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Ou
         words = again if saved else "no checkpoint was saved, so there is nothing to continue from"
         return Outcome("interrupted", f"{plan.name}: {stop}; {words}", stop.exit_code)
     except ConfigError as error:
-        raise error.located(resolved(experiment, root).source_map) from error.__cause__
+        raise error.located(places) from error.__cause__
     leave_receipt(experiment, root, plan)
     return Outcome(report=result.summary)
 

@@ -285,3 +285,32 @@ def test_an_interruption_without_a_checkpoint_says_that_nothing_was_saved(projec
 
     assert process.returncode == 143
     assert "stopped by SIGTERM; no checkpoint was saved, so there is nothing to continue from" in said
+
+
+CLEANING = """
+import shutil
+
+import torch
+
+class Cleaning:
+    def setup(self, stage=None):
+        shutil.rmtree("build", ignore_errors=True)
+
+    def train_dataloader(self):
+        yield {"x": torch.zeros(2, 32), "y": torch.zeros(2, 16)}
+
+def register(registry):
+    registry.register_module("data.cleaning", Cleaning)
+"""
+
+
+def test_build_may_be_deleted_while_a_run_trains(project: Path) -> None:
+    (project / "extensions/cleaning.py").write_text(CLEANING)
+    text = "defaults: [baseline.yaml]\nimports: [extensions.cleaning]\nrun: {name: cleaning}\n"
+    write(project, "cleaning", text + "data: {_merge_: replace, _value_: {_type_: data.cleaning}}\n")
+    first = doit(project, "train", "EXP=cleaning")
+    again = doit(project, "train", "EXP=cleaning")
+
+    assert (first.returncode, first.stderr) == (0, "")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "-- fit:cleaning" in again.stdout

@@ -40,10 +40,16 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
 
     def _start_over_after(self, error: Exception) -> None:
         """Start over, or let `error` go on if it is not about the file itself."""
-        if not is_damage(error):
+        path = Path(self._arguments[0])
+        gone = is_gone(error, path)
+        if not gone and not is_damage(error):
             raise error
         self._conn.close()
-        self._start_over()
+        if gone:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+        else:
+            self._start_over()
 
     def _get_task_data(self, task_id: str) -> dict[str, Any]:
         try:
@@ -95,6 +101,12 @@ def is_damage(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.Error):
         return (error.sqlite_errorcode & 0xFF) in DAMAGE
     return isinstance(error, (ValueError, AttributeError))
+
+
+def is_gone(error: Exception, path: Path) -> bool:
+    """Whether the file was deleted, as `build` may be at any time; another process may have made a new one since."""
+    moved = isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_READONLY_DBMOVED
+    return moved or not path.exists()
 
 
 def set_aside(path: Path) -> None:

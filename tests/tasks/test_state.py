@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -108,6 +109,27 @@ def test_a_file_with_other_tables_is_replaced(tmp_path):
     assert remembered(tmp_path / "db") == []
     with sqlite3.connect(tmp_path / "db.damaged") as connection:
         assert connection.execute("select * from doit").fetchall() == []
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "made anew by another doit"])
+def test_a_file_that_was_deleted_meanwhile_is_made_anew(tmp_path, capsys, again):
+    """Without a word: nothing was damaged, and `build` may be deleted at any time."""
+    path = tmp_path / "build" / "db"
+    path.parent.mkdir()
+    kept = state(path)
+    kept.save_success(Task("fit:a"))
+    shutil.rmtree(path.parent)
+    if again:
+        path.parent.mkdir()
+        other = state(path)
+        other.save_success(Task("fit:other"))
+        other.close()
+    kept.remove_success(Task("fit:a"))
+    kept.save_success(Task("fit:b"))
+    kept.close()
+
+    assert remembered(path) == ["fit:b", *(["fit:other"] if again else [])]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_busy_file_is_not_damaged(tmp_path):
