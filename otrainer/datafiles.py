@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +52,8 @@ def whole_folder(path: Path, stamps: Mapping[str, FileStamp]) -> FileStamp:
 def stamp_of(path: Path, known: FileStamp | None) -> FileStamp:
     """The stamp of a file, by memory while size and time are those it had."""
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise OSError(errno.EINVAL, "neither a file nor a folder", str(path))
     if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
         return known
     return FileStamp.of(path)

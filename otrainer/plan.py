@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otrainer.registry.fingerprint import Fingerprints
 
 VERSION = 1
+FROM_ROOT = "Relative paths start from the project's folder."
 
 
 @dataclass(frozen=True)
@@ -83,28 +84,42 @@ def make_plan(
 
 
 def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[str, FileStamp]:
-    """Each file or folder that a component declares by `files()`; raises ConfigError for missing ones."""
+    """Each file or folder that a component declares by `files()`; raises ConfigError for those that cannot be read."""
     stamps: dict[str, FileStamp] = {}
-    missing: list[Finding] = []
+    unread: list[Finding] = []
     for spec, path in declaring(config.data, registry):
         built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
-        before = len(missing)
-        for file in built.files():
-            name = relative_to_root(os.fspath(file), root)
+        before = len(unread)
+        for file in declared_by(built, spec, path):
+            name = relative_to_root(file, root)
             if not (root / name).exists():
-                message = f"There is no data file `{name}`."
-                missing.append(
-                    Finding(
-                        message, "data file not found", path, hint="Relative paths start from the project's folder."
-                    )
-                )
-            else:
+                unread.append(Finding(f"There is no data file `{name}`.", "data file not found", path, hint=FROM_ROOT))
+                continue
+            try:
                 stamps[name] = identify(name, root)
-        if len(missing) == before and callable(getattr(built, "check", None)):
-            missing += failures_of(built.check, path)
-    if missing:
-        raise ConfigError.of(missing)
+            except OSError as error:
+                shown = relative_to_root(error.filename or name, root)
+                unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path))
+        if len(unread) == before and callable(getattr(built, "check", None)):
+            unread += failures_of(built.check, path)
+    if unread:
+        raise ConfigError.of(unread)
     return stamps
+
+
+def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[str]:
+    """What a component's `files()` names; raises ConfigError where that is no list of paths."""
+    files = built.files()
+    # Text would be taken for a list of its letters.
+    listed = list(files) if isinstance(files, Iterable) and not isinstance(files, str | bytes) else [None]
+    paths = [file for file in listed if isinstance(file, str | bytes | os.PathLike)]
+    if len(paths) < len(listed):
+        raise ConfigError(
+            f"`files()` of `{spec['_type_']}` returned {files!r}, which is not a list of paths.",
+            title="wrong data files",
+            config_path=path,
+        )
+    return [os.fsdecode(file) for file in paths]
 
 
 def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:

@@ -221,10 +221,11 @@ def file_reason(
     name: str, stamp: FileStamp, root: Path, seen: dict[str, FileStamp], words: tuple[str, str]
 ) -> Iterator[str]:
     """What happened to a file, in the `words` for another content and for none."""
+    path = os.path.join(root, name)
     try:
-        now = stamp.again(os.path.join(root, name))
+        now = stamp.again(path)
     except (FileNotFoundError, NotADirectoryError):
-        yield f"`{name}` {words[1]}."
+        yield f"`{name}` {words[0] if os.path.isdir(path) else words[1]}."  # a folder may hold a link to nowhere
     except OSError as error:
         yield f"`{name}` cannot be read ({error.strerror})."
     else:

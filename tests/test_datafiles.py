@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from otrainer.datafiles import MEMORY, identify
-from otrainer.records import UNTRUSTED
+from otrainer.datafiles import MEMORY, identify, stamp_of
+from otrainer.records import UNTRUSTED, FileStamp
 
 LONG_AGO = 10**18
 
@@ -182,6 +182,15 @@ def test_what_is_not_there_is_an_error(tmp_path: Path, name: str) -> None:
         identify(name, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["data/pipe", "data"])
+def test_a_pipe_is_no_data_and_nobody_waits_for_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "data").mkdir()
+    os.mkfifo(tmp_path / "data/pipe")
+
+    with pytest.raises(OSError, match="neither a file nor a folder"):
+        identify(name, tmp_path)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "a.bin", b"1").chmod(0)
@@ -205,16 +214,16 @@ def test_a_file_replaced_while_it_is_read_is_noticed_afterwards(tmp_path: Path) 
     """A pipe holds the reader until the file has been replaced; what was read is not taken for the new one."""
     path = tmp_path / "a.bin"
     os.mkfifo(path)
-    found: list[str] = []
-    reader = threading.Thread(target=lambda: found.append(sha("a.bin", tmp_path)))
+    found: list[FileStamp] = []
+    reader = threading.Thread(target=lambda: found.append(FileStamp.of(path)))
     reader.start()
     with path.open("wb") as stream:  # opens once the reader has
         write(tmp_path / "new.bin", b"new").replace(path)
         stream.write(b"old")
     reader.join()
 
-    assert found == [hashlib.sha256(b"old").hexdigest()]
-    assert sha("a.bin", tmp_path) == hashlib.sha256(b"new").hexdigest()
+    assert [stamp.sha256 for stamp in found] == [hashlib.sha256(b"old").hexdigest()]
+    assert stamp_of(path, found[0]).sha256 == hashlib.sha256(b"new").hexdigest()
 
 
 DAMAGES = (

@@ -193,6 +193,7 @@ def folder(tmp_path):
         (lambda data: (data / "in/b.bin").write_bytes(b"2"), "`data` changed."),
         (lambda data: os.utime(data / "in/b.bin", ns=(1, 1)), "`data` changed."),
         (lambda data: data.rename(data.with_name("other")), "`data` is gone."),
+        (lambda data: (data / "lost").symlink_to("nowhere"), "`data` changed."),
     ],
 )
 def test_of_a_folder_names_sizes_and_times_of_its_files_are_compared(folder, change, reason):

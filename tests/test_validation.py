@@ -208,3 +208,42 @@ def test_what_an_expression_broke_is_told_once(project: Path) -> None:
         ("scheduler", "kwargs", "step_size"),
         ("trainer", "max_epochs"),
     ]
+
+
+DECLARING = """
+class Declaring:
+    def __init__(self, named):
+        self.named = named
+
+    def files(self):
+        return self.named
+
+    def setup(self, stage=None): ...
+
+    def train_dataloader(self):
+        return []
+
+def register(registry):
+    registry.register_module("data.declaring", Declaring)
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("/", "`files()` of `data.declaring` returned '/', which is not a list of paths."),
+        ("null", "`files()` of `data.declaring` returned None, which is not a list of paths."),
+        ("[x, 3]", "`files()` of `data.declaring` returned ['x', 3], which is not a list of paths."),
+        ("[none.npz]", "There is no data file `none.npz`."),
+        ("[folder]", "`folder/link`: No such file or directory."),
+    ],
+)
+def test_what_a_component_declares_as_data_is_looked_at(project: Path, named: str, message: str) -> None:
+    """Text is no list: its letters would be taken for files, and a `/` among them for the whole disk."""
+    (project / "extensions/declaring.py").write_text(DECLARING)
+    (project / "folder").mkdir()
+    (project / "folder/link").symlink_to("nowhere")
+    text = f"imports: [extensions.declaring]\ndata: {REPLACED}{{_type_: data.declaring, named: {named}}}}}"
+    (finding,) = findings(project, text)
+
+    assert (finding.message, str(finding.location)) == (message, "configs/experiments/probe.yaml:3:35")
