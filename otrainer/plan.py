@@ -15,6 +15,7 @@ from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
 from otrainer.registry.usage import code_behind, registered_in
 from otrainer.validation import find_mistakes, try_out
+from otrainer.witness import Witness, watched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,15 +59,22 @@ class Plan:
 
 
 def make_plan(
-    config: ResolvedConfig, registry: Registry, prints: Fingerprints, *, experiment: str | None, root: Path
+    config: ResolvedConfig,
+    registry: Registry,
+    prints: Fingerprints,
+    *,
+    experiment: str | None,
+    root: Path,
+    witness: Witness | None = None,
 ) -> Plan:
     """Validate an experiment and say what it trains; plugins are loaded into `registry`.
 
+    `witness` sees what components read to say which files they declare.
     Raises ConfigError with everything that is wrong.
     """
     try:
         model = try_out(config, registry, find_mistakes(config, registry))
-        data_files = stamp_data(config, registry, root)
+        data_files = stamp_data(config, registry, root, witness or Witness(root))
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
     run, code = config.data["run"], code_behind(config.data, registered_in(registry), prints)
@@ -83,14 +91,16 @@ def make_plan(
     )
 
 
-def stamp_data(config: ResolvedConfig, registry: Registry, root: Path) -> dict[str, FileStamp]:
+def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: Witness) -> dict[str, FileStamp]:
     """Each file or folder that a component declares by `files()`; raises ConfigError for those that cannot be read."""
     stamps: dict[str, FileStamp] = {}
     unread: list[Finding] = []
     for spec, path in declaring(config.data, registry):
-        built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
+        with watched(witness):
+            built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
+            files = declared_by(built, spec, path)
         before = len(unread)
-        for file in declared_by(built, spec, path):
+        for file in files:
             name = relative_to_root(file, root)
             if not (root / name).exists():
                 unread.append(Finding(f"There is no data file `{name}`.", "data file not found", path, hint=FROM_ROOT))

@@ -93,7 +93,8 @@ class Record(NamedTuple):
     """Inputs and outputs of one execution of a stage.
 
     `files` maps a path to its stamp, or to None where it was looked for and missing; `env` a variable to the sha256
-    of its value, or to None where it was unset. Paths are relative to the root inside it, absolute elsewhere.
+    of its value, or to None where it was unset; `listings` a folder to the hash of the names in it. Paths are relative
+    to the root inside it, absolute elsewhere.
     `version` is that of the stage's code: another one makes the record stale.
     """
 
@@ -101,6 +102,7 @@ class Record(NamedTuple):
     env: Mapping[str, str | None] = NOTHING
     outputs: Mapping[str, FileStamp] = NOTHING
     version: int = 1
+    listings: Mapping[str, str] = NOTHING
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
@@ -110,6 +112,8 @@ class Record(NamedTuple):
         files = {name: stamp and stamp.settled(now) for name, stamp in self.files.items()}
         outputs = {name: stamp.settled(now) for name, stamp in self.outputs.items()}
         whole = {"schema": SCHEMA, "version": self.version, "files": files, "env": dict(self.env), "outputs": outputs}
+        if self.listings:
+            whole["listings"] = dict(self.listings)
         # What it vouches for was written before it: if it is lost, the stage only runs again.
         write_atomic(path, json.dumps(whole).encode(), durable=False)
 
@@ -134,7 +138,7 @@ class Record(NamedTuple):
             raise ValueError(f"a record of schema {data['schema']} is not one of {SCHEMA}")
         files = {name: None if stamp is None else checked_stamp(stamp) for name, stamp in data["files"].items()}
         outputs = {name: checked_stamp(stamp) for name, stamp in data["outputs"].items()}
-        return cls(files, dict(data["env"].items()), outputs, data["version"])
+        return cls(files, dict(data["env"].items()), outputs, data["version"], dict(data.get("listings", {}).items()))
 
 
 def checked_stamp(data: list[Any]) -> FileStamp:
@@ -157,6 +161,14 @@ def stamp_files(paths: Iterable[str | os.PathLike[str]], root: Path) -> dict[str
 def hash_env(values: Mapping[str, str | None]) -> dict[str, str | None]:
     """Environment variables as a record keeps them: values never appear in it."""
     return {name: None if value is None else hash_text(value) for name, value in values.items()}
+
+
+def hash_listing(folder: str | os.PathLike[str]) -> str:
+    """The hash of the names in a folder, not of what is below them; empty where it cannot be listed."""
+    try:
+        return hash_text("\0".join(sorted(os.listdir(folder))))
+    except OSError:
+        return ""
 
 
 def hash_text(text: str) -> str:
@@ -211,6 +223,9 @@ def reasons(
             yield from file_reason(name, stamp, root, seen, ("changed", "is gone"))
         elif (root / name).exists():
             yield f"`{name}` is there now."
+    for name, listing in record.listings.items():
+        if listing != hash_listing(root / name):
+            yield f"`{name}` holds files of other names."
     for name, value in record.env.items():
         yield from env_reason(name, value, environ.get(name))
     for name, stamp in record.outputs.items():

@@ -79,7 +79,8 @@ def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, by
         status = path.stat()
         stamp = FileStamp(hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns)
         outputs[relative_to_root(experiment.built(name), root)] = stamp
-    Record(record.files, record.env, outputs, VERSIONS[stage]).write(root / experiment.built(f"{stage}.record.json"))
+    whole = record._replace(outputs=outputs, version=VERSIONS[stage])
+    whole.write(root / experiment.built(f"{stage}.record.json"))
 
 
 def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
@@ -158,14 +159,18 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     from otrainer.plan import make_plan
     from otrainer.registry import build_registry
     from otrainer.registry.packages import metadata_files
+    from otrainer.witness import Witness
 
-    config = resolved(experiment, root)
-    plan = make_plan(config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root)
+    config, witness = resolved(experiment, root), Witness(root)
+    plan = make_plan(
+        config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, witness=witness
+    )
     named = plan.resume_from
     foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
     packages = [str(file) for file in metadata_files(config.data)]
     read = [*plan.data_files, *foreign, *packages]
-    record = Record({relative_to_root(name, root): identify(name, root) for name in read})
+    files = {relative_to_root(name, root): identify(name, root) for name in read}
+    record = Record({**files, **witness.files}, listings=witness.listings)
     keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
     return Outcome()
 

@@ -131,7 +131,11 @@ def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:
     found = read_run(root / run_dir)
     own = {(root / run_dir / name).resolve() for name in found["outputs"]} if found else set()
     for folder, path in folders_elsewhere(config, run_dir, root):
-        taken = [file.name for file in sorted(folder.glob("*.pt")) if file.name not in (PREVIOUS, DAMAGED) and file not in own]
+        taken = [
+            file.name
+            for file in sorted(folder.glob("*.pt"))
+            if file.name not in (PREVIOUS, DAMAGED) and file not in own
+        ]
         if taken:
             raise ConfigError(
                 f"`{shown(folder, root)}` holds checkpoints of another run: {', '.join(taken[:MOST])}"

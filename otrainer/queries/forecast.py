@@ -64,6 +64,17 @@ class Forecast:
         record = record if outputs else record._replace(outputs={})
         return list(reasons(record, {}, root=self.root, **current(stage, self.root)))
 
+    def declares_anew(self) -> bool:
+        """Whether something changed that a component read to say which files it declares."""
+        try:
+            record = Record.read(self.root / self.experiment.built("validate.record.json"))
+        except (OSError, ValueError):
+            return False
+        declared = self.validated["data_files"] if self.validated else {}
+        files = {name: stamp for name, stamp in record.files.items() if name not in declared}
+        asked = Record(files, listings=record.listings)
+        return next(reasons(asked, {}, root=self.root), None) is not None
+
     def resolve(self) -> Verdict:
         found = self.record_reasons("resolve")
         try:

@@ -140,6 +140,8 @@ class Outlook:
 
     def data_now(self, run: Run | None) -> Data | None:
         """The identities of the files that were declared, as they are now; None where others may be declared."""
+        if self.forecast.declares_anew():
+            return None
         sections = [name for name in self.config if name not in WITHOUT_FILES]
         for config, names in self.declared_before(run):
             if not names or all(config.get(name) == self.config.get(name) for name in sections):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
-from otrainer.queries.verdict import RUNS, Verdict
+from otrainer.queries.verdict import RUNS, UNTOLD, Verdict
 from otrainer.records import why_stale
 from otrainer.runs import read_run, why_unfinished
 from otrainer.stages import VERSIONS, current
@@ -34,7 +34,10 @@ class Reasons:
         try:
             if experiment not in self._found:
                 self._found[experiment] = self.foretold(experiment)
-            verdict = self._found[experiment].get("fit" if stage == RESUME else stage)
+            name = "fit" if stage == RESUME else stage
+            verdict = self._found[experiment].get(name)
+            if name == "fit" and verdict is not None and verdict.word == UNTOLD:
+                verdict = self.foretold(experiment)[name]  # it can be told now that the stages before it ran
             if verdict is not None and verdict.word == RUNS:
                 differ = stage == RESUME and verdict.more  # where the run that is there is of another definition
                 return differences(verdict.reasons) if differ else counted(verdict.reasons)
