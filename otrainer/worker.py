@@ -43,7 +43,8 @@ def main(requests: int, answers: int) -> None:
     while (request := inbox.get()) is not None:
         answer = prepare() if "prepare" in request else serve(request)
         busy.clear()
-        os.write(answers, answer)
+        with suppress(BrokenPipeError):  # doit has just ended, and the end of its pipe ends this process
+            os.write(answers, answer)
 
 
 def prepare() -> bytes:

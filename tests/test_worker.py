@@ -14,7 +14,7 @@ from otrainer.tasks.client import Client, Worker, death
 from otrainer.tasks.experiments import Experiment, find_experiment
 from otrainer.tasks.interrupts import Interrupts
 
-from .tasks.processes import REPO, STUB, until_gone
+from .tasks.processes import REPO, STUB, until, until_gone
 
 
 @pytest.fixture
@@ -107,6 +107,19 @@ def test_a_worker_ends_when_doit_is_gone_without_a_word(root):
         pid = int((root / "log.txt").read_text().split()[-1])
         parent.kill()
     until_gone(pid)
+
+
+def test_an_answer_that_nobody_reads_any_more_is_no_traceback(root, worker, capfd):
+    """doit closes its pipes one after the other, and an answer may come in between."""
+    experiment, log = write(root, "lr: 1\n"), root / "log.txt"
+    request = {"stage": "resolve", "experiment": {key: str(value) for key, value in experiment._asdict().items()}}
+    os.close(worker._answers)
+    worker._answers = os.open(os.devnull, os.O_RDONLY)
+    for count in (1, 2):
+        worker._send(request)
+        until(lambda count=count: log.exists() and len(log.read_text().splitlines()) == count)
+
+    assert capfd.readouterr().err == ""
 
 
 def test_the_project_comes_first_on_the_path(root, worker):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +89,14 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def until(holds: Callable[[], bool], otherwise: str = "it never came to hold") -> None:
+    """Wait until `holds` says so."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.01)
+
+
 def until_gone(pid: int) -> None:
     """Wait until the process has ended."""
-    deadline = time.monotonic() + DEADLINE_S
-    while is_running(pid):
-        assert time.monotonic() < deadline, f"process {pid} lives on"
-        time.sleep(0.01)
+    until(lambda: not is_running(pid), f"process {pid} lives on")
