@@ -12,6 +12,8 @@ from typing import Any
 SILENT_FIELDS = frozenset(("ctx", "type_comment", "kind", "type_ignores"))
 DOCUMENTED = frozenset((ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# What stands in a list where nothing does, such as the default of a keyword that has none: not the form of a `None`.
+ABSENT = "-"
 # What is nested deeper is not read: Pythons differ in how deep they go themselves.
 DEEPEST = 300
 
@@ -114,7 +116,7 @@ class Form:
                 self.write(value)
                 parts.append(",")
             else:
-                parts += (value if value.__class__ is str else constant(value), ",")
+                parts += (ABSENT if value is None else value, ",")
         parts.append("]")
 
     def body(self, node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
