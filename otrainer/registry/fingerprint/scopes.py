@@ -22,13 +22,15 @@ EMPTY_FIELDS = frozenset(
 class Scope:
     """What one scope reads when it runs, and in functions `later`: each chain with the name that it begins with.
 
-    `binds` are its own names, in order, and `declared` those that are `global` there.
+    `binds` are its own names, in order, and `declared` those that are `global` there. What a class binds is an
+    attribute of it.
     """
 
     reads: dict[str, str] = field(default_factory=dict)
     later: dict[str, str] = field(default_factory=dict)
     binds: dict[str, None] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
+    is_class: bool = False
 
 
 class Names(NamedTuple):
@@ -49,6 +51,7 @@ class Reader:
     def __init__(self) -> None:
         self.outermost = self.scope = Scope()
         self.imports: list[ast.Import | ast.ImportFrom] = []
+        self.private = ""  # what Python puts before `__name` in a class
 
     def visit(self, node: Any) -> None:
         kind = node.__class__
@@ -72,9 +75,14 @@ class Reader:
         pass
 
     def visit_name(self, node: ast.Name) -> None:
-        self.scope.reads[node.id] = node.id
+        self.read(node.id)
         if node.ctx.__class__ is not ast.Load:
             self.scope.binds[node.id] = None
+
+    def read(self, name: str, rest: str = "") -> None:
+        self.scope.reads[name + rest] = name
+        if self.private and name.startswith("__") and not name.endswith("__"):
+            self.scope.reads[f"{self.private}{name}{rest}"] = f"{self.private}{name}"
 
     def visit_attribute(self, node: ast.Attribute) -> None:
         chain = node.attr
@@ -83,13 +91,16 @@ class Reader:
             chain = f"{inner.attr}.{chain}"
             inner = inner.value
         if isinstance(inner, ast.Name):
-            self.scope.reads[f"{inner.id}.{chain}"] = inner.id
+            self.read(inner.id, f".{chain}")
         else:
             self.visit(inner)
 
     def visit_import(self, node: ast.Import | ast.ImportFrom) -> None:
         # Followed by its name, as one of the module is: so it hides nothing.
         self.imports.append(node)
+        if self.scope.is_class:  # whoever asks the class for it does not name it
+            for each in node.names:
+                self.read(each.asname or each.name.partition(".")[0])
 
     def visit_global(self, node: ast.Global) -> None:
         self.scope.declared.update(node.names)
@@ -119,10 +130,12 @@ class Reader:
         self.visit_all([*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)])
         self.visit_all(getattr(node, "type_params", ()))
         # What a class binds is not seen from its methods, so it hides nothing there; at worst a name counts too many.
-        around = self.scope
-        self.scope = Scope(around.reads, around.later)
+        around, private = self.scope, self.private
+        self.scope, self.private = Scope(around.reads, around.later, is_class=True), f"_{node.name.lstrip('_')}"
         self.visit_all(node.body)
-        self.scope = around
+        inner, self.scope, self.private = self.scope, around, private
+        if around.reads is self.outermost.reads:  # it is made at import
+            self.outermost.binds.update((name, None) for name in inner.binds if name in inner.declared)
 
     def visit_arguments_outside(self, args: ast.arguments) -> None:
         self.visit_all([*args.defaults, *(default for default in args.kw_defaults if default is not None)])
@@ -132,6 +145,7 @@ class Reader:
         self.visit(node.generators[0].iter)
         rest: list[ast.AST] = [each.iter for each in node.generators[1:]]
         rest += [condition for each in node.generators for condition in each.ifs]
+        rest += [place for each in node.generators for place in places(each.target)]
         rest += [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         around = self.scope
         # What `:=` binds here, it binds around the comprehension.
@@ -193,6 +207,17 @@ def stored(targets: Iterable[ast.AST]) -> Iterator[str]:
         yield from (
             each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
         )
+
+
+def places(target: ast.expr) -> Iterator[ast.expr]:
+    """The parts of a target that are no names: they read where they put what they get."""
+    if isinstance(target, ast.Tuple | ast.List):
+        for each in target.elts:
+            yield from places(each)
+    elif isinstance(target, ast.Starred):
+        yield from places(target.value)
+    elif not isinstance(target, ast.Name):
+        yield target
 
 
 def names_in(*nodes: ast.AST) -> Names:

@@ -60,6 +60,75 @@ pair(
     "{None: {1: 2}}",
     "{**{1: 2}}",
 )
+pair(
+    "a class binds a name of its module",
+    """
+    @ plugin
+    X = 1
+
+    class Other:
+        global X
+        X = 2
+    """,
+    "X = 2",
+    "X = 3",
+)
+pair(
+    "a comprehension puts its items into a place that a name of the module says",
+    """
+    @ plugin
+    PLACE = 0
+
+    class Part:
+        def value(self, x):
+            found = [0, 0]
+            [x for found[PLACE] in [5]]
+            return found
+    """,
+    "PLACE = 0",
+    "PLACE = 1",
+)
+pair(
+    "a method is imported in the body of its class",
+    """
+    @ tools
+    def value(self, x):
+        return 1
+    @ plugin
+    class Part:
+        from .tools import value
+    """,
+    "return 1",
+    "return 2",
+)
+pair(
+    "a module is imported in the body of a class",
+    """
+    @ tools
+    X = 1
+    @ plugin
+    class Part:
+        from . import tools as its
+
+        def value(self, x):
+            return self.its.X
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a private name of a class is one of its module",
+    """
+    @ plugin
+    _Part__width = 1
+
+    class Part:
+        def value(self, x):
+            return __width
+    """,
+    "= 1",
+    "= 2",
+)
 
 
 def edited(text: str, *edit: str) -> str:
