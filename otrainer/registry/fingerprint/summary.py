@@ -329,4 +329,12 @@ def summary_of_json(data: Any) -> Summary:
     if registration is not None:
         rows, modules = registration
         read = Registration({str(key): Row(*row) for key, row in rows.items()}, tuple(modules))
-    return Summary(digest, tuple(Statement(*row) for row in statements), tuple(stars), read, is_read)
+    return Summary(digest, tuple(map(statement_of, statements)), tuple(stars), read, is_read)
+
+
+def statement_of(row: list[Any]) -> Statement:
+    """A statement whose imports are tuples again, since what they bind is compared."""
+    statement = Statement(*row)
+    aliases = {name: (module, attribute) for name, (module, attribute) in statement.aliases.items()}
+    inner = tuple((name, (module, attribute)) for name, (module, attribute) in statement.inner)
+    return statement._replace(aliases=aliases, inner=inner)

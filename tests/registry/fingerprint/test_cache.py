@@ -16,7 +16,7 @@ from otrainer.registry.fingerprint import Fingerprints, sources
 from .package import Package
 
 MODULES = {
-    "plug/__init__": "",
+    "plug/__init__": "from . import tools\n",
     "plug/parts": '"""Parts."""\nfrom . import tools\nfrom .tools import *\n\n\nclass Part:\n    """One."""\n\n'
     "    def run(self, x: int = tools.WIDTH):\n        return helper(x, {'a', 'b'})\n\n\n"
     "def register(registry):\n    registry.register_module('loss.part', Part)\n",
