@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.registry.fingerprint import Code, chain
-from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE
+from otrainer.registry.fingerprint.meanings import IMPORTING, WHOLE
 from otrainer.registry.fingerprint.sources import rules
 from otrainer.registry.packages import PREFIX
 from otrainer.registry.usage import ROOT_KEY, code_of

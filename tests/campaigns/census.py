@@ -71,7 +71,7 @@ def rows(found) -> list[tuple[int, str]]:
     """The line of each statement, and a digest of all that is remembered of it; last, of the module itself."""
     from otrainer.registry.fingerprint.form import digest_of
 
-    whole = digest_of(json.dumps([found.digest, found.stars, found.registration]))
+    whole = digest_of(json.dumps([found.digest, found.registration]))
     return [*((each.line, digest_of(json.dumps(each))) for each in found.statements), (0, whole)]
 
 

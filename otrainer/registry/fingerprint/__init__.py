@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otrainer.registry.fingerprint.aside import is_aside
 from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.locate import OWN
+from otrainer.registry.fingerprint.meanings import IMPORTING, WHOLE, Symbol
 from otrainer.registry.fingerprint.opaque import BYTES, DOCS, MODULE, PACKAGE
-from otrainer.registry.fingerprint.reach import IMPORTING, WHOLE, Graph, Node, Symbol
+from otrainer.registry.fingerprint.reach import Graph, Node
 from otrainer.registry.fingerprint.registering import REGISTER
 from otrainer.registry.fingerprint.sources import Sources
 
@@ -108,8 +109,10 @@ class Fingerprints:
         return self.sources.closure(list(names))
 
     def defines(self, module: str, name: str) -> bool:
-        summary = self.sources.summary(module)
-        return summary is not None and (name in self.graph.bindings(module) or bool(summary.stars))
+        """Whether a statement of a module binds a name, or may by `*`."""
+        return name in self.graph.bindings(module) or any(
+            self.graph.gives(star, name) for _, star in self.graph.stars(module)
+        )
 
     def roots_of(self, target: str) -> list[Symbol]:
         """The symbols that a target begins with; none where it is not local."""
@@ -119,10 +122,13 @@ class Fingerprints:
             name = f"{last}.{name}"
         if self.sources.summary(module) is None:
             return []
-        top = name.partition(".")[0]
-        if top and self.defines(module, top):
-            return [(module, top)]
-        return [(module, WHOLE)] if name else [(module, IMPORTING)]
+        if not name:
+            return [(module, IMPORTING)]
+        top, *rest = name.split(".")
+        roots = [(module, top)] if self.defines(module, top) else []
+        if self.graph.may_be_module(module, top):
+            roots += dict.fromkeys(self.graph.named(f"{module}.{top}", None, rest))
+        return roots or [(module, WHOLE)]
 
     def reached(self, *roots: Symbol) -> Code:
         if roots not in self._codes:

@@ -34,8 +34,15 @@ class Locator:
         """Whether `name` is a folder without `__init__.py` in which local modules may lie."""
         return self._find(name) is None and self._search_path(name) is not None
 
+    def is_package(self, name: str) -> bool:
+        return self._search_path(name) is not None
+
+    def modules_in(self, package: str) -> list[str]:
+        """The modules right below a package."""
+        return [name for name in self.all_modules(package) if name.rpartition(".")[0] == package]
+
     def all_modules(self, package: str) -> list[str]:
-        """Every module below a top-level package, or that module itself, sorted."""
+        """Every module below a package, and that module itself, sorted."""
         found = [package] if self.source(package) is not None else []
         for folder in self._search_path(package) or ():
             for path in sorted(Path(folder).rglob("*.py")):

@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.registry.fingerprint.aside import is_aside
-from otrainer.registry.fingerprint.builtin_names import BUILTIN_NAMES
 from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.inert import KNOWN_PACKAGES
 from otrainer.registry.fingerprint.locate import OWN, parents
+from otrainer.registry.fingerprint.meanings import IMPORTING, WHOLE, Meanings, Symbol
 from otrainer.registry.fingerprint.opaque import IMPORT, MODULE, PACKAGE
 from otrainer.registry.fingerprint.registering import REGISTER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from otrainer.registry.fingerprint.sources import Sources
     from otrainer.registry.fingerprint.summary import Statement, Summary
-
-IMPORTING = "<import>"
-WHOLE = "<module>"
-Symbol = tuple[str, str]
 
 
 class Node(NamedTuple):
@@ -35,16 +31,14 @@ class Node(NamedTuple):
     opaque: tuple[tuple[str, str, int], ...] = ()
 
 
-class Graph:
+class Graph(Meanings):
     """The symbols of local modules, each made when it is first reached."""
 
     def __init__(self, sources: Sources) -> None:
-        self.sources = sources
+        super().__init__(sources)
         self.nodes: dict[Symbol, Node] = {}
-        self._bindings: dict[str, dict[str, list[int]]] = {}
         self._acting: dict[str, list[tuple[list[str], int]]] = {}
         self._earlier: dict[str, list[int]] = {}
-        self._asked: set[tuple[str, str | None, tuple[str, ...], bool]] = set()
 
     def node(self, symbol: Symbol) -> Node:
         if symbol not in self.nodes:
@@ -63,19 +57,8 @@ class Graph:
             return self.registration(module, summary, name[len(REGISTER) + 1 : -1])
         return self.binding(module, summary, name)
 
-    def bindings(self, module: str) -> dict[str, list[int]]:
-        """For each name of a module the statements that bind it, in order."""
-        if module not in self._bindings:
-            found: dict[str, list[int]] = {}
-            summary = self.sources.summary(module)
-            for number, statement in enumerate(summary.statements if summary else ()):
-                for name in statement.binds:
-                    found.setdefault(name, []).append(number)
-            self._bindings[module] = found
-        return self._bindings[module]
-
     def binding(self, module: str, summary: Summary, name: str) -> Node:
-        """A name of a module: all statements that bind it, in their order."""
+        """A name of a module: all statements that bind it, in their order, and the modules that may by `*`."""
         uses: dict[Symbol, None] = {(module, IMPORTING): None}
         digests: list[str] = []
         documented: list[str] = []
@@ -90,7 +73,7 @@ class Graph:
                 target = ":".join(part or "" for part in statement.aliases[name]) + taken
                 digests.append(target)
                 documented.append(target)
-                uses |= dict.fromkeys(self.named(*statement.aliases[name], ()))
+                uses |= dict.fromkeys(self.shown(module, statement.aliases[name], ()))
                 continue
             digests.append(statement.digest)
             documented.append(statement.digest_with_docs)
@@ -99,8 +82,15 @@ class Graph:
             documented.append(digests[-1])
             uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(
-                each for own, alias in statement.inner if own == name for each in self.named(*alias, ())
+                each for own, alias in statement.inner if own == name for each in self.shown(module, alias, ())
             )
+        for number, star in self.stars(module):
+            if self.gives(star, name):
+                reached = list(self.named(star, name, ()))
+                over = sum(place < number for place in self.bindings(module).get(name, ()))
+                digests.append(f"{meant(reached)} over {over} after {self.acts_before(module, number)}")
+                documented.append(digests[-1])
+                uses |= dict.fromkeys([(star, "__all__"), *reached])
         uses.pop((module, name), None)
         return Node(digest_of("\n".join(digests)), digest_of("\n".join(documented)), tuple(uses), tuple(opaque))
 
@@ -113,8 +103,8 @@ class Graph:
             uses |= dict.fromkeys(self.followed(module, statement, statement.reads))
             uses |= dict.fromkeys(self.following_opaque(module, statement))
             opaque += statement.opaque
-        for star in summary.stars:
-            uses[star, WHOLE] = None
+        uses |= dict.fromkeys((star, WHOLE) for _, star in self.stars(module))
+        uses |= dict.fromkeys((name, WHOLE) for name in self.imports(module) if name.startswith(f"{module}."))
         plain = digest_of("\n".join(statement.digest for statement in summary.statements))
         documented = digest_of("\n".join(statement.digest_with_docs for statement in summary.statements))
         return Node(plain, documented, tuple(uses), tuple(opaque))
@@ -140,7 +130,7 @@ class Graph:
         for number, statement in enumerate(summary.statements):
             imported, how = self.acting(module)[number]
             entries += [f"import {name}" for name in imported]
-            uses |= dict.fromkeys((name, IMPORTING) for name in statement.modules)
+            uses |= dict.fromkeys((name, IMPORTING) for name in self.modules_of(statement))
             if how == 0:
                 continue
             reads = statement.reads if how == 2 else statement.residue_reads
@@ -160,7 +150,8 @@ class Graph:
             seen = set(parents(module))
             found = self._acting[module] = []
             for statement in summary.statements if summary else ():
-                fresh = [name for name in statement.modules if name not in seen]  # importing again does nothing
+                # Importing again does nothing.
+                fresh = [name for name in self.modules_of(statement) if name not in seen]
                 seen.update(fresh)
                 found.append(([name for name in fresh if self.acts(name)], self.how_it_acts(module, statement)))
         return self._acting[module]
@@ -184,7 +175,7 @@ class Graph:
             for statement in summary.statements:
                 if self.how_it_acts(name, statement):
                     return True
-                fresh = [each for each in (*statement.modules, *parents(name)) if each not in seen]
+                fresh = [each for each in (*self.modules_of(statement), *parents(name)) if each not in seen]
                 seen.update(fresh)
                 waiting += fresh
         return False
@@ -200,7 +191,7 @@ class Graph:
         if base == "?":
             return True
         seen: set[Symbol] = set()
-        waiting = list(self.resolved(module, statement, base)) or [("?", base)]
+        waiting = list(self.follow(module, statement, base, outside=True)) or [("?", base)]
         while waiting:
             symbol = waiting.pop()
             if symbol in seen or symbol[1] in (IMPORTING, WHOLE):
@@ -221,14 +212,10 @@ class Graph:
                 if not each.bases and not each.reads and each.acts:
                     return True
                 for above in each.bases:
-                    waiting += list(self.resolved(symbol[0], each, above)) or [("?", above)]
+                    waiting += list(self.follow(symbol[0], each, above, outside=True)) or [("?", above)]
                 if each.acts == 2 and not each.bases and not aliases:
                     return True  # a class that comes out of a call
         return False
-
-    def resolved(self, module: str, statement: Statement, chain: str) -> Iterator[Symbol]:
-        """As `followed` for one chain, symbols outside included."""
-        yield from self.follow(module, statement, chain, outside=True)
 
     def order(self, module: str, number: int, reached: Iterable[Symbol]) -> list[str]:
         """Where names that an acting statement reads are bound after it as well: how many bindings it sees."""
@@ -243,103 +230,13 @@ class Graph:
                 entries.append(f"{name} {before}")
         return entries
 
-    def followed(self, module: str, statement: Statement, chains: Iterable[str]) -> Iterator[Symbol]:
-        """The symbols that dotted chains of names in a statement lead to."""
-        for chain in chains:
-            yield from self.follow(module, statement, chain)
-        for name in statement.later:
-            yield name, IMPORTING
-
-    def follow(self, module: str, statement: Statement, chain: str, *, outside: bool = False) -> Iterator[Symbol]:
-        name, *rest = chain.split(".")
-        for inner, alias in statement.inner:
-            if inner == name:
-                yield from self.named(*alias, rest, outside=outside)
-        yield from self.in_module(module, name, rest, outside=outside)
-
-    def in_module(self, module: str, name: str, rest: Sequence[str], *, outside: bool = False) -> Iterator[Symbol]:
-        """What `name.rest` means at the top of a module."""
-        summary = self.sources.summary(module)
-        if summary is None:
-            return
-        places = self.bindings(module).get(name, ())
-        for number in places:
-            statement = summary.statements[number]
-            if name in statement.aliases:
-                target, attribute = statement.aliases[name]
-                if rest and self.is_module(target, attribute):
-                    # The name itself stands for no more than the way to what it is asked for.
-                    yield from self.named(target, attribute, rest, outside=outside)
-                    if len(places) == 1:
-                        continue
-                if outside:
-                    yield from self.named(target, attribute, rest, outside=True)
-            yield module, name
-        if not places:
-            if outside and name in BUILTIN_NAMES:
-                yield "builtins", name
-            for star in summary.stars:
-                yield star, "__all__"
-                yield from self.in_module(star, name, rest, outside=outside)
-
-    def is_module(self, module: str, attribute: str | None) -> bool:
-        """Whether an imported name is a module: then what is read of it counts, and not all of it."""
-        if attribute is None:
-            return True
-        return self.left_to_modules(module, attribute) and self.sources.summary(f"{module}.{attribute}") is not None
-
-    def left_to_modules(self, package: str, name: str) -> bool:
-        """Whether nothing but a module in it can give a package this name: it is not bound, or by its own import."""
-        summary, places = self.sources.summary(package), self.bindings(package).get(name, ())
-        itself = (f"{package}.{name}", None)
-        return all(summary.statements[each].aliases.get(name) == itself for each in places) if summary else True
-
-    def named(
-        self, module: str, attribute: str | None, rest: Sequence[str], *, outside: bool = False
-    ) -> Iterator[Symbol]:
-        """What an imported name means, with the attributes that are read of it; names may lead in circles."""
-        asked = (module, attribute, tuple(rest), outside)
-        if asked not in self._asked:
-            self._asked.add(asked)
-            yield from self.meaning(module, attribute, rest, outside=outside)
-            self._asked.discard(asked)
-
-    def meaning(self, module: str, attribute: str | None, rest: Sequence[str], *, outside: bool) -> Iterator[Symbol]:
-        parts = [*([attribute] if attribute is not None else []), *rest]
-        while parts and self.left_to_modules(module, parts[0]) and self.is_submodule(module, parts[0]):
-            module = f"{module}.{parts.pop(0)}"
-        if self.sources.summary(module) is None:
-            if outside:
-                yield module, ".".join(parts)
-            return
-        yield module, IMPORTING
-        if not parts:
-            yield module, WHOLE
-        elif parts[0] in self.bindings(module):
-            yield from self.in_module(module, parts[0], parts[1:], outside=outside)
-            yield module, parts[0]
-        else:
-            summary = self.sources.summary(module)
-            for star in summary.stars if summary else ():
-                yield star, "__all__"
-                yield from self.in_module(star, parts[0], parts[1:], outside=outside)
-            if "__getattr__" in self.bindings(module):
-                yield module, "__getattr__"
-            if parts[0].startswith("__"):
-                yield module, WHOLE  # such as `__dict__`
-
-    def is_submodule(self, module: str, name: str) -> bool:
-        return self.sources.locator.source(f"{module}.{name}") is not None or (
-            self.sources.summary(module) is None and self.sources.locator.holds(f"{module}.{name}")
-        )
-
     def following_opaque(self, module: str, statement: Statement) -> Iterator[Symbol]:
         """What counts besides where a statement hides what it reaches."""
         for kind, what, _ in statement.opaque:
             if kind == MODULE:
                 yield module, WHOLE
             elif kind == IMPORT:
-                yield from self.named(what, None, ())
+                yield from self.shown(module, (what, None), ())
             elif kind == PACKAGE and not module.startswith(f"{OWN}."):
                 # What otrainer looks for at run time are components, each of which counts on its own.
                 yield from ((name, WHOLE) for name in self.sources.locator.all_modules(module.partition(".")[0]))

@@ -43,7 +43,8 @@ class Statement(NamedTuple):
     `modules` are imported when it runs, `later` when a function in it does. `acts` is 2 where all of it may act at
     import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. `bases` are
     those of a class that acts as a whole if one of them makes it. `opaque` says what hides what is reached, by kind.
-    `takes_values` says whether names are read when it runs, so that what ran before it counts.
+    `takes_values` says whether names are read when it runs, so that what ran before it counts. `stars` are modules
+    whose names it takes by `*`, and `shows` the texts in it where it binds `__all__`.
     """
 
     line: int
@@ -62,17 +63,18 @@ class Statement(NamedTuple):
     opaque: tuple[tuple[str, str, int], ...] = ()
     hooks_subclasses: bool = False
     takes_values: bool = False
+    stars: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
 
 
 class Summary(NamedTuple):
-    """A module: its statements in order, the modules whose names it takes by `*`, and what its `register` does.
+    """A module: its statements in order, and what its `register` does.
 
     `is_read` is false for one whose bytes count, since this Python cannot parse it.
     """
 
     digest: str
     statements: tuple[Statement, ...] = ()
-    stars: tuple[str, ...] = ()
     registration: Registration | None = None
     is_read: bool = True
 
@@ -121,18 +123,17 @@ class Summarizer:
             for name, alias in self.aliases_of(node).items():
                 if self.aliases.setdefault(name, alias) != alias:
                     self.own.add(name)  # it stands for one thing or another
-        self.stars = tuple(self.star_modules())
+        self.takes_all = any(self.star_modules(statement) for statement in self.body)
         modules = frozenset(import_names(self.body) - self.own)
         self.effects = Effects(self.external, modules, annotated=not postpones_annotations(self.body))
 
     def summary(self, whole: str) -> Summary:
         statements = tuple(map(self.statement, self.body, self.names))
-        return Summary(whole, statements, self.stars, registration_of(self.body, self.effects, self.inner_imports))
+        return Summary(whole, statements, registration_of(self.body, self.effects, self.inner_imports))
 
-    def star_modules(self) -> Iterator[str]:
-        for node in (each for statement in self.body for each in imports_at_import(statement)):
-            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                yield absolute(node.level, node.module, self.package)
+    def star_modules(self, statement: ast.stmt) -> tuple[str, ...]:
+        found = (each for each in imports_at_import(statement) if isinstance(each, ast.ImportFrom))
+        return tuple(absolute(each.level, each.module, self.package) for each in found if each.names[0].name == "*")
 
     def external(self, chain: str) -> str | None:
         """The full name of what `chain` stands for in a package known to be harmless; None for anything else."""
@@ -144,7 +145,7 @@ class Summarizer:
             full = ".".join(filter(None, (module, attribute, rest)))
             return full if full.partition(".")[0] in KNOWN_PACKAGES else None
         # A `*` may bring a name of its own for what is built in.
-        return builtin_name(chain) if not rest and not self.stars else None
+        return builtin_name(chain) if not rest and not self.takes_all else None
 
     def statement(self, node: ast.stmt, names: Names) -> Statement:
         direct, running = list(imports_at_import(node)), list(imports_at_import(node, classes=True))
@@ -172,7 +173,9 @@ class Summarizer:
             bases=tuple(base for each in classes for base in self.bases_of(each)),
             opaque=tuple(opaque_calls(node)) if may_hide(parts) else (),
             hooks_subclasses=any(map(hooks_subclasses, classes)),
-            takes_values=isinstance(node, ast.ImportFrom) or bool(names.now),
+            takes_values=bool(names.now) or isinstance(node, ast.ImportFrom) or any(map(is_taken, aliases.values())),
+            stars=self.star_modules(node),
+            shows=tuple(texts_in(node)) if "__all__" in names.binds else (),
         )
 
     def residue(self, node: ast.stmt, names: Names) -> tuple[int, str, tuple[str, ...]]:
@@ -211,13 +214,7 @@ class Summarizer:
         if isinstance(node, ast.ImportFrom):
             base = absolute(node.level, node.module, self.package)
             return {each.asname or each.name: self.member(base, each.name) for each in node.names if each.name != "*"}
-        return {
-            each.asname or each.name.partition(".")[0]: (
-                each.name if each.asname else each.name.partition(".")[0],
-                None,
-            )
-            for each in node.names
-        }
+        return {each.asname or each.name.partition(".")[0]: module_alias(each) for each in node.names}
 
     def member(self, base: str, name: str) -> Alias:
         # What a package imports from itself is a module in it: else it would have the name already.
@@ -236,6 +233,24 @@ class Summarizer:
         """The modules that functions in `node` import."""
         found = (each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom))
         return tuple(dict.fromkeys(name for each in found for name in self.modules_of(each)))
+
+
+def module_alias(node: ast.alias) -> Alias:
+    """What `import a.b` binds: the outermost package, or with `as` the attribute `b` of `a`."""
+    package, _, last = node.name.rpartition(".")
+    if not node.asname:
+        return node.name.partition(".")[0], None
+    return (package, last) if package else (last, None)
+
+
+def is_taken(alias: Alias) -> bool:
+    """Whether an import asks a module for an attribute, which may have been another before."""
+    return alias[1] is not None
+
+
+def texts_in(node: ast.AST) -> Iterator[str]:
+    found = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
+    return (value for value in found if isinstance(value, str))
 
 
 def without_dead(node: ast.stmt) -> list[ast.stmt]:
@@ -324,12 +339,12 @@ def import_names(body: Iterable[ast.stmt]) -> set[str]:
 
 def summary_of_json(data: Any) -> Summary:
     """The summary that `json` wrote as lists. Raises TypeError or ValueError for anything else."""
-    digest, statements, stars, registration, is_read = data
+    digest, statements, registration, is_read = data
     read = None
     if registration is not None:
         rows, modules = registration
         read = Registration({str(key): Row(*row) for key, row in rows.items()}, tuple(modules))
-    return Summary(digest, tuple(map(statement_of, statements)), tuple(stars), read, is_read)
+    return Summary(digest, tuple(map(statement_of, statements)), read, is_read)
 
 
 def statement_of(row: list[Any]) -> Statement:

@@ -129,6 +129,300 @@ pair(
     "= 1",
     "= 2",
 )
+pair(
+    "a star brings another value for a name that stands above it",
+    """
+    @ tools
+    X = 2
+    @ plugin
+    X = 1
+    from .tools import *
+    """,
+    "X = 2",
+    "X = 3",
+)
+pair(
+    "a star moves below a name that it brings too",
+    """
+    @ tools
+    X = 2
+    @ plugin
+    from .tools import *
+    X = 1
+    """,
+    "from .tools import *\nX = 1",
+    "X = 1\nfrom .tools import *",
+)
+pair(
+    "two stars that bring the same name change places",
+    """
+    @ one
+    X = 1
+    @ two
+    X = 2
+    @ plugin
+    from .one import *
+    from .two import *
+    """,
+    "from .one import *\nfrom .two import *",
+    "from .two import *\nfrom .one import *",
+)
+pair(
+    "a star moves below what changes the value that it brings",
+    """
+    @ tools
+    X = 1
+    @ plugin
+    from . import tools
+    from .tools import *
+    tools.X = 2
+    """,
+    "from .tools import *\ntools.X = 2",
+    "tools.X = 2\nfrom .tools import *",
+)
+pair(
+    "modules take each other's names by stars",
+    """
+    @ one
+    from .two import *
+    X = 1
+    @ two
+    from .one import *
+    Y = 1
+    @ plugin
+    from .two import *
+    from .one import *
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a star takes a module that its package lists",
+    """
+    @ sub/__init__
+    __all__ = ["tools"]
+    @ sub/tools
+    Y = 1
+    @ plugin
+    from .sub import *
+    X = lambda: tools.Y
+    class Part:
+        def value(self, x):
+            return X()
+    """,
+    "Y = 1",
+    "Y = 2",
+)
+pair(
+    "a star imports a module that acts, since its package lists it",
+    """
+    @ state
+    X = []
+    @ sub/__init__
+    __all__ = ["tools"]
+    @ sub/tools
+    from ..state import X
+    X.append(1)
+    @ plugin
+    from .sub import *
+    from .state import X
+    """,
+    "append(1)",
+    "append(2)",
+)
+pair(
+    "a star imports a module that acts, since its package lists all that lie in its folder",
+    """
+    @ state
+    X = []
+    @ sub/__init__
+    from pathlib import Path
+    __all__ = sorted(path.stem for path in Path(__file__).parent.glob("t*.py"))
+    @ sub/tools
+    from ..state import X
+    X.append(1)
+    @ plugin
+    from .sub import *
+    from .state import X
+    """,
+    "append(1)",
+    "append(2)",
+)
+pair(
+    "a star brings what a module computes when it is asked",
+    """
+    @ lazy
+    __all__ = ["X"]
+    def __getattr__(name):
+        return 1
+    @ plugin
+    from .lazy import *
+    """,
+    "return 1",
+    "return 2",
+)
+pair(
+    "a package reads a module in it that it never names in an import",
+    """
+    @ sub/__init__
+    from .tools import other
+    class Part:
+        def value(self, x):
+            return tools.X
+    @ sub/tools
+    def other(): ...
+    X = 1
+    @ plugin
+    from .sub import Part
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a module replaces an attribute of its package when it is imported",
+    """
+    @ __init__
+    loss = None
+    @ loss
+    X = 1
+    @ plugin
+    import plug.loss
+    class Part:
+        def value(self, x):
+            return plug.loss.X
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a package replaces a module in it, which others import by its path",
+    """
+    @ __init__
+    from .loss import other
+    class loss:
+        X = 1
+    @ loss
+    def other(): ...
+    @ plugin
+    import plug.loss as module
+    class Part:
+        def value(self, x):
+            return module.X
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a package computes what is imported of it though a module in it has that name",
+    """
+    @ sub/__init__
+    def __getattr__(name):
+        if name == "tools":
+            return 1
+        raise AttributeError(name)
+    @ sub/tools
+    @ plugin
+    from .sub import tools as X
+    """,
+    "return 1",
+    "return 2",
+)
+pair(
+    "a package is asked for a computed name, which is a module imported before",
+    """
+    @ sub/__init__
+    @ sub/tools
+    X = 1
+    @ plugin
+    from . import sub
+    from .sub import tools as _
+    class Part:
+        def value(self, x):
+            return getattr(sub, "to" + "ols").X
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a text that is evaluated names a module that the package imports",
+    """
+    @ tools
+    X = 1
+    @ plugin
+    import plug.tools
+    class Part:
+        def value(self, x):
+            return eval("plug.tools.X")
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a folder without __init__ is imported, and a module in it is read",
+    """
+    @ bare/inner/tools
+    X = 1
+    @ plugin
+    import plug.bare.inner.tools
+    from .bare import inner
+    class Part:
+        def value(self, x):
+            return inner.tools.X
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a plugin takes its register by a star",
+    """
+    @ impl
+    from functools import partial
+    class Part:
+        def __init__(self, width):
+            self.width = width
+        def value(self, x):
+            return self.width
+    def register(registry):
+        registry.register_module("part", partial(Part, 1))
+    @ plugin
+    from .impl import *  # register
+    """,
+    "Part, 1",
+    "Part, 2",
+)
+pair(
+    "a target is a name that a module takes by a star",
+    """
+    @ impl
+    class Part:
+        def value(self, x):
+            return 1
+    @ shown
+    from .impl import *
+    @ plugin
+    def register(registry):
+        registry.register_module("part", "plug.shown:Part")
+    """,
+    "return 1",
+    "return 2",
+)
+pair(
+    "a target is a name of a module that its package never names in an import",
+    """
+    @ sub/__init__
+    from .impl import other
+    @ sub/impl
+    def other(): ...
+    class Part:
+        def value(self, x):
+            return 1
+    @ plugin
+    def register(registry):
+        registry.register_module("part", "plug.sub:impl.Part")
+    """,
+    "return 1",
+    "return 2",
+)
 
 
 def edited(text: str, *edit: str) -> str:

@@ -32,7 +32,7 @@ SILENT = {
     "another command": ("tasks/selection.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
     "a docstring in the trainer": ("engine/trainer.py", '"""Validate, log, step what goes by epochs,', '"""Validate, log, step,'),
     "a comment in the model's code": ("model/codegen.py", "def make_class", "# As it is\ndef make_class"),
-    "how fingerprints are taken": ("registry/fingerprint/reach.py", 'WHOLE = "<module>"', 'WHOLE = "<all>"'),
+    "how fingerprints are taken": ("registry/fingerprint/meanings.py", 'WHOLE = "<module>"', 'WHOLE = "<all>"'),
 }  # fmt: skip
 TELLING = {
     "the trainer's loop": ("engine/trainer.py", "else loss / count)", "else loss / count * 1)", {"trainer.default"}),
