@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 from otrainer.registry.fingerprint.builtin_names import BUILTIN_NAMES
-from otrainer.registry.fingerprint.scopes import arguments
+from otrainer.registry.fingerprint.scopes import arguments, bound_in
 
 # Calls that only make a value of their arguments.
 PURE_CALLS = frozenset(
@@ -228,21 +229,36 @@ def chain_of(node: ast.expr) -> str | None:
 class Effects:
     """Judges the statements of one module in their order.
 
-    `plain` are the names known to hold plain data, and `fixed` those of them whose data nobody can change. With
-    `annotated`, annotations are evaluated.
+    `plain` are the names known to hold plain data, and `fixed` those of them whose data nobody can change; `spoiled`
+    are bound to something else at any place. With `annotated`, annotations are evaluated. `suspects` are chains that
+    do something where they stand for objects of the user's own classes, which only other modules may tell.
     """
 
-    def __init__(self, external: External, modules: frozenset[str] = frozenset(), *, annotated: bool = False) -> None:
+    def __init__(
+        self,
+        external: External,
+        modules: frozenset[str] = frozenset(),
+        *,
+        annotated: bool = False,
+        spoiled: Iterable[str] = (),
+    ) -> None:
         self.external = external
         self.modules = modules  # names that `import` binds
         self.annotated = annotated
         self.plain: set[str] = set()
         self.fixed: set[str] = set()
+        self.spoiled = set(spoiled)
+        self.suspects: dict[str, None] = {}
 
-    def within(self) -> Effects:
-        """The same for a scope inside, which leaves the names out here as they are."""
-        inner = Effects(self.external, self.modules, annotated=self.annotated)
-        inner.plain, inner.fixed = set(self.plain), set(self.fixed)
+    def within(self, hidden: AbstractSet[str] = frozenset()) -> Effects:
+        """The same for a scope inside, which leaves the names out here as they are and hides some by its own."""
+
+        def external(chain: str) -> str | None:
+            return None if chain.partition(".")[0] in hidden else self.external(chain)
+
+        inner = Effects(external, self.modules - hidden, annotated=self.annotated, spoiled=self.spoiled)
+        inner.plain, inner.fixed = self.plain - hidden, self.fixed - hidden
+        inner.suspects = self.suspects
         return inner
 
     def acts(self, node: ast.stmt) -> bool:
@@ -251,7 +267,14 @@ class Effects:
         acting = True if judge is None else bool(judge(node))
         if acting:
             self.plain &= self.fixed  # it may have put anything into a list
+        self.spoil(bound_otherwise(node))
         return acting
+
+    def spoil(self, names: set[str]) -> None:
+        """Names that stand for anything from here on, or for one thing or another."""
+        self.spoiled |= names
+        known = set() if "*" in names else self.plain - names
+        self.plain, self.fixed = known, self.fixed & known
 
     def any_acts(self, body: Iterable[ast.stmt]) -> bool:
         return any([self.acts(node) for node in body])  # noqa: C419 - each is asked, since it may make names plain
@@ -284,14 +307,12 @@ class Effects:
 
     def note(self, names: list[str], value: ast.expr) -> None:
         """Remember which of `names` hold plain data; one that is bound to anything else never counts again."""
-        known, fixed = self.is_plain(value), self.is_fixed(value)
-        for name in names:
-            self.plain.discard(name)
-            self.fixed.discard(name)
-            if known:
-                self.plain.add(name)
-            if known and fixed:
-                self.fixed.add(name)
+        if not self.is_plain(value):
+            self.spoil(set(names))
+            return
+        known, fixed = set(names) - self.spoiled, self.is_fixed(value)
+        self.plain |= known
+        self.fixed = self.fixed | known if fixed else self.fixed - known
 
     def is_fixed(self, value: ast.expr) -> bool:
         """Whether plain data is made of nothing that can be changed in place."""
@@ -326,9 +347,19 @@ class Effects:
     acts_AsyncFunctionDef = acts_FunctionDef
 
     def acts_ClassDef(self, node: ast.ClassDef) -> bool:
-        inner = self.within()
-        bases = any(self.value_acts(base) for base in node.bases)
-        return self.is_decorated(node) or bases or inner.any_acts(node.body)
+        hidden = bound_in(node.body)
+        acting = self.within(hidden).any_acts(node.body)
+        for each in node.body:
+            if isinstance(each, ast.Assign | ast.AnnAssign) and each.value is not None:
+                self.suspect(each.value, hidden)  # it may have a `__set_name__`
+        return any([self.is_decorated(node), *map(self.value_acts, node.bases), acting])
+
+    def suspect(self, node: ast.expr, hidden: AbstractSet[str] = frozenset()) -> None:
+        """Note what does something if it is an object of a class that does."""
+        chain = chain_of(node)
+        known = chain is None or self.is_plain(node) or self.external(chain) is not None
+        if chain is not None and not known and chain.partition(".")[0] not in hidden:
+            self.suspects[chain] = None
 
     def is_decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
         """Whether a decorator may do anything with what it decorates."""
@@ -350,6 +381,7 @@ class Effects:
             return any(map(self.value_acts, [*node.args.defaults, *filter(None, node.args.kw_defaults)]))
         if isinstance(node, ast.Attribute):
             chain = chain_of(node)
+            self.suspect(node)
             return chain is None or (self.external(chain) is None and chain.partition(".")[0] not in self.modules)
         if isinstance(node, ast.Tuple | ast.List | ast.Set):
             return any(map(self.value_acts, node.elts))
@@ -365,6 +397,8 @@ class Effects:
             described = chain is not None and self.external(chain) is not None
             return not (described and not self.value_acts(node.slice)) and not self.is_plain(node)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            self.suspect(node.left)
+            self.suspect(node.right)
             return self.value_acts(node.left) or self.value_acts(node.right)  # `int | None`, and sets
         return not self.is_plain(node)
 
@@ -421,6 +455,18 @@ class Effects:
                 return False
         made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         return all(map(inner.is_plain, made))
+
+
+def bound_otherwise(node: ast.stmt) -> set[str]:
+    """The names that a statement binds in other ways than by the assignments that are judged."""
+    if isinstance(node, ast.If):
+        return bound_in([ast.Expr(node.test)])
+    if isinstance(node, ast.Try):
+        return {handler.name for handler in node.handlers if handler.name is not None}
+    judged: list[ast.expr] = []
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        judged = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return bound_in([node]) - {target.id for target in judged if isinstance(target, ast.Name)}
 
 
 def is_names(target: ast.expr) -> bool:

@@ -187,35 +187,35 @@ class Graph(Meanings):
         return statement.acts
 
     def is_hooked(self, module: str, statement: Statement, base: str) -> bool:
-        """Whether a base or metaclass may run code when a class is made of it."""
+        """Whether a base or metaclass may run code when a class is made of it, or a value when it is used."""
         if base == "?":
             return True
         seen: set[Symbol] = set()
-        waiting = list(self.follow(module, statement, base, outside=True)) or [("?", base)]
+        waiting = self.candidates(module, statement, base)
         while waiting:
             symbol = waiting.pop()
             if symbol in seen or symbol[1] in (IMPORTING, WHOLE):
                 continue
             seen.add(symbol)
-            summary = self.sources.summary(symbol[0])
-            if summary is None:
+            if self.sources.summary(symbol[0]) is None:
                 if symbol[0].partition(".")[0] not in KNOWN_PACKAGES:
                     return True
                 continue
             for number in self.bindings(symbol[0]).get(symbol[1], ()):
-                each = summary.statements[number]
-                if each.hooks_subclasses or "?" in each.bases:
+                each = self.statements(symbol[0])[number]
+                if symbol[1] == "__getattr__" or each.hooks_subclasses or "?" in each.bases:
                     return True
-                aliases = [*each.aliases.items(), *each.inner]
-                for alias in (alias for name, alias in aliases if name == symbol[1]):
-                    waiting += self.named(*alias, (), outside=True)
-                if not each.bases and not each.reads and each.acts:
-                    return True
-                for above in each.bases:
-                    waiting += list(self.follow(symbol[0], each, above, outside=True)) or [("?", above)]
-                if each.acts == 2 and not each.bases and not aliases:
-                    return True  # a class that comes out of a call
+                aliases = [alias for name, alias in (*each.aliases.items(), *each.inner) if name == symbol[1]]
+                if each.acts == 2 and not aliases:
+                    return True  # it comes out of a call
+                for alias in aliases:
+                    waiting += found_or_unknown(self.named(*alias, (), outside=True))
+                for above in (*each.bases, *each.stands_for):
+                    waiting += self.candidates(symbol[0], each, above)
         return False
+
+    def candidates(self, module: str, statement: Statement, chain: str) -> list[Symbol]:
+        return found_or_unknown(self.follow(module, statement, chain, outside=True))
 
     def order(self, module: str, number: int, reached: Iterable[Symbol]) -> list[str]:
         """Where names that an acting statement reads are bound after it as well: how many bindings it sees."""
@@ -240,6 +240,12 @@ class Graph(Meanings):
             elif kind == PACKAGE and not module.startswith(f"{OWN}."):
                 # What otrainer looks for at run time are components, each of which counts on its own.
                 yield from ((name, WHOLE) for name in self.sources.locator.all_modules(module.partition(".")[0]))
+
+
+def found_or_unknown(symbols: Iterable[Symbol]) -> list[Symbol]:
+    """What a name stands for; what nothing binds may be anything."""
+    found = list(symbols)
+    return found if any(name != IMPORTING for _, name in found) else [("?", "")]
 
 
 def meant(symbols: Iterable[Symbol]) -> str:

@@ -36,19 +36,23 @@ class Scope:
 class Names(NamedTuple):
     """`reads` are dotted chains that begin with a name of the module, `now` those of them that are read at once.
 
-    `binds` are names that are bound in the module, by imports aside; `imports` stand inside functions or classes.
+    `binds` are names that are bound in the module, by imports aside; `imports` stand inside functions or classes, and
+    `declared` are names that any of these declare as `global`.
     """
 
     reads: tuple[str, ...]
     now: tuple[str, ...]
     binds: tuple[str, ...]
     imports: tuple[ast.Import | ast.ImportFrom, ...]
+    declared: frozenset[str]
 
 
 class Reader:
-    """Collects the names that are free in what it visits."""
+    """Collects the names that are free in what it visits, the bodies of functions only with `bodies`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bodies: bool = True) -> None:
+        self.bodies = bodies
+        self.declared: set[str] = set()
         self.outermost = self.scope = Scope()
         self.imports: list[ast.Import | ast.ImportFrom] = []
         self.private = ""  # what Python puts before `__name` in a class
@@ -99,11 +103,12 @@ class Reader:
         # Followed by its name, as one of the module is: so it hides nothing.
         self.imports.append(node)
         if self.scope.is_class:  # whoever asks the class for it does not name it
-            for each in node.names:
-                self.read(each.asname or each.name.partition(".")[0])
+            for name in imported_names(node):
+                self.read(name)
 
     def visit_global(self, node: ast.Global) -> None:
         self.scope.declared.update(node.names)
+        self.declared.update(node.names)
         self.outermost.later.update(zip(node.names, node.names, strict=True))
 
     def visit_bound(self, node: Any) -> None:
@@ -119,7 +124,8 @@ class Reader:
         self.visit_all(node.decorator_list)
         self.visit_arguments_outside(node.args)
         self.visit_all([*getattr(node, "type_params", ()), *([node.returns] if node.returns is not None else [])])
-        self.inside(node.body, node.args)
+        if self.bodies:
+            self.inside(node.body, node.args)
 
     def visit_lambda(self, node: ast.Lambda) -> None:
         self.visit_arguments_outside(node.args)
@@ -220,11 +226,33 @@ def places(target: ast.expr) -> Iterator[ast.expr]:
         yield target
 
 
-def names_in(*nodes: ast.AST) -> Names:
-    """The names of a module that `nodes` read and bind."""
-    reader = Reader()
+def names_in(*nodes: ast.AST, bodies: bool = True) -> Names:
+    """The names of a module that `nodes` read and bind, the bodies of functions aside without `bodies`."""
+    reader = Reader(bodies=bodies)
     reader.visit_all(nodes)
     found = reader.outermost
     return Names(
-        tuple(sorted(found.reads | found.later)), tuple(sorted(found.reads)), tuple(found.binds), tuple(reader.imports)
+        tuple(sorted(found.reads | found.later)),
+        tuple(sorted(found.reads)),
+        tuple(found.binds),
+        tuple(reader.imports),
+        frozenset(reader.declared),
     )
+
+
+def imported_names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """The names that an import binds, `*` for all."""
+    for each in node.names:
+        yield each.asname or (each.name.partition(".")[0] if isinstance(node, ast.Import) else each.name)
+
+
+def bound_in(body: Iterable[ast.stmt]) -> set[str]:
+    """The names that statements bind where they stand."""
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        else:
+            names = names_in(node)
+            found.update(names.binds, *map(imported_names, names.imports))
+    return found

@@ -6,6 +6,7 @@ import ast
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from otrainer.registry.fingerprint.inert import ACTING_ENUM_METHODS, KNOWN_PACKA
 from otrainer.registry.fingerprint.locate import absolute
 from otrainer.registry.fingerprint.opaque import may_hide, opaque_calls
 from otrainer.registry.fingerprint.registering import Registration, Row, registration_of
-from otrainer.registry.fingerprint.scopes import Names, names_in
+from otrainer.registry.fingerprint.scopes import Names, bound_in, names_in
 
 # An imported name: the module, and the name in it; None for the module itself.
 Alias = tuple[str, str | None]
@@ -30,6 +31,7 @@ COMPOUND = (
     ast.Match,
     ast.ClassDef,
 )
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
 # Twice what the deepest tree takes, beside its callers.
 RECURSION = 10_000
@@ -41,8 +43,9 @@ class Statement(NamedTuple):
 
     `reads` are dotted chains of names; `aliases` are what an import binds, `inner` what imports inside it do.
     `modules` are imported when it runs, `later` when a function in it does. `acts` is 2 where all of it may act at
-    import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. `bases` are
-    those of a class that acts as a whole if one of them makes it. `opaque` says what hides what is reached, by kind.
+    import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. It acts as a
+    whole if one of `bases` does something when it is used: those of classes, and values that are held or combined.
+    `stands_for` are names whose values those that it binds may have. `opaque` says what hides what is reached, by kind.
     `takes_values` says whether names are read when it runs, so that what ran before it counts. `stars` are modules
     whose names it takes by `*`, and `shows` the texts in it where it binds `__all__`.
     """
@@ -65,6 +68,7 @@ class Statement(NamedTuple):
     takes_values: bool = False
     stars: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
+    stands_for: tuple[str, ...] = ()
 
 
 class Summary(NamedTuple):
@@ -118,14 +122,16 @@ class Summarizer:
         self.body = [kept for node in tree.body for kept in without_dead(node)]
         self.names = [names_in(node) for node in self.body]
         self.aliases: dict[str, Alias] = {}
-        self.own = {name for names in self.names for name in names.binds}
+        declared = {name for names in self.names for name in names.declared}
+        self.own = declared | {name for names in self.names for name in names.binds}
         for node in (each for statement in self.body for each in imports_at_import(statement)):
             for name, alias in self.aliases_of(node).items():
                 if self.aliases.setdefault(name, alias) != alias:
                     self.own.add(name)  # it stands for one thing or another
         self.takes_all = any(self.star_modules(statement) for statement in self.body)
         modules = frozenset(import_names(self.body) - self.own)
-        self.effects = Effects(self.external, modules, annotated=not postpones_annotations(self.body))
+        annotated = not postpones_annotations(self.body)
+        self.effects = Effects(self.external, modules, annotated=annotated, spoiled=declared)
 
     def summary(self, whole: str) -> Summary:
         statements = tuple(map(self.statement, self.body, self.names))
@@ -152,7 +158,7 @@ class Summarizer:
         lazy = [each for each in names.imports if each not in direct]
         plain, documented, parts = digests(node)
         classes = list(classes_in(node))
-        acts, residue, residue_reads = self.residue(node, names)
+        acts, residue, residue_reads = self.residue(node)
         imported = isinstance(node, ast.Import | ast.ImportFrom)
         aliases = self.aliases_of(node) if isinstance(node, ast.Import | ast.ImportFrom) else {}
         # Under a condition a name may stand for several things.
@@ -170,20 +176,22 @@ class Summarizer:
             acts=acts,
             residue=residue,
             residue_reads=residue_reads,
-            bases=tuple(base for each in classes for base in self.bases_of(each)),
+            bases=(*(base for each in classes for base in self.bases_of(*each)), *self.effects.suspects),
             opaque=tuple(opaque_calls(node)) if may_hide(parts) else (),
-            hooks_subclasses=any(map(hooks_subclasses, classes)),
+            hooks_subclasses=any(hooks_subclasses(each) for each, _ in classes),
             takes_values=bool(names.now) or isinstance(node, ast.ImportFrom) or any(map(is_taken, aliases.values())),
             stars=self.star_modules(node),
             shows=tuple(texts_in(node)) if "__all__" in names.binds else (),
+            stands_for=() if imported or isinstance(node, DEFINITIONS) else names.now,
         )
 
-    def residue(self, node: ast.stmt, names: Names) -> tuple[int, str, tuple[str, ...]]:
+    def residue(self, node: ast.stmt) -> tuple[int, str, tuple[str, ...]]:
         """Whether a statement acts at import, and the part of it that does."""
+        self.effects.suspects.clear()
         if not self.effects.acts(node):
             return 0, "", ()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not self.may_be_called(node):
-            return 1, digest_of(normal_form(node, bodies=False)), names.now
+        if isinstance(node, DEFINITIONS) and not self.may_be_called(node):
+            return 1, digest_of(normal_form(node, bodies=False)), names_in(node, bodies=False).reads
         return 2, "", ()
 
     def may_be_called(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
@@ -193,22 +201,24 @@ class Summarizer:
             and any(
                 not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) or self.effects.is_decorated(each)
                 for each in node.body
-                if self.effects.within().acts(each)
+                if self.effects.within(bound_in(node.body)).acts(each)
             )
         )
 
-    def bases_of(self, node: ast.ClassDef) -> Iterator[str]:
-        """The bases of a class, as chains; `?` where one is computed, or a metaclass of the user's own makes it."""
-        for value in [*node.bases, *(keyword.value for keyword in node.keywords)]:
-            inner = value.value if isinstance(value, ast.Subscript) else value  # Generic[T]
-            chain = chain_of(inner)
-            full = self.external(chain) if chain is not None else None
-            if full is None:
-                yield chain if chain and value in node.bases else "?"
-            elif full.startswith("enum.") and any(
-                isinstance(item, ast.FunctionDef) and item.name in ACTING_ENUM_METHODS for item in node.body
-            ):
-                yield "?"
+    def bases_of(self, node: ast.ClassDef, hidden: AbstractSet[str]) -> Iterator[str]:
+        """The bases of a class, as chains; `?` where one is computed, or code of the user's own makes it or its items.
+
+        `hidden` are names that stand for attributes of a class around it.
+        """
+        bases = [each.value if isinstance(each, ast.Subscript) else each for each in node.bases]  # Generic[T]
+        chains = [visible_chain(each, hidden) for each in bases]
+        known = [self.external(chain) for chain in chains]
+        yield from (chain for chain, name in zip(chains, known, strict=True) if name is None)
+        is_enum = any(name is not None and name.startswith("enum.") for name in known)
+        if is_enum and (None in known or not ACTING_ENUM_METHODS.isdisjoint(bound_in(node.body))):
+            yield "?"
+        if not all(self.external(visible_chain(keyword.value, hidden)) for keyword in node.keywords):
+            yield "?"
 
     def aliases_of(self, node: ast.Import | ast.ImportFrom) -> dict[str, Alias]:
         if isinstance(node, ast.ImportFrom):
@@ -233,6 +243,12 @@ class Summarizer:
         """The modules that functions in `node` import."""
         found = (each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom))
         return tuple(dict.fromkeys(name for each in found for name in self.modules_of(each)))
+
+
+def visible_chain(node: ast.expr, hidden: AbstractSet[str]) -> str:
+    """A chain that begins with a name of the module; `?` for all else."""
+    chain = chain_of(node) or "?"
+    return "?" if chain.partition(".")[0] in hidden else chain
 
 
 def module_alias(node: ast.alias) -> Alias:
@@ -296,12 +312,15 @@ def imports_at_import(node: ast.stmt, *, classes: bool = False) -> Iterator[ast.
             yield from imports_at_import(child, classes=classes)
 
 
-def classes_in(node: ast.stmt) -> Iterator[ast.ClassDef]:
-    """The classes that a statement defines when it runs."""
+def classes_in(
+    node: ast.stmt, hidden: AbstractSet[str] = frozenset()
+) -> Iterator[tuple[ast.ClassDef, AbstractSet[str]]]:
+    """The classes that a statement defines when it runs, each with the names that classes around it hide."""
     if isinstance(node, ast.ClassDef):
-        yield node
+        yield node, hidden
+        hidden = hidden | bound_in(node.body)
     for child in running_in(node):
-        yield from classes_in(child)
+        yield from classes_in(child, hidden)
 
 
 def running_in(node: ast.AST) -> Iterator[ast.stmt]:
@@ -318,8 +337,7 @@ def running_in(node: ast.AST) -> Iterator[ast.stmt]:
 
 def hooks_subclasses(node: ast.ClassDef) -> bool:
     """Whether a class has a say in what its subclasses do when they are made; its metaclass is one of its bases."""
-    hooks = ("__init_subclass__", "__prepare__", "mro")
-    return any(isinstance(item, ast.FunctionDef) and item.name in hooks for item in node.body)
+    return not bound_in(node.body).isdisjoint(("__init_subclass__", "__prepare__", "mro"))
 
 
 def postpones_annotations(body: Iterable[ast.stmt]) -> bool:

@@ -423,6 +423,259 @@ pair(
     "return 1",
     "return 2",
 )
+# What notes down that it was used, in `X`, and an object that does so whatever is done with it.
+NOTING = """
+@ noting
+X = []
+
+class Noting:
+    def __set_name__(self, owner, name):
+        X.append(name)
+    def __add__(self, other):
+        X.append(other)
+    __or__ = __add__
+    @property
+    def width(self):
+        X.append("width")
+
+it = Noting()
+
+class Told:
+    def __init_subclass__(cls):
+        X.append(cls.kind)
+"""
+
+
+def noted(what: str, text: str, *edit: str) -> None:
+    pair(what, NOTING + textwrap.dedent(text), *edit)
+
+
+noted(
+    "a class holds an object that is told its name",
+    """
+    @ plugin
+    from .noting import X, it
+    class Other:
+        one = it
+    """,
+    "one = it",
+    "two = it",
+)
+noted(
+    "a class is made of a base under another name",
+    """
+    @ plugin
+    from .noting import X, Told
+    Base = Told
+    class Other(Base):
+        kind = 1
+    """,
+    "kind = 1",
+    "kind = 2",
+)
+noted(
+    "a class is made of a base in a table",
+    """
+    @ plugin
+    from .noting import X, Told
+    BASES = {"told": Told}
+    class Other(BASES["told"]):
+        kind = 1
+    """,
+    "kind = 1",
+    "kind = 2",
+)
+noted(
+    "a class is made of a base that a module computes when it is asked",
+    """
+    @ lazy
+    def __getattr__(name):
+        from . import noting
+        return getattr(noting, name)
+    @ plugin
+    from .noting import X
+    from .lazy import Told
+    class Other(Told):
+        kind = 1
+    """,
+    "kind = 1",
+    "kind = 2",
+)
+noted(
+    "a class is made of a base that no statement binds",
+    """
+    @ hidden
+    from . import noting
+    globals()["Base"] = noting.Told
+    @ plugin
+    from .noting import X
+    from .hidden import Base
+    class Other(Base):
+        kind = 1
+    """,
+    "kind = 1",
+    "kind = 2",
+)
+noted(
+    "a class is made of a base that a decorator gave a hook",
+    """
+    @ plugin
+    from .noting import X, Told
+    def hooked(cls):
+        cls.__init_subclass__ = Told.__dict__["__init_subclass__"]
+        return cls
+    class Root: ...
+    @hooked
+    class Base(Root): ...
+    class Other(Base):
+        kind = 1
+    """,
+    "kind = 1",
+    "kind = 2",
+)
+noted(
+    "a class is made of a base that takes its hook from elsewhere",
+    """
+    @ plugin
+    from .noting import X, Told
+    class Base:
+        __init_subclass__ = Told.__dict__["__init_subclass__"]
+    class Other(Base):
+        kind = 1
+    """,
+    "kind = 1",
+    "kind = 2",
+)
+noted(
+    "a class is made of one beside it that hides one of the module",
+    """
+    @ plugin
+    from .noting import X, Told
+    class Base: ...
+    class Outer:
+        class Base(Told):
+            kind = 0
+        class Other(Base):
+            kind = 1
+    """,
+    "kind = 1",
+    "kind = 2",
+)
+noted(
+    "items of an enumeration are made by its other base",
+    """
+    @ plugin
+    import enum
+    from .noting import X
+    class Base:
+        def __init__(self, value):
+            X.append(value)
+    class Other(Base, enum.Enum):
+        ONE = 1
+    """,
+    "ONE = 1",
+    "ONE = 2",
+)
+noted(
+    "values are combined that another module made",
+    """
+    @ plugin
+    from .noting import X, it
+    Y = it | 1
+    """,
+    "it | 1",
+    "it | 2",
+)
+noted(
+    "an attribute of another module's object is computed",
+    """
+    @ plugin
+    import plug.noting
+    from .noting import X
+    Y = plug.noting.it
+    """,
+    "noting.it",
+    "noting.it.width",
+)
+noted(
+    "a constant is bound again by an import",
+    """
+    @ plugin
+    from .noting import X
+    Y = 1
+    from .noting import it as Y
+    Z = Y + 1
+    """,
+    "Y + 1",
+    "Y + 2",
+)
+noted(
+    "a constant stands where an import fails",
+    """
+    @ plugin
+    from .noting import X
+    try:
+        from .noting import it as Y
+    except ImportError:
+        Y = 1
+    Z = Y + 1
+    """,
+    "Y + 1",
+    "Y + 2",
+)
+noted(
+    "a constant is bound again in a loop",
+    """
+    @ plugin
+    from .noting import X, it
+    Y = 1
+    for Y in [it]: ...
+    Z = Y + 1
+    """,
+    "Y + 1",
+    "Y + 2",
+)
+noted(
+    "a constant is bound again by a function",
+    """
+    @ plugin
+    from .noting import X, it
+    Y = 1
+    def swap():
+        global Y
+        Y = it
+    swap()
+    Z = Y + 1
+    """,
+    "Y + 1",
+    "Y + 2",
+)
+noted(
+    "a class hides what is built in by a name of its own",
+    """
+    @ plugin
+    from .noting import X
+    class Other:
+        list = X.extend
+        Y = list([1])
+    """,
+    "list([1])",
+    "list([2])",
+)
+noted(
+    "a function in a default is called",
+    """
+    @ plugin
+    from .noting import X
+    def width():
+        return 1
+    def note(made):
+        X.append(made())
+    def other(x=note(lambda: width())): ...
+    """,
+    "return 1",
+    "return 2",
+)
 
 
 def edited(text: str, *edit: str) -> str:
