@@ -42,8 +42,14 @@ class Locator:
         return [name for name in self.all_modules(package) if name.rpartition(".")[0] == package]
 
     def all_modules(self, package: str) -> list[str]:
-        """Every module below a package, and that module itself, sorted."""
-        found = [package] if self.source(package) is not None else []
+        """Every module below a package, and that module itself, sorted; those beside one that is in no package."""
+        path = self.source(package)
+        if path is None and not self.holds(package):
+            return []
+        if path is not None and not self.is_package(package):
+            beside = sorted(each.stem for each in path.parent.glob("*.py"))
+            return [name for name in beside if name.isidentifier() and self.source(name) is not None]
+        found = [package] if path is not None else []
         for folder in self._search_path(package) or ():
             for path in sorted(Path(folder).rglob("*.py")):
                 parts = path.relative_to(folder).with_suffix("").parts

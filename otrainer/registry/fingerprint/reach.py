@@ -9,7 +9,7 @@ from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.inert import KNOWN_PACKAGES
 from otrainer.registry.fingerprint.locate import OWN, parents
 from otrainer.registry.fingerprint.meanings import IMPORTING, WHOLE, Meanings, Symbol
-from otrainer.registry.fingerprint.opaque import IMPORT, MODULE, PACKAGE
+from otrainer.registry.fingerprint.opaque import BELOW, IMPORT, MODULE, PACKAGE
 from otrainer.registry.fingerprint.registering import REGISTER
 
 if TYPE_CHECKING:
@@ -237,6 +237,8 @@ class Graph(Meanings):
                 yield module, WHOLE
             elif kind == IMPORT:
                 yield from self.shown(module, (what, None), ())
+            elif kind == BELOW:
+                yield from ((name, WHOLE) for name in self.sources.locator.all_modules(what))
             elif kind == PACKAGE and not module.startswith(f"{OWN}."):
                 # What otrainer looks for at run time are components, each of which counts on its own.
                 yield from ((name, WHOLE) for name in self.sources.locator.all_modules(module.partition(".")[0]))

@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from otrainer.registry.fingerprint.form import TooDeepError, digest_of, digests, normal_form
+from otrainer.registry.fingerprint.form import TooDeepError, digest_of, digests, is_docstring, normal_form
 from otrainer.registry.fingerprint.inert import ACTING_ENUM_METHODS, KNOWN_PACKAGES, Effects, builtin_name, chain_of
 from otrainer.registry.fingerprint.locate import absolute
-from otrainer.registry.fingerprint.opaque import may_hide, opaque_calls
+from otrainer.registry.fingerprint.opaque import IMPORTING_TEXT, may_hide, opaque_calls, texts_in
 from otrainer.registry.fingerprint.registering import Registration, Row, registration_of
 from otrainer.registry.fingerprint.scopes import Names, bound_in, names_in
 
@@ -165,7 +166,7 @@ class Summarizer:
         inner = [each for each in (*direct, *lazy) if not imported]
         return Statement(
             line=node.lineno,
-            binds=tuple(dict.fromkeys(bound_by(node, direct, names))),
+            binds=tuple(dict.fromkeys(bound_by(node, direct, names, is_first=node is self.body[0]))),
             digest=plain,
             digest_with_docs=documented,
             reads=names.reads,
@@ -177,13 +178,29 @@ class Summarizer:
             residue=residue,
             residue_reads=residue_reads,
             bases=(*(base for each in classes for base in self.bases_of(*each)), *self.effects.suspects),
-            opaque=tuple(opaque_calls(node)) if may_hide(parts) else (),
+            opaque=tuple(self.opaque(node, names)) if may_hide(parts) else (),
             hooks_subclasses=any(hooks_subclasses(each) for each, _ in classes),
             takes_values=bool(names.now) or isinstance(node, ast.ImportFrom) or any(map(is_taken, aliases.values())),
             stars=self.star_modules(node),
             shows=tuple(texts_in(node)) if "__all__" in names.binds else (),
             stands_for=() if imported or isinstance(node, DEFINITIONS) else names.now,
         )
+
+    def opaque(self, node: ast.stmt, names: Names) -> Iterator[tuple[str, str, int]]:
+        """What hides in a statement, whatever name it has there."""
+        aliases = dict(self.aliases)
+        for each in names.imports:
+            aliases |= self.aliases_of(each)
+
+        def full(chain: str) -> str:
+            name, _, rest = chain.partition(".")
+            return ".".join(filter(None, (*aliases.get(name, (name,)), rest)))
+
+        return opaque_calls(node, full, imports_in_texts=self.imports_in_texts)
+
+    @cached_property
+    def imports_in_texts(self) -> bool:
+        return any(map(IMPORTING_TEXT.search, texts_in(*self.body)))
 
     def residue(self, node: ast.stmt) -> tuple[int, str, tuple[str, ...]]:
         """Whether a statement acts at import, and the part of it that does."""
@@ -264,11 +281,6 @@ def is_taken(alias: Alias) -> bool:
     return alias[1] is not None
 
 
-def texts_in(node: ast.AST) -> Iterator[str]:
-    found = (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
-    return (value for value in found if isinstance(value, str))
-
-
 def without_dead(node: ast.stmt) -> list[ast.stmt]:
     """`node`, or what runs of it where a condition is false in every run: for type checkers, and for scripts."""
     if not isinstance(node, ast.If):
@@ -292,8 +304,12 @@ def is_main(test: ast.expr) -> bool:
     )
 
 
-def bound_by(node: ast.stmt, imports: Iterable[ast.Import | ast.ImportFrom], names: Names) -> Iterator[str]:
+def bound_by(
+    node: ast.stmt, imports: Iterable[ast.Import | ast.ImportFrom], names: Names, *, is_first: bool
+) -> Iterator[str]:
     """The names that a top-level statement binds in its module."""
+    if is_first and is_docstring(node):
+        yield "__doc__"
     for each in imports:
         for alias in each.names:
             if alias.name != "*":

@@ -678,6 +678,116 @@ noted(
 )
 
 
+def hiding(what: str, value: str, text: str = "", *edit: str) -> None:
+    """A value that is found in ways which names do not show, in a module that has the names for them."""
+    head = "@ tools\nWIDTH = 1\n@ plugin\nimport builtins as b, importlib as il, inspect, pydoc, pkgutil, sys as s\n"
+    part = f"class Part:\n    def value(self, x):\n        return {value}\n"
+    pair(what, head + textwrap.dedent(text) + part, *(edit or ("WIDTH = 1", "WIDTH = 2")))
+
+
+hiding("modules are asked for under another name", "s.modules['plug.tools'].WIDTH", "from . import tools as _\n")
+hiding("a module is imported under another name", "il.import_module('plug.' + 'tools').WIDTH")
+hiding("a module is imported by what a text names", "getattr(il, 'import_module')('plug.' + 'tools').WIDTH")
+hiding("a name is resolved", "pkgutil.resolve_name('plug.tools:WIDTH')")
+hiding("a name is located", "pydoc.locate('plug.tools.WIDTH')")
+hiding("a text is executed that imports", "eval(\"__import__('plug.tools').tools.WIDTH\")")
+hiding("a text is evaluated under another name", "b.eval('WIDTH')", "WIDTH = 5\n", "WIDTH = 5", "WIDTH = 6")
+hiding("a module is asked for by what stands in it", "inspect.getmodule(Part).WIDTH", "WIDTH = 5\n", "= 5", "= 6")
+hiding(
+    "a caller is asked under another name for its names",
+    "width()",
+    "from inspect import stack as callers\ndef width():\n    return callers()[1].frame.f_globals['W']\nW = 5\n",
+    "W = 5",
+    "W = 6",
+)
+hiding(
+    "a caller is asked for its names",
+    "width()",
+    "def width():\n    return inspect.stack()[1].frame.f_globals['W']\nW = 5\n",
+    "W = 5",
+    "W = 6",
+)
+hiding("a docstring is asked for by a text", "getattr(f, '__doc__')", "def f():\n    'one'\n", "'one'", "'two'")
+hiding(
+    "a docstring is taken from the names of a class", "vars(F)['__doc__']", "class F:\n    'one'\n", "'one'", "'two'"
+)
+hiding(
+    "names are counted",
+    "COUNT",
+    "def f_one(): ...\nCOUNT = len([n for n in dir() if n.startswith('f_')])\n",
+    "def f_",
+    "def ",
+)
+hiding("annotations of the module are asked for", "sorted(__annotations__)", "one: int\n", "one:", "two:")
+hiding(
+    "a name of the outermost package is read",
+    "__import__('plug.tools').WIDTH",
+    "@ __init__\nWIDTH = 5\n@ plugin\n",
+    "= 5",
+    "= 6",
+)
+pair(
+    "the docstring of the module is read",
+    '''
+    @ plugin
+    """One."""
+    X = __doc__
+    ''',
+    "One",
+    "Two",
+)
+pair(
+    "a file beside the module is executed",
+    """
+    @ tools
+    X = 1
+    @ plugin
+    from pathlib import Path
+    exec(Path(__file__).with_name("tools.py").read_text())
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a module runs as a script",
+    """
+    @ script
+    if __name__ == "__main__":
+        X = 1
+    @ plugin
+    import runpy
+    X = runpy.run_module("plug.script", run_name="__main__")["X"]
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a module of another package is imported by a name that is computed",
+    """
+    @ /second/__init__
+    @ /second/tools
+    X = 1
+    @ plugin
+    import importlib
+    name = "tools"
+    X = importlib.import_module(f"second.{name}").X
+    """,
+    "X = 1",
+    "X = 2",
+)
+pair(
+    "a module is added that is looked for",
+    """
+    @ tools
+    @ plugin
+    from importlib.util import find_spec
+    X = find_spec("plug.fast") is not None
+    """,
+    "@ tools",
+    "@ fast",
+)
+
+
 def edited(text: str, *edit: str) -> str:
     for old, new in zip(edit[::2], edit[1::2], strict=True):
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {text}"
