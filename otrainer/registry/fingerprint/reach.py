@@ -78,7 +78,7 @@ class Graph(Meanings):
             digests.append(statement.digest)
             documented.append(statement.digest_with_docs)
             reached = list(self.followed(module, statement, statement.reads))
-            digests.append(meant(reached) + taken)
+            digests.append(meant(reached) + self.found_inside(statement) + taken)
             documented.append(digests[-1])
             uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(
@@ -138,10 +138,21 @@ class Graph(Meanings):
             uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(self.following_opaque(module, statement))
             opaque += statement.opaque if how == 2 else ()
-            entries += [statement.digest if how == 2 else statement.residue, meant(reached)]
+            entries += [
+                statement.digest if how == 2 else statement.residue,
+                meant(reached),
+                self.found_inside(statement),
+            ]
             entries += self.order(module, number, reached)
         digest = digest_of("\n".join(entries)) if entries else None
         return Node(digest, digest or "", tuple(uses), tuple(opaque))
+
+    def found_inside(self, statement: Statement) -> str:
+        """Which of the imports inside a statement find something: where one fails, the statement may do without."""
+        if not statement.inner:
+            return ""
+        modules = [name for name in (*statement.modules, *statement.later) if self.sources.summary(name) is not None]
+        return " ".join(modules) + meant(each for _, alias in statement.inner for each in self.named(*alias, ()))
 
     def acting(self, module: str) -> list[tuple[list[str], int]]:
         """For each statement of a module the modules that act when it imports them, and how it acts itself."""

@@ -786,6 +786,79 @@ pair(
     "@ tools",
     "@ fast",
 )
+pair(
+    "a module is added without which a constant has another value",
+    """
+    @ tools
+    @ plugin
+    try:
+        from . import fast
+        X = 1
+    except ImportError:
+        X = 2
+    """,
+    "@ tools",
+    "@ fast",
+)
+pair(
+    "a module beside the package is added that a constant depends on",
+    """
+    @ tools
+    @ plugin
+    try:
+        import fastlib
+        X = 1
+    except ImportError:
+        X = 2
+    """,
+    "@ tools",
+    "@ /fastlib",
+)
+pair(
+    "a name is gone without which a constant has another value",
+    """
+    @ tools
+    def fast(): ...
+    @ plugin
+    import contextlib
+    X = 2
+    with contextlib.suppress(ImportError):
+        from .tools import fast
+        X = 1
+    """,
+    "def fast",
+    "def slow",
+)
+pair(
+    "a module is added that a method looks for",
+    """
+    @ tools
+    @ plugin
+    class Part:
+        def value(self, x):
+            try:
+                from . import fast
+            except ImportError:
+                return 1
+            return 2
+    """,
+    "@ tools",
+    "@ fast",
+)
+pair(
+    "a module is added without which an import does something",
+    """
+    @ tools
+    @ plugin
+    X = []
+    try:
+        from . import fast
+    except ImportError:
+        X.append(1)
+    """,
+    "@ tools",
+    "@ fast",
+)
 
 
 def edited(text: str, *edit: str) -> str:
