@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.registry.fingerprint.form import digest_of, is_docstring, normal_form
-from otrainer.registry.fingerprint.scopes import names_in
+from otrainer.registry.fingerprint.scopes import arguments, bound_in, names_in
 
 if TYPE_CHECKING:
     from otrainer.registry.fingerprint.inert import Effects
@@ -34,12 +34,12 @@ def registration_of(
     body: list[ast.stmt], effects: Effects, inner_imports: Callable[[ast.AST], tuple[str, ...]]
 ) -> Registration | None:
     """The registrations of a module; None where it has no `register`, or one that does anything else too."""
-    found = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == REGISTER]
-    if len(found) != 1 or found[0].decorator_list or len(found[0].args.args) != 1:
+    register = only_register(body)
+    if not isinstance(register, ast.FunctionDef) or register.decorator_list or not takes_one(register.args):
         return None
     rows: dict[str, Row] = {}
-    registry = found[0].args.args[0].arg
-    for node in found[0].body:
+    registry = register.args.args[0].arg
+    for node in register.body:
         if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass) or is_docstring(node):
             continue
         if isinstance(node, ast.Return) and (node.value is None or isinstance(node.value, ast.Constant)):
@@ -49,7 +49,20 @@ def registration_of(
             return None
         reads = tuple(name for name in names_in(node).reads if name.partition(".")[0] != registry)
         rows[key] = Row(digest_of(normal_form(node)), reads)
-    return Registration(rows, inner_imports(found[0]))
+    return Registration(rows, inner_imports(register))
+
+
+def only_register(body: list[ast.stmt]) -> ast.stmt | None:
+    """The statement that binds `register`, if no other does or may by `*`."""
+    found = [number for number, node in enumerate(body) if REGISTER in bound_in([node])]
+    if len(found) != 1 or any("*" in bound_in([node]) for node in body[found[0] :]):
+        return None
+    return body[found[0]]
+
+
+def takes_one(args: ast.arguments) -> bool:
+    """Whether a function has one argument and nothing else that a name in it could stand for."""
+    return len(args.args) == len(arguments(args)) == 1 and not args.defaults
 
 
 def registered_key(node: ast.stmt, registry: str, effects: Effects) -> str | None:

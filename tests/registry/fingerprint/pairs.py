@@ -861,6 +861,76 @@ pair(
 )
 
 
+def registering(what: str, register: str, more: str = "") -> None:
+    """What the plugin's `register` makes of a part, of which each is as wide as it is told."""
+    text = f"""
+@ impl
+from functools import partial
+class Wide:
+    def __init__(self, width):
+        self.width = width
+    def value(self, x):
+        return self.width
+def put(registry, width):
+    registry.register_module("part", partial(Wide, width))
+def other(registry):
+    put(registry, 1)
+@ more
+from .impl import Wide, partial
+{more}
+@ plugin
+from .impl import Wide, other, partial, put
+{textwrap.dedent(register)}
+class Part: ...
+"""
+    pair(what, text, "5", "6")
+
+
+registering(
+    "the register is another function by the end of its module",
+    """
+    def other(registry):
+        registry.register_module("part", partial(Wide, 5))
+    def register(registry):
+        registry.register_module("part", partial(Wide, 1))
+    register = other
+    """,
+)
+registering(
+    "the register is defined again under a condition",
+    """
+    def register(registry):
+        registry.register_module("part", partial(Wide, 1))
+    if Wide:
+        def register(registry):
+            registry.register_module("part", partial(Wide, 5))
+    """,
+)
+registering(
+    "the register has a default of its own",
+    """
+    def register(registry, *, width=5):
+        registry.register_module("part", partial(Wide, width))
+    """,
+)
+registering(
+    "a star below the register brings another",
+    """
+    def register(registry):
+        registry.register_module("part", partial(Wide, 1))
+    from .more import *
+    """,
+    "def register(registry):\n    registry.register_module('part', partial(Wide, 5))",
+)
+registering(
+    "the register asks another function, with a width",
+    """
+    def register(registry):
+        put(registry, 5)
+    """,
+)
+
+
 def edited(text: str, *edit: str) -> str:
     for old, new in zip(edit[::2], edit[1::2], strict=True):
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {text}"
