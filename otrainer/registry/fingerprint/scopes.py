@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -123,7 +124,8 @@ class Reader:
         self.scope.binds[node.name] = None
         self.visit_all(node.decorator_list)
         self.visit_arguments_outside(node.args)
-        self.visit_all([*getattr(node, "type_params", ()), *([node.returns] if node.returns is not None else [])])
+        self.visit_all(getattr(node, "type_params", ()))
+        self.visit_annotation(node.returns)
         if self.bodies:
             self.inside(node.body, node.args)
 
@@ -145,7 +147,23 @@ class Reader:
 
     def visit_arguments_outside(self, args: ast.arguments) -> None:
         self.visit_all([*args.defaults, *(default for default in args.kw_defaults if default is not None)])
-        self.visit_all(one.annotation for one in arguments(args) if one.annotation is not None)
+        for one in arguments(args):
+            self.visit_annotation(one.annotation)
+
+    def visit_annotated(self, node: ast.AnnAssign) -> None:
+        self.visit_all([node.target, *([node.value] if node.value is not None else [])])
+        self.visit_annotation(node.annotation)
+
+    def visit_annotation(self, node: ast.expr | None) -> None:
+        """An annotation, and what the texts in it mean to whoever evaluates them."""
+        if node is None:
+            return
+        self.visit(node)
+        for each in ast.walk(node):
+            if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                    names = names_in(ast.parse(each.value, mode="eval")).reads
+                    self.scope.later.update((name, name.partition(".")[0]) for name in names)
 
     def visit_comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
         self.visit(node.generators[0].iter)
@@ -183,6 +201,7 @@ HANDLERS: dict[type[ast.AST], Callable[[Reader, Any], None]] = {
     ast.Attribute: Reader.visit_attribute,
     ast.Import: Reader.visit_import,
     ast.ImportFrom: Reader.visit_import,
+    ast.AnnAssign: Reader.visit_annotated,
     ast.Global: Reader.visit_global,
     ast.FunctionDef: Reader.visit_function,
     ast.AsyncFunctionDef: Reader.visit_function,

@@ -32,6 +32,8 @@ COMPOUND = (
     ast.Match,
     ast.ClassDef,
 )
+# How the form of a tree says that it has annotations.
+ANNOTATIONS = frozenset((",annotation=", ",returns="))
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
 # Twice what the deepest tree takes, beside its callers.
@@ -88,19 +90,14 @@ def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
     """The summary of a module's source; one that cannot be parsed, or is nested too deep, counts by its bytes."""
     whole = digest_of(content.decode("latin-1"))
     try:
-        tree = parsed(content)
-        with deep_recursion():
-            return Summarizer(tree, module, is_package=is_package).summary(whole)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # which some Pythons are told to raise
+            tree = ast.parse(content)
+            with deep_recursion():
+                return Summarizer(tree, module, is_package=is_package).summary(whole)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         counted = Statement(1, acts=2, digest=whole, digest_with_docs=whole)
         return Summary(whole, (counted,), is_read=isinstance(error, TooDeepError))
-
-
-def parsed(content: bytes) -> ast.Module:
-    """The tree of a source, without the warnings that importing it gives, which some Pythons are told to raise."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(content)
 
 
 @contextmanager
@@ -131,8 +128,8 @@ class Summarizer:
                     self.own.add(name)  # it stands for one thing or another
         self.takes_all = any(self.star_modules(statement) for statement in self.body)
         modules = frozenset(import_names(self.body) - self.own)
-        annotated = not postpones_annotations(self.body)
-        self.effects = Effects(self.external, modules, annotated=annotated, spoiled=declared)
+        self.annotated = not postpones_annotations(self.body)
+        self.effects = Effects(self.external, modules, annotated=self.annotated, spoiled=declared)
 
     def summary(self, whole: str) -> Summary:
         statements = tuple(map(self.statement, self.body, self.names))
@@ -158,6 +155,8 @@ class Summarizer:
         direct, running = list(imports_at_import(node)), list(imports_at_import(node, classes=True))
         lazy = [each for each in names.imports if each not in direct]
         plain, documented, parts = digests(node)
+        if not self.annotated and not ANNOTATIONS.isdisjoint(parts):  # which are texts then
+            plain, documented = digest_of(f"texts {plain}"), digest_of(f"texts {documented}")
         classes = list(classes_in(node))
         acts, residue, residue_reads = self.residue(node)
         imported = isinstance(node, ast.Import | ast.ImportFrom)

@@ -929,6 +929,49 @@ registering(
         put(registry, 5)
     """,
 )
+pair(
+    "an annotation in a text is evaluated",
+    """
+    @ plugin
+    from typing import Annotated, get_type_hints
+    WIDTH = 1
+    class Part:
+        width: "Annotated[int, WIDTH]"
+        def value(self, x):
+            return get_type_hints(Part, include_extras=True)["width"].__metadata__
+    """,
+    "WIDTH = 1",
+    "WIDTH = 2",
+)
+pair(
+    "a text in an annotation is evaluated",
+    """
+    @ plugin
+    from typing import Annotated, Optional, get_type_hints
+    WIDTH = 1
+    def wide(width: Optional["Annotated[int, WIDTH]"]): ...
+    X = lambda: str(get_type_hints(wide, include_extras=True))
+    class Part:
+        def value(self, x):
+            return X()
+    """,
+    "WIDTH = 1",
+    "WIDTH = 2",
+)
+pair(
+    "annotations become texts",
+    """
+    @ tools
+    STEP = 1
+    class Wide:
+        width: int
+    @ plugin
+    from .tools import Wide
+    X = Wide.__annotations__
+    """,
+    "STEP = 1",
+    "from __future__ import annotations",
+)
 
 
 def edited(text: str, *edit: str) -> str:
