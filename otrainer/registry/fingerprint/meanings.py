@@ -135,6 +135,15 @@ class Meanings:
             return True
         return self.left_to_modules(module, attribute) and self.is_submodule(module, attribute)
 
+    def bound_by_imports(self, statement: Statement) -> list[Alias]:
+        """What the imports of a statement bind in its module."""
+        return [*statement.aliases.values(), *(alias for name, alias in statement.inner if name in statement.binds)]
+
+    def is_computed(self, module: str, attribute: str | None) -> bool:
+        """Whether a module runs its `__getattr__` when a name is imported of it."""
+        bindings = self.bindings(module)
+        return attribute is not None and attribute not in bindings and "__getattr__" in bindings
+
     def left_to_modules(self, package: str, name: str) -> bool:
         """Whether nothing but a module in it can give a package this name: it is not bound, or by its own import."""
         statements, itself = self.statements(package), (f"{package}.{name}", None)

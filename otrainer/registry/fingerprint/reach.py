@@ -39,6 +39,7 @@ class Graph(Meanings):
         self.nodes: dict[Symbol, Node] = {}
         self._acting: dict[str, list[tuple[list[str], int]]] = {}
         self._earlier: dict[str, list[int]] = {}
+        self._circles: dict[str, list[int]] = {}
 
     def node(self, symbol: Symbol) -> Node:
         if symbol not in self.nodes:
@@ -63,12 +64,14 @@ class Graph(Meanings):
         digests: list[str] = []
         documented: list[str] = []
         opaque: list[tuple[str, str, int]] = []
-        for number in self.bindings(module).get(name, ()):
+        places = self.bindings(module).get(name, ())
+        for number in places:
             statement = summary.statements[number]
             uses |= dict.fromkeys(self.following_opaque(module, statement))
             opaque += statement.opaque
             # What acts before it may have changed the values that it takes.
             taken = f"after {self.acts_before(module, number)}" if statement.takes_values else ""
+            taken += f"between {self.circles_before(module, number)}" if len(places) > 1 else ""
             if name in statement.aliases:
                 target = ":".join(part or "" for part in statement.aliases[name]) + taken
                 digests.append(target)
@@ -135,6 +138,9 @@ class Graph(Meanings):
                 continue
             reads = statement.reads if how == 2 else statement.residue_reads
             reached = list(self.followed(module, statement, reads))
+            reached += [
+                (alias[0], "__getattr__") for alias in self.bound_by_imports(statement) if self.is_computed(*alias)
+            ]
             uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(self.following_opaque(module, statement))
             opaque += statement.opaque if how == 2 else ()
@@ -175,6 +181,26 @@ class Graph(Meanings):
                 done.append(done[-1] + len(imported) + (how > 0))
         return self._earlier[module][number]
 
+    def circles_before(self, module: str, number: int) -> int:
+        """How many imports before a statement lead back to the module, and may take a value that it has until then."""
+        if module not in self._circles:
+            done = self._circles[module] = [0]
+            for statement in self.statements(module):
+                done.append(done[-1] + any(self.leads_back(module, name) for name in self.modules_of(statement)))
+        return self._circles[module][number]
+
+    def leads_back(self, module: str, name: str) -> bool:
+        """Whether importing `name` imports `module`, if that were not being done already."""
+        seen, waiting = {name}, [name] if name != module else []
+        while waiting:
+            for each in (each for statement in self.statements(waiting.pop()) for each in self.modules_of(statement)):
+                if each == module:
+                    return True
+                if each not in seen:
+                    seen.add(each)
+                    waiting.append(each)
+        return False
+
     def acts(self, module: str) -> bool:
         """Whether importing a module, with all that it imports, does anything: then the order of imports counts."""
         seen, waiting = {module}, [module]
@@ -194,6 +220,8 @@ class Graph(Meanings):
     def how_it_acts(self, module: str, statement: Statement) -> int:
         """2 where all of a statement may act at import, 1 where its residue may, 0 where nothing does."""
         if statement.acts < 2 and any(self.is_hooked(module, statement, base) for base in statement.bases):
+            return 2
+        if any(self.is_computed(*alias) for alias in self.bound_by_imports(statement)):
             return 2
         return statement.acts
 

@@ -972,6 +972,36 @@ pair(
     "STEP = 1",
     "from __future__ import annotations",
 )
+pair(
+    "a module is asked for a name that it computes and notes",
+    """
+    @ lazy
+    X = []
+    def __getattr__(name):
+        if not name.startswith("__"):
+            X.append(name)
+        return 1
+    @ plugin
+    from .lazy import X
+    from .lazy import one
+    """,
+    "import one",
+    "import two",
+)
+pair(
+    "a constant is bound again before a module takes it that is imported in a circle",
+    """
+    @ plugin
+    Y = 1
+    from . import other
+    Y = 2
+    X = other.Y
+    @ other
+    from .plugin import Y
+    """,
+    "from . import other\nY = 2",
+    "Y = 2\nfrom . import other",
+)
 
 
 def edited(text: str, *edit: str) -> str:
