@@ -69,8 +69,7 @@ class Graph(Meanings):
             statement = summary.statements[number]
             uses |= dict.fromkeys(self.following_opaque(module, statement))
             opaque += statement.opaque
-            # What acts before it may have changed the values that it takes.
-            taken = f"after {self.acts_before(module, number)}" if statement.takes_values else ""
+            taken = self.taken(module, number)
             taken += f"between {self.circles_before(module, number)}" if len(places) > 1 else ""
             if name in statement.aliases:
                 target = ":".join(part or "" for part in statement.aliases[name]) + taken
@@ -96,6 +95,14 @@ class Graph(Meanings):
                 uses |= dict.fromkeys([(star, "__all__"), *reached])
         uses.pop((module, name), None)
         return Node(digest_of("\n".join(digests)), digest_of("\n".join(documented)), tuple(uses), tuple(opaque))
+
+    def taken(self, module: str, number: int) -> str:
+        """What came before a statement that takes values: it may have changed them, or bound other ones."""
+        statement = self.statements(module)[number]
+        if not statement.now and all(attribute is None for _, attribute in self.bound_by_imports(statement)):
+            return ""
+        names = dict.fromkeys(chain.partition(".")[0] for chain in statement.now)
+        return " ".join([f"after {self.acts_before(module, number)}", *self.bindings_seen(module, number, names)])
 
     def whole(self, module: str, summary: Summary) -> Node:
         """All of a module, for one that is used in ways which names do not show."""
@@ -261,9 +268,14 @@ class Graph(Meanings):
         seen: dict[Symbol, None] = dict.fromkeys(symbol for symbol in reached if symbol[0] == module)
         for symbol in seen_closure(self, module, seen):
             seen[symbol] = None
+        return self.bindings_seen(module, number, sorted(name for _, name in seen))
+
+    def bindings_seen(self, module: str, number: int, names: Iterable[str]) -> list[str]:
+        """For names that are bound after a statement as well as before, or by `*`, how often before."""
         entries = []
-        for _, name in sorted(seen):
-            places = self.bindings(module).get(name, [])
+        for name in names:
+            stars = [place for place, star in self.stars(module) if self.gives(star, name)]
+            places = [*self.bindings(module).get(name, ()), *stars]
             before = sum(place < number for place in places)
             if before != len(places) and places != [number]:
                 entries.append(f"{name} {before}")

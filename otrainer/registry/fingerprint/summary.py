@@ -49,8 +49,8 @@ class Statement(NamedTuple):
     import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. It acts as a
     whole if one of `bases` does something when it is used: those of classes, and values that are held or combined.
     `stands_for` are names whose values those that it binds may have. `opaque` says what hides what is reached, by kind.
-    `takes_values` says whether names are read when it runs, so that what ran before it counts. `stars` are modules
-    whose names it takes by `*`, and `shows` the texts in it where it binds `__all__`.
+    `now` are the reads that happen when it runs, so that what ran before it counts. `stars` are modules whose names it
+    takes by `*`, and `shows` the texts in it where it binds `__all__`.
     """
 
     line: int
@@ -68,7 +68,7 @@ class Statement(NamedTuple):
     bases: tuple[str, ...] = ()
     opaque: tuple[tuple[str, str, int], ...] = ()
     hooks_subclasses: bool = False
-    takes_values: bool = False
+    now: tuple[str, ...] = ()
     stars: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     stands_for: tuple[str, ...] = ()
@@ -179,7 +179,7 @@ class Summarizer:
             bases=(*(base for each in classes for base in self.bases_of(*each)), *self.effects.suspects),
             opaque=tuple(self.opaque(node, names)) if may_hide(parts) else (),
             hooks_subclasses=any(hooks_subclasses(each) for each, _ in classes),
-            takes_values=bool(names.now) or isinstance(node, ast.ImportFrom) or any(map(is_taken, aliases.values())),
+            now=names.now,
             stars=self.star_modules(node),
             shows=tuple(texts_in(node)) if "__all__" in names.binds else (),
             stands_for=() if imported or isinstance(node, DEFINITIONS) else names.now,
@@ -273,11 +273,6 @@ def module_alias(node: ast.alias) -> Alias:
     if not node.asname:
         return node.name.partition(".")[0], None
     return (package, last) if package else (last, None)
-
-
-def is_taken(alias: Alias) -> bool:
-    """Whether an import asks a module for an attribute, which may have been another before."""
-    return alias[1] is not None
 
 
 def without_dead(node: ast.stmt) -> list[ast.stmt]:

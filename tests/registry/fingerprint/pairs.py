@@ -1004,6 +1004,55 @@ pair(
 )
 
 
+def moved(what: str, taking: str, binding: str, above: str) -> None:
+    """Values are taken of a name that is bound above and below; then it is bound before they are."""
+    text = f"@ tools\nWIDTH = 3\n@ plugin\n{above}\n{taking}\n{binding}\n"
+    pair(what, text, f"{taking}\n{binding}", f"{binding}\n{taking}")
+
+
+moved(
+    "a default is taken later",
+    "def wide(w=WIDTH):\n    return w",
+    "WIDTH = 2",
+    "WIDTH = 1\nclass Part:\n    def value(self, x):\n        return wide()",
+)
+moved("another name is taken later", "X = WIDTH", "WIDTH = 2", "WIDTH = 1")
+moved("a name is taken below an import", "X = WIDTH", "from .tools import WIDTH", "WIDTH = 1")
+moved("a name is taken below a star", "X = WIDTH", "from .tools import *", "WIDTH = 1")
+moved(
+    "a class takes its attribute later",
+    "class Wide:\n    w = WIDTH",
+    "WIDTH = 2",
+    "WIDTH = 1\nX = lambda: Wide.w\nclass Part:\n    def value(self, x):\n        return X()",
+)
+moved(
+    "a class takes its base later",
+    "class Wide(Base): ...",
+    "class Base:\n    w = 2",
+    "class Base:\n    w = 1\nclass Part:\n    def value(self, x):\n        return Wide.w",
+)
+moved(
+    "a table takes a function later",
+    "TABLE = {'w': wide}",
+    "def wide():\n    return 2",
+    "def wide():\n    return 1\nclass Part:\n    def value(self, x):\n        return TABLE['w']()",
+)
+pair(
+    "a value is imported in a branch after it was changed",
+    """
+    @ tools
+    X = 1
+    @ plugin
+    from . import tools
+    if True:
+        from .tools import X
+    tools.X = 2
+    """,
+    "if True:\n    from .tools import X\ntools.X = 2",
+    "tools.X = 2\nif True:\n    from .tools import X",
+)
+
+
 def edited(text: str, *edit: str) -> str:
     for old, new in zip(edit[::2], edit[1::2], strict=True):
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {text}"
