@@ -40,6 +40,7 @@ class Graph(Meanings):
         self._acting: dict[str, list[tuple[list[str], int]]] = {}
         self._earlier: dict[str, list[int]] = {}
         self._circles: dict[str, list[int]] = {}
+        self._misled: dict[str, bool] = {}
 
     def node(self, symbol: Symbol) -> Node:
         if symbol not in self.nodes:
@@ -230,7 +231,14 @@ class Graph(Meanings):
             return 2
         if any(self.is_computed(*alias) for alias in self.bound_by_imports(statement)):
             return 2
-        return statement.acts
+        return 2 if self.is_misled(module) else statement.acts
+
+    def is_misled(self, module: str) -> bool:
+        """Whether a module imports one that hides a package known to be harmless: then nothing tells what is inert."""
+        if module not in self._misled:
+            known = {name.partition(".")[0] for name in self.imports(module)} & KNOWN_PACKAGES
+            self._misled[module] = any(self.sources.locator.source(name) is not None for name in known)
+        return self._misled[module]
 
     def is_hooked(self, module: str, statement: Statement, base: str) -> bool:
         """Whether a base or metaclass may run code when a class is made of it, or a value when it is used."""

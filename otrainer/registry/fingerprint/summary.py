@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import cached_property
@@ -32,6 +32,8 @@ COMPOUND = (
     ast.Match,
     ast.ClassDef,
 )
+# Conditions that hold for type checkers, and never in a run.
+TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 # How the form of a tree says that it has annotations.
 ANNOTATIONS = frozenset((",annotation=", ",returns="))
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -117,7 +119,8 @@ class Summarizer:
     def __init__(self, tree: ast.Module, module: str, *, is_package: bool) -> None:
         self.module = module
         self.package = module if is_package else module.rpartition(".")[0]
-        self.body = [kept for node in tree.body for kept in without_dead(node)]
+        checked = [] if decides_checking(tree.body) else TYPE_CHECKING
+        self.body = [kept for node in tree.body for kept in without_dead(node, checked)]
         self.names = [names_in(node) for node in self.body]
         self.aliases: dict[str, Alias] = {}
         declared = {name for names in self.names for name in names.declared}
@@ -275,14 +278,20 @@ def module_alias(node: ast.alias) -> Alias:
     return (package, last) if package else (last, None)
 
 
-def without_dead(node: ast.stmt) -> list[ast.stmt]:
-    """`node`, or what runs of it where a condition is false in every run: for type checkers, and for scripts."""
-    if not isinstance(node, ast.If):
-        return [node]
-    chain = chain_of(node.test) or ""
-    if is_main(node.test) or chain in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-        return [kept for inner in node.orelse for kept in without_dead(inner)]
+def without_dead(node: ast.stmt, checked: Collection[str]) -> list[ast.stmt]:
+    """`node`, or what runs of it where a condition is false in every run: one of `checked`, or for scripts."""
+    if isinstance(node, ast.If) and (is_main(node.test) or chain_of(node.test) in checked):
+        return [kept for inner in node.orelse for kept in without_dead(inner, checked)]
     return [node]
+
+
+def decides_checking(body: Iterable[ast.stmt]) -> bool:
+    """Whether a module gives `TYPE_CHECKING` a value of its own, other than that which it has in every run."""
+    return any(
+        "TYPE_CHECKING" in bound_in([node]) and not (isinstance(node.value, ast.Constant) and node.value.value is False)
+        for node in body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+    )
 
 
 def is_main(test: ast.expr) -> bool:

@@ -1051,6 +1051,33 @@ pair(
     "if True:\n    from .tools import X\ntools.X = 2",
     "tools.X = 2\nif True:\n    from .tools import X",
 )
+pair(
+    "a module beside the package has the name of a known one",
+    """
+    @ /fractions
+    found = []
+    def Fraction(x):
+        found.append(x)
+    @ plugin
+    import fractions
+    from fractions import found as X
+    fractions.Fraction(1)
+    Y = fractions.Fraction(1.5)
+    """,
+    "1.5",
+    "2.5",
+)
+pair(
+    "a module says itself what only type checkers see",
+    """
+    @ plugin
+    TYPE_CHECKING = True
+    if TYPE_CHECKING:
+        X = 1
+    """,
+    "X = 1",
+    "X = 2",
+)
 
 
 def edited(text: str, *edit: str) -> str:
