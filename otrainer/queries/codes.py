@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.registry.fingerprint import Code, chain
-from otrainer.registry.fingerprint.meanings import IMPORTING, WHOLE
+from otrainer.registry.fingerprint.meanings import ATTEMPT, IMPORTING, WHOLE
 from otrainer.registry.fingerprint.sources import rules
 from otrainer.registry.packages import PREFIX
 from otrainer.registry.usage import ROOT_KEY, code_of
@@ -148,11 +148,13 @@ def subject(symbol: str, prints: Fingerprints) -> str:
     module, _, name = symbol.partition(":")
     file = f"`{prints.shown_file(module)}`"
     special = {IMPORTING: f"What {file} does when imported", WHOLE: f"All of {file}", TEXT: f"The text of {file}"}
+    special[ATTEMPT] = f"Whether {file} can be imported"
     return special.get(name, f"`{shown_symbol(symbol, prints)}`")
 
 
 def shown_symbol(symbol: str, prints: Fingerprints) -> str:
     """`extensions/helper.py: SCALE`."""
     module, _, name = symbol.partition(":")
-    what = {IMPORTING: "what it does when imported", WHOLE: "all of it", TEXT: "its text"}.get(name, name)
-    return f"{prints.shown_file(module)}: {what}"
+    special = {IMPORTING: "what it does when imported", WHOLE: "all of it", TEXT: "its text"}
+    special[ATTEMPT] = "whether it can be imported"
+    return f"{prints.shown_file(module)}: {special.get(name, name)}"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 IMPORTING = "<import>"
 WHOLE = "<module>"
-# A module, and a name in it, or one of these.
+ATTEMPT = "<attempt>"
+# A module, and a name in it, or one of these: what its import does, all of it, and whether its import succeeds.
 Symbol = tuple[str, str]
 
 

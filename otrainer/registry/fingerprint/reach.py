@@ -8,7 +8,7 @@ from otrainer.registry.fingerprint.aside import is_aside
 from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.inert import KNOWN_PACKAGES
 from otrainer.registry.fingerprint.locate import OWN, parents
-from otrainer.registry.fingerprint.meanings import IMPORTING, WHOLE, Meanings, Symbol
+from otrainer.registry.fingerprint.meanings import ATTEMPT, IMPORTING, WHOLE, Meanings, Symbol
 from otrainer.registry.fingerprint.opaque import BELOW, IMPORT, MODULE, PACKAGE
 from otrainer.registry.fingerprint.registering import REGISTER
 
@@ -55,6 +55,8 @@ class Graph(Meanings):
             return self.importing(module, summary)
         if name == WHOLE:
             return self.whole(module, summary)
+        if name == ATTEMPT:
+            return self.attempt(module)
         if name.startswith(f"{REGISTER}["):
             return self.registration(module, summary, name[len(REGISTER) + 1 : -1])
         return self.binding(module, summary, name)
@@ -69,6 +71,7 @@ class Graph(Meanings):
         for number in places:
             statement = summary.statements[number]
             uses |= dict.fromkeys(self.following_opaque(module, statement))
+            uses |= dict.fromkeys((name, ATTEMPT) for name in statement.tried)
             opaque += statement.opaque
             taken = self.taken(module, number)
             taken += f"between {self.circles_before(module, number)}" if len(places) > 1 else ""
@@ -120,6 +123,15 @@ class Graph(Meanings):
         documented = digest_of("\n".join(statement.digest_with_docs for statement in summary.statements))
         return Node(plain, documented, tuple(uses), tuple(opaque))
 
+    def attempt(self, module: str) -> Node:
+        """What decides whether a module can be imported, with all that it imports, aside from what that calls."""
+        statements = self.statements(module)
+        imports = dict.fromkeys(name for each in statements for name in self.modules_of(each))
+        every = dict.fromkeys(each for name in imports for each in (*parents(name), name))
+        found = [name for name in every if name not in parents(module) and self.sources.summary(name) is not None]
+        digest = digest_of("\n".join([*(each.head for each in statements), *found]))
+        return Node(digest, digest, ((module, IMPORTING), *((name, ATTEMPT) for name in found)))
+
     def registration(self, module: str, summary: Summary, key: str) -> Node:
         """What a straight-line `register` does for `key`; all of it where it is not so simple."""
         found = summary.registration
@@ -151,6 +163,7 @@ class Graph(Meanings):
             ]
             uses |= dict.fromkeys(reached)
             uses |= dict.fromkeys(self.following_opaque(module, statement))
+            uses |= dict.fromkeys((name, ATTEMPT) for name in statement.tried)
             opaque += statement.opaque if how == 2 else ()
             entries += [
                 statement.digest if how == 2 else statement.residue,
@@ -320,7 +333,7 @@ def seen_closure(graph: Graph, module: str, start: Iterable[Symbol]) -> list[Sym
     waiting = list(seen)
     while waiting:
         symbol = waiting.pop()
-        if symbol[1] in (IMPORTING, WHOLE) or symbol[0] != module:
+        if symbol[1] in (ATTEMPT, IMPORTING, WHOLE) or symbol[0] != module:
             continue
         for each in graph.node(symbol).uses:
             if each[0] == module and each not in seen:

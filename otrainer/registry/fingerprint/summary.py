@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from otrainer.registry.fingerprint.form import TooDeepError, digest_of, digests, is_docstring, normal_form
 from otrainer.registry.fingerprint.inert import ACTING_ENUM_METHODS, KNOWN_PACKAGES, Effects, builtin_name, chain_of
-from otrainer.registry.fingerprint.locate import absolute
+from otrainer.registry.fingerprint.locate import absolute, parents
 from otrainer.registry.fingerprint.opaque import IMPORTING_TEXT, may_hide, opaque_calls, texts_in
 from otrainer.registry.fingerprint.registering import Registration, Row, registration_of
 from otrainer.registry.fingerprint.scopes import Names, bound_in, names_in
@@ -52,7 +52,8 @@ class Statement(NamedTuple):
     whole if one of `bases` does something when it is used: those of classes, and values that are held or combined.
     `stands_for` are names whose values those that it binds may have. `opaque` says what hides what is reached, by kind.
     `now` are the reads that happen when it runs, so that what ran before it counts. `stars` are modules whose names it
-    takes by `*`, and `shows` the texts in it where it binds `__all__`.
+    takes by `*`, and `shows` the texts in it where it binds `__all__`. `head` is its digest without what runs only when
+    it is called, and `tried` are modules whose import may fail without an end to it.
     """
 
     line: int
@@ -74,6 +75,8 @@ class Statement(NamedTuple):
     stars: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     stands_for: tuple[str, ...] = ()
+    head: str = ""
+    tried: tuple[str, ...] = ()
 
 
 class Summary(NamedTuple):
@@ -185,6 +188,8 @@ class Summarizer:
             now=names.now,
             stars=self.star_modules(node),
             shows=tuple(texts_in(node)) if "__all__" in names.binds else (),
+            head=digest_of(normal_form(node, bodies=False)) if isinstance(node, DEFINITIONS) else plain,
+            tried=tuple(self.tried(inner)) if inner and handles(node) else (),
             stands_for=() if imported or isinstance(node, DEFINITIONS) else names.now,
         )
 
@@ -258,6 +263,12 @@ class Summarizer:
         yield base
         yield from (f"{base}.{each.name}" for each in node.names if each.name != "*")
 
+    def tried(self, imports: Iterable[ast.Import | ast.ImportFrom]) -> list[str]:
+        """What imports run, without the packages around the module: these are there."""
+        names = [name for each in imports for name in self.modules_of(each)]
+        every = dict.fromkeys(each for name in names for each in (*parents(name), name))
+        return [name for name in every if name not in (*parents(self.module), self.module)]
+
     def inner_imports(self, node: ast.AST) -> tuple[str, ...]:
         """The modules that functions in `node` import."""
         found = (each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom))
@@ -268,6 +279,11 @@ def visible_chain(node: ast.expr, hidden: AbstractSet[str]) -> str:
     """A chain that begins with a name of the module; `?` for all else."""
     chain = chain_of(node) or "?"
     return "?" if chain.partition(".")[0] in hidden else chain
+
+
+def handles(node: ast.stmt) -> bool:
+    """Whether a statement may go on after something in it failed."""
+    return any(isinstance(each, ast.Try | ast.TryStar | ast.With | ast.AsyncWith) for each in ast.walk(node))
 
 
 def module_alias(node: ast.alias) -> Alias:

@@ -1080,6 +1080,27 @@ pair(
 )
 
 
+def failing(what: str, text: str, old: str, new: str) -> None:
+    """A module that a plugin can do without cannot be imported any more."""
+    plugin = "@ plugin\ntry:\n    from . import fast\n    X = 1\nexcept Exception:\n    X = 2\n"
+    pair(what, f"@ fast\n{text}\n{plugin}", old, new)
+
+
+failing("a module raises that others can do without", "Y = 1", "Y = 1", "raise ValueError")
+failing("a module that others can do without reads a name that is not there", "Y = 1", "Y = 1", "Y = Z")
+failing("a module that others can do without is no Python", "Y = 1", "Y = 1", "Y = = 1")
+failing("a module that others can do without asks for too much", "Y = [1, 2][1]", "][1]", "][2]")
+failing(
+    "a module that others can do without takes a name that is gone",
+    "from .more import Y\n@ more\nY = 1",
+    "Y = 1",
+    "Z = 1",
+)
+failing(
+    "a module that others can do without imports one that is added", "import plug.more\n@ tools", "@ tools", "@ more"
+)
+
+
 def edited(text: str, *edit: str) -> str:
     for old, new in zip(edit[::2], edit[1::2], strict=True):
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {text}"
@@ -1095,7 +1116,7 @@ def write(folder: Path, text: str) -> None:
         modules[name] = body + "\n"
     if "class Part" not in text:
         modules["plugin"] += PART
-    if "register" not in modules["plugin"]:
+    if "regi" not in modules["plugin"]:
         modules["plugin"] += REGISTER
     for name, body in modules.items():
         path = folder / (f"{name[1:]}.py" if name.startswith("/") else f"plug/{name}.py")
