@@ -92,8 +92,8 @@ class Fingerprints:
         roots: list[Symbol] = [(module, IMPORTING)]
         if summary.registration is not None:
             roots += [(name, IMPORTING) for name in summary.registration.modules]
-        elif self.defines(module, REGISTER):
-            roots.append((module, REGISTER))
+        else:  # a module may compute its register
+            roots += [(module, name) for name in (REGISTER, "__getattr__") if self.defines(module, name)]
         return self.reached(*roots)
 
     def register_of(self, module: str) -> Code:

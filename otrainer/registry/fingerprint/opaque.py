@@ -30,6 +30,8 @@ ATTRIBUTES = {
     "__globals__": MODULE,
     "__code__": BYTES,
     "__doc__": DOCS,
+    "f_lineno": BYTES,
+    "tb_lineno": BYTES,
     "_getframe": PACKAGE,
     "currentframe": PACKAGE,
     "getdoc": DOCS,

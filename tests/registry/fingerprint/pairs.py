@@ -1099,6 +1099,27 @@ failing(
 failing(
     "a module that others can do without imports one that is added", "import plug.more\n@ tools", "@ tools", "@ more"
 )
+pair(
+    "a line has another number",
+    """
+    @ plugin
+    import sys
+    X = sys._getframe().f_lineno
+    """,
+    "import sys",
+    "import sys\n",
+)
+registering(
+    "the register is computed when the module is asked for it",
+    """
+    def made(registry):
+        registry.register_module("part", partial(Wide, 5))
+    def __getattr__(name):
+        if name == "regi" + "ster":
+            return made
+        raise AttributeError(name)
+    """,
+)
 
 
 def edited(text: str, *edit: str) -> str:
