@@ -26,7 +26,7 @@ from otrainer.errors import ConfigError, draw_error
 from otrainer.experiment import composed
 from otrainer.plan import Plan
 from otrainer.project import project
-from otrainer.worker import end_with_parent
+from otrainer.tasks.interrupts import end_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
