@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError, nearest
-from otrainer.runs import KEPT, RUN_FILE, has_all_outputs, read_run, refuse_foreign, run_dirs
+from otrainer.runs import DAMAGED, KEPT, LAST, PREVIOUS, RUN_FILE, has_all_outputs, read_run, refuse_foreign, run_dirs
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
 # Where outputs that a run left elsewhere wait while it is kept.
 ELSEWHERE = ".elsewhere"
@@ -87,10 +88,9 @@ def kept_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
 
 def take_along(folder: Path, run: dict[str, Any]) -> None:
     """Move a run's outputs that lie elsewhere into its folder."""
-    for name in run["outputs"]:
-        source = folder / name
-        if ".." in Path(name).parts and source.is_file():
-            target = folder / ELSEWHERE / waiting_name(name)
+    for name in left_elsewhere(run):
+        source, target = folder / name, folder / ELSEWHERE / waiting_name(name)
+        if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)
 
@@ -98,11 +98,23 @@ def take_along(folder: Path, run: dict[str, Any]) -> None:
 def lay_out(folder: Path) -> None:
     """Move what was taken along back to where it lay."""
     run = read_run(folder)
-    for name in run["outputs"] if run else ():
+    for name in left_elsewhere(run) if run else ():
         source, target = folder / ELSEWHERE / waiting_name(name), folder / name
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)
+
+
+def left_elsewhere(run: dict[str, Any]) -> Iterator[str]:
+    """A run's outputs outside of its folder; beside a last checkpoint lies the one before it, which nobody lists.
+
+    Left behind, it would be taken for that of the next run.
+    """
+    for name in run["outputs"]:
+        if ".." in Path(name).parts:
+            yield name
+            if Path(name).name == LAST:
+                yield from (str(Path(name).with_name(spare)) for spare in (PREVIOUS, DAMAGED))
 
 
 def waiting_name(name: str) -> Path:

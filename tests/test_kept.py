@@ -93,6 +93,17 @@ def test_what_a_run_left_elsewhere_is_kept_with_it_and_laid_out_again(tmp_path: 
     assert weights.read_text() == "second"
 
 
+def test_the_checkpoint_before_the_last_goes_with_its_run(tmp_path: Path) -> None:
+    """Nobody lists it, and the next run would go on from it if it were killed before it saves."""
+    run_dir = made(tmp_path / "runs/x", "first", outputs=("../../elsewhere/last.pt",))
+    (tmp_path / "elsewhere/previous.pt").write_text("first, before")
+    move_aside(run_dir)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    bring_back(run_dir, "first", complete=True)
+
+    assert (tmp_path / "elsewhere/previous.pt").read_text() == "first, before"
+
+
 def test_a_foreign_folder_in_its_place_stops_a_run_from_coming_back(tmp_path: Path) -> None:
     run_dir = made(tmp_path / "x", "first")
     move_aside(run_dir)
