@@ -13,6 +13,7 @@ from otrainer.definition import define
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
+from otrainer.registry.imported import read_by
 from otrainer.registry.usage import code_behind, registered_in
 from otrainer.validation import find_mistakes, try_out
 from otrainer.witness import Witness, watched
@@ -75,6 +76,7 @@ def make_plan(
     try:
         model = try_out(config, registry, find_mistakes(config, registry))
         data_files = stamp_data(config, registry, root, witness or Witness(root))
+        data_files |= read_on_import(config, prints)
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
     run, code = config.data["run"], code_behind(config.data, registered_in(registry), prints)
@@ -115,6 +117,12 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: 
     if unread:
         raise ConfigError.of(unread)
     return stamps
+
+
+def read_on_import(config: ResolvedConfig, prints: Fingerprints) -> dict[str, FileStamp]:
+    """What plugins read in the project when they are imported, as it was then."""
+    read = read_by(prints.modules(config.data.get("imports") or ()))
+    return {name: stamp for name, stamp in read.items() if stamp is not None}
 
 
 def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[str]:

@@ -135,6 +135,7 @@ def read_sources(experiment: Experiment, root: Path) -> None:
 
 def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:
     from otrainer.registry import build_registry
+    from otrainer.registry.imported import read_by
     from otrainer.registry.manifest import manifest_of
     from otrainer.validation import all_mistakes, load_registry
 
@@ -146,7 +147,8 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
     except ConfigError as error:
         raise ConfigError.of(all_mistakes(config)) from error
     files = stamp_files(prints.modules(names).values(), root)
-    return encoded("manifest", {"manifest.json": manifest_of(registry, prints)}), Record({**files, **before})
+    read = read_by(prints.modules(names))
+    return encoded("manifest", {"manifest.json": manifest_of(registry, prints)}), Record({**files, **before, **read})
 
 
 PACKAGE = ("otrainer.experiment", "otrainer.stages")
@@ -158,6 +160,7 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     from otrainer.definition import is_own
     from otrainer.plan import make_plan
     from otrainer.registry import build_registry
+    from otrainer.registry.imported import read_by
     from otrainer.registry.packages import metadata_files
     from otrainer.witness import Witness
 
@@ -170,7 +173,9 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     packages = [str(file) for file in metadata_files(config.data)]
     read = [*plan.data_files, *foreign, *packages]
     files = {relative_to_root(name, root): identify(name, root) for name in read}
-    record = Record({**files, **witness.files}, listings=witness.listings)
+    read_on_import = read_by(look(root).modules(config.data.get("imports") or ()))
+    missed = {name: None for name, stamp in read_on_import.items() if stamp is None}
+    record = Record({**files, **witness.files, **missed}, listings=witness.listings)
     keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
     return Outcome()
 

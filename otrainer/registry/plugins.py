@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.registry.blame import place_of_failure
+from otrainer.registry.imported import reads_noted
 from otrainer.registry.shape import kind
 from otrainer.registry.targets import NAME
 
@@ -95,11 +96,12 @@ def load_plugin(name: str, registry: Registry) -> ModuleType:
     """The module `name`, with its registrations made in `registry`."""
     if name in registry.plugins:
         return registry.plugins[name]
-    module = import_plugin(name)
-    register = getattr(module, "register", None)
-    if register is not None:
-        check_register(name, register)
-        run_register(name, register, registry)
+    with reads_noted(name):
+        module = import_plugin(name)
+        register = getattr(module, "register", None)
+        if register is not None:
+            check_register(name, register)
+            run_register(name, register, registry)
     registry.plugins[name] = module
     return module
 

@@ -28,6 +28,10 @@ STEPS = [
     Step("a module that acts when imported", edit(HELPER, "SPARE = 1", "SPARE = 1\nprint('', end='')"), "manifest validate fit", 1),
     Step("another plugin that does nothing on import", lambda project: [write("extensions/quiet.py", "def register(registry):\n    pass\n")(project), edit(BASE, "[extensions.parts]", "[extensions.parts, extensions.quiet]")(project)], "resolve manifest validate", 0),
     Step("an edit of that one", edit("extensions/quiet.py", "pass", "return None"), "manifest validate", 0),
+    Step("a constant read from a file of the project", lambda project: [write("table.txt", "2.0")(project), edit(HELPER, "FACTOR = 3.0", "FACTOR = float(open('table.txt').read())")(project)], "manifest validate fit", 1),
+    Step("another number in that file", write("table.txt", "4.0"), "manifest validate fit", 1),
+    Step("that file touched", touch("table.txt"), "", 0),
+    Step("the number from before", write("table.txt", "2.0"), "manifest validate fit", 0),
     Step("a renamed module", lambda project: [shutil.move(project / HELPER, project / "extensions/helped.py"), (project / PARTS).write_text((project / PARTS).read_text().replace("from . import helper", "from . import helped as helper").replace("from .helper", "from .helped"))], "manifest validate fit", 1),
 ]  # fmt: skip
 
