@@ -27,6 +27,7 @@ class Meanings:
         self._bindings: dict[str, dict[str, list[int]]] = {}
         self._stars: dict[str, list[tuple[int, str]]] = {}
         self._imports: dict[str, list[str]] = {}
+        self._imported: dict[str, list[str]] = {}
         self._asked: set[tuple[str, str | None, tuple[str, ...], bool]] = set()
 
     def statements(self, module: str) -> tuple[Statement, ...]:
@@ -56,6 +57,13 @@ class Meanings:
             every = ((*self.modules_of(each), *each.later) for each in self.statements(module))
             self._imports[module] = list(dict.fromkeys(name for names in every for name in names))
         return self._imports[module]
+
+    def imported(self, module: str) -> list[str]:
+        """What a module imports when it is imported."""
+        if module not in self._imported:
+            every = (name for each in self.statements(module) for name in self.modules_of(each))
+            self._imported[module] = list(dict.fromkeys(every))
+        return self._imported[module]
 
     def modules_of(self, statement: Statement) -> tuple[str, ...]:
         """The modules that a statement imports when it runs: a `*` those that a package lists in its `__all__` too."""

@@ -41,6 +41,7 @@ class Graph(Meanings):
         self._earlier: dict[str, list[int]] = {}
         self._circles: dict[str, list[int]] = {}
         self._misled: dict[str, bool] = {}
+        self._acts: dict[str, bool] = {}
 
     def node(self, symbol: Symbol) -> Node:
         if symbol not in self.nodes:
@@ -126,8 +127,7 @@ class Graph(Meanings):
     def attempt(self, module: str) -> Node:
         """What decides whether a module can be imported, with all that it imports, aside from what that calls."""
         statements = self.statements(module)
-        imports = dict.fromkeys(name for each in statements for name in self.modules_of(each))
-        every = dict.fromkeys(each for name in imports for each in (*parents(name), name))
+        every = dict.fromkeys(each for name in self.imported(module) for each in (*parents(name), name))
         found = [name for name in every if name not in parents(module) and self.sources.summary(name) is not None]
         digest = digest_of("\n".join([*(each.head for each in statements), *found]))
         return Node(digest, digest, ((module, IMPORTING), *((name, ATTEMPT) for name in found)))
@@ -214,7 +214,7 @@ class Graph(Meanings):
         """Whether importing `name` imports `module`, if that were not being done already."""
         seen, waiting = {name}, [name] if name != module else []
         while waiting:
-            for each in (each for statement in self.statements(waiting.pop()) for each in self.modules_of(statement)):
+            for each in self.imported(waiting.pop()):
                 if each == module:
                     return True
                 if each not in seen:
@@ -227,16 +227,19 @@ class Graph(Meanings):
         seen, waiting = {module}, [module]
         while waiting:
             name = waiting.pop()
-            summary = self.sources.summary(name)
-            if summary is None or is_aside(name, IMPORTING):
+            if self.sources.summary(name) is None or is_aside(name, IMPORTING):
                 continue
-            for statement in summary.statements:
-                if self.how_it_acts(name, statement):
-                    return True
-                fresh = [each for each in (*self.modules_of(statement), *parents(name)) if each not in seen]
-                seen.update(fresh)
-                waiting += fresh
+            if self.acts_itself(name):
+                return True
+            fresh = [each for each in (*self.imported(name), *parents(name)) if each not in seen]
+            seen.update(fresh)
+            waiting += fresh
         return False
+
+    def acts_itself(self, module: str) -> bool:
+        if module not in self._acts:
+            self._acts[module] = any(self.how_it_acts(module, each) for each in self.statements(module))
+        return self._acts[module]
 
     def how_it_acts(self, module: str, statement: Statement) -> int:
         """2 where all of a statement may act at import, 1 where its residue may, 0 where nothing does."""
