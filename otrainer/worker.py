@@ -7,7 +7,6 @@ Started as `python -m otrainer.worker REQUESTS ANSWERS`, two inherited pipes tha
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import queue
@@ -19,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from otrainer.collector import keep_all
 from otrainer.tasks.execute import execute
 from otrainer.tasks.experiments import Experiment
 from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, end_with_parent
@@ -40,9 +40,13 @@ def main(requests: int, answers: int) -> None:
     inbox: Requests = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=listen, args=(requests, inbox, busy), daemon=True).start()
+    served = 0
     while (request := inbox.get()) is not None:
         answer = prepare() if "prepare" in request else serve(request)
         busy.clear()
+        served += 1
+        if served == 1:
+            keep_all()  # the first stage has imported what the others need
         with suppress(BrokenPipeError):  # doit has just ended, and the end of its pipe ends this process
             os.write(answers, answer)
 
@@ -51,8 +55,6 @@ def prepare() -> bytes:
     """Import what the stages will; what goes wrong with it, they will say."""
     with suppress(Exception):
         import otrainer.experiment  # noqa: F401 - torch comes with it
-
-        gc.freeze()  # what is there now stays: no need to look through it each time
     return b""
 
 

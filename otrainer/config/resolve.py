@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator
 from collections.abc import Mapping as AnyMapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from otrainer.collector import collector_paused
 from otrainer.config.errors import ResolveError
 from otrainer.config.interpolate import Interpolator
 from otrainer.config.load import load_tree
@@ -95,15 +93,3 @@ def read_tree(source: Source, recorder: Recorder, findings: list[Finding]) -> Ma
     if isinstance(source, AnyMapping):
         return Merger(findings).lay_mapping(None, tree_of(source), ())
     return load_tree(source, recorder, findings)
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Without the cyclic garbage collector, whose passes over many live nodes would cost more than all the work."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

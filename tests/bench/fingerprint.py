@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import REPO, timed
+from support import REPO, quiet_place, timed
 
 MODULES = 200
 ROOMS = ("data", "layers", "losses", "optim", "tools", "", "", "")
@@ -128,7 +128,7 @@ PLUGIN_EVERY = 20
 
 
 def main(repeats):
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=quiet_place()) as name:
         folder = Path(name)
         lines = make_tree(folder)
         print(f"{MODULES} modules, {lines} lines, {MODULES // 2} components, best of {repeats}")

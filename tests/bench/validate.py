@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from support import doit, make_project, timed
+from support import doit, make_project, quiet_place, timed
 
 # As two people's sweeps look: a common base, values of their own.
 TEXT = """\
@@ -29,10 +29,7 @@ optimizer: {{kwargs: {{lr: {rate}}}}}
 
 
 def main(count):
-    # In memory where there is such a place, or where TMPDIR says: ext4 without a journal takes up to a millisecond to
-    # make a file for half a minute after others were removed, by whomever. For the same reason nothing is removed.
-    place = os.environ.get("TMPDIR") or next(filter(os.path.isdir, ["/dev/shm"]), None)  # noqa: S108 - and PTH112
-    with tempfile.TemporaryDirectory(dir=place) as folder:
+    with tempfile.TemporaryDirectory(dir=quiet_place()) as folder:
         sweeps = [make_sweep(Path(folder, name), count) for name in ("single", "double", "one")]
         (project, env), double, small = sweeps
         torch = min(timed(["-c", "import torch"], project, env)[0] for _ in range(3))

@@ -14,6 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otrainer.collector import collector_paused
 from otrainer.registry.fingerprint.aside import is_aside
 from otrainer.registry.fingerprint.form import digest_of
 from otrainer.registry.fingerprint.locate import OWN
@@ -106,7 +107,8 @@ class Fingerprints:
 
     def modules(self, names: Iterable[str]) -> dict[str, Path]:
         """The modules `names` and all local ones that they import, directly or not, with their files."""
-        return self.sources.closure(list(names))
+        with collector_paused():
+            return self.sources.closure(list(names))
 
     def defines(self, module: str, name: str) -> bool:
         """Whether a statement of a module binds a name, or may by `*`."""
@@ -132,7 +134,8 @@ class Fingerprints:
 
     def reached(self, *roots: Symbol) -> Code:
         if roots not in self._codes:
-            self._codes[roots] = self.follow(roots)
+            with collector_paused():
+                self._codes[roots] = self.follow(roots)
         return self._codes[roots]
 
     def follow(self, roots: tuple[Symbol, ...]) -> Code:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from otrainer.registry.fingerprint.form import getter
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+NOTHING: frozenset[str] = frozenset()
 # Fields that never hold what could read, bind or import.
 EMPTY_FIELDS = frozenset(
     ("ctx", "type_comment", "kind", "type_ignores", "id", "attr", "arg", "op", "ops", "level", "module", "conversion")
@@ -159,7 +160,7 @@ class Reader:
         if node is None:
             return
         self.visit(node)
-        for each in ast.walk(node):
+        for each in ast.walk(node) if node.__class__ is not ast.Name else ():
             if isinstance(each, ast.Constant) and isinstance(each.value, str):
                 with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
                     names = names_in(ast.parse(each.value, mode="eval")).reads
@@ -269,9 +270,19 @@ def bound_in(body: Iterable[ast.stmt]) -> set[str]:
     """The names that statements bind where they stand."""
     found: set[str] = set()
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        else:
-            names = names_in(node)
-            found.update(names.binds, *map(imported_names, names.imports))
+        found |= bound_by(node)
     return found
+
+
+def bound_by(node: ast.stmt) -> frozenset[str]:
+    """The names that one statement binds; asked for by many rules, so the node keeps the answer."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return frozenset((node.name,))
+    if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.Name)):
+        return NOTHING
+    known: frozenset[str] | None = getattr(node, "bound", None)
+    if known is None:
+        names = names_in(node)
+        known = frozenset(names.binds).union(*map(imported_names, names.imports))
+        node.bound = known  # type: ignore[attr-defined]  # trees are read once, and never changed
+    return known
