@@ -77,9 +77,17 @@ class Accelerator:
             self.scaler.scale(loss).backward()
 
     def step(
-        self, optimizer: torch.optim.Optimizer, parameters: Sequence[torch.nn.Parameter], clip_norm: float | None
+        self,
+        optimizer: torch.optim.Optimizer,
+        parameters: Sequence[torch.nn.Parameter],
+        clip_norm: float | None,
+        *,
+        tells: bool = True,
     ) -> bool:
-        """Clip to the global norm and step; False where fp16 overflowed and the step was left out."""
+        """Clip to the global norm and step; False where fp16 overflowed and the step was left out.
+
+        Knowing that means waiting for the device, so it is looked at only if this `tells`.
+        """
         if self.scaler is None:
             if clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
@@ -88,10 +96,10 @@ class Accelerator:
         if clip_norm is not None:
             self.scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
-        scale = self.scaler.get_scale()
+        scale = self.scaler.get_scale() if tells else 0.0
         self.scaler.step(optimizer)
         self.scaler.update()
-        return self.scaler.get_scale() >= scale
+        return not tells or self.scaler.get_scale() >= scale
 
 
 def check_device(device: str, precision: str) -> None:

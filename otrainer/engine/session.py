@@ -48,6 +48,8 @@ class Session:
             name: [method for callback in ordered if (method := getattr(callback, name, None)) is not None]
             for name in KNOWN_HOOKS
         }
+        # Whether a step that is left out leaves the scheduler's turn out too.
+        self.steps_schedule = self.bundle is not None and self.bundle.interval == "step"
 
     def hook(self, name: str) -> None:
         """Call a hook of every callback that has it."""

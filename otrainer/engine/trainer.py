@@ -123,7 +123,7 @@ class DefaultTrainer:
         session.clear_gradients()
         rows = [self._backward(session, batch, index, len(group)) for index, batch in enumerate(group)]
         optimizer, parameters = session.ctx.optimizer, session.parameters
-        stepped = session.accelerator.step(optimizer, parameters, self.grad_clip_norm)
+        stepped = session.accelerator.step(optimizer, parameters, self.grad_clip_norm, tells=session.steps_schedule)
         self._after_step(session, rows, stepped=stepped)
 
     def _step_by_closure(self, session: Session, group: Sequence[Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import Batches, Notes, fit, parameters_of, random_batches, small_model
 
-from otrainer.engine.accelerator import numerics
+from otrainer.engine.accelerator import Accelerator, numerics
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 
@@ -90,3 +90,19 @@ def test_validation_is_compiled_once_and_not_each_epoch() -> None:
     )
 
     assert len(graphs) == 2  # one with gradients, one without
+
+
+@pytest.mark.parametrize(("tells", "stepped"), [(True, False), (False, True)])
+def test_a_step_that_overflows_is_left_out_and_told_only_where_somebody_goes_by_it(tells: bool, stepped: bool) -> None:
+    """With the scaler of fp16, which torch has for the CPU as well."""
+    accelerator, weight = Accelerator(), torch.nn.Parameter(torch.ones(1))
+    accelerator.scaler = torch.amp.GradScaler("cpu")
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    accelerator.backward((weight * float("inf")).sum())
+
+    assert accelerator.step(optimizer, [weight], 1.0, tells=tells) is stepped
+    assert float(weight) == 1.0
+    optimizer.zero_grad()
+    accelerator.backward(weight.sum())
+    assert accelerator.step(optimizer, [weight], None, tells=tells)
+    assert float(weight) == 0.0
