@@ -27,7 +27,8 @@ class Locator:
         """The source file of a module that is neither installed nor Python's own; otrainer's own count as local."""
         if name not in self._local:
             path = self._find(name)
-            self._local[name] = path if path is not None and is_local(name, path) else None
+            # What lies in an archive, as Python's own modules may, is not looked into.
+            self._local[name] = path if path is not None and is_local(name, path) and path.is_file() else None
         return self._local[name]
 
     def holds(self, name: str) -> bool:

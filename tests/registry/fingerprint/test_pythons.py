@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import json
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from otrainer.registry.fingerprint import Fingerprints
 from otrainer.registry.fingerprint.builtin_names import BUILTIN_NAMES
 from otrainer.registry.fingerprint.form import digest_of
+from otrainer.registry.fingerprint.locate import Locator
 from otrainer.registry.fingerprint.summary import summary_of
 
 from .golden import CORPUS, NEWER, corpus_digests, read_golden
@@ -108,3 +111,13 @@ def test_what_a_program_adds_to_builtins_changes_no_fingerprint(
     (package.folder / "added.py").touch()
 
     assert package.code("added:A").digest == before
+
+
+def test_a_module_in_an_archive_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some Pythons carry their own modules so: they hide none of the packages known to be harmless."""
+    with zipfile.ZipFile(tmp_path / "carried.zip", "w") as archive:
+        archive.writestr("carried_along.py", "VALUE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path / "carried.zip")
+
+    assert importlib.import_module("carried_along").VALUE == 1
+    assert Locator().source("carried_along") is None
