@@ -14,7 +14,8 @@ import struct
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -44,13 +45,22 @@ class DamagedError(ValueError):
 
 
 def write_container(stream: IO[bytes], content: Any) -> None:
-    """Write `content` to a new file that can be read as well."""
+    """Write `content` to a new file that can be read as well; raises the first OSError that it met."""
+    file = Recalling(stream)
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(True)
     try:
-        torch.save(content, stream)
+        torch.save(content, cast("IO[bytes]", file))
+        file.raise_if_failed()
+        add_seal(file)
+    except Exception:
+        file.raise_if_failed()
+        raise
     finally:
         torch.serialization.set_crc32_options(before)
+
+
+def add_seal(stream: Recalling) -> None:
     stream.seek(-COMMENT_LENGTH.size, os.SEEK_END)
     stream.write(COMMENT_LENGTH.pack(SEAL))
     stream.flush()
@@ -59,6 +69,53 @@ def write_container(stream: IO[bytes], content: Any) -> None:
     seal = seal_of(stream, zipfile.ZipFile(stream).infolist(), size)
     stream.seek(size)
     stream.write(seal)
+    stream.raise_if_failed()
+
+
+class Recalling:
+    """A file that knows the first OSError it met, of which torch makes a RuntimeError, and zipfile a bad archive.
+
+    What is written after that counts as written: torch ends its archive all the same, and shall meet no second error.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self._error is None:
+            with suppress(OSError), self._recalled():
+                return self._stream.write(data)
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        if self._error is None:
+            with self._recalled():
+                self._stream.flush()
+
+    def read(self, size: int = -1) -> bytes:
+        with self._recalled():
+            return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._recalled():
+            return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        with self._recalled():
+            return self._stream.tell()
+
+    def raise_if_failed(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    @contextmanager
+    def _recalled(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = self._error or error
+            raise
 
 
 def read_container(path: str | os.PathLike[str]) -> Any:
@@ -101,7 +158,7 @@ def check_seal(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], comment: b
         raise DamagedError("its headers are not those written")
 
 
-def seal_of(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], size: int) -> bytes:
+def seal_of(stream: IO[bytes] | Recalling, members: Sequence[zipfile.ZipInfo], size: int) -> bytes:
     digest = hashlib.sha256()
     for start, end in between(stream, members, size):
         stream.seek(start)
@@ -109,7 +166,7 @@ def seal_of(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], size: int) ->
     return digest.hexdigest().encode()
 
 
-def between(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[tuple[int, int]]:
+def between(stream: IO[bytes] | Recalling, members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[tuple[int, int]]:
     """The stretches of the first `size` bytes that hold no member's data."""
     position = 0
     for member in sorted(members, key=lambda member: member.header_offset):
@@ -123,7 +180,7 @@ def between(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], size: int) ->
     yield position, size
 
 
-def data_start(stream: IO[bytes], member: zipfile.ZipInfo) -> int:
+def data_start(stream: IO[bytes] | Recalling, member: zipfile.ZipInfo) -> int:
     stream.seek(member.header_offset)
     signature, name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
     if signature != LOCAL_SIGNATURE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -97,6 +98,30 @@ def test_an_error_of_the_disk_names_the_file_and_leaves_nothing_behind(tmp_path:
     assert error.value.findings[0].title == "checkpoint not saved"
     assert str(tmp_path / "last.pt") in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_disk_that_ends_at_any_byte_is_told_as_such(tmp_path: Path, background: bool) -> None:
+    """torch makes RuntimeErrors of such a write; what people see is what the system said, and of which file."""
+    paths = (tmp_path / "step_1.pt", tmp_path / "last.pt")
+    large = {**state(2.0), "optimizer": {"m": torch.ones(30_000), "v": torch.ones(30_000)}}
+    write_checkpoint({**large, **state(1.0)}, paths)
+    size, (soft, hard) = paths[0].stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = Writer(background=background)
+    for limit in range(0, size, 4999):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(ConfigError, match="cannot be written: File too large") as error:
+                writer.save(large, Saved(paths, 2, 0))
+                writer.wait()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert error.value.findings[0].title == "checkpoint not saved"
+        assert str(tmp_path / "step_1.pt") in str(error.value)
+    writer.close()
+
+    assert [value_in(path) for path in paths] == [1.0, 1.0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "step_1.pt"]
 
 
 def test_a_copy_keeps_its_buffers_and_what_is_one_tensor_stays_one() -> None:
