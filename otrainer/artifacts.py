@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -81,8 +82,7 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
     target = os.fspath(path)
     folder = os.path.dirname(target)
     with naming(target):
-        # With a random part, so that neither a thread nor a dead process of the same pid meets another's file.
-        temp = os.path.join(folder, f"{TEMP_PREFIX}{os.getpid()}-{os.urandom(4).hex()}")
+        temp = temporary_beside(target)
         try:
             with new_file(temp) as stream:
                 yield stream
@@ -106,12 +106,37 @@ def new_file(path: str) -> IO[bytes]:
         return open(path, "x+b")
 
 
+def temporary_beside(target: str | os.PathLike[str]) -> str:
+    """A name in the folder of `target` that no other thread or process has, by which `sweep` knows whose it is."""
+    pid = os.getpid()
+    return os.path.join(os.path.dirname(target), f"{TEMP_PREFIX}{pid}.{own_beginning(pid)}-{os.urandom(4).hex()}")
+
+
 def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove what killed processes of this machine left half-written in `folder`."""
     for path in Path(folder).glob(f"{TEMP_PREFIX}*"):
-        pid = path.name.removeprefix(TEMP_PREFIX).partition("-")[0]
-        if not (pid.isdigit() and is_running(int(pid))):
+        if not is_alive(path.name.removeprefix(TEMP_PREFIX).partition("-")[0]):
             path.unlink(missing_ok=True)
+
+
+def is_alive(process: str) -> bool:
+    """Whether `PID.BEGINNING` runs, and not another that has its number now: a container counts from 1 each time."""
+    pid, _, began = process.partition(".")
+    now = beginning(int(pid)) if pid.isdigit() else None
+    return now is not None and (began == now or not began or not now)
+
+
+def beginning(pid: int) -> str | None:
+    """When a process began, in ticks since the system did; "" where that cannot be known, None where none runs."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            state, *fields = stream.read().rpartition(b")")[2].split()
+    except OSError:
+        return "" if is_running(pid) else None
+    return None if state == b"Z" else fields[18].decode()
+
+
+own_beginning = cache(beginning)
 
 
 def is_running(pid: int) -> bool:

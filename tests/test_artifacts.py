@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otrainer.artifacts import canonical_json, digest, read_json, write_atomic, write_json
+from otrainer.artifacts import (
+    TEMP_PREFIX,
+    atomic_file,
+    canonical_json,
+    digest,
+    read_json,
+    sweep,
+    write_atomic,
+    write_json,
+)
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 TREES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
@@ -96,6 +105,23 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
     assert [each for each in tmp_path.iterdir() if not each.name.startswith(".otrainer-tmp-")] == [path]
+
+
+def test_what_dead_processes_left_goes_and_what_is_being_written_stays(tmp_path):
+    """Also where this process or another has the pid of the dead one by now, and where nobody collected it yet."""
+    zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    zombie.stdout.read()
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    owners = (f"{os.getpid()}.1", f"{os.getppid()}.1", f"{zombie.pid}", f"{2**22 + 1}", "odd")
+    for owner in owners:
+        (tmp_path / f"{TEMP_PREFIX}{owner}-aa").write_bytes(b"half")
+    with atomic_file(tmp_path / "a") as stream:
+        stream.write(b"whole")
+        sweep(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 1
+    zombie.wait()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_no_torch_and_no_yaml_stand_behind_the_files():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.artifacts import TEMP_PREFIX, atomic_file
-from otrainer.engine.container import write_container
+from otrainer.artifacts import atomic_file, naming, temporary_beside
+from otrainer.engine.container import PIECE, write_container
 from otrainer.engine.snapshot import Snapshots, check_plain
 from otrainer.errors import ConfigError
 from otrainer.runs import LAST, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+# What a file system without hard links says, or one where a file has all that it can have.
+NO_LINKS = (
+    errno.EPERM,
+    errno.EACCES,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EMLINK,
+    errno.EXDEV,
+)
 
 
 @dataclass(frozen=True)
@@ -131,13 +145,19 @@ def keep_previous(path: Path) -> None:
 
 
 def replace_by_link(source: Path, target: Path) -> None:
-    """Let `target` be the same file as `source`; it is never absent in between."""
-    passing = target.with_name(f"{TEMP_PREFIX}{os.getpid()}-{target.name}")
-    passing.unlink(missing_ok=True)
-    try:
-        os.link(source, passing)
-    except OSError:  # a file system without hard links
-        with atomic_file(target) as file:
-            file.write(source.read_bytes())
-        return
-    passing.replace(target)
+    """Let `target` be the same file as `source`; it is never absent in between. Raises OSError that names it."""
+    with naming(str(target)):
+        passing = Path(temporary_beside(target))
+        try:
+            os.link(source, passing)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            with atomic_file(target) as file, source.open("rb") as content:
+                shutil.copyfileobj(content, file, PIECE)
+            return
+        try:
+            passing.replace(target)
+        except OSError:
+            passing.unlink(missing_ok=True)
+            raise

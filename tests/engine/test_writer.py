@@ -100,6 +100,14 @@ def test_an_error_of_the_disk_names_the_file_and_leaves_nothing_behind(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_a_rename_that_fails_names_the_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "best.pt").mkdir()
+    with pytest.raises(ConfigError, match=r"best\.pt` cannot be written: Is a directory"):
+        write_checkpoint(state(), (tmp_path / "step_1.pt", tmp_path / "best.pt"))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_1.pt"]
+
+
 @pytest.mark.parametrize("background", [True, False])
 def test_a_disk_that_ends_at_any_byte_is_told_as_such(tmp_path: Path, background: bool) -> None:
     """torch makes RuntimeErrors of such a write; what people see is what the system said, and of which file."""
