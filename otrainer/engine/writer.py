@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.artifacts import atomic_file, naming, temporary_beside
+from otrainer.artifacts import atomic_file, naming, sync_folder, temporary_beside
 from otrainer.engine.container import PIECE, write_container
 from otrainer.engine.snapshot import Snapshots, check_plain
 from otrainer.errors import ConfigError
@@ -108,6 +108,8 @@ def write_checkpoint(
         for path in others:
             keep_previous(path)
             replace_by_link(first, path)
+        if others:
+            sync_folder(first.parent)
     except OSError as cause:
         raise ConfigError(
             f"`{cause.filename or first}` cannot be written: {cause.strerror or cause}.",
