@@ -56,6 +56,9 @@ class ModelCheckpoint:
         self.monitor, self.mode = monitor, mode
         self.best: float | None = None
         self._steps: list[int] = []
+        # Where training stood at the save that was begun last, and at the newest that is on the disk.
+        self._begun: dict[str, Any] | None = None
+        self._newest: dict[str, Any] | None = None
         self._writer = Writer(background=background)
 
     def on_fit_start(self, ctx: RunContext) -> None:
@@ -82,8 +85,9 @@ class ModelCheckpoint:
         try:
             self._settle(ctx)
             if isinstance(exc, TrainingInterrupted) and self.save_last:
-                self._save(ctx)
-                self._settle(ctx)
+                if self._newest != ctx.state.state_dict():  # else the save that was under way has this state already
+                    self._save(ctx)
+                    self._settle(ctx)
                 log.warning("checkpoint of step %d saved: %s", ctx.state.global_step, self.save_dir / LAST)
         finally:
             self._writer.close()
@@ -113,6 +117,7 @@ class ModelCheckpoint:
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
         except NotPlainError as cause:
             raise not_loadable(cause, ctx) from cause
+        self._begun = ctx.state.state_dict()
         if self._writer.is_done:
             self._settle(ctx)
 
@@ -121,6 +126,7 @@ class ModelCheckpoint:
         saved = self._writer.wait()
         if saved is None:
             return
+        self._newest = self._begun
         spare = self._steps[: -self.keep_last] if self.keep_last is not None else []
         self._steps = self._steps[len(spare) :]
         for old in spare:

@@ -85,6 +85,33 @@ def test_a_run_interrupted_after_any_step_ends_as_if_it_had_not_been(tmp_path: P
     assert (tmp_path / "broken/rows.jsonl").read_text() == (tmp_path / "whole/rows.jsonl").read_text()
 
 
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("step", [2, 3, STEPS_PER_EPOCH])
+def test_a_state_that_is_being_saved_when_the_signal_comes_is_not_saved_twice(
+    tmp_path: Path, step: int, background: bool
+) -> None:
+    """The last checkpoint is then the very file of that step, and the run goes on from it as if nothing had been."""
+
+    def train(folder: Path, stop_at: int | None, **settings: Any) -> torch.Tensor:
+        with StopRequest():
+            model = fit(
+                model_with_dropout(),
+                Batches(noisy_batches),
+                trainer={"max_epochs": 2, "grad_accum_steps": 2},
+                callbacks=[ModelCheckpoint(str(folder), every_n_steps=1, background=background), StopAt(stop_at)],
+                run={"seed": 7, **settings},
+            )
+        return parameters_of(model)
+
+    whole = train(tmp_path / "whole", None)
+    with pytest.raises(TrainingInterrupted):
+        train(tmp_path / "broken", step)
+
+    assert (tmp_path / "broken/last.pt").samefile(tmp_path / f"broken/step_{step}.pt")
+    assert (tmp_path / "broken/previous.pt").samefile(tmp_path / f"broken/step_{step - 1}.pt")
+    assert torch.equal(train(tmp_path / "broken", None, resume_from=str(tmp_path / "broken/last.pt")), whole)
+
+
 def test_a_signal_during_validation_leaves_a_checkpoint_from_which_the_run_ends_the_same(tmp_path: Path) -> None:
     class Count:
         """A metric whose state counts both stages."""
