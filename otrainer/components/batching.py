@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from otrainer.engine.dataworkers import Undisturbed
 from otrainer.engine.seed import derive_seed, seeded
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class SeededLoader(Epochs):
             timeout=timeout,
             persistent_workers=num_workers > 0,
             collate_fn=as_loaded,
+            worker_init_fn=Undisturbed(),
             generator=torch.Generator(),  # its own, so that beginning an epoch draws nothing from the global one
         )
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import IterableDataset
 
+from otrainer.engine.dataworkers import end_workers, undisturb
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.errors import ConfigError
 
@@ -40,10 +41,11 @@ class Loader:
         self._seed = derive_seed(seed, "data", stage)
         self._make = make
         self._used = False
+        self._batches: Iterator[Any] = iter(())
         self._stream: RandomStream | None = None
         self._went_on: RandomStream | None = None
         with RandomStream(self._seed):
-            self._loader = make()
+            self._loader = undisturb(make())
 
     def __bool__(self) -> bool:
         return self._loader is not None
@@ -83,7 +85,8 @@ class Loader:
         if loader is None:
             return iter(())
         if isinstance(loader, EpochLoader):
-            return loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start)
+            self._batches = loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start)
+            return self._batches
         announce_epoch(loader, epoch)
         if isinstance(loader, Sequence):
             return map(loader.__getitem__, range(start, len(loader)))
@@ -101,9 +104,13 @@ class Loader:
             )
         return self._replayed(beginning, self._stream, start)
 
+    def give_up(self) -> None:
+        """Nobody asks for another batch: workers that are at one end now."""
+        end_workers(self._batches)
+
     def _replayed(self, beginning: RandomStream, stream: RandomStream, start: int) -> Iterator[Any]:
         """An epoch of a loader that can only be run through: with randomness of its own, so that it can be repeated."""
-        batches = beginning.call(self._fresh)
+        self._batches = batches = beginning.call(self._fresh)
         for _ in range(start):
             if stream.call(next, batches, END) is END:
                 return
@@ -112,7 +119,7 @@ class Loader:
 
     def _fresh(self) -> Iterator[Any]:
         if self._used:
-            self._loader = self._make()
+            self._loader = undisturb(self._make())
         self._used = isinstance(self._loader, Iterator)
         return iter(self._loader if self._loader is not None else ())
 

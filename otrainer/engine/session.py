@@ -89,6 +89,11 @@ class Session:
             batches = self.ctx.train.epoch(state.epoch, state.micro_step_in_epoch)
         return self.accelerator.placed(batches, ahead=not self.ctx.train.is_stateful)
 
+    def give_up(self) -> None:
+        """Load no more data: whoever stopped training shall not wait for it."""
+        self.ctx.train.give_up()
+        self.val.give_up()
+
     def close(self) -> None:
         for logger in self.ctx.loggers:
             if hasattr(logger, "close"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.engine.loaders import worker_trouble
 from otrainer.engine.logs import StepLogs, detached, mean_of
 from otrainer.engine.measures import Snapshot, log_epoch, reset_metrics, update_metrics
@@ -87,6 +88,8 @@ class DefaultTrainer:
             session.hook("on_fit_end")
         except (Exception, KeyboardInterrupt) as exc:
             session.hook_exception(exc)
+            if isinstance(exc, TrainingInterrupted):
+                session.give_up()
             raise
         finally:
             session.close()

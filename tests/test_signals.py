@@ -1,0 +1,144 @@
+"""SIGTERM and Ctrl-C to real trainings in real processes, data workers included."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from projects import write
+
+from .tasks.processes import until_gone
+
+PLUGIN = '''
+"""Data whose workers take their time and say who they are."""
+
+import os
+import time
+
+import torch
+
+
+class Slow:
+    def __init__(self, seconds=0.2):
+        self.seconds = seconds
+
+    def __len__(self):
+        return 100_000
+
+    def __getitem__(self, index):
+        with open("workers.txt", "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        time.sleep(self.seconds)
+        return {"x": torch.ones(32), "y": torch.ones(16)}
+
+
+def register(registry):
+    registry.register_module("dataset.slow", Slow, tags=("dataset",))
+'''
+WORKERS = """\
+defaults: [baseline.yaml]
+imports: [extensions.slow]
+run: {name: slow}
+data: {_merge_: replace, _value_: {_type_: data.dataset, batch_size: 2, num_workers: 2, train: {_type_: dataset.slow}}}
+loggers: {_merge_: replace, _value_: [{_type_: log.stdout, every_n_steps: 1}]}
+trainer: {log_every_n_steps: 1}
+"""
+
+
+def alone(process: subprocess.Popen[str], signum: int) -> None:
+    process.send_signal(signum)
+
+
+def group(process: subprocess.Popen[str], signum: int) -> None:
+    os.killpg(process.pid, signum)
+
+
+@contextmanager
+def training(project: Path, name: str, until: str) -> Iterator[subprocess.Popen[str]]:
+    """doit in a process group of its own, training, once a line begins with `until`."""
+    (project / "extensions/slow.py").write_text(PLUGIN)
+    command = [sys.executable, "-m", "doit", "train", f"EXP={name}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith(until))
+        yield process
+
+
+def no_worker_lives(project: Path) -> None:
+    for pid in set((project / "workers.txt").read_text().split()):
+        until_gone(int(pid))
+
+
+def run_of(project: Path, name: str) -> dict[str, object]:
+    return json.loads((project / f"runs/{name}/run.json").read_text())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("send", [alone, group])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_whoever_gets_the_signal_the_step_under_way_is_saved_and_no_data_worker_lives_on(
+    project: Path, send: Callable[[subprocess.Popen[str], int], None], signum: int, code: int
+) -> None:
+    """Data workers that ended with the rest of the group would take the batch along that the step is waiting for."""
+    write(project, "slow", WORKERS)
+    with training(project, "slow", "step      2 ") as process:
+        send(process, signum)
+        began = time.monotonic()
+        said = process.communicate(timeout=60)[0]
+
+    assert process.returncode == code, said
+    assert time.monotonic() - began < 0.4 + 2 + 2, said  # a step, a save, and two seconds
+    step = run_of(project, "slow")["global_step"]
+    assert f"checkpoint of step {step} saved: runs/slow/checkpoints/last.pt" in said
+    assert run_of(project, "slow")["state"] == "interrupted"
+    assert "Traceback" not in said
+    no_worker_lives(project)
+
+
+@pytest.mark.parametrize("send", [alone, group])
+def test_a_second_ctrl_c_ends_a_training_and_its_data_workers_at_once(
+    project: Path, send: Callable[[subprocess.Popen[str], int], None]
+) -> None:
+    write(project, "slow", WORKERS.replace("dataset.slow}", "dataset.slow, seconds: 5}"))
+    (project / "workers.txt").touch()
+    with training(project, "slow", ".  fit:slow") as process:
+        while not (project / "workers.txt").read_text():
+            assert process.poll() is None
+            time.sleep(0.01)
+        send(process, signal.SIGINT)
+        time.sleep(0.5)  # two at the same instant are one to a process
+        began = time.monotonic()
+        send(process, signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+
+    assert (process.returncode, time.monotonic() - began < 3) == (130, True), said
+    assert "Traceback" not in said
+    no_worker_lives(project)
+
+
+def test_killing_the_training_leaves_no_data_worker_behind(project: Path) -> None:
+    write(project, "slow", WORKERS.replace("dataset.slow}", "dataset.slow, seconds: 1000}"))
+    (project / "workers.txt").touch()
+    with training(project, "slow", ".  fit:slow") as process:
+        while not (project / "workers.txt").read_text():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+
+    no_worker_lives(project)
