@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from otrainer.engine.state import Progress
     from otrainer.plan import Plan
+
+log = logging.getLogger("otrainer")
 
 
 class Runbook:
@@ -55,11 +58,17 @@ class Runbook:
             state = "complete"
         else:
             state = "interrupted" if isinstance(exc, TrainingInterrupted | KeyboardInterrupt) else "failed"
-        self._write(state, utc_now())
+        try:
+            self._write(state, utc_now())
+        except OSError as failed:
+            if exc is None:
+                raise
+            # The disk that ended the run may have no room for this either, and the first error is what people need.
+            log.error("`%s` cannot be written: %s", failed.filename, failed.strerror)  # noqa: TRY400
 
     def _write(self, state: str, ended: str | None) -> None:
         steps, outputs = self.steps, self._outputs()
-        if state == "running" or (state == "failed" and outputs):
+        if state == "running" or (state != "complete" and outputs):
             steps = self.steps_saved  # what came after the last checkpoint is lost
         write_run(
             self.run_dir,

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C to real trainings in real processes, data workers included."""
+"""SIGTERM and Ctrl-C to real trainings in real processes, data workers and full disks included."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from projects import write
 from .tasks.processes import until_gone
 
 PLUGIN = '''
-"""Data whose workers take their time and say who they are."""
+"""Data whose workers take their time and say who they are, and a disk that takes no more."""
 
 import os
+import resource
 import time
 
 import torch
@@ -40,8 +41,18 @@ class Slow:
         return {"x": torch.ones(32), "y": torch.ones(16)}
 
 
+class Full:
+    def __init__(self, after):
+        self.after = after
+
+    def on_train_step_end(self, ctx):
+        if ctx.state.global_step == self.after:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+
+
 def register(registry):
     registry.register_module("dataset.slow", Slow, tags=("dataset",))
+    registry.register_module("cb.full", Full, tags=("callbacks",))
 '''
 WORKERS = """\
 defaults: [baseline.yaml]
@@ -50,6 +61,17 @@ run: {name: slow}
 data: {_merge_: replace, _value_: {_type_: data.dataset, batch_size: 2, num_workers: 2, train: {_type_: dataset.slow}}}
 loggers: {_merge_: replace, _value_: [{_type_: log.stdout, every_n_steps: 1}]}
 trainer: {log_every_n_steps: 1}
+"""
+FULL = """\
+defaults: [baseline.yaml]
+imports: [extensions.slow]
+run: {name: full}
+data: {steps_per_epoch: 100000}
+callbacks:
+  _merge_: replace
+  _value_:
+    - {_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints', every_n_steps: EVERY, background: false}
+    - {_type_: cb.full, after: 15}
 """
 
 
@@ -142,3 +164,31 @@ def test_killing_the_training_leaves_no_data_worker_behind(project: Path) -> Non
         process.kill()
 
     no_worker_lives(project)
+
+
+def test_a_disk_that_takes_no_checkpoint_ends_the_run_with_that_even_if_it_takes_no_run_file_either(
+    project: Path,
+) -> None:
+    write(project, "full", FULL.replace("EVERY", "10"))
+    with training(project, "full", ".  fit:full") as process:
+        said = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 1, said
+    assert "checkpoint not saved" in said
+    assert "runs/full/checkpoints/step_20.pt` cannot be written: File too large." in said
+    assert "Traceback" not in said
+    assert sorted(path.name for path in (project / "runs/full/checkpoints").iterdir()) == ["last.pt", "step_10.pt"]
+    assert run_of(project, "full")["global_step"] == 10
+
+
+def test_a_signal_with_no_room_for_a_checkpoint_says_so_and_ends_with_its_own_code(project: Path) -> None:
+    write(project, "full", FULL.replace("EVERY", "100000"))
+    with training(project, "full", "step     30 ") as process:
+        process.terminate()
+        said = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 143, said
+    assert "checkpoint not saved" in said
+    assert "runs/full/checkpoints/last.pt` cannot be written: File too large." in said
+    assert "no checkpoint was saved, so there is nothing to continue from" in said
+    assert "Traceback" not in said

@@ -17,7 +17,7 @@ from otrainer.engine.loaders import Loader
 from otrainer.engine.parts import Baseline, warn_of_restarts
 from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.engine.watch import LossWatch
-from otrainer.errors import ConfigError, Finding
+from otrainer.errors import ConfigError, Finding, draw_error
 from otrainer.model.lazy import has_lazy, materialize
 from otrainer.registry.contracts import KNOWN_HOOKS, breaches
 
@@ -72,6 +72,8 @@ class Session:
             try:
                 if hasattr(callback, "on_exception"):
                     callback.on_exception(self.ctx, exc)
+            except ConfigError as failed:
+                log.error("%s", draw_error(failed))  # noqa: TRY400 - it says all by itself
             except Exception:
                 log.exception("on_exception of %s failed as well", type(callback).__qualname__)
 
