@@ -160,6 +160,6 @@ def replace_by_link(source: Path, target: Path) -> None:
             return
         try:
             passing.replace(target)
-        except OSError:
+        finally:
+            # A rename that fails leaves it there, and so does one onto a name that the same file has already.
             passing.unlink(missing_ok=True)
-            raise

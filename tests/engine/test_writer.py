@@ -100,6 +100,16 @@ def test_an_error_of_the_disk_names_the_file_and_leaves_nothing_behind(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_a_save_that_was_cut_off_between_its_two_renames_leaves_nothing_for_the_next_one(tmp_path: Path) -> None:
+    """`previous.pt` is the same file as `last.pt` then, and a rename between names of one file does nothing."""
+    write_checkpoint(state(1.0), (tmp_path / "last.pt",))
+    (tmp_path / "previous.pt").hardlink_to(tmp_path / "last.pt")
+    write_checkpoint(state(2.0), (tmp_path / "last.pt",))
+
+    assert [value_in(tmp_path / f"{name}.pt") for name in ("last", "previous")] == [2.0, 1.0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+
+
 def test_a_rename_that_fails_names_the_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "best.pt").mkdir()
     with pytest.raises(ConfigError, match=r"best\.pt` cannot be written: Is a directory"):
