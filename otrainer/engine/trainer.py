@@ -103,6 +103,8 @@ class DefaultTrainer:
                 config_path=("trainer", "max_epochs"),
                 hint="Ask for more epochs than it has, or train from the start.",
             )
+        if state.epoch_complete:
+            reset_metrics(session)  # the checkpoint of an epoch's end has them as its callbacks saw them
         while state.epochs_done < self.max_epochs and not ctx.should_stop:
             if state.epoch_complete:
                 begin_epoch(session, state.epoch + 1)
