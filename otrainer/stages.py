@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from otrainer.config import Reads, ResolvedConfig
     from otrainer.experiment import RunResult
+    from otrainer.registry import Registry
     from otrainer.registry.fingerprint import Fingerprints
     from otrainer.tasks.experiments import Experiment
 
@@ -140,7 +141,7 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
     from otrainer.validation import all_mistakes, load_registry
 
     registry, prints = build_registry(), look(root)
-    names = [*PACKAGE, *(config.data.get("imports") or ())]
+    names = [*PACKAGE, *own_modules(registry), *(config.data.get("imports") or ())]
     before = stamp_files(prints.modules(names).values(), root)
     try:
         load_registry(config, registry)
@@ -152,6 +153,14 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
 
 
 PACKAGE = ("otrainer.experiment", "otrainer.stages")
+
+
+def own_modules(registry: Registry) -> list[str]:
+    """The modules in which built-in components are defined, which nothing else imports before they are used."""
+    entries = [registry.get_module(key).factory for key in registry.list_modules()]
+    entries += [registry.op_entry(name).fn for name in registry.list_ops()]
+    targets = dict.fromkeys(target.partition(":")[0] for target in entries if isinstance(target, str))
+    return [name for name in targets if name.startswith("otrainer.")]
 
 
 def validate(experiment: Experiment, root: Path) -> Outcome:

@@ -166,13 +166,17 @@ def check(tmp_path: Path, whole: Any, kind: str, interval: str, at: int) -> None
 
 @pytest.mark.parametrize("at", range(CALLS))
 @pytest.mark.parametrize("interval", SCHEDULERS)
-@pytest.mark.parametrize("kind", ["dataset, workers: 0", "generator"])
-def test_a_signal_at_any_batch_changes_nothing(tmp_path: Path, whole: Any, kind: str, interval: str, at: int) -> None:
+def test_a_signal_at_any_batch_changes_nothing(tmp_path: Path, whole: Any, interval: str, at: int) -> None:
     """Also in the middle of an accumulated step, at the edges of epochs, and in validation."""
-    check(tmp_path, whole, kind, interval, at)
+    check(tmp_path, whole, "dataset, workers: 0", interval, at)
 
 
-@pytest.mark.parametrize("at", range(0, CALLS, 2))
+@pytest.mark.parametrize("at", range(CALLS))
+def test_nor_does_it_where_the_data_are_a_generator(tmp_path: Path, whole: Any, at: int) -> None:
+    check(tmp_path, whole, "generator", list(SCHEDULERS)[at % len(SCHEDULERS)], at)
+
+
+@pytest.mark.parametrize("at", range(0, CALLS, 3))
 def test_nor_does_it_with_data_workers(tmp_path: Path, whole: Any, at: int) -> None:
     check(tmp_path, whole, "dataset, workers: 2", "step", at)
 
