@@ -206,15 +206,21 @@ class DefaultTrainer:
                 if session.stop.signum is not None:
                     before.restore()
                     session.stop.raise_if_asked()
-                inputs, targets, _ = ctx.io.split(batch, stage="val")
-                with session.accelerator.autocast():
-                    outputs = session.forward(*inputs.args, **inputs.kwargs)
-                    result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
-                rows.append(detached(result.loss, getattr(result, "logs", None)))
-                weights.append(count_samples(targets, batch))
-                update_metrics(session, outputs, targets, batch, "val")
+                row, count = self._judge(session, batch)
+                rows.append(row)
+                weights.append(count)
         ctx.model.train()
         ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, weights).items()}
+
+    def _judge(self, session: Session, batch: Any) -> tuple[dict[str, Any], int]:
+        """What is logged of a validation batch, and its samples; its outputs are gone before the next one comes."""
+        ctx = session.ctx
+        inputs, targets, _ = ctx.io.split(batch, stage="val")
+        with session.accelerator.autocast():
+            outputs = session.forward(*inputs.args, **inputs.kwargs)
+            result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
+        update_metrics(session, outputs, targets, batch, "val")
+        return detached(result.loss, getattr(result, "logs", None)), count_samples(targets, batch)
 
     def _log_hparams(self, session: Session) -> None:
         hparams = session.ctx.run.config or {"run": dict(session.ctx.run), "trainer": vars(self)}

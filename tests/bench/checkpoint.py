@@ -18,6 +18,8 @@ from pathlib import Path
 import torch
 
 from otrainer.engine.container import check_container, read_container
+from otrainer.engine.snapshot import Snapshots
+from otrainer.engine.tree import leaves
 from otrainer.engine.writer import Saved, Writer
 
 WIDTH = 1024
@@ -49,7 +51,7 @@ def main(megabytes, repeats):
                     sync(path)
                     note("torch.save and fsync", time.perf_counter() - start)
                 path.rename(Path(folder, f"{kind}-{turn % 2}.pt"))  # a new file each time, as a rename leaves it
-        path = Path(folder, "otrainer-0.pt")
+        path, live = Path(folder, "otrainer-0.pt"), Snapshots(keep=False).take(state)[0]
         for _ in range(repeats):
             start = time.perf_counter()
             check_container(path)
@@ -57,15 +59,14 @@ def main(megabytes, repeats):
             start = time.perf_counter()
             parts = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             mapped = time.perf_counter()
-            copy(parts["model"], state["model"])
+            copy(parts, state)
             note("copy out of the map", time.perf_counter() - mapped)
             note("map and copy", time.perf_counter() - start)
-            live = {name: tensor.clone() for name, tensor in state["model"].items()}
             start = time.perf_counter()
-            copy(live, state["model"])
+            copy(live, state)
             note("copy in memory", time.perf_counter() - start)
             start = time.perf_counter()
-            copy(read_container(path)["model"], state["model"])
+            copy(read_container(path), state)
             note("check, map and copy", time.perf_counter() - start)
     middle = {name: statistics.median(values[1:] or values) for name, values in found.items()}
     print(f"{3 * megabytes} MB, {repeats} times; one thread")
@@ -105,9 +106,11 @@ def steps_until(is_done):
 
 
 def copy(source, target):
+    """All tensors of a state into those of another."""
     with torch.no_grad():
-        for name, tensor in target.items():
-            tensor.copy_(source[name])
+        for name in ("model", "optimizer"):
+            for mine, other in zip(leaves(target[name]), leaves(source[name]), strict=True):
+                mine.copy_(other)
 
 
 def sync(path):
