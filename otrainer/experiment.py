@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,19 +96,19 @@ def train(
         if begin.keep:
             refuse_taken(plan.config, plan.run_dir, root)
         refuse_changed(plan, root)
-        with composed(plan) as (settings, fit, parts):
+        with composed(plan) as whole:
             refuse_changed(plan, root)
             if begin.checkpoint is not None:
-                check_fits(begin.checkpoint, parts)
+                check_fits(begin.checkpoint, whole.trainer, whole.parts)
             kept = put_aside(run_dir) if begin.keep else None
             checkpoint = begin.checkpoint and kept_place(begin.checkpoint, run_dir, kept)
-            run = replace(settings, resume_from=None if checkpoint is None else str(checkpoint))
+            run = replace(whole.settings, resume_from=None if checkpoint is None else str(checkpoint))
             announce(plan.name, kept, run.resume_from, begin, root)
             facts = {"versions": versions(), "git": git_state(root), "device": device_name(run.device)}
             try:
                 with Runbook(run_dir, plan, run.progress, begin.lineage, facts) as book:
                     leave_keepsakes(run_dir, plan, places, root)
-                    fit(run=run)
+                    whole.fit(run)
             except BaseException:
                 if kept is not None and not run.progress.outputs:
                     put_back(kept, run_dir, plan.name, root)
@@ -144,13 +143,25 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
         print(f"{name}: nothing was saved; the earlier run is back in {shown(run_dir, root)}", flush=True)
 
 
+@dataclass(frozen=True)
+class Composed:
+    """A run's settings, its trainer, and the keywords of the trainer's `fit` but `run`."""
+
+    settings: RunSettings
+    trainer: Any
+    parts: dict[str, Any]
+
+    def fit(self, run: RunSettings, **instead: Any) -> None:
+        """Fit the parts, or some `instead` of them."""
+        self.trainer.fit(**{**self.parts, **instead}, run=run)
+
+
 @contextmanager
-def composed(plan: Plan) -> Iterator[tuple[RunSettings, Callable[..., None], dict[str, Any]]]:
-    """The settings of a run, what fits it once it is told `run`, and the parts that it fits. All code here counts."""
-    run = RunSettings.of({**plan.config["run"], "config": plan.config})
-    with numerics(run):
-        trainer, parts = build_parts(plan, run.seed)
-        yield run, partial(trainer.fit, **parts), parts
+def composed(plan: Plan) -> Iterator[Composed]:
+    """Everything that a plan names, built under its settings, which hold as long as the block. All code here counts."""
+    settings = RunSettings.of({**plan.config["run"], "config": plan.config})
+    with numerics(settings):
+        yield Composed(settings, *build_parts(plan, settings.seed))
 
 
 def build_parts(plan: Plan, seed: int) -> tuple[Any, dict[str, Any]]:

@@ -114,11 +114,12 @@ def main(plan_file: Path, trace: Path, folder: Path, stop: int, checkpoint: str 
     """One stretch of training; the process ends with 0 when it was stopped, or was done before."""
     plan = Plan.from_json(read_json(plan_file))
     root = Path.cwd()
-    with project(root), StopRequest(), composed(plan) as (settings, fit, parts):
-        io = TracedIO(parts["io"])
-        callbacks = [*parts["callbacks"], Tracer(io, trace, stop), ModelCheckpoint(str(folder))]
+    with project(root), StopRequest(), composed(plan) as whole:
+        io = TracedIO(whole.parts["io"])
+        callbacks = [*whole.parts["callbacks"], Tracer(io, trace, stop), ModelCheckpoint(str(folder))]
         try:
-            fit(io=io, callbacks=callbacks, run=replace(settings, resume_from=checkpoint or settings.resume_from))
+            start = checkpoint or whole.settings.resume_from
+            whole.fit(replace(whole.settings, resume_from=start), io=io, callbacks=callbacks)
         except TrainingInterrupted:
             return
 

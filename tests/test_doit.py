@@ -179,25 +179,31 @@ def test_a_refused_resume_leaves_the_run_to_be_resumed_as_it_was(project: Path) 
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("epochs", "change", "words"),
     [
-        ("model: {sequential: {layers: [{_type_: mlp, dims: [null, 8, 16]}]}}", "model does not match the checkpoint"),
-        ("optimizer: {type: optim_cls.SGD}", "optimizer does not match the checkpoint"),
+        (
+            3,
+            "model: {sequential: {layers: [{_type_: mlp, dims: [null, 8, 16]}]}}",
+            "model does not match the checkpoint",
+        ),
+        (3, "optimizer: {type: optim_cls.SGD}", "optimizer does not match the checkpoint"),
+        (1, "", "nothing left to train"),
     ],
 )
-def test_what_cannot_fit_is_refused_before_anything_is_touched(project: Path, change: str, words: str) -> None:
+def test_what_cannot_fit_is_refused_before_anything_is_touched(
+    project: Path, epochs: int, change: str, words: str
+) -> None:
     """The difference is told first, and not a file of the run changes, nor is one moved."""
-    write(project, "parent", "defaults: [baseline.yaml]\nrun: {name: parent}\ntrainer: {max_epochs: 1}\n")
+    text = "defaults: [baseline.yaml]\nrun: {name: parent}\ntrainer: {max_epochs: 2}\n"
+    write(project, "parent", text)
     assert doit(project, "train", "EXP=parent").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in (project / "runs/parent").rglob("*")}
-    write(
-        project, "parent", f"defaults: [baseline.yaml]\nrun: {{name: parent}}\ntrainer: {{max_epochs: 2}}\n{change}\n"
-    )
+    write(project, "parent", f"{text.replace('2}', f'{epochs}}}')}{change}\n")
     refused = doit(project, "resume", "EXP=parent")
 
     assert refused.returncode == 1
     assert f"{words} ── " in refused.stderr
-    assert "`trainer.max_epochs` was 1, is 2" in refused.stdout
+    assert f"`trainer.max_epochs` was 2, is {epochs}" in refused.stdout
     assert {path: path.stat().st_mtime_ns for path in (project / "runs/parent").rglob("*")} == before
     assert not (project / "runs/.kept").exists()
 

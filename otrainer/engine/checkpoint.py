@@ -138,12 +138,17 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return {name: part if name == "model" else own(part) for name, part in parts.items()}
 
 
-def check_fits(path: str | Path, parts: Mapping[str, Any]) -> None:
-    """Raise ConfigError where a checkpoint does not fit `parts`, the keywords of a trainer's `fit`.
+def check_fits(path: str | Path, trainer: Any, parts: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a checkpoint does not fit `parts`, the keywords of the trainer's `fit`, or the trainer.
 
-    Nothing is changed by it, but that a lazy model takes its widths from the checkpoint, as it will anyway.
+    Nothing is changed by it, but that a lazy model takes its widths from the checkpoint, as it will anyway. A trainer
+    may have a `check_progress(state)` of its own.
     """
     saved = load_checkpoint(path)
+    if hasattr(trainer, "check_progress"):
+        state = TrainState()
+        state.load_state_dict(saved["progress"])
+        trainer.check_progress(state)
     model, scheduler_factory = parts["model"], parts["scheduler_factory"]
     check_lists(saved, callbacks=parts["callbacks"], metrics=parts["metrics"], loggers=parts["loggers"])
     check_model(model, saved)

@@ -22,6 +22,8 @@ from otrainer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from otrainer.engine.state import TrainState
+
 
 @dataclass
 class DefaultTrainer:
@@ -94,8 +96,8 @@ class DefaultTrainer:
         finally:
             session.close()
 
-    def _epochs(self, session: Session) -> None:
-        ctx, state = session.ctx, session.ctx.state
+    def check_progress(self, state: TrainState) -> None:
+        """Raise ConfigError where a checkpoint has more epochs than are asked for."""
         if state.epochs_done > self.max_epochs:
             raise ConfigError(
                 f"The checkpoint has {state.epochs_done} epochs, and `max_epochs` is {self.max_epochs}.",
@@ -103,6 +105,10 @@ class DefaultTrainer:
                 config_path=("trainer", "max_epochs"),
                 hint="Ask for more epochs than it has, or train from the start.",
             )
+
+    def _epochs(self, session: Session) -> None:
+        ctx, state = session.ctx, session.ctx.state
+        self.check_progress(state)
         if state.epoch_complete:
             reset_metrics(session)  # the checkpoint of an epoch's end has them as its callbacks saw them
         while state.epochs_done < self.max_epochs and not ctx.should_stop:

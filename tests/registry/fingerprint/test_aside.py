@@ -43,7 +43,7 @@ TELLING = {
     "how a model's class is made": ("model/codegen.py", 'return type("Model"', 'return type("Net"', {"otrainer"}),
     "how a model is compiled": ("model/compile.py", "\nfrom otrainer", "\nprint(end='')\nfrom otrainer", {"otrainer"}),
     "in which order parts are built": ("experiment.py", '"io": built("io"),', "", {"otrainer"}),
-    "under which settings everything is built": ("experiment.py", "with numerics(run):", "if run:", {"otrainer"}),
+    "under which settings everything is built": ("experiment.py", "with numerics(settings):", "if settings:", {"otrainer"}),
     "what deterministic means": ("engine/accelerator.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
     "what a run's settings are by default": ("engine/state.py", "    seed: int = 0", "    seed: int = 1", {"otrainer", "trainer.default"}),
     "how values become parts": ("registry/specs.py", "return secrets.fill(value)", "return value", {"otrainer"}),
