@@ -176,7 +176,7 @@ def test_nor_does_it_where_the_data_are_a_generator(tmp_path: Path, whole: Any, 
     check(tmp_path, whole, "generator", list(SCHEDULERS)[at % len(SCHEDULERS)], at)
 
 
-@pytest.mark.parametrize("at", range(0, CALLS, 3))
+@pytest.mark.parametrize("at", range(0, CALLS, 4))
 def test_nor_does_it_with_data_workers(tmp_path: Path, whole: Any, at: int) -> None:
     check(tmp_path, whole, "dataset, workers: 2", "step", at)
 
