@@ -261,7 +261,7 @@ RUN_FOLDER: dict[str, tuple[Change, str]] = {
         says(fit=[RUNS, "It was cut off. It continues from step 1,234."]),
     ),
     "a run that failed and saved nothing": (
-        both(in_json(RUN, state="failed", outputs={}), both(remove(LAST), remove(LAST.replace("last", "previous")))),
+        both(in_json(RUN, state="failed", outputs={}), remove(LAST), remove(LAST.replace("last", "previous"))),
         says(fit=[RUNS, "It failed. It begins anew, since it has no checkpoint."]),
     ),
     "a damaged run.json": (
