@@ -12,12 +12,12 @@ import os
 import pickle
 import struct
 import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import torch
+from zlib_ng.zlib_ng import crc32  # ten times as fast as zlib's
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -196,7 +196,7 @@ def check_members(content: mmap.mmap, members: Sequence[zipfile.ZipInfo]) -> Non
         start, crc = member.header_offset + LOCAL_HEADER.size + name + extra, 0
         with memoryview(content) as view:
             for at in range(start, start + member.file_size, PIECE):
-                crc = zlib.crc32(view[at : min(at + PIECE, start + member.file_size)], crc)
+                crc = crc32(view[at : min(at + PIECE, start + member.file_size)], crc)
         return crc == member.CRC
 
     with ThreadPoolExecutor(THREADS) as pool:
