@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +28,8 @@ class ModelCheckpoint:
     `last.pt` (with `save_last`): every `every_n_steps` optimizer steps, at each epoch's end, when fit ends, and when a
     signal stops it. `step_<N>.pt`: every `every_n_steps` steps and every `every_n_epochs` epochs, of which the newest
     `keep_last` stay (null: all). `best.pt`: at the end of each epoch whose `monitor` (a logged validation value) is
-    the best so far by `mode`. Training goes on while a copy is written, whose memory is kept for the next one; without
-    `background` it waits, and takes no memory for it. Fit ends when all is on the disk.
+    the best so far by `mode`. Training goes on while a copy is written, into memory that is taken after the first step
+    and kept; without `background` it waits, and takes none. Fit ends when all is on the disk.
     """
 
     runs_last = True  # what the other callbacks did at this point belongs into the checkpoint
@@ -60,12 +62,17 @@ class ModelCheckpoint:
         self._begun: dict[str, Any] | None = None
         self._newest: dict[str, Any] | None = None
         self._writer = Writer(background=background)
+        self._is_prepared = False
 
     def on_fit_start(self, ctx: RunContext) -> None:
         self.save_dir.mkdir(parents=True, exist_ok=True)
         sweep(self.save_dir)
 
     def on_train_step_end(self, ctx: RunContext) -> None:
+        if not self._is_prepared:  # the optimizer has its state only now
+            self._is_prepared = True
+            with refusing(ctx):
+                self._writer.prepare(capture(ctx))
         if self._writer.is_done:
             self._settle(ctx)
         if self.every_n_steps is not None and ctx.state.global_step % self.every_n_steps == 0:
@@ -113,10 +120,8 @@ class ModelCheckpoint:
             return
         self._settle(ctx)
         paths = tuple(self.save_dir / name for name in names)
-        try:
+        with refusing(ctx):
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
-        except NotPlainError as cause:
-            raise not_loadable(cause, ctx) from cause
         self._begun = ctx.state.state_dict()
         if self._writer.is_done:
             self._settle(ctx)
@@ -143,6 +148,15 @@ class ModelCheckpoint:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best = state["best"]
         self._steps = [step for step in state["steps"] if (self.save_dir / f"step_{step}.pt").exists()]
+
+
+@contextmanager
+def refusing(ctx: RunContext) -> Iterator[None]:
+    """Say of a state that no checkpoint can hold whose it is."""
+    try:
+        yield
+    except NotPlainError as cause:
+        raise not_loadable(cause, ctx) from cause
 
 
 class EarlyStopping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,25 @@ class Snapshots:
         filled.record()
         return copied, filled.synchronize
 
+    def reserve(self, state: Any) -> Callable[[], None]:
+        """What makes the buffers for `state`, from any thread: fresh memory takes longer to come by than to fill.
+
+        Raises NotPlainError as `take` does.
+        """
+        wanted: dict[int, tuple[Path, torch.Tensor]] = {}
+
+        def note(path: Path, tensor: torch.Tensor) -> torch.Tensor:
+            wanted.setdefault(id(tensor), (path, tensor))
+            return tensor
+
+        copy_of(state, (), note)
+
+        def make() -> None:
+            for path, tensor in wanted.values():
+                touch(self._buffer(path, tensor))
+
+        return make
+
     def _buffer(self, path: Path, tensor: torch.Tensor) -> torch.Tensor:
         kept = self._buffers.get(path)
         if kept is not None and (kept.shape, kept.dtype, kept.stride()) == (
@@ -72,6 +92,13 @@ class Snapshots:
         if self.keep and made.stride() == tensor.stride():
             self._buffers[path] = made
         return made
+
+
+def touch(buffer: torch.Tensor) -> None:
+    """Let the system give a new buffer its pages, in this thread and without Python's lock."""
+    storage = buffer.untyped_storage()
+    if storage.nbytes():
+        ctypes.memset(storage.data_ptr(), 0, storage.nbytes())
 
 
 def nothing() -> None:

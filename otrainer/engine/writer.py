@@ -53,6 +53,15 @@ class Writer:
         self._snapshots = Snapshots()
         self._pool = ThreadPoolExecutor(1, "checkpoint") if background else None
         self._flight: tuple[Saved, Future[None]] | None = None
+        self._reserved: Future[None] | None = None
+
+    def prepare(self, state: Mapping[str, Any]) -> None:
+        """Begin to make the buffers for states like this one, so that the first save stalls no longer than others.
+
+        Raises NotPlainError for a state that is more than data.
+        """
+        if self._pool is not None:
+            self._reserved = self._pool.submit(self._snapshots.reserve(state))
 
     def save(self, state: Mapping[str, Any], saved: Saved) -> None:
         """Begin to write `state`; the save before has to have been waited for.
@@ -66,6 +75,9 @@ class Writer:
             write_checkpoint(state, saved.paths)
             done.set_result(None)
         else:
+            if self._reserved is not None:
+                self._reserved.result()
+                self._reserved = None
             copied, until_filled = self._snapshots.take(state)
             done = self._pool.submit(write_checkpoint, copied, saved.paths, until_filled)
         self._flight = saved, done

@@ -35,6 +35,11 @@ def main(megabytes, repeats):
         def note(name, seconds):
             found.setdefault(name, []).append(seconds)
 
+        start = time.perf_counter()
+        writer.prepare(state)
+        note("reserving calls for", time.perf_counter() - start)
+        note("slowest step while reserving", steps_until(lambda: writer._reserved.done()))
+        note("reserved after", time.perf_counter() - start)
         for turn in range(repeats + 1):
             for kind in ("torch.save", "otrainer"):
                 path = Path(folder, f"{kind}.pt")
@@ -71,7 +76,7 @@ def main(megabytes, repeats):
     middle = {name: statistics.median(values[1:] or values) for name, values in found.items()}
     print(f"{3 * megabytes} MB, {repeats} times; one thread")
     for name, seconds in middle.items():
-        print(f"  {name:24} {seconds:7.3f} s")
+        print(f"  {name:28} {seconds:7.3f} s")
     print(f"stall {middle['stall'] / middle['torch.save']:.2f}x of torch.save (budget 0.35)")
     print(f"first stall {middle['first stall'] / found['torch.save'][0]:.2f}x of the first torch.save")
     print(f"durable {middle['durable'] / middle['torch.save and fsync']:.2f}x of torch.save and fsync (budget 1)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,35 @@ def test_a_copy_keeps_its_buffers_and_what_is_one_tensor_stays_one() -> None:
     assert float(second["model"]["a"][0, 0]) == 5.0
     third, _ = Snapshots(keep=False).take(live)
     assert third["model"]["a"].data_ptr() != weight.data_ptr()
+
+
+def test_a_first_copy_lands_in_the_buffers_that_were_made_before_it() -> None:
+    snapshots, weight = Snapshots(), torch.ones(2, 3)
+    live = {"model": OrderedDict(a=weight, b=weight), "optimizer": {0: {"m": torch.ones(3), "none": torch.ones(0)}}}
+    snapshots.reserve(live)()
+    made = {path: buffer.data_ptr() for path, buffer in snapshots._buffers.items()}
+    copied, _ = snapshots.take(live)
+
+    assert made == {
+        ("model", "a"): copied["model"]["a"].data_ptr(),
+        ("optimizer", 0, "m"): copied["optimizer"][0]["m"].data_ptr(),
+        ("optimizer", 0, "none"): 0,
+    }
+    assert torch.equal(copied["model"]["b"], torch.ones(2, 3))
+    assert torch.equal(copied["optimizer"][0]["m"], torch.ones(3))
+
+
+def test_a_save_waits_until_its_buffers_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("otrainer.engine.snapshot.touch", lambda _buffer: (time.sleep(0.05), seen.append("made")))
+    monkeypatch.setattr("otrainer.engine.writer.check_finite", lambda _state: seen.append("written"))
+    writer = Writer()
+    writer.prepare(state())
+    writer.save(state(2.0), Saved((tmp_path / "last.pt",), 1, 0))
+    writer.wait()
+
+    assert seen == ["made", "written"]
+    assert value_in(tmp_path / "last.pt") == 2.0
 
 
 @pytest.mark.parametrize("leaf", [object(), {1, 2}, Path("x"), torch.ones(2).to_sparse(), 1j])
