@@ -72,15 +72,17 @@ def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
     """From the last checkpoint on; where it is damaged, from the one before it, with a word.
 
     The damaged one is then kept under another name, and the one before it takes its place. Raises ConfigError where
-    neither is whole.
+    neither is whole, or the last one is there and cannot be read.
     """
-    from otrainer.engine.checkpoint import damaged, load_checkpoint
+    from otrainer.engine.checkpoint import damaged, load_checkpoint, unreadable
     from otrainer.engine.container import DamagedError, check_container
 
     previous, said, step = last.with_name(PREVIOUS), "", run["global_step"]
     try:
         check_container(last)
-    except DamagedError as cause:
+    except (DamagedError, OSError) as cause:
+        if isinstance(cause, OSError) and last.is_file():
+            raise unreadable(last, cause) from cause
         gone, what = not last.is_file(), str(cause)
         try:
             step = load_checkpoint(previous)["progress"]["global_step"]

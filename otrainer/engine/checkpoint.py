@@ -117,7 +117,7 @@ def save_checkpoint(path: str | Path, ctx: RunContext) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """The parts of a checkpoint, on the CPU; the model's tensors are read from the file as they are used.
 
-    Raises ConfigError where the file is missing, damaged, or not a checkpoint of this kind.
+    Raises ConfigError where the file is missing, cannot be read, is damaged, or not a checkpoint of this kind.
     """
     path = Path(path)
     if not path.is_file():
@@ -126,6 +126,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         parts = read_container(path)
     except DamagedError as cause:
         raise damaged(path, str(cause)) from cause
+    except OSError as cause:
+        raise unreadable(path, cause) from cause
     except ValueError as cause:
         raise ConfigError(f"`{path}` cannot be loaded as data: {cause}", title="not a checkpoint") from cause
     if problem := flaw(parts):
@@ -185,6 +187,14 @@ def damaged(path: Path, what: str) -> ConfigError:
         f"`{path}` is damaged: {what}.",
         title="damaged checkpoint",
         hint="Name another checkpoint by `run.resume_from`, or move the damaged one away to train from the start.",
+    )
+
+
+def unreadable(path: Path, cause: OSError) -> ConfigError:
+    return ConfigError(
+        f"`{path}` cannot be read: {cause.strerror or cause}.",
+        title="checkpoint cannot be read",
+        hint="It may be whole: once it can be read, the same command goes on from it.",
     )
 
 

@@ -121,7 +121,8 @@ class Recalling:
 def read_container(path: str | os.PathLike[str]) -> Any:
     """What a sealed file holds, on the CPU and mapped into memory: bytes are read as they are used.
 
-    Raises DamagedError where a byte changed, ValueError where it holds more than plain data.
+    Raises OSError where it cannot be opened, DamagedError where a byte changed, ValueError where it holds more than
+    plain data.
     """
     check_container(path)
     try:
@@ -139,15 +140,21 @@ def read_container(path: str | os.PathLike[str]) -> Any:
 
 
 def check_container(path: str | os.PathLike[str]) -> None:
-    """Compare every byte of a sealed file with its checksums; raises DamagedError where one is another."""
-    try:
-        with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:  # noqa: PTH123 - a descriptor is all that is needed
-            archive = zipfile.ZipFile(stream)
-            members = archive.infolist()
-            check_seal(stream, members, archive.comment, len(content))
-            check_members(content, members)
-    except UNREADABLE as error:
-        raise error if isinstance(error, DamagedError) else DamagedError(str(error) or type(error).__name__) from error
+    """Compare every byte of a sealed file with its checksums.
+
+    Raises DamagedError where one is another, and OSError where the file cannot be opened, which tells nothing of it.
+    """
+    with open(path, "rb") as stream:  # noqa: PTH123 - a descriptor is all that is needed
+        try:
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                archive = zipfile.ZipFile(stream)
+                members = archive.infolist()
+                check_seal(stream, members, archive.comment, len(content))
+                check_members(content, members)
+        except DamagedError:
+            raise
+        except UNREADABLE as error:
+            raise DamagedError(str(error) or type(error).__name__) from error
 
 
 def check_seal(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], comment: bytes, size: int) -> None:

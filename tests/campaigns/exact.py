@@ -7,6 +7,7 @@ three epochs, and exits with 1 where one came to another end.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import random
 import signal
@@ -199,6 +200,7 @@ def differences(folder: Path, whole: Whole, kind: str, interval: str, at: int) -
 
 
 def main() -> int:
+    logging.getLogger("otrainer").setLevel(logging.ERROR)
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         whole = Whole(Path(folder))

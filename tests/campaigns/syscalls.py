@@ -2,7 +2,8 @@
 
 strace, attached to a forked training, injects SIGKILL, ENOSPC or EIO at one call after the other. In each case
 `last.pt` and `previous.pt` have to load; an error has to end the run with words that name the file, and leave no
-temporary one. `python tests/campaigns/syscalls.py` tries all of them, `--one-a-kind` the first one of each name.
+temporary one. `python tests/campaigns/syscalls.py` tries all of them, `--one-a-kind` the first one of each name,
+`--background` those of saves that a thread writes while training goes on.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ SAVED_ONCE, EPOCHS = 1, 2
 
 @dataclass(frozen=True)
 class Call:
-    """A system call of a save: its name, which one of that name it is in its process, and how strace shows it."""
+    """A system call of a save: its name, which one of that name it is in its thread, and how strace shows it."""
 
     name: str
     when: int
     text: str
 
 
-def train(folder: Path, epochs: int, told: Told | None = None) -> None:
+def train(folder: Path, epochs: int, told: Told | None = None, *, background: bool = False) -> None:
     """Epochs of one step; each is saved after its step (under two names), at its end, and when fit ends."""
     last, told = folder / "last.pt", told or Told()
     progress = Progress(on_output=lambda: told.tell(progress.saved[0] if progress.saved else 0, 0))
@@ -55,19 +56,19 @@ def train(folder: Path, epochs: int, told: Told | None = None) -> None:
         Batches(random_batches(1)),
         trainer={"max_epochs": epochs},
         optimizer={"type": "optim_cls.AdamW", "kwargs": {"lr": 1e-3}},
-        callbacks=[ModelCheckpoint(str(folder), every_n_steps=1, background=False)],
+        callbacks=[ModelCheckpoint(str(folder), every_n_steps=1, background=background)],
         run={"progress": progress, **({"resume_from": str(last)} if last.exists() else {})},
     )
 
 
-def under_strace(folder: Path, told: Told, *options: str) -> tuple[int, str, str]:
+def under_strace(folder: Path, told: Told, *options: str, background: bool) -> tuple[int, str, str]:
     """Train on as a child that strace looks at: how it ended, what it said, and what strace saw."""
     said, seen = folder.with_suffix(".said"), folder.with_suffix(".strace")
 
     def work() -> None:
         signal.sigwait({signal.SIGUSR1})  # no call that strace would count
         try:
-            train(folder, EPOCHS, told)
+            train(folder, EPOCHS, told, background=background)
         except ConfigError as error:
             said.write_text(f"{error.findings[0].title} ── {error}")
         except BaseException as error:
@@ -90,16 +91,16 @@ def under_strace(folder: Path, told: Told, *options: str) -> tuple[int, str, str
 
 def calls_of(trace: str, folder: Path) -> list[Call]:
     """The calls in `folder` from the first temporary file on."""
-    counts, found, begun = Counter[str](), [], False
+    counts, found, begun = Counter[tuple[str, str]](), [], False
     for line in trace.splitlines():
         match = CALL.match(line)
         if match is None:
             continue
-        _, name, text = match.groups()
-        counts[name] += 1
+        thread, name, text = match.groups()
+        counts[thread, name] += 1
         begun |= "O_CREAT" in text and str(folder) in text
         if begun and str(folder) in text:
-            found.append(Call(name, counts[name], text))
+            found.append(Call(name, counts[thread, name], text))
     return found
 
 
@@ -122,11 +123,18 @@ def unsynced(calls: list[Call], folder: Path) -> list[str]:
     return wrong + [f"not on the disk in the end: {text}" for text in waiting]
 
 
-def one_fault(before: Path, folder: Path, call: Call, fault: str, seen: Seen) -> None:
+def hits_elsewhere(trace: str, *, background: bool) -> bool:
+    """Whether a fault met the thread that trains as well, which saves nothing then: strace counts in each by itself."""
+    training = trace.split(maxsplit=1)[0]
+    return background and any("(INJECTED)" in line and line.split()[0] == training for line in trace.splitlines())
+
+
+def one_fault(before: Path, folder: Path, call: Call, fault: str, seen: Seen, *, background: bool) -> None:
     """Inject a fault at a call of a training that goes on from `before`, and look at what it leaves."""
     shutil.copytree(before, folder)
     told = Told()
-    status, said, trace = under_strace(folder, told, "-e", f"inject={call.name}:{FAULTS[fault]}:when={call.when}")
+    injection = f"inject={call.name}:{FAULTS[fault]}:when={call.when}"
+    status, said, trace = under_strace(folder, told, "-e", injection, background=background)
     where = f"{fault} at {call.name} {call.when} ({call.text[:150]})"
     hit = os.WIFSIGNALED(status) if fault == "kill" else "(INJECTED)" in trace
     seen.counts[f"{fault} at {call.name}"] += hit
@@ -136,7 +144,9 @@ def one_fault(before: Path, folder: Path, call: Call, fault: str, seen: Seen) ->
     if step < max(SAVED_ONCE, told.durable) or (kept.exists() and step_of(kept, seen) < SAVED_ONCE):
         seen.note("lost", f"{where}: last.pt has step {step}, and {told.durable} was durable")
     if fault != "kill":
-        if said and not (said.startswith(TITLE) and str(folder) in said):
+        if hits_elsewhere(trace, background=background):
+            seen.counts["met the training as well"] += 1
+        elif said and not (said.startswith(TITLE) and str(folder) in said):
             seen.note("badly told", f"{where}: {said}")
         seen.counts["errors told" if said else "errors got over"] += 1
         if temporary(folder):
@@ -187,7 +197,7 @@ def disks(folder: Path, seen: Seen) -> None:
         seen.counts[kind] += 1
 
 
-def campaign(*, one_a_kind: bool) -> Seen:
+def campaign(*, one_a_kind: bool, background: bool) -> Seen:
     torch.set_num_threads(1)
     seen = Seen()
     with tempfile.TemporaryDirectory() as text:
@@ -195,7 +205,7 @@ def campaign(*, one_a_kind: bool) -> Seen:
         train(folder / "before", SAVED_ONCE)
         train(folder / "warm", EPOCHS)
         shutil.copytree(folder / "before", folder / "run")
-        _, said, trace = under_strace(folder / "run", Told())
+        _, said, trace = under_strace(folder / "run", Told(), background=background)
         assert not said, said
         calls = calls_of(trace, folder / "run")
         for wrong in unsynced(calls, folder / "run"):
@@ -204,7 +214,7 @@ def campaign(*, one_a_kind: bool) -> Seen:
         firsts = {call.name: call for call in reversed(calls)}
         for call in firsts.values() if one_a_kind else calls:
             for fault in FAULTS:
-                one_fault(folder / "before", folder / "run", call, fault, seen)
+                one_fault(folder / "before", folder / "run", call, fault, seen, background=background)
         try:
             disks(folder, seen)
         except OSError as error:
@@ -223,11 +233,12 @@ def refusal() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--one-a-kind", action="store_true")
+    parser.add_argument("--background", action="store_true")
     given = parser.parse_args()
     if why := refusal():
         print(why)
         return 2
-    seen = campaign(one_a_kind=given.one_a_kind)
+    seen = campaign(one_a_kind=given.one_a_kind, background=given.background)
     for name in sorted(seen.counts):
         print(f"{name:<28}{seen.counts[name]:>6}")
     print(*seen.wrong[:40], sep="\n")
