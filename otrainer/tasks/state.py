@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from doit.dependency import DatabaseException, Dependency, SqliteDB  # type: ignore[import-untyped]  # doit ships no types
+from doit.exceptions import InvalidCommand  # type: ignore[import-untyped]  # doit ships no types
 
 # A table of another shape is an SQLITE_ERROR; a full disk or another process at work is no damage.
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
-    """SQLite that writes when it is told to, and starts over where the file cannot be read."""
+    """SQLite that writes when it is told to, and starts over where the file cannot be read.
+
+    Raises InvalidCommand, which doit shows without a traceback, where it cannot be opened at all.
+    """
 
     _dirty: set[str]
 
@@ -22,9 +26,10 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
         self._arguments = (name, codec)
         try:
             self._open()
-        except DatabaseException as error:
-            if not is_damage(error.__context__):
-                raise
+        except (DatabaseException, sqlite3.OperationalError) as error:
+            why = error.__context__ or error
+            if not is_damage(why):
+                raise InvalidCommand(f"`{name}`, where doit keeps its state, cannot be opened: {why}.") from error
             self._start_over()
 
     def _open(self) -> None:

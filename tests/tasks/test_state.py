@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 from doit.dependency import JSONCodec, MD5Checker, SqliteDB
+from doit.exceptions import InvalidCommand
 
 from otrainer.tasks.state import State, is_damage
 
@@ -130,6 +131,12 @@ def test_a_file_that_was_deleted_meanwhile_is_made_anew(tmp_path, capsys, again)
 
     assert remembered(path) == ["fit:b", *(["fit:other"] if again else [])]
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_cannot_be_opened_is_told_without_a_traceback(tmp_path):
+    (tmp_path / "db").mkdir()
+    with pytest.raises(InvalidCommand, match="db`, where doit keeps its state, cannot be opened: unable to open"):
+        state(tmp_path / "db")
 
 
 def test_a_busy_file_is_not_damaged(tmp_path):
