@@ -1,22 +1,17 @@
-"""What goes wrong is data first (a finding that knows its place) and is drawn once, at the door."""
+"""What goes wrong is data first: a finding that knows its place. `otrainer.diagnostics` draws it, once, at the door."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 ConfigPath = tuple[str | int, ...]
 
-TOKEN = re.compile(r"""\$\{[^}]*\}?|"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[^\s,:{}\[\]]+|.""")
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class SourceLocation:
+class SourceLocation(NamedTuple):
     """A place in a text file; `line` and `col` count from 1, in characters."""
 
     file: str
@@ -28,9 +23,11 @@ class SourceLocation:
 
 
 class Places(Protocol):
-    """Anything that turns a config path into the place where the user wrote it."""
+    """Anything that turns a config path into the place where the user wrote it, and knows what includes a file."""
 
     def locate(self, path: ConfigPath, *, key: bool = False) -> SourceLocation | None: ...
+
+    def includes_of(self, file: str) -> tuple[SourceLocation, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,9 @@ class Finding:
     """One mistake: what is wrong, where, what may have been meant, and what to do next.
 
     `on_key` says that the mapping key at `config_path` is at fault rather than its value;
-    `related` names further places, each with its role ("first given here").
+    `related` names further places, each with its role ("first given here"); `includes` are the entries of `defaults`
+    that lead to the file, from the innermost to the experiment's own. `details` hold the message with all that belongs
+    to it, laid out already, as a traceback is. What was being done ("validating") and for whom, the door adds.
     """
 
     message: str
@@ -49,12 +48,19 @@ class Finding:
     suggestions: tuple[str, ...] = ()
     hint: str = ""
     related: tuple[tuple[str, SourceLocation], ...] = ()
+    includes: tuple[SourceLocation, ...] = ()
+    details: str = ""
+    doing: str = ""
+    experiments: tuple[str, ...] = ()
 
     def located(self, places: Places) -> Finding:
-        """The same finding with its place filled in, if `places` knows it."""
-        if self.location is not None or not self.config_path:
+        """The same finding with its place, and what includes that file, filled in as far as `places` knows them."""
+        at = self.location
+        if at is None and self.config_path:
+            at = places.locate(self.config_path, key=self.on_key)
+        if at is None or self.includes:
             return self
-        return replace(self, location=places.locate(self.config_path, key=self.on_key))
+        return replace(self, location=at, includes=places.includes_of(at.file))
 
     def at_least(self, path: ConfigPath) -> Finding:
         """The same finding, at `path` unless it knows a place of its own."""
@@ -165,49 +171,3 @@ def one_line(finding: Finding) -> str:
     path = f" path={dotted(finding.config_path)}" if finding.config_path else ""
     place = f" loc={finding.location}" if finding.location else ""
     return f"{finding.message}{did_you_mean(finding.suggestions)}{path}{place}"
-
-
-def draw_error(error: ConfigError) -> str:
-    """Every finding of `error` as people read it, a blank line between two."""
-    return "\n\n".join(map(draw, error.findings))
-
-
-def draw(finding: Finding) -> str:
-    """A finding with its line drawn and underlined, what was meant, and the next step."""
-    return "\n".join([*headline(finding), *excerpt(finding.location), *prose(finding)])
-
-
-def headline(finding: Finding) -> Iterator[str]:
-    place = finding.location or dotted(finding.config_path)
-    yield f"{finding.title} ── {place}" if place else finding.title
-
-
-def excerpt(at: SourceLocation | None) -> Iterator[str]:
-    """The line of `at` and the one before it, numbered, with the token at `at` underlined."""
-    lines = source_lines(at.file) if at else ()
-    if at is None or not 1 <= at.line <= len(lines):
-        return
-    gutter = len(str(at.line))
-    for number in range(max(1, at.line - 1), at.line + 1):
-        yield f"  {number:>{gutter}} | {lines[number - 1]}".rstrip()
-    token = TOKEN.match(lines[at.line - 1], at.col - 1)
-    indent = "".join("\t" if char == "\t" else " " for char in lines[at.line - 1][: at.col - 1])
-    yield f"  {'':>{gutter}} | {indent}{'^' * (len(token.group()) if token else 1)}"
-
-
-def prose(finding: Finding) -> Iterator[str]:
-    for line in f"{finding.message}{did_you_mean(finding.suggestions)}".splitlines():
-        yield f"  {line}"
-    for role, place in finding.related:
-        yield f"  {role}: {place}"
-    if finding.hint:
-        yield f"  {finding.hint}"
-
-
-def source_lines(file: str) -> tuple[str, ...]:
-    """The lines of a file as an editor counts them; none where it cannot be read as text."""
-    try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError):
-        return ()
-    return tuple(re.split(r"\r\n|\r|\n", text))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from otrainer.registry.fingerprint import Fingerprints
     from otrainer.tasks.experiments import Experiment
 
-VERSIONS = {"resolve": 1, "manifest": 2, "validate": 2}
+VERSIONS = {"resolve": 2, "manifest": 2, "validate": 2}
 
 
 def current(stage: str, root: Path) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
     """What resolving leaves, as it is written."""
     artifacts: dict[str, Any] = {
         "resolved.json": {"config": config.data, "used": sorted(config.used)},
-        "sources.json": {"places": config.source_map.to_json()},
+        "sources.json": {"places": config.source_map.to_json(), "includes": config.source_map.includes},
         "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
     }
     return encoded("resolve", artifacts)
@@ -93,7 +93,7 @@ def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
     return ResolvedConfig(
         data=kept["config"],
         settings=Settings.of(kept["config"].get("settings")),
-        source_map=SourceMap.from_json(sources["places"]),
+        source_map=SourceMap.from_json(sources["places"], sources["includes"]),
         reads=Reads(),
         used=frozenset(kept["used"]),
     )
@@ -248,7 +248,8 @@ def verify(experiment: Experiment, root: Path) -> Outcome:
     """Whether the experiment, stopped and continued, trains to the same bits."""
     from otrainer.verify import verify_resume
 
-    return verify_resume(experiment, root)
+    outcome, places = verify_resume(experiment, root), resolved(experiment, root).source_map
+    return outcome._replace(findings=tuple(finding.located(places) for finding in outcome.findings))
 
 
 STAGES: dict[str, Callable[[Experiment, Path], Outcome]] = {

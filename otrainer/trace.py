@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.artifacts import read_json
+from otrainer.artifacts import read_json, write_json
 from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.diagnostics.plain import to_plain
 from otrainer.engine.checkpoint import capture
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted, current_stop_request
 from otrainer.engine.tree import leaves
-from otrainer.errors import ConfigError, draw_error
+from otrainer.errors import ConfigError
 from otrainer.experiment import composed
 from otrainer.plan import Plan
 from otrainer.project import project
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 # In the order in which one leads to the next: the first that differs is where to look.
 ORDER = ("batch", "rng", "loss", "model", "optimizer", "scheduler", "scaler", "metrics", "callbacks", "loggers", "data")
-REFUSED = 3
+REFUSED, REFUSAL = 3, "refusal.json"
 
 
 class TracedIO:
@@ -131,5 +132,5 @@ if __name__ == "__main__":
         try:
             main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), (*sys.argv[5:], None)[0])
         except ConfigError as error:
-            print(draw_error(error), file=sys.stderr)
+            write_json(Path(sys.argv[3]) / REFUSAL, [to_plain(finding) for finding in error.findings], durable=False)
             sys.exit(REFUSED)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import read_json, write_json
-from otrainer.errors import Finding, draw
+from otrainer.diagnostics.plain import from_plain
+from otrainer.errors import Finding
 from otrainer.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 STEPS = 8
 STOPS = (3, 5)  # the second most often in the same epoch as the first
-REFUSED = 3
+REFUSED, REFUSAL = 3, "refusal.json"
 TAIL = 20
 Trace = list[dict[str, Any]]
 
@@ -56,8 +57,8 @@ def moved(value: Any, old: str, new: str) -> Any:
     return value
 
 
-def stretch(root: Path, place: Path, stop: int, *, goes_on: bool) -> str:
-    """Train up to a step in a new process; what went wrong, or nothing."""
+def stretch(root: Path, place: Path, stop: int, *, goes_on: bool) -> list[Finding]:
+    """Train up to a step in a new process; what went wrong, if anything did."""
     last = [str(place / "last.pt")] if goes_on else []
     words = [str(place / "plan.json"), str(place / "trace.jsonl"), str(place), str(stop), *last]
     done = subprocess.run(  # noqa: S603 - this interpreter, with arguments of our own
@@ -69,12 +70,12 @@ def stretch(root: Path, place: Path, stop: int, *, goes_on: bool) -> str:
         check=False,
     )
     if done.returncode == 0:
-        return ""
-    said = done.stderr.strip()
+        return []
     if done.returncode == REFUSED:
-        return said
-    message = f"Training for the check ended with exit status {done.returncode}:"
-    return f"{draw(Finding(message, 'check failed'))}\n{chr(10).join(said.splitlines()[-TAIL:])}"
+        return [from_plain(finding) for finding in read_json(place / REFUSAL)]
+    message = f"Training for the check ended with exit status {done.returncode}."
+    said = "\n".join(done.stderr.strip().splitlines()[-TAIL:])
+    return [Finding(message, "check failed", details=f"{message}\n{said}")]
 
 
 def read_trace(place: Path) -> Trace:
@@ -87,19 +88,17 @@ def judged(experiment: Experiment, straight: Trace, stopped: Trace) -> Outcome:
     """What comparing the two trainings comes to."""
     if not straight:
         message = "No step was seen: the trainer calls no `on_train_step_end`."
-        return Outcome.failed(draw(Finding(message, "nothing to compare", ("trainer",))))
+        return Outcome.failed([Finding(message, "nothing to compare", ("trainer",))])
     steps, others = [row["step"] for row in straight], [row["step"] for row in stopped]
     if steps != others:
         message = f"Straight it took the steps {steps}, with stops {others}."
-        return Outcome.failed(
-            draw(Finding(message, "not exact", hint="Some component counts steps, and keeps no state."))
-        )
+        return Outcome.failed([Finding(message, "not exact", hint="Some component counts steps, and keeps no state.")])
     for one, other in zip(straight, stopped, strict=True):
         names = [
             name for name in {**one["facts"], **other["facts"]} if one["facts"].get(name) != other["facts"].get(name)
         ]
         if names:
-            return Outcome.failed(draw(difference(one["step"], names)))
+            return Outcome.failed([difference(one["step"], names)])
     tensors = sum(name.startswith("model.") for name in straight[-1]["facts"])
     stops = " and ".join(map(str, (stop for stop in STOPS if stop < steps[-1])))
     return Outcome(

@@ -12,7 +12,8 @@ import torch
 from projects import weights, write
 
 import otrainer
-from otrainer.errors import ConfigError, draw_error
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment
 from otrainer.runs import lock_run
 

@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "otrainer"
 FLOORS = (
     ("errors",),
+    ("diagnostics",),
     ("artifacts", "collector", "records", "runs", "locks", "project", "datafiles", "witness", "kept"),
     ("config",),
     ("listing",),

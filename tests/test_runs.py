@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from otrainer import errors, runs
+from otrainer.diagnostics.drawing import draw_error
 from otrainer.kept import move_aside
 
 
@@ -138,7 +139,7 @@ def test_the_second_writer_is_refused_at_once_and_told_who_holds_it(tmp_path):
         with pytest.raises(errors.ConfigError) as caught, runs.lock_run(tmp_path / "x"):
             pass
         assert time.monotonic() - started < 2
-        assert errors.draw_error(caught.value) == (
+        assert draw_error(caught.value) == (
             "run in use\n"
             f"  `{tmp_path}/x` is being written by process {holder.pid} on {os.uname().nodename}.\n"
             "  Wait until it has ended, or give this experiment another `run.name`."
@@ -207,7 +208,7 @@ def test_a_folder_that_is_not_a_run_is_never_touched(tmp_path):
     (tmp_path / "thesis" / "chapter.tex").write_text("words")
     with pytest.raises(errors.ConfigError) as caught:
         move_aside(tmp_path / "thesis")
-    assert errors.draw_error(caught.value) == (
+    assert draw_error(caught.value) == (
         "not a run\n"
         f"  `{tmp_path}/thesis` holds something, but no run.json: it is not a run of ours. Nothing in it is touched.\n"
         "  Name another `run.out_dir`, or move what is there."

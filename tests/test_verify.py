@@ -82,7 +82,7 @@ def rows(*values: str) -> list[dict[str, Any]]:
 def test_what_it_came_to_is_told(straight: Any, stopped: Any, words: str) -> None:
     a = Experiment("a", Path("a.yaml"), Path("build/a"))
 
-    assert words in judged(a, straight, stopped).report
+    assert words in judged(a, straight, stopped).drawn
     assert judged(a, straight, stopped).status == "failed"
     assert straight == [] or judged(a, straight, straight).status == "ok"
 

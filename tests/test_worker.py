@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from otrainer.diagnostics.drawing import draw
 from otrainer.tasks.client import Client, Worker, death
 from otrainer.tasks.experiments import Experiment, find_experiment
 from otrainer.tasks.interrupts import Interrupts
@@ -48,7 +49,7 @@ def test_a_worker_answers_each_request_with_an_outcome(root, worker):
     write(root, "wrong: manifest\n")
     failed = worker.ask("manifest", good)
     assert (failed.status, failed.exit_code) == ("failed", 1)
-    assert failed.report.splitlines()[0] == "wrong value ── configs/experiments/a.yaml:1:1"
+    assert failed.drawn.splitlines()[0] == "wrong value ── configs/experiments/a.yaml:1:1"
     write(root, "lr: 1\n")
     assert worker.ask("manifest", good).status == "ok"
     pids = {line.split()[-1] for line in (root / "log.txt").read_text().splitlines()}
@@ -76,7 +77,7 @@ def test_a_worker_that_dies_says_of_what_once(root):
     experiment = write(root, "die: resolve\n")
     outcome = client.run("resolve", experiment)
     assert outcome.status == "crashed"
-    assert outcome.report.splitlines()[1] == "  The process that ran `resolve:a` was ended by SIGKILL."
+    assert outcome.drawn.splitlines()[1] == "  The process that ran `resolve:a` was ended by SIGKILL."
     write(root, "lr: 1\n")
     assert client.run("resolve", experiment).status == "ok"
     client.close()
@@ -130,8 +131,8 @@ def test_the_project_comes_first_on_the_path(root, worker):
 
 def test_a_death_is_told_in_plain_words():
     """An exit status, a signal, and what a person may do about it."""
-    assert death("fit:a", 3) == "worker died\n  The process that ran `fit:a` ended with exit status 3."
-    assert death("fit:a", -signal.SIGSEGV) == (
+    assert draw(death("fit:a", 3)) == "worker died\n  The process that ran `fit:a` ended with exit status 3."
+    assert draw(death("fit:a", -signal.SIGSEGV)) == (
         "worker died\n"
         "  The process that ran `fit:a` was ended by SIGSEGV.\n"
         "  Native code crashed; with PYTHONFAULTHANDLER=1 in the environment it says where."

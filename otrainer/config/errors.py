@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otrainer.errors import ConfigError, Finding, SourceLocation, draw_error, ordered
+from otrainer.errors import ConfigError, Finding, SourceLocation, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,11 @@ class ResolveError(ConfigError):
 
 def format_error_with_context(exc: BaseException) -> str:
     """Every finding of `exc` with its line drawn; any other exception as its text."""
-    return draw_error(exc) if isinstance(exc, ConfigError) else str(exc)
+    if not isinstance(exc, ConfigError):
+        return str(exc)
+    from otrainer.diagnostics.drawing import draw_error
+
+    return draw_error(exc)
 
 
 __all__ = ["ConfigError", "Finding", "ResolveError", "SourceLocation", "format_error_with_context"]

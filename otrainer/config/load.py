@@ -121,6 +121,7 @@ class Files:
         except OSError as error:
             self.findings.append(unreadable(path, name, at, index, error))
             return None
+        self.recorder.include(name, at)
         try:
             tree = parsed(content, name)
         except ConfigError as error:

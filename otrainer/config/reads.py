@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from otrainer.config.nodes import Scalar, place_of
-from otrainer.errors import Finding, nearest
+from otrainer.errors import Finding, SourceLocation, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Reads:
 
 
 class Recorder:
-    """Reads files and variables, and keeps a record of both."""
+    """Reads files and variables, and keeps a record of both; `includes` holds the first entry that names each file."""
 
     def __init__(self, environ: Mapping[str, str], root: str | os.PathLike[str] | None = None) -> None:
         self.environ = environ
@@ -42,6 +42,7 @@ class Recorder:
         self.env: dict[str, str | None] = {}
         self.missing: dict[str, None] = {}
         self.opened: dict[str, None] = {}
+        self.includes: dict[str, SourceLocation] = {}
 
     def reads(self) -> Reads:
         return Reads(tuple(self.files), dict(self.env), tuple(self.missing))
@@ -53,6 +54,11 @@ class Recorder:
     def shown(self, path: Path) -> str:
         """`path` relative to the root where it lies inside, with forward slashes."""
         return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
+
+    def include(self, name: str, entry: Scalar | None) -> None:
+        """Remember the entry of `defaults` that led to a file, if one did."""
+        if place := place_of(entry):
+            self.includes.setdefault(name, place)
 
     def read(self, path: Path) -> bytes:
         """The bytes of a regular file.

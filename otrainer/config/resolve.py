@@ -55,7 +55,8 @@ def resolve_config(
         except ResolveError:
             raise
         except ConfigError as error:
-            raise ResolveError.after(error.findings, recorder.reads()) from None
+            located = error.located(SourceMap(includes=recorder.includes))
+            raise ResolveError.after(located.findings, recorder.reads()) from None
 
 
 def resolve(source: Source, recorder: Recorder) -> ResolvedConfig:
@@ -71,9 +72,10 @@ def resolve(source: Source, recorder: Recorder) -> ResolvedConfig:
     settings = parse_settings(tree.items.get("settings"), findings)
     check_schema(tree, findings)
     data: Any = to_data(tree)
-    resolved = ResolvedConfig(data, settings, SourceMap(tree), recorder.reads(), frozenset(interpolator.used))
+    places = SourceMap(tree, includes=recorder.includes)
+    resolved = ResolvedConfig(data, settings, places, recorder.reads(), frozenset(interpolator.used))
     if findings:
-        raise ResolveError.after(findings, resolved.reads, resolved)
+        raise ResolveError.after((finding.located(places) for finding in findings), resolved.reads, resolved)
     return resolved
 
 

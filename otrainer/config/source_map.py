@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as AnyMapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from otrainer.config.nodes import Mapping, Node, Sequence, child_of, key_place_of, place_of
 from otrainer.errors import ConfigPath, SourceLocation, dotted
@@ -16,16 +16,31 @@ Row: TypeAlias = "list[str | int | None]"
 class SourceMap:
     """Knows where each value of a resolved config was written.
 
-    Backed by the tree itself, or by the rows of a file; it is asked rarely, so nothing is prepared.
+    Backed by the tree itself, or by the rows of a file; it is asked rarely, so nothing is prepared. `includes` holds
+    for each file the entry of `defaults` by which it was first read.
     """
 
-    def __init__(self, root: Node | None = None, rows: AnyMapping[str, Row] | None = None) -> None:
+    def __init__(
+        self,
+        root: Node | None = None,
+        rows: AnyMapping[str, Row] | None = None,
+        includes: AnyMapping[str, SourceLocation] | None = None,
+    ) -> None:
         self._root = root
         self._rows = rows or {}
+        self.includes = includes or {}
 
     def locate(self, path: ConfigPath, *, key: bool = False) -> SourceLocation | None:
         """Where the value at `path` was written, or with `key` its key; else the nearest parent that is known."""
         return self._locate_node(tuple(path), key) if self._root is not None else self._locate_row(tuple(path), key)
+
+    def includes_of(self, file: str) -> tuple[SourceLocation, ...]:
+        """The chain of entries that leads to `file`: the one that names it first, the experiment's own last."""
+        chain: list[SourceLocation] = []
+        while file in self.includes and self.includes[file] not in chain:
+            chain.append(self.includes[file])
+            file = chain[-1].file
+        return tuple(chain)
 
     def _locate_node(self, path: ConfigPath, key: bool) -> SourceLocation | None:
         place, node = None, self._root
@@ -52,9 +67,9 @@ class SourceMap:
         return dict(rows_of(self._root)) if self._root is not None else dict(self._rows)
 
     @classmethod
-    def from_json(cls, data: AnyMapping[str, Row]) -> SourceMap:
-        """The map whose `to_json` gave `data`."""
-        return cls(rows=data)
+    def from_json(cls, data: AnyMapping[str, Row], includes: AnyMapping[str, Any] | None = None) -> SourceMap:
+        """The map whose `to_json` gave `data`, and whose `includes` are given as plain lists."""
+        return cls(rows=data, includes={file: SourceLocation(*place) for file, place in (includes or {}).items()})
 
 
 def rows_of(root: Node) -> Iterator[tuple[str, Row]]:

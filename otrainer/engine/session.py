@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.diagnostics.drawing import draw_error
 from otrainer.engine import checkpoint
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.interrupt import StopRequest, current_stop_request
@@ -17,7 +18,7 @@ from otrainer.engine.loaders import Loader
 from otrainer.engine.parts import Baseline, warn_of_restarts
 from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.engine.watch import LossWatch
-from otrainer.errors import ConfigError, Finding, draw_error
+from otrainer.errors import ConfigError, Finding
 from otrainer.model.lazy import has_lazy, materialize
 from otrainer.registry.contracts import KNOWN_HOOKS, breaches
 

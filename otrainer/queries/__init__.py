@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from otrainer.errors import ConfigError, Finding, draw, draw_error
+from otrainer.errors import ConfigError, Finding
 from otrainer.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def answer(query: str, question: Question) -> Outcome:
-    """The answer to `query` as the report of an outcome; a mistake in what was asked is drawn."""
+    """The answer to `query` as the report of an outcome; a mistake in what was asked is a finding."""
     try:
         report: str = getattr(import_module(f"otrainer.queries.{query}"), query)(question)
     except ConfigError as error:
-        return Outcome.failed(draw_error(error))
+        return Outcome.failed(error.findings)
     except OSError as error:
-        return Outcome.failed(draw(Finding(f"`{error.filename}`: {error.strerror}.", title="cannot read or write")))
+        return Outcome.failed([Finding(f"`{error.filename}`: {error.strerror}.", title="cannot read or write")])
     return Outcome(report=report)

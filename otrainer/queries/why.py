@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otrainer.errors import draw_error
+from otrainer.diagnostics.drawing import draw_error
 from otrainer.queries.forecast import Forecast
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.errors import Finding, draw
+from otrainer.errors import Finding
 from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, Interrupts
 from otrainer.tasks.outcome import Outcome
 from otrainer.tasks.runner import TRAINING
@@ -166,10 +166,10 @@ class Client:
         return Outcome.crashed(death(f"{stage}:{experiment.task_name}", status))
 
 
-def death(task: str, status: int) -> str:
+def death(task: str, status: int) -> Finding:
     """What is known of a worker that ended without an answer."""
     if status >= 0:
-        return draw(Finding(f"The process that ran `{task}` ended with exit status {status}.", title="worker died"))
+        return Finding(f"The process that ran `{task}` ended with exit status {status}.", title="worker died")
     name = signal.Signals(-status).name
     hint = HINTS.get(signal.Signals(-status), "")
-    return draw(Finding(f"The process that ran `{task}` was ended by {name}.", title="worker died", hint=hint))
+    return Finding(f"The process that ran `{task}` was ended by {name}.", title="worker died", hint=hint)

@@ -6,7 +6,7 @@ import errno
 import traceback
 from typing import TYPE_CHECKING
 
-from otrainer.errors import ConfigError, Finding, draw, draw_error
+from otrainer.errors import ConfigError, Finding
 from otrainer.tasks.interrupts import Ended
 from otrainer.tasks.outcome import Outcome
 
@@ -19,29 +19,29 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
-    """Run `stage` and tell how it ended: mistakes in a config are drawn, crashes in components keep their traceback."""
+    """Run `stage` and tell how it ended: mistakes in a config are findings, crashes in components keep a traceback."""
     from otrainer.stages import run_stage
 
     try:
         return run_stage(stage, experiment, root=root)
     except ConfigError as error:
-        return Outcome.failed(draw_error(error))
+        return Outcome.failed(error.findings)
     except Ended:
         raise
     except SystemExit as error:
-        return Outcome.crashed(crash(stage, experiment, error))
+        return Outcome.crashed(crash(error))
     except Exception as error:  # noqa: BLE001 - user code runs in here, and a task must end with a report
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             return Outcome.crashed(disk_trouble(error))
-        return Outcome.crashed(crash(stage, experiment, error))
+        return Outcome.crashed(crash(error))
 
 
-def crash(stage: str, experiment: Experiment, error: BaseException) -> str:
-    """A headline, and the traceback from where the stage begins."""
+def crash(error: BaseException) -> Finding:
+    """What a component raised, with the traceback from where the stage begins."""
     frames = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-    return f"{type(error).__name__} ── {stage}:{experiment.task_name}\n{text}"
+    return Finding(str(error) or type(error).__name__, type(error).__name__, details=text)
 
 
-def disk_trouble(error: OSError) -> str:
-    return draw(Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write"))
+def disk_trouble(error: OSError) -> Finding:
+    return Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write")

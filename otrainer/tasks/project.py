@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 
-from otrainer.errors import ConfigError, Finding, draw, draw_error
+from otrainer.errors import ConfigError, Finding
 from otrainer.tasks import graft
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.experiments import Experiment, all_experiments, sentence
@@ -93,15 +94,16 @@ class Project:
         try:
             (self.root / "build").mkdir(exist_ok=True)
         except OSError as error:
-            leave(draw(Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write")), 1)
+            refuse([Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write", doing="starting doit")])
 
     def _select(self, line: CommandLine, verbs: Mapping[str, str]) -> None:
         try:
             selection = select(line, verbs, self.root)
         except ConfigError as error:
-            leave(draw_error(error), 1)
+            refuse(replace(finding, doing="reading the command line") for finding in error.findings)
         if selection.message:
-            leave(selection.message, 0)
+            print(selection.message, flush=True)
+            raise SystemExit(0)
         self.selected = self.listed = selection.experiments
         self.variables = line.variables
         self.runner = Runner(self.root, self.interrupts, alone=len(self.selected) == 1, trains=line.trains)
@@ -115,7 +117,9 @@ def verbs_of(namespace: Mapping[str, Any]) -> dict[str, str]:
     return {name: (function.__doc__ or "").strip().split("\n")[0] for name, function, _ in creators}
 
 
-def leave(text: str, code: int) -> NoReturn:
-    """Say why, and end: with 0 to stdout, otherwise to stderr."""
-    print(text, file=sys.stderr if code else sys.stdout, flush=True)
-    raise SystemExit(code)
+def refuse(findings: Iterable[Finding]) -> NoReturn:
+    """Show what is wrong, and end."""
+    from otrainer.diagnostics.drawing import show
+
+    show(findings)
+    raise SystemExit(1)

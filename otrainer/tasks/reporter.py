@@ -7,53 +7,85 @@ and with 143 after SIGTERM.
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import BaseFail, TaskFailed, UnmetDependency  # type: ignore[import-untyped]  # doit ships no types
 from doit.reporter import ConsoleReporter  # type: ignore[import-untyped]  # doit ships no types
 
+from otrainer.errors import Finding
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otrainer.diagnostics.gathering import Gathered
     from otrainer.tasks.interrupts import Interrupts
+
+LONG = ("fit", "resume", "verify-resume")
 
 
 class StageFailed(TaskFailed):  # type: ignore[misc]  # doit ships no types
-    """A stage ended badly; the message is a drawn diagnostic."""
+    """A stage ended badly, and its findings say how."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        super().__init__("a stage failed")
+        self.findings = tuple(findings)
 
 
 class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no types
-    """`.  fit:x` when a stage executes, `-- fit:x` when it is up to date; groups and answers have no such line."""
+    """`.  fit:x` when a stage executes, `-- fit:x` when it is up to date; groups and answers have no such line.
+
+    Findings wait until all checks are through, so that a mistake in a file that a hundred experiments include is told
+    once; but they are not held back by a training.
+    """
 
     interrupts: Interrupts
 
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
         self.failed = False
-        self.told: dict[str, str] = {}
+
+    @cached_property
+    def gathered(self) -> Gathered:
+        from otrainer.diagnostics.gathering import Gathered
+
+        return Gathered()
 
     def execute_task(self, task: Any) -> None:
+        if task.name.partition(":")[0] in LONG:
+            self.tell()
         if not (task.meta and task.meta.get("query")):
             super().execute_task(task)
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
         self.failed = True
         if not isinstance(fail, UnmetDependency):  # what it waited for has told its own failure
-            report = fail.message if isinstance(fail, StageFailed) else f"{task.name} ── {fail.get_msg().strip()}"
-            first = self.told.setdefault(report, task.name)
-            # One mistake in a file that a hundred experiments include is one mistake.
-            self.tell(report if first == task.name else f"{task.name} ── the same as in {first}")
+            self.gathered.add(fail.findings if isinstance(fail, StageFailed) else [unforeseen(task, fail)])
         self.interrupts.stop_if_asked()
 
     def add_success(self, task: Any) -> None:
         self.interrupts.stop_if_asked()
 
     def complete_run(self) -> None:
-        for message in self.runtime_errors:
-            self.tell(message)
+        if self.runtime_errors:
+            self.gathered.add(Finding(message, "doit cannot go on") for message in self.runtime_errors)
+        self.tell()
         self.interrupts.stop_if_asked()
         if self.failed:
             raise SystemExit(1)  # doit itself would tell failures from errors, and give 2 where a stage was left out
 
-    def tell(self, text: str) -> None:
-        """Write to stderr, after what was said before."""
-        self.outstream.flush()
-        print(text, file=sys.stderr, flush=True)
+    def tell(self) -> None:
+        """Show on stderr, after what was said before, the findings that are new."""
+        if "gathered" not in self.__dict__:
+            return
+        from otrainer.diagnostics.drawing import show
+
+        fresh, repeated = self.gathered.news()
+        if fresh or repeated:
+            self.outstream.flush()
+            show(fresh, repeated, sys.stderr)
+
+
+def unforeseen(task: Any, fail: BaseFail) -> Finding:
+    """What doit itself says of a task that it could not run."""
+    return Finding(fail.message, "task failed", details=fail.get_msg().strip(), doing=f"running `{task.name}`")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from otrainer.artifacts import write_json
-from otrainer.errors import ConfigError, draw_error
+from otrainer.errors import ConfigError
 from otrainer.records import relative_to_root
-from otrainer.tasks.freshness import configured_run_dir, is_finished, validated_run
+from otrainer.tasks.freshness import artifact, configured_run_dir, is_finished, validated_run
 from otrainer.tasks.interrupts import end_with_parent
+from otrainer.tasks.outcome import Outcome
 from otrainer.tasks.question import Question
 from otrainer.tasks.reporter import StageFailed
 
@@ -20,14 +22,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from otrainer.config import SourceMap
     from otrainer.queries.reason import Reasons
     from otrainer.tasks.client import Client
     from otrainer.tasks.experiments import Experiment
     from otrainer.tasks.interrupts import Interrupts
-    from otrainer.tasks.outcome import Outcome
 
 TRAINING = ("fit", "resume")
 CHECK = "verify-resume"
+DOING = {
+    "resolve": "reading",
+    "claim": "claiming the run directory of",
+    "manifest": "loading the plugins of",
+    "validate": "validating",
+    "fit": "training",
+    "resume": "resuming",
+    "verify-resume": "checking the resume of",
+    "why": "explaining",
+    "show": "showing",
+    "diff": "comparing",
+    "runs": "listing the runs of",
+    "prune": "pruning the runs of",
+}
 
 
 class Runner:
@@ -69,7 +85,7 @@ class Runner:
 
             self._say_why(stage, experiment)
             ahead = self._start_ahead(experiment)
-            settled = self._settle(self._resolve(experiment))
+            settled = self._settle(self._resolve(experiment), stage, experiment)
             if ahead and settled is None:
                 read_sources(experiment, self.root)
             return settled
@@ -81,9 +97,10 @@ class Runner:
             if stage in TRAINING and self._bring_back(experiment):
                 return None
         except ConfigError as error:
-            return StageFailed(draw_error(error))
+            located = error.at_least(("run", "out_dir")).located(written_places(experiment, self.root))
+            return self._settle(Outcome.failed(located.findings), "claim", experiment)
         self._say_why(stage, experiment)
-        return self._settle(self.client.run(stage, experiment))
+        return self._settle(self.client.run(stage, experiment), stage, experiment)
 
     def _start_ahead(self, experiment: Experiment) -> bool:
         """Whether a worker was started that imports torch while this process resolves: the first time it is needed."""
@@ -105,7 +122,7 @@ class Runner:
         """doit's action for a question: answered in this process, without executing anything."""
         from otrainer.queries import answer
 
-        return self._settle(answer(query, Question(self.root, experiments, variables)))
+        return self._settle(answer(query, Question(self.root, experiments, variables)), query, *experiments)
 
     def _resolve(self, experiment: Experiment) -> Outcome:
         """Resolve; where that fails over mistakes, let the worker look for the mistakes behind the first ones too."""
@@ -163,15 +180,24 @@ class Runner:
         self._claims[run_dir] = experiment
         refuse_if_locked(run_dir)
 
-    def _settle(self, outcome: Outcome) -> StageFailed | None:
-        """What an outcome means to doit; an interruption ends it."""
+    def _settle(self, outcome: Outcome, verb: str, *experiments: Experiment) -> StageFailed | None:
+        """What the outcome of a stage or question means to doit; an interruption ends it."""
         if outcome.status in {"failed", "crashed"}:
-            return StageFailed(outcome.report)
+            names = tuple(experiment.name for experiment in experiments)
+            return StageFailed(replace(finding, doing=DOING[verb], experiments=names) for finding in outcome.findings)
         if outcome.report:
             print(outcome.report, flush=True)
         if outcome.status == "interrupted":
             raise SystemExit(self.interrupts.exit_code or outcome.exit_code)
         return None
+
+
+def written_places(experiment: Experiment, root: Path) -> SourceMap:
+    """Where the values of the resolved config were written, as far as `resolve` left that."""
+    from otrainer.config import SourceMap
+
+    sources = artifact(experiment, "sources.json", root)
+    return SourceMap.from_json(sources["places"], sources["includes"]) if isinstance(sources, dict) else SourceMap()
 
 
 def shared_run_dir(second: Experiment, first: Experiment, run_dir: str) -> ConfigError:

@@ -13,8 +13,8 @@ def test_a_tab(project: Project):
         == """
 invalid YAML ── exp.yaml:2:1
   1 | run:
-  2 | 	name: x
-    | ^
+  2 |     name: x
+    | ^^^^
   A tab is used for indentation.
   Indent with spaces.
 """
@@ -133,7 +133,7 @@ def test_an_empty_file(project: Project):
         == """
 empty file ── exp.yaml:1:1
   1 | # nothing
-    | ^
+    | ^^^^^^^^^
   `exp.yaml` is empty; a config file is a mapping of sections.
   Write sections such as `run:` and `model:` at the left margin.
 """
@@ -146,7 +146,7 @@ def test_a_list_at_the_top(project: Project):
         == """
 not a mapping ── exp.yaml:1:1
   1 | - a
-    | ^
+    | ^^^
   `exp.yaml` holds a list at its top; a config file is a mapping of sections.
   Write sections such as `run:` and `model:` at the left margin.
 """
@@ -255,6 +255,8 @@ include cycle ── two.yaml:3:5
   2 | defaults:
   3 |   - one.yaml
     |     ^^^^^^^^
+  included by one.yaml:1:12
+  included by exp.yaml:3:12
   `one.yaml` leads back to a file that lists it: one.yaml -> two.yaml -> one.yaml.
   Take one of these entries out of `defaults`.
 """
@@ -472,7 +474,7 @@ wrong type ── exp.yaml:2:33
 invalid name ── exp.yaml:3:11
   2 | settings: {strct: true, strict: 1}
   3 | imports: [a b]
-    |           ^
+    |           ^^^
   `a b` is not a module's name.
   Write a list of modules such as `imports: [extensions.my_plugin]`.
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from otrainer.config import SourceMap
+from otrainer.errors import Finding, SourceLocation
 
 from .config_project import HEAD, Project
 
@@ -86,3 +87,26 @@ def test_columns_count_characters_and_lines_count_as_in_an_editor(project: Proje
     config = project.resolve(HEAD.replace("\n", "\r\n") + "'ä€😀': [x, y]\r\nz: 1\r\n")
     assert str(config.source_map.locate(("ä€😀", 1))) == "exp.yaml:3:12"
     assert str(config.source_map.locate(("z",))) == "exp.yaml:4:4"
+
+
+def test_every_link_of_the_chain_of_includes_is_known(project: Project):
+    """A file that several others include is reached by the first of them, as it was read."""
+    project.write("base.yaml", "run: {seed: 1}\n")
+    project.write("middle.yaml", "# middle\ndefaults:\n  - base.yaml\n")
+    config = project.resolve("schema_version: 1\nmodel: {}\ndefaults: [middle.yaml, base.yaml]\n")
+    for places in (config.source_map, SourceMap.from_json({}, json.loads(json.dumps(config.source_map.includes)))):
+        chain = places.includes_of("base.yaml")
+        assert [str(place) for place in chain] == ["middle.yaml:3:5", "exp.yaml:3:12"]
+        assert places.includes_of("exp.yaml") == ()
+        finding = Finding("x", location=SourceLocation("base.yaml", 1, 1)).located(places)
+        assert finding.includes == chain
+
+
+def test_a_mistake_in_an_included_file_says_how_it_came_in(project: Project):
+    """Whatever stage of reading finds it."""
+    chain = "\n  included by middle.yaml:1:12\n  included by exp.yaml:3:12\n"
+    middle, exp = "defaults: [base.yaml]\n", "schema_version: 1\nmodel: {}\ndefaults: [middle.yaml]\n"
+    for mistake in ("a: [", "a: 1\na: 2", "defaults: [none.yaml]", "a: {_merge_: no}", "a: ${no}", "settings: {a: 1}"):
+        drawn = project.drawn(exp, middle=middle, base=f"{mistake}\n")
+        assert " ── base.yaml:" in drawn
+        assert chain in drawn

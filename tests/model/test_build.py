@@ -11,7 +11,8 @@ import torch
 
 from otrainer.config import Settings, resolve_config
 from otrainer.deps import model_constructor as door
-from otrainer.errors import ConfigError, draw_error
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.errors import ConfigError
 from otrainer.model import build_model, check_model
 from otrainer.registry import build_registry
 

@@ -33,7 +33,7 @@ def difference(root: Path, other: str) -> str:
 def refusal(root: Path, *names: str, **variables: str) -> str:
     outcome = ask("diff", root, *names, **variables)
     assert outcome.status == "failed"
-    return outcome.report
+    return outcome.drawn
 
 
 def test_two_experiments_are_compared_value_by_value_with_both_origins(root: Path) -> None:

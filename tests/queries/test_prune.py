@@ -104,7 +104,7 @@ def test_what_is_damaged_or_a_link_stays_and_is_told(root: Path, kept: list[str]
 def test_any_other_answer_than_1_removes_nothing(root: Path, kept: list[str], answer: str) -> None:
     before = files(root)
 
-    assert ask("prune", root, YES=answer).report == (
+    assert ask("prune", root, YES=answer).drawn == (
         f"unclear answer\n  `YES={answer}` is neither yes nor no.\n  Only `YES=1` removes anything."
     )
     assert files(root) == before
@@ -115,6 +115,6 @@ def test_what_cannot_be_removed_is_told(root: Path, kept: list[str]) -> None:
     folder = root / KEPT / kept[0]
     folder.chmod(0o500)
     try:
-        assert ask("prune", root, YES="1").report.startswith("cannot read or write\n")
+        assert ask("prune", root, YES="1").drawn.startswith("cannot read or write\n")
     finally:
         folder.chmod(0o700)

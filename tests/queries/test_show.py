@@ -92,7 +92,7 @@ def test_what_does_not_resolve_is_shown_as_far_as_it_goes_and_then_the_mistake(r
     assert "max_epochs: 1 " in capsys.readouterr().out
     assert outcome.status == "failed"
     assert (
-        outcome.report
+        outcome.drawn
         == f"""\
 unknown path ── {A}:3:23
   2 | defaults: [base.yaml]

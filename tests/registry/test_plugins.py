@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from otrainer.config import Settings
-from otrainer.errors import ConfigError, draw_error
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.errors import ConfigError
 from otrainer.registry import Registry, build_registry, load_plugins
 
 SETTINGS = Settings(allowed_import_prefixes=("plug.",))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from otrainer.errors import ConfigError, draw_error
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.errors import ConfigError
 from otrainer.registry import KNOWN_HOOKS, Registry, build_registry
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from otrainer.config import Settings, resolve_config
-from otrainer.errors import ConfigError, draw_error
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.errors import ConfigError
 from otrainer.registry import Registry, build_registry, check_value, instantiate_value
 
 

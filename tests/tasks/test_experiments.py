@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from otrainer.errors import ConfigError, draw_error
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.errors import ConfigError
 from otrainer.tasks.experiments import all_experiments, find_experiment, sentence
 
 

@@ -142,9 +142,10 @@ def test_two_trainings_of_one_run_directory_never_run_at_once(project, running):
         assert time.monotonic() - began < 2
         assert done.code == 1
         assert done.err == (
-            "run in use\n"
+            "run in use ── run.out_dir\n"
             f"  `runs/a` is being written by process {process.pid} on {os.uname().nodename}.\n"
             "  Wait until it has ended, or give this experiment another `run.name`.\n"
+            f"  while claiming the run directory of {experiment}\n"
         )
     assert project.doit("train", "EXP=c").code == 0
     assert project.doit("validate").code == 0

@@ -17,6 +17,7 @@ def test_two_experiments_of_one_call_are_refused_with_both_names(project):
         "one run directory for two ── run.out_dir\n"
         "  `b` and `a` both train into `runs/a`.\n"
         "  Give each its own `run.name`, or train them one after the other by two calls.\n"
+        "  while claiming the run directory of b\n"
     )
     assert json.loads((project.root / "runs/a/run.json").read_text())["experiment"] == "configs/experiments/a.yaml"
     assert not (project.root / "runs/.kept").exists()

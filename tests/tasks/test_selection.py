@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from otrainer.errors import ConfigError, draw_error
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.errors import ConfigError
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.selection import select
 
