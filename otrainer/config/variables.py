@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from otrainer.config.credentials import credential_in
 from otrainer.config.expressions import Variable, shortened
 from otrainer.config.nodes import MAX_DEPTH, Node, Scalar, mapping_of, sequence_of
 from otrainer.config.scalars import FLOAT, MAX_DIGITS, number
@@ -40,6 +41,7 @@ class VariableError(ValueError):
 
 def variable_value(variable: Variable, recorder: Recorder, node: Node) -> Node:
     """The node of the variable, or of its default where it is not set. Raises VariableError."""
+    refuse_credential(variable.name)
     raw = recorder.variable(variable.name)
     if raw is None and variable.default is None:
         example = f"`export {variable.name}=...`"
@@ -63,6 +65,14 @@ def variable_value(variable: Variable, recorder: Recorder, node: Node) -> Node:
     except (ValueError, RecursionError):
         message = f"{whose} is `{shortened(text)}`, which is no `{variable.cast}`."
         raise VariableError("value does not fit its cast", message, hint) from None
+
+
+def refuse_credential(name: str) -> None:
+    """Raise VariableError for a name by which the value is none to be written down."""
+    if word := credential_in(name):
+        message = f"By its name (`{word}`) the environment variable `{name}` holds a credential."
+        hint = f"Write `${{secret:{name}}}`, which is written down nowhere; what may be seen needs another name."
+        raise VariableError("credential in the open", message, hint)
 
 
 def to_int(text: str) -> int:
