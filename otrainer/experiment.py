@@ -19,20 +19,25 @@ from otrainer.errors import ConfigError
 from otrainer.keepsakes import device_name, git_state, leave_keepsakes, versions
 from otrainer.kept import bring_back, kept_place, lay_out, move_aside
 from otrainer.loaded import refuse_stale
+from otrainer.masks import hide_in
 from otrainer.model import assemble, compile_model
 from otrainer.plan import Plan, make_plan
 from otrainer.project import project, project_root
 from otrainer.registry import build_registry, instantiate_value, load_plugins
+from otrainer.registry.secrets import require_secrets
 from otrainer.runbook import Runbook
 from otrainer.runs import lock_run, refuse_within
 from otrainer.starts import Start, first_start, folders_elsewhere, refuse_taken, shown
-from otrainer.validation import all_mistakes
+from otrainer.validation import COMPONENTS, all_mistakes
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
 
     from otrainer.config import SourceMap
+
+
+BUILT = ("model", *COMPONENTS)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,11 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
         except TrainingInterrupted as stop:
             raise SystemExit(stop.exit_code) from stop
         except ConfigError as error:
+            hide_in(error)
             raise error.located(config.source_map) from error.__cause__
+        except Exception as error:
+            hide_in(error)
+            raise
     print(result.summary, flush=True)
     return result
 
@@ -165,8 +174,12 @@ def composed(plan: Plan) -> Iterator[Composed]:
 
 
 def build_parts(plan: Plan, seed: int) -> tuple[Any, dict[str, Any]]:
-    """The trainer, and the keywords of its `fit` but `run`; initial weights depend on the seed and the config alone."""
+    """The trainer, and the keywords of its `fit` but `run`; initial weights depend on the seed and the config alone.
+
+    Raises ConfigError for every secret that is not set, before any plugin runs.
+    """
     registry = build_registry()
+    require_secrets({name: value for name, value in plan.config.items() if name in BUILT})
     load_plugins(plan.config.get("imports"), registry=registry, settings=plan.allowed)
 
     def built(section: str) -> Any:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.interrupt import TrainingInterrupted
+from otrainer.masks import masked
 from otrainer.runs import measure, read_run, utc_now, write_run
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Runbook:
 
     def _write(self, state: str, ended: str | None) -> None:
         steps, outputs = self.steps, self._outputs()
+        metrics = self.progress.metrics or self.metrics_before
         if state == "running" or (state != "complete" and outputs):
             steps = self.steps_saved  # what came after the last checkpoint is lost
         write_run(
@@ -79,7 +81,7 @@ class Runbook:
                 "definition": self.plan.definition,
                 "global_step": steps[0],
                 "epoch": steps[1],
-                "metrics": self.progress.metrics or self.metrics_before,
+                "metrics": {masked(name): value for name, value in metrics.items()},
                 "outputs": measure(self.run_dir, outputs),
                 "started": self.started,
                 "ended": ended,

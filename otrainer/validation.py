@@ -29,6 +29,7 @@ from otrainer.registry import (
     load_plugins,
 )
 from otrainer.registry.packages import check_packages
+from otrainer.registry.secrets import conceal_secrets
 from otrainer.registry.shape import reserved_keys
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ COMPONENTS = tuple(section.name for section in SECTIONS)
 
 
 def load_registry(config: ResolvedConfig, registry: Registry) -> None:
-    """Run the config's plugins; raises ConfigError with every one that fails."""
+    """Run the config's plugins, which may print; raises ConfigError with every one that fails."""
+    conceal_secrets(config.data)
     load_plugins(config.data.get("imports"), registry=registry, settings=config.settings)
 
 
@@ -245,4 +247,4 @@ def is_built_in(value: Any, registry: Registry) -> bool:
         return ours and "_target_" not in value and all(is_built_in(item, registry) for item in value.values())
     if isinstance(value, list):
         return all(is_built_in(item, registry) for item in value)
-    return not (isinstance(value, str) and "${secret:" in value)
+    return True

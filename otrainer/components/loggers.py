@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from otrainer.masks import masked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,7 +40,7 @@ class JsonLinesLogger:
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int, stage: str) -> None:
         row = json.dumps({"step": step, "stage": stage, **metrics}, ensure_ascii=False)
-        self._open().write(f"{row}\n".encode())
+        self._open().write(f"{masked(row)}\n".encode())
 
     def _open(self) -> IO[bytes]:
         if self._file is None:

@@ -6,9 +6,35 @@ several values) is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otrainer.errors import ConfigPath
 
 OPENING = "${secret:"
+TOKEN = re.compile(r"(?P<escape>\$\$\{(?=secret:))|\$\{secret:(?P<name>[^{}]*)\}")
+
+
+def references(value: object, path: ConfigPath = ()) -> Iterator[tuple[str, ConfigPath]]:
+    """Every secret that `value` refers to, by name and place."""
+    if isinstance(value, str):
+        if OPENING in value:
+            for match in TOKEN.finditer(value):
+                if not match["escape"]:
+                    yield match["name"].strip(), path
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from references(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from references(item, (*path, index))
+
+
+def holds_secret(value: object) -> bool:
+    """Whether `value` refers to a secret, anywhere inside."""
+    return next(references(value), None) is not None
 
 
 def guarded(text: str) -> str:

@@ -6,11 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch.utils.data import DataLoader
+
+from otrainer.masks import known
+from otrainer.screens import conceal
 
 LOOK_S = 0.5
 
@@ -20,12 +23,15 @@ class Undisturbed:
     """A `worker_init_fn` that leaves signals to the process that trains, and `then` does what another one does.
 
     Ctrl-C and a batch system's SIGTERM reach every process of a training. Workers that end by it, as torch's would,
-    take the batch along for which the last step is waiting, and so the checkpoint.
+    take the batch along for which the last step is waiting, and so the checkpoint. Nor do they print `secrets`, which a
+    worker that is no fork does not know.
     """
 
     then: Callable[[int], Any] | None = None
+    secrets: Mapping[str, str] = field(default_factory=lambda: known().values, repr=False)
 
     def __call__(self, worker_id: int) -> None:
+        conceal(self.secrets)
         loader = multiprocessing.parent_process()
         if loader is not None and hasattr(signal, "sigtimedwait"):
             signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -19,6 +19,7 @@ from otrainer.engine.parts import Baseline, warn_of_restarts
 from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.engine.watch import LossWatch
 from otrainer.errors import ConfigError, Finding
+from otrainer.masks import hide_in
 from otrainer.model.lazy import has_lazy, materialize
 from otrainer.registry.contracts import KNOWN_HOOKS, breaches
 
@@ -68,7 +69,11 @@ class Session:
                 parameter.grad = None
 
     def hook_exception(self, exc: BaseException) -> None:
-        """Call `on_exception` on every callback; one that fails itself hides neither `exc` nor the others."""
+        """Call `on_exception` on every callback; one that fails itself hides neither `exc` nor the others.
+
+        They may write it down, so it holds no secret any more.
+        """
+        hide_in(exc)
         for callback in self.ctx.callbacks:
             try:
                 if hasattr(callback, "on_exception"):

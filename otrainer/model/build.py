@@ -16,6 +16,7 @@ from otrainer.model.compile import compile_model
 from otrainer.project import importable, project_root
 from otrainer.registry.builtins import build_registry
 from otrainer.registry.plugins import load_plugins
+from otrainer.registry.secrets import conceal_secrets
 from otrainer.registry.specs import instantiate_value
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def build_model(
     settings = settings or config.settings
     registry = build_registry() if registry is None else registry
     try:
+        conceal_secrets(config.data)
         load_plugins(config.data.get("imports"), registry=registry, settings=settings)
         ir = compile_model(config.data.get("model"), registry=registry, settings=settings)
         return assemble(ir, registry, settings)

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.masks import masked
 from otrainer.registry.fingerprint import Code, Fingerprints, named
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def described(entry: ModuleEntry) -> dict[str, Any]:
     }
     if entry.at is None:
         BUILT_IN[entry.name, entry.factory] = row
-    return row
+        return row
+    # A default may be read from the environment.
+    return {**row, **{name: masked(text) for name, text in row.items() if isinstance(text, str)}}
 
 
 def op_row(entry: OpEntry, prints: Fingerprints) -> dict[str, Any]:

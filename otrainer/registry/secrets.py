@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from otrainer.errors import ConfigPath, Finding
-
-TOKEN = re.compile(r"(?P<escape>\$\$\{(?=secret:))|\$\{secret:(?P<name>[^{}]*)\}")
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from otrainer.config.expressions import NAME
+from otrainer.config.secrets import TOKEN, references
+from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.masks import SHORTEST
+from otrainer.screens import conceal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,16 @@ class Secrets:
 
     @classmethod
     def read(cls, value: object, path: ConfigPath) -> tuple[Secrets, list[Finding]]:
-        """The secrets inside `value` from the environment, and a finding for each that is not there."""
+        """The secrets inside `value` from the environment, and a finding for each that cannot be used."""
         values: dict[str, str] = {}
         findings: list[Finding] = []
         for name, place in references(value, path):
-            if name in os.environ and NAME.fullmatch(name):
+            problem = problem_with(name)
+            if problem is None:
                 values[name] = os.environ[name]
             else:
-                findings.append(not_set(name, place))
+                findings.append(Finding(problem.message, problem.title, place, hint=problem.hint))
+        conceal(values)
         return cls(values), findings
 
     def fill(self, text: str) -> str:
@@ -39,39 +42,31 @@ class Secrets:
 
         return TOKEN.sub(one, text) if "secret" in text else text
 
-    def redact(self, text: str) -> str:
-        """`text` with every secret written as its reference again, the longest first."""
-        for name, secret in sorted(self.values.items(), key=lambda item: -len(item[1])):
-            text = text.replace(secret, f"${{secret:{name}}}") if secret else text
-        return text
 
-    def shown_by(self, error: BaseException | None) -> bool:
-        """Whether printing `error` with its causes would print a secret."""
-        if error is None or not self.values:
-            return False
-        texts = (str(error), repr(error))
-        return any(self.redact(text) != text for text in texts) or any(
-            self.shown_by(earlier) for earlier in (error.__cause__, error.__context__)
-        )
+def conceal_secrets(config: object) -> None:
+    """Keep the secrets that `config` refers to out of what this process prints from here on, as far as they are set."""
+    names = dict.fromkeys(name for name, _ in references(config))
+    conceal({name: os.environ[name] for name in names if problem_with(name) is None})
 
 
-def references(value: object, path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]:
-    """Every secret that `value` refers to, by name and place."""
-    if isinstance(value, str):
-        for match in TOKEN.finditer(value):
-            if not match["escape"]:
-                yield match["name"].strip(), path
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from references(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from references(item, (*path, index))
+def require_secrets(value: object, path: ConfigPath = ()) -> None:
+    """Raise ConfigError for every secret in `value` that cannot be used."""
+    _, findings = Secrets.read(value, path)
+    if findings:
+        raise ConfigError.of(findings)
 
 
-def not_set(name: str, place: ConfigPath) -> Finding:
+def problem_with(name: str) -> Finding | None:
+    """Why the variable `name` gives no secret, if it does not; its value is never told."""
     if not NAME.fullmatch(name):
         message = f"`{name}` cannot be the name of an environment variable."
-        return Finding(message, "malformed secret", place, hint="Write `${secret:NAME}`.")
-    message = f"The environment variable `{name}` is not set, and a secret is to be read from it."
-    return Finding(message, "missing secret", place, hint=f"Set it before training: `export {name}=...`.")
+        return Finding(message, "malformed secret", hint="Write `${secret:NAME}`.")
+    value = os.environ.get(name)
+    if value is None:
+        message = f"The environment variable `{name}` is not set, and a secret is to be read from it."
+        return Finding(message, "missing secret", hint=f"Set it before training: `export {name}=...`.")
+    if len(value.strip()) < SHORTEST:
+        message = f"The secret in the environment variable `{name}` has fewer than {SHORTEST} characters."
+        hint = "Choose a longer one: this is part of too many words and numbers to be kept out of logs."
+        return Finding(message, "secret too short", hint=hint)
+    return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places, dotted
+from otrainer.masks import hide_in, masked, masked_finding
 from otrainer.registry.secrets import Secrets
 from otrainer.registry.shape import Spec, is_spec, read_spec, reserved_keys, shape_findings
 from otrainer.registry.signature import check_call
@@ -110,29 +111,31 @@ def build(value: object, path: ConfigPath, registry: Registry, settings: Setting
     spec = read_spec(value, path, strict=settings.strict)
     args = [inside(item, place) for item, place in spec.args_with_places()]
     kwargs = {key: inside(item, spec.places[key]) for key, item in spec.kwargs.items()}
-    return call(find_target(spec, registry, settings)[0], args, kwargs, spec, secrets)
+    return call(find_target(spec, registry, settings)[0], args, kwargs, spec)
 
 
-def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], spec: Spec, secrets: Secrets) -> Any:
+def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], spec: Spec) -> Any:
     """What the factory of `spec` returns; its failure becomes a ConfigError at the spec.
 
-    A failure whose text holds a secret is not chained, since whatever prints the chain would print the secret.
+    A failure that shows a secret even so is not chained, since whatever prints the chain would print the secret.
     """
     try:
         return target(*args, **kwargs)
     except ConfigError as error:
-        raise ConfigError.of(redacted(finding, spec, secrets) for finding in error.findings) from error.__cause__
+        hide_in(error)
+        raise ConfigError.of(at_spec(finding, spec) for finding in error.findings) from error.__cause__
     except Exception as cause:
-        failure = building_failed(spec, cause, secrets)
-        if not secrets.shown_by(cause):
+        hidden = hide_in(cause)
+        failure = building_failed(spec, cause)
+        if hidden:
             raise failure from cause
     raise failure
 
 
-def building_failed(spec: Spec, cause: Exception, secrets: Secrets) -> ConfigError:
-    message = f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": ")
+def building_failed(spec: Spec, cause: Exception) -> ConfigError:
+    message = masked(f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": "))
     title = f"could not build `{dotted(spec.path) or spec.key}`"
-    return ConfigError(secrets.redact(message), title=title, config_path=blamed(spec, str(cause)))
+    return ConfigError(message, title=title, config_path=blamed(spec, str(cause)))
 
 
 def blamed(spec: Spec, message: str) -> ConfigPath:
@@ -141,8 +144,8 @@ def blamed(spec: Spec, message: str) -> ConfigPath:
     return spec.places.get(first.group(1), spec.path) if first else spec.path
 
 
-def redacted(finding: Finding, spec: Spec, secrets: Secrets) -> Finding:
-    shown = replace(finding, message=secrets.redact(finding.message), hint=secrets.redact(finding.hint))
+def at_spec(finding: Finding, spec: Spec) -> Finding:
+    shown = masked_finding(finding)
     first = shown.config_path[:1]
     if first and first[0] in spec.places:  # a factory knows its arguments by name, and not where the config gives them
         return replace(shown, config_path=(*spec.places[str(first[0])], *shown.config_path[1:]))

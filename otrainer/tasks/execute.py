@@ -19,7 +19,18 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
-    """Run `stage` and tell how it ended: mistakes in a config are findings, crashes in components keep a traceback."""
+    """Run `stage` and tell how it ended: mistakes in a config are findings, crashes in components keep a traceback.
+
+    What is told holds no secret that this process has read.
+    """
+    from otrainer.masks import masked, masked_finding
+
+    outcome = ended(stage, experiment, root)
+    findings = tuple(map(masked_finding, outcome.findings))
+    return outcome._replace(report=masked(outcome.report), findings=findings)
+
+
+def ended(stage: str, experiment: Experiment, root: Path) -> Outcome:
     from otrainer.stages import run_stage
 
     try:

@@ -158,10 +158,10 @@ def test_errors_have_a_location_where_the_source_is_known(registry, tmp_path, mo
 
 
 def test_secrets_are_read_when_the_component_is_built(registry, monkeypatch):
-    monkeypatch.setenv("TOKEN", "abc")
+    monkeypatch.setenv("TOKEN", "abcd")
     spec = {"_type_": "part", "inner": ["${secret:TOKEN}", "a${secret:TOKEN}b", "$${secret:TOKEN}", "$$${secret:X}"]}
     assert check_value(spec, registry=registry) == []
-    assert instantiate_value(spec, registry=registry).inner == ["abc", "aabcb", "${secret:TOKEN}", "$${secret:X}"]
+    assert instantiate_value(spec, registry=registry).inner == ["abcd", "aabcdb", "${secret:TOKEN}", "$${secret:X}"]
 
 
 def test_checking_needs_no_secrets_and_building_tells_every_missing_one(registry, monkeypatch):
