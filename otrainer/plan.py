@@ -11,6 +11,7 @@ from otrainer.config import ResolvedConfig, Settings
 from otrainer.datafiles import identify
 from otrainer.definition import define
 from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.masks import known
 from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
 from otrainer.registry.imported import read_by
@@ -137,7 +138,15 @@ def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[s
             title="wrong data files",
             config_path=path,
         )
-    return [os.fsdecode(file) for file in paths]
+    names = [os.fsdecode(file) for file in paths]
+    if any(known().shown_in(name) for name in names):
+        raise ConfigError(
+            f"`files()` of `{spec['_type_']}` names a file by a secret, and what is read is written down.",
+            title="secret out of place",
+            config_path=path,
+            hint="Name files by what may be seen.",
+        )
+    return names
 
 
 def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:

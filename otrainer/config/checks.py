@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from otrainer.config.secrets import holds_secret, out_of_place, secret_keys
 from otrainer.errors import ConfigPath, Finding, nearest
 
 PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
@@ -46,6 +47,7 @@ def check_sections(data: Mapping[str, Any], *, strict: bool, used: Collection[st
     """Everything wrong that shows without a registry; `used` are the sections that some `${...}` reads."""
     if strict:
         yield from unknown_sections(data, used)
+    yield from secret_keys(data)
     yield from check_run(data.get("run"))
     for section in SECTIONS:
         yield from check_section(section, data.get(section.name))
@@ -90,7 +92,7 @@ def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[
             path,
             hint=f"Write `_type_` where it says `{near[0]}`." if near else "",
         )
-    elif isinstance(key, str) and not key.startswith(section.prefix):
+    elif isinstance(key, str) and not key.startswith(section.prefix) and not holds_secret(key):
         message = f"`{section.name}` takes keys `{section.prefix}*`, and `{key}` is not one."
         meant = () if "." in key else (f"{section.prefix}{key}",)
         yield Finding(message, "wrong kind of component", (*path, "_type_"), suggestions=meant)
@@ -103,6 +105,8 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
     cls = value.get("type")
     if "type" not in value:
         yield Finding(f"`{section.name}.type` names a class by its key `{section.cls}*`.", "`type` is needed", path)
+    elif holds_secret(cls):
+        yield out_of_place((*path, "type"), "it names a class")
     elif not isinstance(cls, str) or not cls.startswith(section.cls):
         message = f"`{section.name}.type` takes keys `{section.cls}*`, and `{cls}` is not one."
         meant = (f"{section.cls}{cls}",) if isinstance(cls, str) and "." not in cls else ()
@@ -194,6 +198,8 @@ def check_run(run: Any) -> Iterator[Finding]:
         if value is None:
             if rule.required:
                 yield Finding(f"`run.{key}` is needed: {rule.words}.", "missing key", ("run", key))
+        elif holds_secret(value):
+            yield out_of_place(("run", key), "it is written down with every run")
         elif not (isinstance(value, str) or not rule.choices) or not rule.fits(value):
             near = nearest(str(value), rule.choices)
             yield Finding(f"`run.{key}` is {rule.words}, not `{value}`.", "wrong value", ("run", key), suggestions=near)

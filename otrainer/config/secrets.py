@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from otrainer.errors import ConfigPath
+from otrainer.errors import ConfigPath, Finding, SourceLocation, dotted
 
 OPENING = "${secret:"
 TOKEN = re.compile(r"(?P<escape>\$\$\{(?=secret:))|\$\{secret:(?P<name>[^{}]*)\}")
@@ -35,6 +33,25 @@ def references(value: object, path: ConfigPath = ()) -> Iterator[tuple[str, Conf
 def holds_secret(value: object) -> bool:
     """Whether `value` refers to a secret, anywhere inside."""
     return next(references(value), None) is not None
+
+
+def out_of_place(path: ConfigPath, why: str, *, at: SourceLocation | None = None, on_key: bool = False) -> Finding:
+    """What to say of a secret where none can be."""
+    message = f"A secret has no place in {f'the key `{path[-1]}`' if on_key else f'`{dotted(path)}`'}: {why}."
+    hint = "It goes to a component of your own, as an argument; what may be seen is `${env:NAME}`."
+    return Finding(message, "secret out of place", path, at, on_key, hint=hint)
+
+
+def secret_keys(value: object, path: ConfigPath = ()) -> Iterator[Finding]:
+    """A finding for every key in `value` that looks like a reference."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(key, str) and OPENING in key:
+                yield out_of_place((*path, key), "keys are never evaluated", on_key=True)
+            yield from secret_keys(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from secret_keys(item, (*path, index))
 
 
 def guarded(text: str) -> str:

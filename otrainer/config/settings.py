@@ -10,9 +10,11 @@ from typing import Any
 
 from otrainer.config.nodes import TEXT, Mapping, Node, Scalar, Sequence, is_null, key_place_of, kind_of, place_of
 from otrainer.config.scalars import as_text
+from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigPath, Finding, SourceLocation, dotted, nearest
 
 SCHEMA_VERSION = 1
+BEFORE = "it is read before any component is built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ def module_list(
             continue
         if not isinstance(text, str):
             findings.append(wrong_kind(item, (*path, index), what, hint))
+        elif holds_secret(text):
+            findings.append(out_of_place((*path, index), BEFORE, at=place_of(item)))
         elif not fits(text):
             message = f"`{text}` is not {what}."
             findings.append(Finding(message, "invalid name", (*path, index), place_of(item), hint=hint))
@@ -173,6 +177,8 @@ def unknown_setting(name: str, value: Node, known: list[str]) -> Finding:
 
 
 def wrong_kind(node: Node, path: ConfigPath, expected: str, hint: str) -> Finding:
+    if isinstance(node, Scalar) and holds_secret(node.value):
+        return out_of_place(path, BEFORE, at=place_of(node))
     shown = f"{kind_of(node)}, not {expected}"
     if isinstance(node, Scalar) and node.value is not None:
         shown = f"`{as_text(node.value)}`, {shown}"

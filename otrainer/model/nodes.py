@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigError, ConfigPath, nearest
 from otrainer.model.ir import Arg, Items, ModuleSpec, Node, Out, Pairs, Picks
 from otrainer.model.signatures import forward_of
@@ -92,6 +93,9 @@ def read_kwargs(section: object, path: ConfigPath, values: Values, report: Repor
 
 def read_arg(item: object, path: ConfigPath, values: Values, report: Report) -> Arg:
     """An argument with its references looked up; after a finding, None stands for what was wrong."""
+    if isinstance(item, str) and holds_secret(item):
+        report.extend([out_of_place(path, "the model's code is written with it")])
+        return None
     if isinstance(item, str):
         if item.startswith("$$"):
             return item[1:]

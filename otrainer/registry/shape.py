@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigPath, Finding, nearest
 
 RESERVED = ("_type_", "_target_", "_args_", "_kwargs_")
@@ -83,6 +84,8 @@ def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Findi
     for form in ("_type_", "_target_"):
         if form in value and not (isinstance(value[form], str) and value[form]):
             yield Finding(f"`{form}` is a name, not {kind(value[form])}.", "wrong type", (*path, form))
+        elif holds_secret(value.get(form)):
+            yield out_of_place((*path, form), "it names what is built")
     if not isinstance(value.get("_args_", []), list | tuple):
         yield Finding(f"`_args_` is a list, not {kind(value['_args_'])}.", "wrong type", (*path, "_args_"))
     extra = value.get("_kwargs_", {})

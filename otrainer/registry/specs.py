@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places, dotted
 from otrainer.masks import hide_in, masked, masked_finding
@@ -18,6 +19,7 @@ from otrainer.registry.targets import import_target
 if TYPE_CHECKING:
     from otrainer.registry.core import Registry
 
+FACTORIES = ("optim_factory.", "sched_factory.")
 FIRST_NAME = re.compile(r"`?(\w+)\b")
 
 
@@ -81,8 +83,40 @@ def walk_spec(value: Mapping[Any, Any], path: ConfigPath, registry: Registry, se
     except ConfigError as error:
         yield from (finding.at_least(spec.head) for finding in error.findings)
     else:
+        yield from secrets_of_own(spec, registry)
         kwargs, places = spec.kwargs, spec.places
         yield from check_call(target, spec.args, kwargs, policy, path, called=spec.key, places=places)
+
+
+def secrets_of_own(spec: Spec, registry: Registry) -> Iterator[Finding]:
+    """Secrets for components that come with otrainer: they write down what they get, or make names of it.
+
+    What a factory hands on to a class from a plugin is that one's; of its `type` itself `check_sections` tells.
+    """
+    if not is_own(spec.form, spec.key, registry):
+        return
+    cls = spec.kwargs.get("type") if spec.key.startswith(FACTORIES) else None
+    others = () if cls is None else ("type",) if is_own("_type_", cls, registry) else ("type", "args", "kwargs")
+    for item, place in spec.arguments():
+        if place[-1] not in others:
+            for at in plain_secrets(item, place):
+                yield out_of_place(at, f"`{spec.key}` is otrainer's own, and none of those takes any")
+
+
+def is_own(form: str, key: object, registry: Registry) -> bool:
+    return form == "_type_" and isinstance(key, str) and key in registry and registry.get_module(key).at is None
+
+
+def plain_secrets(value: object, path: ConfigPath) -> Iterator[ConfigPath]:
+    """Where `value` refers to secrets, but for the specs in it."""
+    if isinstance(value, Mapping) and not is_spec(value):
+        for key, item in value.items():
+            yield from plain_secrets(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from plain_secrets(item, (*path, index))
+    elif isinstance(value, str) and holds_secret(value):
+        yield path
 
 
 def find_target(spec: Spec, registry: Registry, settings: Settings) -> tuple[Callable[..., Any], str]:
