@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
-import sys
 import traceback
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
 from otrainer.masks import REFERENCE, Masks, hide_in, masked, remember
-from otrainer.screens import conceal
 
 PASSWORD = "hunter2-xyz"  # noqa: S105 - it is one
 VALUE = "pä'ss\"w\\ord/+& %x"
@@ -137,26 +134,3 @@ def test_an_exception_that_cannot_be_masked_is_told_of():
     remember({"PW": PASSWORD})
     assert not hide_in(StubbornError())
     assert hide_in(ValueError("else"))
-
-
-def test_log_records_are_masked_for_every_handler(caplog):
-    """What they hold besides stays as it is."""
-    conceal({"PW": PASSWORD})
-    log = logging.getLogger("some.plugin")
-    log.warning("with %s and %d", PASSWORD, 3)
-    log.warning("without %s", "any")
-    try:
-        fail_with(PASSWORD)
-    except ConfigError:
-        log.exception("failed")
-    assert PASSWORD not in caplog.text
-    assert caplog.records[0].getMessage() == "with ${secret:PW} and 3"
-    assert caplog.records[1].args == ("any",)
-    assert "ConfigError: with ${secret:PW}" in caplog.text
-
-
-def test_nothing_is_in_the_way_without_a_secret():
-    """The streams and the factory of log records stay what they are."""
-    before = (sys.stdout, sys.stderr, logging.getLogRecordFactory())
-    conceal({})
-    assert (sys.stdout, sys.stderr, logging.getLogRecordFactory()) == before
