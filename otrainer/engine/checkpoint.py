@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.concealed import concealed, revealed
 from otrainer.engine.container import DamagedError, read_container
 from otrainer.engine.fits import check_built, check_lists, check_model, model_misfit
 from otrainer.engine.parts import load_part, load_states, part_state, states_of
@@ -46,8 +47,11 @@ IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
 
 
 def capture(ctx: RunContext) -> dict[str, Any]:
-    """The whole state of a run between two steps."""
-    return {
+    """The whole state of a run between two steps, with references in place of secrets.
+
+    Raises ConfigError for a secret inside a tensor.
+    """
+    state = {
         "model": ctx.model.state_dict(),
         "optimizer": ctx.optimizer.state_dict(),
         "scheduler": ctx.scheduler.state_dict() if ctx.scheduler is not None else None,
@@ -64,6 +68,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
         "rng": random_state(),
         "meta": {"format": FORMAT, "torch": str(torch.__version__), "built": ctx.built},
     }
+    return concealed(state, ctx.run.config)
 
 
 def check_loadable(ctx: RunContext) -> None:
@@ -117,6 +122,8 @@ def save_checkpoint(path: str | Path, ctx: RunContext) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """The parts of a checkpoint, on the CPU; the model's tensors are read from the file as they are used.
 
+    References stand in place of secrets.
+
     Raises ConfigError where the file is missing, cannot be read, is damaged, or not a checkpoint of this kind.
     """
     path = Path(path)
@@ -146,7 +153,7 @@ def check_fits(path: str | Path, trainer: Any, parts: Mapping[str, Any]) -> None
     Nothing is changed by it, but that a lazy model takes its widths from the checkpoint, as it will anyway. A trainer
     may have a `check_progress(state)` of its own.
     """
-    saved = load_checkpoint(path)
+    saved = revealed(load_checkpoint(path))
     if hasattr(trainer, "check_progress"):
         state = TrainState()
         state.load_state_dict(saved["progress"])
@@ -198,8 +205,9 @@ def unreadable(path: Path, cause: OSError) -> ConfigError:
     )
 
 
-def load_model_state(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
+def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
     """Load the weights; raises ConfigError that names what does not fit."""
+    parts = revealed(parts)
     check_model(model, parts)
     try:
         model.load_state_dict(parts["model"])
@@ -207,11 +215,13 @@ def load_model_state(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
         raise model_misfit(str(cause)) from cause
 
 
-def restore(ctx: RunContext, parts: Mapping[str, Any]) -> None:
+def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     """Put everything but the weights back to where the checkpoint has it.
 
-    Raises ConfigError where optimizer, scheduler, callbacks, metrics or loggers cannot take their part.
+    Raises ConfigError where optimizer, scheduler, callbacks, metrics or loggers cannot take their part, and for secrets
+    in it that the config no longer names.
     """
+    parts = revealed(parts)
     unchanged = check_built(ctx.built, parts)
     load_optimizer(ctx.optimizer, parts["optimizer"], unchanged=unchanged)
     if ctx.scheduler is not None:
