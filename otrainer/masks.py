@@ -6,11 +6,7 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, replace
-from typing import Any
 from urllib.parse import quote, quote_plus
-
-from otrainer.errors import ConfigError, Finding
 
 # A shorter value is part of too many words and numbers to be kept out of texts.
 SHORTEST = 4
@@ -163,30 +159,3 @@ def known() -> Masks:
 def masked(text: str) -> str:
     """`text` without the values that this process has read."""
     return KNOWN.text(text)
-
-
-def masked_finding(finding: Finding) -> Finding:
-    """A finding without the values that this process has read."""
-    if not KNOWN:
-        return finding
-    given = {part.name: getattr(finding, part.name) for part in fields(finding)}
-    changed: dict[str, Any] = {name: masked(value) for name, value in given.items() if isinstance(value, str)}
-    return replace(finding, **changed, suggestions=tuple(map(masked, finding.suggestions)))
-
-
-def hide_in(error: BaseException, seen: set[int] | None = None) -> bool:
-    """Mask the texts of an exception and of those behind it, in place; whether none of them shows a value then."""
-    seen = set() if seen is None else seen
-    if not KNOWN or id(error) in seen:
-        return True
-    seen.add(id(error))
-    if isinstance(error, ConfigError):
-        error.findings = tuple(map(masked_finding, error.findings))
-    error.args = tuple(masked(item) if isinstance(item, str) else item for item in error.args)
-    if isinstance(error, OSError) and isinstance(error.filename, str):
-        error.filename = masked(error.filename)
-    if notes := getattr(error, "__notes__", None):
-        notes[:] = [masked(note) if isinstance(note, str) else note for note in notes]
-    behind = [error.__cause__, error.__context__, *(error.exceptions if isinstance(error, BaseExceptionGroup) else ())]
-    hidden = [hide_in(each, seen) for each in behind if each is not None]
-    return all(hidden) and all(masked(text) == text for text in (str(error), repr(error)))

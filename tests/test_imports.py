@@ -24,6 +24,7 @@ FLOORS = (
         "witness",
         "kept",
         "masks",
+        "hiding",
         "screens",
     ),
     ("config",),

@@ -283,6 +283,7 @@ def test_a_training_by_doit_leaves_no_trace_of_the_secret(root: Path) -> None:
     assert shown((done.stdout + done.stderr).encode()) == []
     assert leaks(root) == {}
     assert "step with ${secret:LEAK}" in (root / "runs/good/train.log").read_text()
+    assert "postgres://u:${secret:LEAK}@host/db" in (root / "runs/good/hparams.json").read_text()
     for environ in ({"LEAK": "another value"}, {}):
         again = doit(root, "train", "EXP=good", **environ)
         assert [line[:2] for line in again.stdout.splitlines()] == ["--"] * 4

@@ -5,18 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-import traceback
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otrainer.diagnostics.drawing import draw_error
-from otrainer.errors import ConfigError
-from otrainer.masks import REFERENCE, Masks, hide_in, masked, remember
+from otrainer.masks import REFERENCE, Masks, masked, remember
 
-PASSWORD = "hunter2-xyz"  # noqa: S105 - it is one
 VALUE = "pä'ss\"w\\ord/+& %x"
 ENCODED = VALUE.encode()
 
@@ -105,32 +101,3 @@ def test_no_text_shows_a_value(values, before, after):
     for value in values.values():
         shown = Masks(values.items()).text(f"{before}{value}{after}")
         assert not [rest for rest in re.split(REFERENCE, shown) if value in rest]
-
-
-def fail_with(word: str) -> None:
-    """Raise an error with another one behind it, both of which tell the word."""
-    cause = OSError(5, "no", f"/srv/{word}")
-    cause.add_note(f"tried {word}")
-    raise ConfigError(f"with {word}", hint=f"not {word}") from cause
-
-
-def test_an_exception_loses_its_secrets_but_not_its_place():
-    remember({"PW": PASSWORD})
-    with pytest.raises(ConfigError) as caught:
-        fail_with(PASSWORD)
-    hidden = hide_in(caught.value)
-    told = "".join(traceback.format_exception(caught.value)) + draw_error(caught.value)
-    assert hidden
-    assert PASSWORD not in told
-    for text in ("with ${secret:PW}", "/srv/${secret:PW}", "tried ${secret:PW}", "not ${secret:PW}", "test_masks.py"):
-        assert text in told
-
-
-def test_an_exception_that_cannot_be_masked_is_told_of():
-    class StubbornError(Exception):
-        def __str__(self):
-            return PASSWORD
-
-    remember({"PW": PASSWORD})
-    assert not hide_in(StubbornError())
-    assert hide_in(ValueError("else"))

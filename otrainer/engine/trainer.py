@@ -18,6 +18,7 @@ from otrainer.engine.session import Session, begin, no_batches
 from otrainer.engine.tree import count_samples
 from otrainer.engine.watch import check_loss
 from otrainer.errors import ConfigError
+from otrainer.masks import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -232,7 +233,7 @@ class DefaultTrainer:
         hparams = session.ctx.run.config or {"run": dict(session.ctx.run), "trainer": vars(self)}
         for logger in session.ctx.loggers:
             if hasattr(logger, "log_hparams"):
-                logger.log_hparams(json.loads(json.dumps(hparams, default=str)))
+                logger.log_hparams(json.loads(masked(json.dumps(hparams, default=str))))
 
 
 def grouped(batches: Iterator[Any], count: int) -> Iterator[Sequence[Any]]:

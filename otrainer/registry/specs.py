@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places, dotted
-from otrainer.masks import hide_in, masked, masked_finding
+from otrainer.hiding import hide_in, masked_finding
+from otrainer.masks import masked
 from otrainer.registry.secrets import Secrets
 from otrainer.registry.shape import Spec, is_spec, read_spec, reserved_keys, shape_findings
 from otrainer.registry.signature import check_call
