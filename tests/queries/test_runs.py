@@ -28,7 +28,7 @@ def table(root: Path, *names: str) -> str:
     text = ask("runs", root, *names).report
     assert listing(root) == before
     text = KEPT.sub("T" * 27, STARTED.sub("T" * 19, text))
-    text = re.sub(r"(?<=runs, )[\d.]+(?= KiB)|(?<=take )[\d.]+(?= KiB)", "S", text)
+    text = re.sub(r"(?<=runs, )[\d.]+ [KM]iB|(?<=take )[\d.]+ [KM]iB", "S", text)
     text = re.sub(r"[\d.]+(?= KiB)", lambda found: "S" * len(found[0]), text)
     return re.sub(r"\b[0-9a-f]{8}\b", "D" * 8, text)
 
@@ -53,7 +53,7 @@ a                              complete     6  val_loss 0.1235, val_accuracy 1  
   TTTTTTTTTTTTTTTTTTTTTTTTTTT  complete     3                                   TTTTTTTTTTTTTTTTTTT  SSSSS KiB  DDDDDDDD
   TTTTTTTTTTTTTTTTTTTTTTTTTTT  complete     3                                   TTTTTTTTTTTTTTTTTTT  SSSSS KiB  DDDDDDDD
 sub/b                          complete     6                                   TTTTTTTTTTTTTTTTTTT  SSSSS KiB  DDDDDDDD
-4 runs, S KiB; kept runs take S KiB (`doit prune` removes them)"""  # noqa: E501 - as it is printed
+4 runs, S; kept runs take S (`doit prune` removes them)"""  # noqa: E501 - as it is printed
     assert table(root) == expected
 
 
