@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from otrainer.config.checks import SECTIONS, check_sections
 from otrainer.config.validate import check_inputs
@@ -18,7 +17,7 @@ from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding
-from otrainer.model import assemble, check_model, compile_model
+from otrainer.model import blueprint, check_model, compile_model
 from otrainer.model.summary import model_summary
 from otrainer.registry import (
     Registry,
@@ -196,24 +195,9 @@ def check_resume(path: str | None) -> None:
 
 
 def trial_model(_name: str, model: Any, config: ResolvedConfig, registry: Registry) -> dict[str, Any]:
-    """The shape of the model, built without storage for its numbers, or with it where a module cannot do without."""
+    """The shape of the model, built without storage for its numbers."""
     ir = compile_model(model, registry=registry, settings=config.settings)
-    try:
-        with torch.device("meta"), WithoutNumbers():
-            return model_summary(assemble(ir, registry, config.settings))
-    except ConfigError:
-        return model_summary(assemble(ir, registry, config.settings))
-
-
-class WithoutNumbers(TorchFunctionMode):
-    """Leaves parameters as they are: on the meta device there is nothing to draw, and trying takes most of a trial."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if args and func.__name__.endswith("_") and getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0]
-        return func(*args, **(kwargs or {}))
+    return model_summary(blueprint(ir, registry, config.settings))
 
 
 def trial_section(section: str, value: Any, config: ResolvedConfig, registry: Registry) -> None:

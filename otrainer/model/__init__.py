@@ -7,11 +7,13 @@ from otrainer.model.compile import check_model, compile_model
 from otrainer.model.generated import GeneratedModel
 from otrainer.model.ir import ModelIR
 from otrainer.model.lazy import has_lazy, materialize
+from otrainer.model.meta import blueprint
 
 __all__ = [
     "GeneratedModel",
     "ModelIR",
     "assemble",
+    "blueprint",
     "build_model",
     "check_model",
     "compile_model",

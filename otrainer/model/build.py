@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR, ModuleSpec
     from otrainer.registry.core import Registry
 
+Build: TypeAlias = "Callable[[ModuleSpec, Registry, Settings], nn.Module]"
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedConfig
 
 
@@ -57,12 +58,13 @@ def as_source(source: str | os.PathLike[str] | Mapping[str, Any]) -> str | Path 
     return source if isinstance(source, str | Mapping) else Path(source)
 
 
-def assemble(ir: ModelIR, registry: Registry, settings: Settings) -> GeneratedModel:
-    """The model of an IR, its submodules built by the registry."""
+def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Build | None = None) -> GeneratedModel:
+    """The model of an IR, its submodules built by the registry, or by `build`."""
+    build = build or build_module
     ops = {name: registry.get_op(name) for name in ir.program.ops}
     model = model_class(ir.program, ops)()
     for module in ir.modules:
-        model.add_at(module.name, build_module(module, registry, settings))
+        model.add_at(module.name, build(module, registry, settings))
     return model
 
 
