@@ -30,6 +30,10 @@ class NumpyRows:
         rows = self._array[list(indices)]
         return torch.from_numpy(rows.astype(rows.dtype.newbyteorder("="), copy=False))
 
+    def example(self, count: int) -> torch.Tensor:
+        """So many rows without numbers."""
+        return torch.empty(count, *self._array.shape[1:], dtype=self.rows([]).dtype, device="meta")
+
 
 class SafetensorsRows:
     """Rows of a tensor in a mapped .safetensors file."""
@@ -45,6 +49,10 @@ class SafetensorsRows:
     def rows(self, indices: Sequence[int]) -> torch.Tensor:
         rows: torch.Tensor = self._whole[torch.tensor(list(indices))]
         return rows
+
+    def example(self, count: int) -> torch.Tensor:
+        """So many rows without numbers."""
+        return torch.empty(count, *self._whole.shape[1:], dtype=self._whole.dtype, device="meta")
 
 
 Rows = NumpyRows | SafetensorsRows

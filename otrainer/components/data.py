@@ -42,6 +42,13 @@ class RandomRegressionDataModule:
     def setup(self, stage: str | None = None) -> None:
         return
 
+    def example_batch(self) -> dict[str, torch.Tensor]:
+        """A batch without numbers."""
+        return {
+            "x": torch.empty(self.batch_size, *self.x_shape, device="meta"),
+            "y": torch.empty(self.batch_size, *self.y_shape, device="meta"),
+        }
+
     def train_dataloader(self) -> RandomRegression:
         return RandomRegression(self, self.steps_per_epoch)
 
@@ -126,6 +133,11 @@ class DatasetDataModule:
         for dataset in (self.train, self.val):
             if callable(getattr(dataset, "setup", None)):
                 dataset.setup(stage)
+
+    def example_batch(self) -> Any:
+        """A training batch as the dataset declares it by a method of this name; None where that takes reading data."""
+        declare = getattr(self.train, "example_batch", None)
+        return declare(self.batch_size) if callable(declare) and self.options["collate_fn"] is None else None
 
     def train_dataloader(self) -> Iterable[Any]:
         return self._loader(self.train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last)

@@ -63,6 +63,10 @@ class ArraysDataset:
         """The samples at `indices`, already stacked: `{field: [len(indices), ...]}`."""
         return {field: array.rows(indices) for field, array in self.arrays.items()}
 
+    def example_batch(self, size: int) -> dict[str, torch.Tensor]:
+        """A batch of at most `size` samples without numbers, as the files' headers tell: `{field: [size, ...]}`."""
+        return {field: array.example(min(size, len(array))) for field, array in self.arrays.items()}
+
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_arrays": None}
 

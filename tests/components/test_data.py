@@ -157,3 +157,25 @@ def test_a_loop_of_somebodys_own_gets_another_order_each_epoch_under_the_runs_se
     first, second = two_epochs()
     assert first != second
     assert two_epochs() == [first, second]
+
+
+def test_random_regression_declares_a_batch_as_those_that_it_gives() -> None:
+    data = RandomRegressionDataModule(batch_size=3, x_shape=[2, 4], y_shape=[5])
+    declared = data.example_batch()
+
+    assert {name: each.shape for name, each in declared.items()} == {
+        name: each.shape for name, each in next(iter(data.train_dataloader())).items()
+    }
+    assert all(each.is_meta for each in declared.values())
+
+
+def test_a_dataset_declares_the_batch_unless_it_is_collated_otherwise() -> None:
+    class Declaring(list[int]):
+        def example_batch(self, size: int) -> torch.Tensor:
+            return torch.empty(size, device="meta")
+
+    samples = Declaring(range(10))
+
+    assert DatasetDataModule(samples, batch_size=4).example_batch().shape == (4,)
+    assert DatasetDataModule(samples, collate=list).example_batch() is None
+    assert DatasetDataModule(list(samples)).example_batch() is None

@@ -117,3 +117,15 @@ def test_what_cannot_be_read_is_told(files: Path, arguments: dict[str, Any], wor
 
     with pytest.raises(ConfigError, match=words):
         len(ArraysDataset(**{**arguments, "path": str(files / arguments["path"])}))
+
+
+@pytest.mark.parametrize("name", ["stored.npz", "packed.npz", "fortran.npz", "tensors.safetensors", "x.npy"])
+def test_a_batch_is_declared_by_its_shapes_and_types(files: Path, name: str) -> None:
+    dataset = ArraysDataset(str(files / name))
+    real, declared = dataset.batch(range(6)), dataset.example_batch(6)
+
+    assert {field: (each.shape, each.dtype) for field, each in declared.items()} == {
+        field: (each.shape, each.dtype) for field, each in real.items()
+    }
+    assert all(each.is_meta for each in declared.values())
+    assert dataset.example_batch(50)["x"].shape == (20, 3)
