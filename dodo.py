@@ -97,7 +97,7 @@ def task_why() -> TaskDict:
 
 
 def task_show() -> TaskDict:
-    """Print an experiment's resolved config with the origin of every value (EXP=NAME)."""
+    """Print an experiment's config with all origins, or what its model takes (EXP=NAME, MODEL=1)."""
     return project.query("show")
 
 

@@ -244,6 +244,25 @@ def leave_receipt(experiment: Experiment, root: Path, plan: Any) -> None:
     write_json(root / experiment.built("fit.json"), receipt)
 
 
+def show_model(experiment: Experiment, root: Path) -> Outcome:
+    """What a training step of an experiment takes, as its files are now; nothing is written."""
+    from otrainer.estimate import drawn, estimate
+    from otrainer.experiment import resolve_fully
+    from otrainer.project import project
+    from otrainer.registry import build_registry
+
+    config = resolve_fully(root / experiment.file, root)
+    try:
+        with project(root):
+            made = estimate(config, build_registry())
+    except ConfigError as error:
+        raise error.located(config.source_map) from error.__cause__
+    if not made.findings:
+        return Outcome(report=drawn(made))
+    located = ConfigError.of(made.findings).located(config.source_map)
+    return Outcome.failed(located.findings)._replace(report=drawn(made))
+
+
 def verify(experiment: Experiment, root: Path) -> Outcome:
     """Whether the experiment, stopped and continued, trains to the same bits."""
     from otrainer.verify import verify_resume
@@ -260,4 +279,5 @@ STAGES: dict[str, Callable[[Experiment, Path], Outcome]] = {
     "fit": fit,
     "resume": resume,
     "verify-resume": verify,
+    "show-model": show_model,
 }

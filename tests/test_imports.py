@@ -37,6 +37,7 @@ FLOORS = (
     ("definition", "loaded"),
     (
         "deps",
+        "estimate",
         "validation",
         "plan",
         "keepsakes",

@@ -1,4 +1,8 @@
-"""From a program to a plain `nn.Module` class whose forward is ordinary Python, written by `torch.fx`."""
+"""From a program to a plain `nn.Module` class whose forward is ordinary Python, written by `torch.fx`.
+
+Every node of the fx graph has in its `meta` what it came from: the `node` of the program and the `value` that it holds,
+both as far as there is one.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +82,18 @@ def unpack(value: Any, count: int) -> Any:
 def write_graph(program: Program, ops: Ops) -> fx.Graph:
     """The program in fx's terms; fx frees each value after its last use and keeps names clear of Python's."""
     graph = fx.Graph()
-    values = {name: graph.placeholder(name) for name in program.inputs}
+    values = {name: hold(graph.placeholder(name), name) for name in program.inputs}
     stubs = {name: Stub(name, ops[name]) for name in program.ops}
     for node in program.nodes:
         write_node(graph, node, values, stubs)
     graph.output(returned(program, values))
     return graph
+
+
+def hold(written: fx.Node, value: str, node: Node | None = None) -> fx.Node:
+    """An fx node that remembers which of the program's values it holds, and which call gave it."""
+    written.meta |= {"value": value, "node": node}
+    return written
 
 
 def returned(program: Program, values: Mapping[str, fx.Node]) -> Any:
@@ -99,17 +109,20 @@ def write_node(graph: fx.Graph, node: Node, values: dict[str, fx.Node], stubs: M
     method = "call_module" if node.kind == "module" else "call_function"
     target: Any = node.target if node.kind == "module" else stubs[node.target]
     name = node.out if isinstance(node.out, str) else node.name
-    result = graph.create_node(method, target, args, kwargs, name=name)
+    result = hold(graph.create_node(method, target, args, kwargs, name=name), name, node)
     if isinstance(node.out, str):
         values[node.out] = result
     elif isinstance(node.out, Picks):
         for picked, key in node.out.pairs:
-            values[picked] = graph.create_node("call_function", operator.getitem, (result, key), name=picked)
+            part = graph.create_node("call_function", operator.getitem, (result, key), name=picked)
+            values[picked] = hold(part, picked, node)
     else:
         unpacking = Stub("unpack", unpack)
         parts = graph.create_node("call_function", unpacking, (result, len(node.out)), name=f"{node.name}_parts")
-        for index, part in enumerate(node.out):
-            values[part] = graph.create_node("call_function", operator.getitem, (parts, index), name=part)
+        hold(parts, node.name, node)
+        for index, name in enumerate(node.out):
+            part = graph.create_node("call_function", operator.getitem, (parts, index), name=name)
+            values[name] = hold(part, name, node)
 
 
 def fx_arg(arg: Arg, values: Mapping[str, fx.Node]) -> Any:

@@ -92,6 +92,15 @@ class ModelIR:
     modules: tuple[ModuleSpec, ...]
     program: Program
 
+    def spec_path(self, node: Node) -> ConfigPath:
+        """Where the config writes what `node` runs: the spec of its module, or the call itself where it is an op.
+
+        `node.path` is where it writes the call. Both come from this IR, since a class of one program serves all configs
+        that come to the same text.
+        """
+        specs = {module.name: module.path for module in self.modules} if node.kind == "module" else {}
+        return specs.get(node.target, node.path)
+
 
 def refs_in(arg: Arg) -> Iterator[str]:
     """The values that an argument refers to."""

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def answer(query: str, question: Question) -> Outcome:
-    """The answer to `query` as the report of an outcome; a mistake in what was asked is a finding."""
+    """The answer to `query` as an outcome, or the report of one; a mistake in what was asked is a finding."""
     try:
-        report: str = getattr(import_module(f"otrainer.queries.{query}"), query)(question)
+        found: str | Outcome = getattr(import_module(f"otrainer.queries.{query}"), query)(question)
     except ConfigError as error:
         return Outcome.failed(error.findings)
     except OSError as error:
         return Outcome.failed([Finding(f"`{error.filename}`: {error.strerror}.", title="cannot read or write")])
-    return Outcome(report=report)
+    return found if isinstance(found, Outcome) else Outcome(report=found)

@@ -1,13 +1,15 @@
-"""`doit show`: an experiment's config as its files are now, each value with its origin."""
+"""`doit show`: an experiment's config as its files are now, each value with its origin; what its model takes."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otrainer.config import resolve_config
 from otrainer.errors import ConfigError, Finding
 from otrainer.listing import annotated
+from otrainer.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
@@ -17,11 +19,42 @@ if TYPE_CHECKING:
 DIM, RESET = "\x1b[2m", "\x1b[0m"
 
 
-def show(question: Question) -> str:
-    """The listings of the experiments, under their names where there are several.
+def show(question: Question) -> str | Outcome:
+    """The listings of the experiments, or with MODEL=1 what their models take; under their names if there are several.
 
-    Raises ConfigError with all mistakes of those that do not resolve, after what can be listed of them was printed.
+    Raises ConfigError with all mistakes of those that do not resolve, after what can be listed of them was printed,
+    and for another value of MODEL.
     """
+    asked = question.variables.get("MODEL", "")
+    if asked not in ("", "1"):
+        message, hint = f"`MODEL={asked}` is neither yes nor no.", "`MODEL=1` shows what the model takes."
+        raise ConfigError(message, title="unclear question", hint=hint)
+    return models(question) if asked else listings(question)
+
+
+def models(question: Question) -> Outcome:
+    """What each model takes, found where torch may be imported; the mistakes come after all that is known."""
+    outcomes = {experiment.name: ask(question, experiment) for experiment in question.experiments}
+    several = len(outcomes) > 1
+    reports = [f"# {name}\n{each.report}" if several else each.report for name, each in outcomes.items() if each.report]
+    text, failed = "\n\n".join(reports), {name: each for name, each in outcomes.items() if each.findings}
+    if not failed:
+        return Outcome(report=text)
+    if text:
+        print(text, flush=True)
+    told = [replace(finding, experiments=(name,)) for name, each in failed.items() for finding in each.findings]
+    return next(iter(failed.values()))._replace(findings=tuple(told))
+
+
+def ask(question: Question, experiment: Experiment) -> Outcome:
+    if question.ask is not None:
+        return question.ask("show-model", experiment)
+    from otrainer.tasks.execute import execute
+
+    return execute("show-model", experiment, question.root)
+
+
+def listings(question: Question) -> str:
     parts: list[str] = []
     findings: list[Finding] = []
     for experiment in question.experiments:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from otrainer.tasks.experiments import Experiment
+    from otrainer.tasks.outcome import Outcome
 
 
 class Question(NamedTuple):
-    """`experiments` are those that EXP names, in order; `variables` all that were set, as text."""
+    """`experiments` are those that EXP names, in order; `variables` all that were set, as text.
+
+    `ask` lets a process that may import torch run a stage.
+    """
 
     root: Path
     experiments: tuple[Experiment, ...]
     variables: Mapping[str, str]
+    ask: Callable[[str, Experiment], Outcome] | None = None

@@ -119,10 +119,14 @@ class Runner:
     def answer(
         self, query: str, experiments: tuple[Experiment, ...], variables: Mapping[str, str]
     ) -> StageFailed | None:
-        """doit's action for a question: answered in this process, without executing anything."""
+        """doit's action for a question: answered in this process, unless that takes torch, and executing no stage."""
         from otrainer.queries import answer
 
-        return self._settle(answer(query, Question(self.root, experiments, variables)), query, *experiments)
+        def ask(stage: str, experiment: Experiment) -> Outcome:
+            return self.client.run(stage, experiment)
+
+        question = Question(self.root, experiments, variables, ask)
+        return self._settle(answer(query, question), query, *experiments)
 
     def _resolve(self, experiment: Experiment) -> Outcome:
         """Resolve; where that fails over mistakes, let the worker look for the mistakes behind the first ones too."""
@@ -184,7 +188,10 @@ class Runner:
         """What the outcome of a stage or question means to doit; an interruption ends it."""
         if outcome.status in {"failed", "crashed"}:
             names = tuple(experiment.name for experiment in experiments)
-            return StageFailed(replace(finding, doing=DOING[verb], experiments=names) for finding in outcome.findings)
+            return StageFailed(
+                replace(finding, doing=DOING[verb], experiments=finding.experiments or names)
+                for finding in outcome.findings
+            )
         if outcome.report:
             print(outcome.report, flush=True)
         if outcome.status == "interrupted":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from otrainer.tasks.commandline import CommandLine
 
-VARIABLES = ("EXP", "WITH", "YES")
+VARIABLES = ("EXP", "WITH", "MODEL", "YES")
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate")
 NAMED = ("train", "fit")

@@ -238,7 +238,7 @@ def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(proje
         "  verify-resume  Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME).\n"
         "  train          Bring an experiment's run up to date: every stage that has to (EXP=NAME).\n"
         "  why            Say what would run for an experiment, and why, without running it (EXP=NAME).\n"
-        "  show           Print an experiment's resolved config with the origin of every value (EXP=NAME).\n"
+        "  show           Print an experiment's config with all origins, or what its model takes (EXP=NAME, MODEL=1).\n"
         "  diff           Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME).\n"
         "  runs           List the runs there are, kept ones included, and what they take on the disk "
         "(all, or EXP=NAME).\n"
@@ -264,6 +264,24 @@ def test_list_shows_the_verbs_and_the_experiments(project):
     assert all(sentence.rstrip(".").count(". ") == 0 and sentence.endswith(".") for _, sentence in lines)
 
 
+def test_what_a_model_takes_is_asked_of_a_worker(project):
+    """The process of doit imports no torch; of several models, those that can be shown come before what is wrong."""
+    project.write("b", "wrong: show-model\n")
+    one = project.doit("show", "EXP=a", "MODEL=1")
+    assert (one.code, one.out, one.err) == (0, "the model of a\n", "")
+    both = project.doit("show", "EXP=b,a", "MODEL=1")
+    assert (both.code, both.out) == (1, "# a\nthe model of a\n")
+    assert both.err.startswith("wrong value ── configs/experiments/b.yaml:1:1\n")
+    assert both.err.endswith("  while showing b\n")
+    assert project.executed() == ["show-model a", "show-model b", "show-model a"]
+    unclear = project.doit("show", "EXP=a", "MODEL=yes")
+    assert (unclear.code, unclear.out) == (1, "")
+    assert unclear.err == (
+        "unclear question\n  `MODEL=yes` is neither yes nor no.\n  `MODEL=1` shows what the model takes.\n"
+        "  while showing a\n"
+    )
+
+
 MISTYPED = {
     "trian EXP=a": (
         "unknown task\n"
@@ -276,7 +294,7 @@ MISTYPED = {
     ),
     "train EXPP=a": (
         "unknown variable\n  `EXPP=a` sets a variable that no task reads. Did you mean `EXP`?\n"
-        "  There are: EXP, WITH, YES.\n"
+        "  There are: EXP, WITH, MODEL, YES.\n"
     ),
     "train EXP=a -n 2": (
         "misplaced option\n"

@@ -160,6 +160,10 @@ def examine(_experiment, _root):
     raise ConfigError.of(Finding(f"`{name}` is not right.", "wrong value") for name in ("wrong", "more"))
 
 
+def show_model(experiment, _root):
+    return Outcome(report=f"the model of {experiment.name}")
+
+
 STAGES = {
     "resolve": resolve,
     "manifest": manifest,
@@ -167,5 +171,6 @@ STAGES = {
     "examine": examine,
     "fit": fit,
     "resume": fit,
+    "show-model": show_model,
 }
 VERSIONS = {"resolve": 1, "manifest": 1, "validate": 1}
