@@ -9,7 +9,18 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("resolve", "noop", "validate", "first_step", "fingerprint", "step", "checkpoint", "memory", "compiled")
+BENCHMARKS = (
+    "resolve",
+    "noop",
+    "validate",
+    "first_step",
+    "fingerprint",
+    "step",
+    "checkpoint",
+    "memory",
+    "compiled",
+    "meta",
+)
 DOIT_CONFIG = {"verbosity": 2, "dep_file": str(HERE.parents[1] / "build" / ".bench.db")}
 
 
