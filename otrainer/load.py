@@ -12,6 +12,7 @@ from otrainer.errors import ConfigError, nearest
 from otrainer.model import assemble, compile_model
 from otrainer.project import project, project_root
 from otrainer.registry import build_registry, load_plugins
+from otrainer.registry.secrets import conceal_secrets
 from otrainer.runs import read_run
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None
     parts = load_checkpoint(folder / find_checkpoint(list(run["outputs"]), checkpoint, str(run_dir)))
     config, registry, settings = run["config"], build_registry(), Settings.of(run["config"].get("settings"))
     with project(project_root(folder)):
+        conceal_secrets(config)
         load_plugins(config.get("imports"), registry=registry, settings=settings)
         model = assemble(compile_model(config["model"], registry=registry, settings=settings), registry, settings)
     load_model_state(model, parts)

@@ -207,7 +207,7 @@ def unreadable(path: Path, cause: OSError) -> ConfigError:
 
 def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
     """Load the weights; raises ConfigError that names what does not fit."""
-    parts = revealed(parts)
+    parts = revealed({name: parts[name] for name in ("model", "meta")})
     check_model(model, parts)
     try:
         model.load_state_dict(parts["model"])

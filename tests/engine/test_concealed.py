@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from otrainer.engine.checkpoint import load_model_state
 from otrainer.engine.concealed import concealed, revealed
 from otrainer.errors import ConfigError
 from otrainer.masks import forget, remember
@@ -87,6 +88,17 @@ def test_a_state_dict_that_cannot_be_given_back_is_an_error_at_its_section() -> 
     with pytest.raises(ConfigError, match="`callbacks` of the checkpoint holds the secret `PW`") as error:
         revealed(held)
     assert error.value.config_path == ("callbacks",)
+
+
+def test_a_models_weights_are_loaded_whatever_the_other_parts_hold() -> None:
+    """As for inference, where no secret is set."""
+    remember({"PW": PASSWORD})
+    model = torch.nn.Linear(2, 1)
+    held = concealed(state(model=model.state_dict(), loss={"state_dict": {"token": PASSWORD}}), CONFIG)
+    forget()
+    other = torch.nn.Linear(2, 1)
+    load_model_state(other, held)
+    assert torch.equal(other.weight, model.weight)
 
 
 def test_a_tensor_that_spells_a_secret_is_refused() -> None:
