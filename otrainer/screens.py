@@ -15,7 +15,7 @@ def conceal(values: Mapping[str, str]) -> None:
     if not values:
         return
     remember(values)
-    for name in ("stdout", "stderr"):
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Screen):
             setattr(sys, name, Screen(stream))
@@ -24,11 +24,20 @@ def conceal(values: Mapping[str, str]) -> None:
         logging.setLogRecordFactory(MaskedRecords(made))
 
 
-class Screen:
-    """A text stream in front of another one, which gets everything but the secrets."""
+class Front:
+    """Stands in front of a stream, which answers for all else."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_stream":  # a copy in the making, which has none yet
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+class Screen(Front):
+    """A text stream that passes on everything but the secrets."""
 
     def write(self, text: str) -> int:
         self._stream.write(masked(text))
@@ -42,23 +51,14 @@ class Screen:
     def buffer(self) -> BytesScreen:
         return BytesScreen(self._stream.buffer)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
-
-class BytesScreen:
+class BytesScreen(Front):
     """The same for the stream of bytes below."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
 
     def write(self, data: bytes) -> int:
         text = bytes(data).decode("utf-8", "surrogateescape")
         self._stream.write(masked(text).encode("utf-8", "surrogateescape"))
         return len(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 class MaskedRecords:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import sys
@@ -20,8 +21,8 @@ def printing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], io.TextIOWrapper]:
 
     def begin() -> io.TextIOWrapper:
         stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-        monkeypatch.setattr(sys, "stdout", stream)
-        monkeypatch.setattr(sys, "stderr", stream)
+        for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+            monkeypatch.setattr(sys, name, stream)
         conceal({"PW": PASSWORD})
         return stream
 
@@ -37,10 +38,14 @@ def test_whatever_is_printed_is_masked(printing):
     stream = printing()
     print("one", PASSWORD, {"two": PASSWORD})
     sys.stderr.writelines([f"three {PASSWORD}\n"])
+    print("and", PASSWORD, file=sys.__stdout__)
     sys.stdout.flush()
     sys.stdout.buffer.write(f"four {PASSWORD} ü\n".encode())
     sys.stdout.buffer.flush()
-    assert told(stream) == "one ${secret:PW} {'two': '${secret:PW}'}\nthree ${secret:PW}\nfour ${secret:PW} ü\n"
+    assert (
+        told(stream)
+        == "one ${secret:PW} {'two': '${secret:PW}'}\nthree ${secret:PW}\nand ${secret:PW}\nfour ${secret:PW} ü\n"
+    )
 
 
 def test_an_error_that_ends_a_process_is_masked(printing):
@@ -61,10 +66,13 @@ def test_the_stream_is_the_same_in_all_else(printing):
     assert sys.stdout is screen
     assert isinstance(screen, Screen)
     assert (screen.encoding, screen.isatty(), screen.closed, screen.write("text")) == ("utf-8", False, False, 4)
+    with pytest.raises(TypeError, match="cannot pickle"):
+        copy.deepcopy(screen)
 
 
 def test_a_process_without_a_terminal_takes_a_secret(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", None)
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        monkeypatch.setattr(sys, name, None)
     conceal({"PW": PASSWORD})
     assert sys.stdout is None
 
