@@ -102,10 +102,10 @@ class Accelerator:
         return not tells or self.scaler.get_scale() >= scale
 
 
-def check_device(device: str, precision: str) -> None:
-    """Raise a ConfigError if this machine cannot compute on `device` with `precision`."""
+def known_device(device: str) -> torch.device:
+    """The device of that name, here or not; raises ConfigError if there is none in torch."""
     try:
-        parsed = torch.device(device)
+        return torch.device(device)
     except RuntimeError as cause:
         raise ConfigError(
             f"`{device}` is not a device that torch knows.",
@@ -114,6 +114,11 @@ def check_device(device: str, precision: str) -> None:
             suggestions=nearest(device, ["cpu", "cuda", "mps", "xpu"]),
             hint="Write `cpu`, `cuda` or `cuda:1`.",
         ) from cause
+
+
+def check_device(device: str, precision: str) -> None:
+    """Raise a ConfigError if this machine cannot compute on `device` with `precision`."""
+    parsed = known_device(device)
     if precision not in PRECISIONS:
         raise ConfigError(
             f"`{precision}` is not a precision; there are {', '.join(PRECISIONS)}.",

@@ -12,6 +12,7 @@ from otrainer.errors import ConfigError, Finding
 from otrainer.estimate.fake import is_unfollowed, reason, said
 from otrainer.estimate.trace import unknown_in
 from otrainer.estimate.words import shapes
+from otrainer.model.meta import empty_like, remade
 
 if TYPE_CHECKING:
     from otrainer.estimate.model import Estimate
@@ -34,6 +35,13 @@ def scalar(loss: Any, outputs: Any, targets: Any, batch: Any, made: Estimate) ->
         hint = f"It was given outputs {shapes(outputs)} and targets {shapes(targets)}."
         made.findings.append(Finding(message, title="loss fails", config_path=("loss",), hint=hint))
     return None
+
+
+def place(loss: Any, device: torch.device) -> None:
+    """Let a loss that is a module, or holds some, have tensors without numbers on `device`, as training moves it."""
+    for part in (loss, *getattr(loss, "__dict__", {}).values()):
+        if isinstance(part, torch.nn.Module):
+            remade(part, lambda tensor: empty_like(tensor, device))
 
 
 def summed(outputs: Any) -> torch.Tensor | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from otrainer.engine.accelerator import device_available
+from otrainer.engine.accelerator import device_available, known_device
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, Finding
 from otrainer.estimate.example import DECLARE, find_example
@@ -90,7 +90,7 @@ def estimate(config: ResolvedConfig, registry: Registry) -> Estimate:
 
 def where(device: str) -> torch.device:
     """The device whose kernels are asked what they would keep; nothing is put on it."""
-    wanted = torch.device(device)
+    wanted = known_device(device)
     return wanted if wanted.type == "cuda" and device_available(wanted) else torch.device("cpu")
 
 

@@ -15,7 +15,7 @@ from otrainer.errors import ConfigError, Finding
 from otrainer.estimate.example import Example, built
 from otrainer.estimate.fake import fake_mode, faked, reason, said
 from otrainer.estimate.flops import flop_counter
-from otrainer.estimate.loss import scalar
+from otrainer.estimate.loss import place, scalar
 from otrainer.estimate.memory import Saved, optimizer_bytes, size_of
 from otrainer.estimate.rows import Meter, Row
 from otrainer.estimate.trace import BROKEN, DEPENDS, Break, Trace, settle_lazy
@@ -54,6 +54,7 @@ class Step:
         loss = built("loss", self.config, self.registry)
         with fake_mode():
             remade(self.model, lambda tensor: tensor if is_lazy(tensor) else empty_like(tensor, device))
+            place(loss, device)
             saved = Saved(owned(self.model))
             with flop_counter() as counter:
                 trace = Trace(self.model, Meter(counter.get_total_flops, lambda: saved.bytes), calls(self.ir), failed)

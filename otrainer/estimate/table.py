@@ -19,6 +19,7 @@ from otrainer.estimate.memory import GIB, device_memory, usual_size
 from otrainer.estimate.rows import Row
 from otrainer.estimate.trace import BROKEN
 from otrainer.estimate.words import shapes
+from otrainer.masks import masked
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -42,7 +43,7 @@ def drawn(made: Estimate) -> str:
     for part in (Text(headline(made), style="bold"), "", node_table(made), "", sums(made)):
         console.print(part)
     for note in made.notes:
-        console.print(Text(f"\n{note}"))
+        console.print(Text(f"\n{masked(note)}"))  # a secret that is broken into lines would be seen by nobody
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 
 

@@ -158,6 +158,15 @@ def test_flops_are_those_that_torch_counts(name: str) -> None:
     assert (found.forward, found.backward) == (real.forward, real.backward)
 
 
+def test_a_loss_with_tensors_of_its_own_is_followed() -> None:
+    config = config_of("mlp")
+    weight = {"_type_": "tensor", "data": [1.0] * 16}
+    loss = {"_type_": "loss.torch", "fn": {"_type_": "nn.BCEWithLogitsLoss", "pos_weight": weight}}
+    config = resolve_config({**config.data, "loss": loss})
+
+    assert said(config) == real_step(config)
+
+
 def test_attention_counts_for_what_its_matrix_products_do() -> None:
     """torch counts none for the attention that it fuses on the CPU."""
     config = config_of("transformer")

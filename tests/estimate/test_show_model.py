@@ -65,8 +65,10 @@ class Undeclared:
         return [{"x": torch.zeros(5, 32), "y": torch.zeros(5, 16)}] * self.count
 
 class Elsewhere:
+    def __init__(self, token=""):
+        self.token = token
     def train_dataloader(self):
-        raise FileNotFoundError("no such file: /data/images")
+        raise FileNotFoundError(f"no such file: {self.token}/data/images")
 
 class ReadingIO:
     def split(self, batch, *, stage):
@@ -329,6 +331,15 @@ batch; tensors may be on `meta`.""",
     )
 
 
+def test_a_secret_is_not_told_even_where_it_would_be_broken_into_lines(show, monkeypatch) -> None:
+    monkeypatch.setenv("TOKEN", "a long token " * 8)
+    data = plugin("data", "data.elsewhere").replace("where}", "where, token: '${secret:TOKEN}'}")
+    report = show(f"imports: [extensions.probe]\n{data}").report
+
+    assert "no such file: ${secret:TOKEN}/data/images." in " ".join(report.split())
+    assert "token" not in report.replace("${secret:TOKEN}", "")
+
+
 def test_io_that_reads_numbers_gets_a_batch_that_has_them(show) -> None:
     text = f"imports: [extensions.probe]\n{plugin('io', 'io.reading')}"
 
@@ -358,6 +369,10 @@ def test_a_terminal_gets_colours_unless_it_wants_none(show, monkeypatch, colours
 @pytest.mark.parametrize(("size", "gib"), [(1, 1), (2**30, 2), (21 * 2**30, 24), (22 * 2**30, 32), (300 * 2**30, 330)])
 def test_what_fits_leaves_a_tenth_to_spare(size: int, gib: int) -> None:
     assert usual_size(size) == gib
+
+
+def test_a_device_that_torch_does_not_know_is_a_mistake(show) -> None:
+    assert show("run: {device: gpu}").mistakes.startswith(f"unknown device ── {PROBE}:2:15\n")
 
 
 def test_a_device_that_is_not_here_is_said_to_be_taken_for_another(show) -> None:
