@@ -34,7 +34,7 @@ def task_manifest() -> Iterator[TaskDict]:
 
 
 def task_validate() -> Iterator[TaskDict]:
-    """Check experiments from end to end without training them (all, or EXP=NAME)."""
+    """Check experiments from end to end without training (all, or EXP=NAME; FORMAT=json, sarif)."""
     for exp in project.selected:
         yield project.stage(
             "validate",

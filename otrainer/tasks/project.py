@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 
@@ -19,7 +19,10 @@ from otrainer.tasks.freshness import is_finished, is_unchanged
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import StageReporter
 from otrainer.tasks.runner import Runner
-from otrainer.tasks.selection import select
+from otrainer.tasks.selection import select, wanted_format
+
+if TYPE_CHECKING:
+    from otrainer.tasks.stdout import Document
 
 TaskDict = dict[str, Any]
 UpToDate = list[Callable[[], bool]]
@@ -97,13 +100,19 @@ class Project:
             refuse([Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write", doing="starting doit")])
 
     def _select(self, line: CommandLine, verbs: Mapping[str, str]) -> None:
+        document = document_of(line, self.root)
         try:
             selection = select(line, verbs, self.root)
         except ConfigError as error:
-            refuse(replace(finding, doing="reading the command line") for finding in error.findings)
+            refuse([replace(finding, doing="reading the command line") for finding in error.findings], document)
         if selection.message:
             print(selection.message, flush=True)
+            if document:
+                document.write([])
             raise SystemExit(0)
+        if document:
+            document.files = {each.name: each.file.as_posix() for each in selection.experiments}
+            StageReporter.document = document
         self.selected = self.listed = selection.experiments
         self.variables = line.variables
         self.runner = Runner(self.root, self.interrupts, alone=len(self.selected) == 1, trains=line.trains)
@@ -117,9 +126,21 @@ def verbs_of(namespace: Mapping[str, Any]) -> dict[str, str]:
     return {name: (function.__doc__ or "").strip().split("\n")[0] for name, function, _ in creators}
 
 
-def refuse(findings: Iterable[Finding]) -> NoReturn:
+def document_of(line: CommandLine, root: Path) -> Document | None:
+    """The document that a line asks for, which has stdout from now on."""
+    form = wanted_format(line)
+    if form is None:
+        return None
+    from otrainer.tasks.stdout import Document
+
+    return Document(form, root)
+
+
+def refuse(findings: Sequence[Finding], document: Document | None = None) -> NoReturn:
     """Show what is wrong, and end."""
     from otrainer.diagnostics.drawing import show
 
     show(findings)
+    if document:
+        document.write(findings)
     raise SystemExit(1)

@@ -1,7 +1,7 @@
 """What doit prints: a line for each stage, and each failure once, as it was drawn.
 
 doit exits with 0 if all went well, with 1 if anything failed (a mistake in a config included), with 130 after SIGINT
-and with 143 after SIGTERM.
+and with 143 after SIGTERM. Where findings are wanted as a document, it is written at the end, unless a signal ends it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from otrainer.diagnostics.gathering import Gathered
     from otrainer.tasks.interrupts import Interrupts
+    from otrainer.tasks.stdout import Document
 
 LONG = ("fit", "resume", "verify-resume")
 
@@ -40,6 +41,7 @@ class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no typ
     """
 
     interrupts: Interrupts
+    document: Document | None = None
 
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
@@ -71,6 +73,8 @@ class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no typ
             self.gathered.add(Finding(message, "doit cannot go on") for message in self.runtime_errors)
         self.tell()
         self.interrupts.stop_if_asked()
+        if self.document:
+            self.document.write(self.gathered.all())
         if self.failed:
             raise SystemExit(1)  # doit itself would tell failures from errors, and give 2 where a stage was left out
 

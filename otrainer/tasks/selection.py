@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from otrainer.tasks.commandline import CommandLine
 
-VARIABLES = ("EXP", "WITH", "MODEL", "YES")
+VARIABLES = ("EXP", "WITH", "MODEL", "YES", "FORMAT")
+FORMATS = ("json", "sarif")
+CHECKED = "validate"
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate")
 NAMED = ("train", "fit")
@@ -37,7 +39,7 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
     """
     if not line.takes_tasks:
         return Selection()
-    findings = [*unknown_variables(line), *unknown_tasks(line, verbs, root)]
+    findings = [*unknown_variables(line), *unknown_tasks(line, verbs, root), *format_mistakes(line)]
     by_variable = keep(exp_variable(line, root), findings)
     by_task = keep(named_by_tasks(line, verbs, root), findings)
     findings += mixed(line, by_variable, by_task)
@@ -67,6 +69,30 @@ def unknown_variables(line: CommandLine) -> Iterator[Finding]:
                 suggestions=nearest(name, VARIABLES),
                 hint=f"There are: {', '.join(VARIABLES)}.",
             )
+
+
+def wanted_format(line: CommandLine) -> str | None:
+    """The form in which a line asks for the findings of validation, if it does so without a mistake."""
+    return line.variables["FORMAT"] if "FORMAT" in line.variables and not list(format_mistakes(line)) else None
+
+
+def format_mistakes(line: CommandLine) -> Iterator[Finding]:
+    value = line.variables.get("FORMAT")
+    if value is None:
+        return
+    if value not in FORMATS:
+        yield Finding(
+            f"Findings are not printed as `{value}`.",
+            title="unknown format",
+            suggestions=nearest(value, FORMATS),
+            hint=f"Write {' or '.join(f'`FORMAT={name}`' for name in FORMATS)}.",
+        )
+    elif line.command != "run" or not line.tasks or any(task.partition(":")[0] != CHECKED for task in line.tasks):
+        yield Finding(
+            f"`FORMAT={value}` belongs to `doit {CHECKED}` and nothing else.",
+            title="misplaced variable",
+            hint=f"Write `doit {CHECKED} FORMAT={value}`, with `EXP=NAME` for one experiment.",
+        )
 
 
 def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Finding]:

@@ -92,7 +92,7 @@ def test_nothing_to_do_imports_neither_torch_nor_yaml(project):
     code = (
         "import sys; from doit.doit_cmd import DoitMain; sys.argv[1:] = ['train', 'EXP=a']\n"
         "code = DoitMain().run(sys.argv[1:])\n"
-        "print(code, sorted({'torch', 'yaml', 'filelock', 'rich', 'numpy'} & set(sys.modules)))"
+        "print(code, sorted({'torch', 'yaml', 'filelock', 'rich', 'numpy', 'otrainer.diagnostics'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=project.root, env=project.env, capture_output=True, text=True, check=True
@@ -232,7 +232,7 @@ def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(proje
         "Tasks:\n"
         "  resolve        Turn an experiment's YAML files into one plain config.\n"
         "  manifest       List the components there are, each with a fingerprint of its code.\n"
-        "  validate       Check experiments from end to end without training them (all, or EXP=NAME).\n"
+        "  validate       Check experiments from end to end without training (all, or EXP=NAME; FORMAT=json, sarif).\n"
         "  fit            Train a validated experiment, unless its run is complete.\n"
         "  resume         Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME).\n"
         "  verify-resume  Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME).\n"
@@ -294,7 +294,7 @@ MISTYPED = {
     ),
     "train EXPP=a": (
         "unknown variable\n  `EXPP=a` sets a variable that no task reads. Did you mean `EXP`?\n"
-        "  There are: EXP, WITH, MODEL, YES.\n"
+        "  There are: EXP, WITH, MODEL, YES, FORMAT.\n"
     ),
     "train EXP=a -n 2": (
         "misplaced option\n"

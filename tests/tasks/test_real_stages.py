@@ -42,7 +42,7 @@ def test_a_change_costs_the_real_stages_that_it_touches(root):
     code = (
         "import sys; from doit.doit_cmd import DoitMain; sys.argv[1:] = ['train', 'EXP=baseline']\n"
         "code = DoitMain().run(sys.argv[1:])\n"
-        "print(code, sorted({'torch', 'yaml', 'filelock', 'rich', 'numpy'} & set(sys.modules)))"
+        "print(code, sorted({'torch', 'yaml', 'filelock', 'rich', 'numpy', 'otrainer.diagnostics'} & set(sys.modules)))"
     )
     lines = python(root, "-c", code).splitlines()
     assert lines == ["-- resolve:baseline", "-- manifest:baseline", "-- validate:baseline", "-- fit:baseline", "0 []"]
