@@ -54,9 +54,10 @@ def find_checkpoint(outputs: list[str], name: str | None, run_dir: str) -> str:
         f"`{run_dir}` has no checkpoint `{wanted}`. {there}",
         title="checkpoint not found",
         suggestions=nearest(wanted, by_name),
+        hint="Name one that it has by `checkpoint=...`." if by_name else "Train the run until its first checkpoint.",
     )
 
 
 def other_runs(folder: Path) -> str:
     runs = sorted(path.parent.name for path in folder.parent.glob("*/run.json"))
-    return f"Runs in `{folder.parent.name}` are {', '.join(runs)}." if runs else ""
+    return f"Runs in `{folder.parent.name}` are {', '.join(runs)}." if runs else "`doit runs` lists the runs there are."

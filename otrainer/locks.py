@@ -36,7 +36,8 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
         raise in_use(run_dir, read_holder(path)) from None
     except OSError as error:
         message = f"No run can be kept at `{run_dir}`: {error.strerror}."
-        raise ConfigError(message, title="cannot write", config_path=("run", "out_dir")) from error
+        place, hint = ("run", "out_dir"), "Name a `run.out_dir` that this user can write to."
+        raise ConfigError(message, title="cannot write", config_path=place, hint=hint) from error
     try:
         holder_file(path).write_text(f"{os.getpid()} {os.uname().nodename}\n", encoding="utf-8")
         yield

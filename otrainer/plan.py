@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.config import ResolvedConfig, Settings
 from otrainer.datafiles import identify
 from otrainer.definition import define
-from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.masks import known
 from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
@@ -106,18 +106,26 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: 
         for file in files:
             name = relative_to_root(file, root)
             if not (root / name).exists():
-                unread.append(Finding(f"There is no data file `{name}`.", "data file not found", path, hint=FROM_ROOT))
+                message, near = f"There is no data file `{name}`.", similar(root / name, root)
+                unread.append(Finding(message, "data file not found", path, suggestions=near, hint=FROM_ROOT))
                 continue
             try:
                 stamps[name] = identify(name, root)
             except OSError as error:
                 shown = relative_to_root(error.filename or name, root)
-                unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path))
+                hint = "Make it readable for this user."
+                unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path, hint=hint))
         if len(unread) == before and callable(getattr(built, "check", None)):
             unread += failures_of(built.check, path)
     if unread:
         raise ConfigError.of(unread)
     return stamps
+
+
+def similar(path: Path, root: Path) -> tuple[str, ...]:
+    """Files beside a missing one that may have been meant."""
+    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    return tuple(relative_to_root(path.with_name(found), root) for found in nearest(path.name, beside))
 
 
 def read_on_import(config: ResolvedConfig, prints: Fingerprints) -> dict[str, FileStamp]:
@@ -137,6 +145,7 @@ def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[s
             f"`files()` of `{spec['_type_']}` returned {files!r}, which is not a list of paths.",
             title="wrong data files",
             config_path=path,
+            hint="Let it return a list of paths, `[]` where there are none.",
         )
     names = [os.fsdecode(file) for file in paths]
     if any(known().shown_in(name) for name in names):

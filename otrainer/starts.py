@@ -55,6 +55,7 @@ def resumed_start(plan: Plan, root: Path) -> Start:
         raise ConfigError(
             f"There is no checkpoint `{shown(last, root)}` to resume from.",
             title="nothing to resume",
+            config_path=("run", "out_dir"),
             hint="Start the run with `doit train`; it saves where its `cb.model_checkpoint` says.",
         )
     begin = continued(last, found, root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,9 +57,20 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
         load_registry(config, registry)
     except ConfigError as error:
         return [*findings, *error.findings]
-    findings += spec_mistakes(config, registry)
+    findings += beside(findings, spec_mistakes(config, registry))
     findings += model_mistakes(config, registry)
     return list(dict.fromkeys(findings))
+
+
+def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:
+    """`more` without what the wrong kind of a component leads to, which is one of the `findings` already."""
+    kinds = {finding.config_path[:-1] for finding in findings if finding.title == "wrong kind of component"}
+    known = {finding.config_path for finding in findings}
+    return [
+        finding
+        for finding in more
+        if finding.config_path not in known and not any(finding.config_path[: len(path)] == path for path in kinds)
+    ]
 
 
 def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
@@ -186,7 +197,8 @@ def all_mistakes(config: ResolvedConfig, broken: Sequence[Finding] = ()) -> list
 def check_resume(path: str | None) -> None:
     if path is not None and not os.path.isfile(path):  # noqa: PTH113 - reads the same and needs no Path
         message = f"There is no checkpoint at `{path}`."
-        raise ConfigError(message, title="checkpoint not found", config_path=("run", "resume_from"))
+        place, hint = ("run", "resume_from"), "Check the path; `doit runs` lists the runs that have checkpoints."
+        raise ConfigError(message, title="checkpoint not found", config_path=place, hint=hint)
     if path is not None:
         try:
             load_checkpoint(path)

@@ -75,7 +75,8 @@ def stretch(root: Path, place: Path, stop: int, *, goes_on: bool) -> list[Findin
         return [from_plain(finding) for finding in read_json(place / REFUSAL)]
     message = f"Training for the check ended with exit status {done.returncode}."
     said = "\n".join(done.stderr.strip().splitlines()[-TAIL:])
-    return [Finding(message, "check failed", details=f"{message}\n{said}")]
+    hint = "Train it by `doit train` first, which tells more of what goes wrong."
+    return [Finding(message, "check failed", details=f"{message}\n{said}", hint=hint)]
 
 
 def read_trace(place: Path) -> Trace:
@@ -88,7 +89,8 @@ def judged(experiment: Experiment, straight: Trace, stopped: Trace) -> Outcome:
     """What comparing the two trainings comes to."""
     if not straight:
         message = "No step was seen: the trainer calls no `on_train_step_end`."
-        return Outcome.failed([Finding(message, "nothing to compare", ("trainer",))])
+        hint = "Let the trainer call that hook of every callback after each step."
+        return Outcome.failed([Finding(message, "nothing to compare", ("trainer",), hint=hint)])
     steps, others = [row["step"] for row in straight], [row["step"] for row in stopped]
     if steps != others:
         message = f"Straight it took the steps {steps}, with stops {others}."

@@ -131,7 +131,9 @@ def test_the_project_comes_first_on_the_path(root, worker):
 
 def test_a_death_is_told_in_plain_words():
     """An exit status, a signal, and what a person may do about it."""
-    assert draw(death("fit:a", 3)) == "worker died\n  The process that ran `fit:a` ended with exit status 3."
+    assert draw(death("fit:a", 3)) == (
+        "worker died\n  The process that ran `fit:a` ended with exit status 3.\n  What it printed says why."
+    )
     assert draw(death("fit:a", -signal.SIGSEGV)) == (
         "worker died\n"
         "  The process that ran `fit:a` was ended by SIGSEGV.\n"

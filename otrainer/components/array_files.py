@@ -75,11 +75,13 @@ def open_arrays(path: Path) -> dict[str, Rows]:
             f"`{path}` is none of {', '.join(OPENERS)}.",
             title="unknown data format",
             suggestions=nearest(path.suffix, OPENERS),
+            hint="Save the arrays by `numpy.savez` or `safetensors`.",
         )
     try:
         return opener(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError) as cause:
-        raise ConfigError(f"`{path}` cannot be read as arrays: {cause}.", title="unreadable data file") from cause
+        message, hint = f"`{path}` cannot be read as arrays: {cause}.", "Save the file anew, or name another."
+        raise ConfigError(message, title="unreadable data file", hint=hint) from cause
 
 
 def open_npy(path: Path) -> dict[str, Rows]:

@@ -81,6 +81,7 @@ def picked(arrays: dict[str, Any], fields: Sequence[str] | None) -> dict[str, An
                 title="unknown field",
                 config_path=("fields",),
                 suggestions=nearest(field, arrays),
+                hint="Name those of its arrays that make a sample.",
             )
     return {field: arrays[field] for field in fields}
 

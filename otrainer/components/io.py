@@ -67,7 +67,7 @@ def pick(tree: Any, path: Path, what: str, config_path: ConfigPath) -> Any:
     except LookupError as cause:
         raise ConfigError(
             f"The path {list(path)} finds nothing in the {what}. {cause}",
-            title=f"no such path in the {what}",
+            title="no such path",
             config_path=config_path,
             hint=f"Name a key, field or index that the {what} has.",
         ) from cause
@@ -84,7 +84,7 @@ def pick_one(tree: Any, path: Path | None, what: str, config_path: ConfigPath) -
     name = str(config_path[-1])
     raise ConfigError(
         f"The {what} hold {', '.join(f'`{key}`' for key in tree) or 'nothing'}, so `{name}` must say which one to use.",
-        title=f"`{name}` is needed",
+        title="path is needed",
         config_path=config_path[:-1],
         hint=f"Add `{name}: [{next(iter(tree), 'y')}]`, for example.",
     )

@@ -101,6 +101,7 @@ def find_metric(name: str) -> type[torchmetrics.Metric]:
         title="unknown metric",
         config_path=("metric",),
         suggestions=nearest(name, classes),
+        hint="Write the name of a class of torchmetrics, such as `MeanSquaredError`.",
     )
 
 

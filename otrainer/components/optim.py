@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+EXAMPLES = {"optimizer": "optim_cls.AdamW", "scheduler": "sched_cls.StepLR"}
 CHOICES_OF_IMPLEMENTATION = ("fused", "foreach", "capturable", "differentiable")
 
 
@@ -37,7 +38,10 @@ class TorchOptimizerFactory:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not parameters:
             raise ConfigError(
-                "The model has no parameter that trains.", title="nothing to train", config_path=("model",)
+                "The model has no parameter that trains.",
+                title="nothing to train",
+                config_path=("model",),
+                hint="Add a layer with weights, or freeze fewer of them (`requires_grad`).",
             )
         return self._construct(entry.target, parameters, may_fuse=not has_sparse_gradients(model))
 
@@ -67,8 +71,10 @@ def checked_key(key: str, prefix: str, section: str) -> str:
     if not isinstance(key, str) or not key.startswith(prefix):
         raise ConfigError(
             f"`{section}.type` is a key of the family `{prefix}*`, not `{key}`.",
-            title=f"not an {prefix}* key" if prefix[0] in "aeiou" else f"not a {prefix}* key",
+            title="wrong kind of class",
             config_path=(section, "type"),
+            suggestions=(f"{prefix}{key}",) if isinstance(key, str) and "." not in key else (),
+            hint=f"Write a key of that family, such as `{EXAMPLES[section]}`.",
         )
     return key
 
@@ -78,14 +84,16 @@ def build_torch(cls: Callable[..., T], first: Any, args: Sequence[Any], kwargs: 
     try:
         return cls(first, *args, **kwargs)
     except (TypeError, ValueError, RuntimeError, AssertionError) as cause:
-        name, title = getattr(cls, "__name__", cls), f"could not build `{section}`"
+        name, title = getattr(cls, "__name__", cls), "could not build"
         texts = [key for key, value in kwargs.items() if isinstance(value, str) and takes_number(cls, key)]
         if texts:
             message = f"`{texts[0]}` of `{name}` is a number, not the text `{kwargs[texts[0]]}`."
-            raise ConfigError(message, title=title, config_path=(section, "kwargs", texts[0])) from cause
-        path = (section, "kwargs") if kwargs else (section,)
+            path, hint = (section, "kwargs", texts[0]), "Write it without quotes, as in `0.1` or `1e-3`."
+            raise ConfigError(message, title=title, config_path=path, hint=hint) from cause
+        place = (section, "kwargs") if kwargs else (section,)
         message = f"`{name}` does not take these arguments: {cause}"
-        raise ConfigError(message, title=title, config_path=path) from cause
+        hint = f"Change `{section}.kwargs`; the documentation of torch says what `{name}` takes."
+        raise ConfigError(message, title=title, config_path=place, hint=hint) from cause
 
 
 def takes_number(cls: Callable[..., Any], name: str) -> bool:

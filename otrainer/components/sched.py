@@ -84,12 +84,14 @@ def check_rhythm(interval: str, frequency: int, monitor: str | None) -> None:
             title="unknown interval",
             config_path=("scheduler", "interval"),
             suggestions=nearest(str(interval), INTERVALS),
+            hint=f"Write `interval: {INTERVALS[0]}`, for example.",
         )
     if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
         raise ConfigError(
             f"A scheduler's frequency is a whole number from 1 on, not `{frequency}`.",
             title="frequency out of range",
             config_path=("scheduler", "frequency"),
+            hint="Write `frequency: 1` to step each time.",
         )
     if interval == "metric" and not monitor:
         raise ConfigError(

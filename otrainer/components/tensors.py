@@ -17,9 +17,9 @@ def tensor(data: Any, dtype: str | None = None) -> torch.Tensor:
     Raises ConfigError for an unknown `dtype`, ValueError for what is no rectangle of numbers.
     """
     if dtype is not None and dtype not in DTYPES:
-        message = f"There is no dtype `{dtype}` here; there are {', '.join(DTYPES)}."
-        near = nearest(str(dtype), DTYPES)
-        raise ConfigError(message, title="unknown dtype", config_path=("dtype",), suggestions=near)
+        message, near = f"There is no dtype `{dtype}` here.", nearest(str(dtype), DTYPES)
+        hint = f"There are {', '.join(DTYPES)}."
+        raise ConfigError(message, title="unknown dtype", config_path=("dtype",), suggestions=near, hint=hint)
     try:
         return torch.tensor(data, dtype=None if dtype is None else getattr(torch, dtype))
     except (TypeError, ValueError, RuntimeError) as cause:

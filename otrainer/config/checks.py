@@ -65,12 +65,13 @@ def check_section(section: Section, value: Any) -> Iterator[Finding]:
     path: ConfigPath = (section.name,)
     if value is None:
         if section.required:
-            yield missing_section(section.name, f"{{_type_: {section.prefix}...}}")
+            yield missing_section(section.name, f"{{_type_: {section.prefix}NAME}}")
         return
     if not section.many:
         yield from check_component(section, value, path)
     elif not isinstance(value, list):
-        yield Finding(f"`{section.name}` is a list of specs, not {kind(value)}.", "not a list", path)
+        hint = f"Write `{section.name}: [{{_type_: {section.prefix}NAME}}]`."
+        yield Finding(f"`{section.name}` is a list of specs, not {kind(value)}.", "not a list", path, hint=hint)
     else:
         for index, item in enumerate(value):
             yield from check_component(section, item, (*path, index))
@@ -78,8 +79,9 @@ def check_section(section: Section, value: Any) -> Iterator[Finding]:
 
 def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[Finding]:
     if not isinstance(value, Mapping):
-        example = f"`{{_type_: {section.prefix}...}}`"
-        yield Finding(f"A component is a mapping such as {example}, not {kind(value)}.", "not a component", path)
+        example = f"`{{_type_: {section.prefix}NAME}}`"
+        message = f"A component is a mapping such as {example}, not {kind(value)}."
+        yield Finding(message, "not a component", path, hint="Write the key under `_type_`, its arguments beside it.")
         return
     key = value.get("_type_")
     if key is None and "_target_" not in value:
@@ -90,12 +92,13 @@ def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[
             f"This component does not say what it is: `_type_` names a key `{section.prefix}*`.",
             "`_type_` is needed",
             path,
-            hint=f"Write `_type_` where it says `{near[0]}`." if near else "",
+            hint=f"Write `_type_` where it says `{near[0]}`." if near else f"Add `_type_: {section.prefix}NAME`.",
         )
     elif isinstance(key, str) and not key.startswith(section.prefix) and not holds_secret(key):
         message = f"`{section.name}` takes keys `{section.prefix}*`, and `{key}` is not one."
         meant = () if "." in key else (f"{section.prefix}{key}",)
-        yield Finding(message, "wrong kind of component", (*path, "_type_"), suggestions=meant)
+        hint = f"Name a component whose key begins with `{section.prefix}`."
+        yield Finding(message, "wrong kind of component", (*path, "_type_"), suggestions=meant, hint=hint)
     if section.cls:
         yield from check_factory(section, value, path)
 
@@ -104,17 +107,22 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
     """A factory names a class by key, and hands it plain data."""
     cls = value.get("type")
     if "type" not in value:
-        yield Finding(f"`{section.name}.type` names a class by its key `{section.cls}*`.", "`type` is needed", path)
+        message = f"`{section.name}.type` names a class by its key `{section.cls}*`."
+        yield Finding(message, "`type` is needed", path, hint=f"Add `type: {section.cls}NAME`.")
     elif holds_secret(cls):
         yield out_of_place((*path, "type"), "it names a class")
     elif not isinstance(cls, str) or not cls.startswith(section.cls):
         message = f"`{section.name}.type` takes keys `{section.cls}*`, and `{cls}` is not one."
         meant = (f"{section.cls}{cls}",) if isinstance(cls, str) and "." not in cls else ()
-        yield Finding(message, "wrong kind of class", (*path, "type"), suggestions=meant)
+        hint = f"Name a class whose key begins with `{section.cls}`."
+        yield Finding(message, "wrong kind of class", (*path, "type"), suggestions=meant, hint=hint)
     for name, form, words in (("args", list, "a list"), ("kwargs", Mapping, "a mapping")):
         if value.get(name) is not None and not isinstance(value[name], form):
             message = f"`{section.name}.{name}` is {words}, not {kind(value[name])}."
-            yield Finding(message, f"not {words}", (*path, name))
+            title, hint = (
+                ("not a list", "Write `args: [...]`.") if form is list else ("not a mapping", "Write `kwargs: {...}`.")
+            )
+            yield Finding(message, title, (*path, name), hint=hint)
         for place in specs_in(value.get(name), (*path, name)):
             yield Finding(
                 f"`{section.name}.{name}` is plain data: no spec can be nested in it.",
@@ -144,10 +152,11 @@ def missing_section(name: str, example: str) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """A key of `run`: what it may be, in a test and in words."""
+    """A key of `run`: what it may be, in a test, in words and in an example."""
 
     fits: Callable[[Any], bool]
     words: str
+    example: str
     required: bool = False
     choices: tuple[str, ...] = ()
 
@@ -160,24 +169,26 @@ RUN_KEYS = {
     "name": RunKey(
         lambda value: is_text(value) and PLAIN_NAME.fullmatch(value) is not None,
         "a plain name: letters, digits, `_`, `-` and `.`",
+        "baseline",
         required=True,
     ),
-    "out_dir": RunKey(is_text, "the path of the run's folder, such as `runs/${run.name}`", required=True),
-    "seed": RunKey(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1"),
-    "device": RunKey(is_text, "a device such as `cpu`, `cuda` or `cuda:1`"),
-    "precision": RunKey(PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}", choices=PRECISIONS),
-    "deterministic": RunKey(lambda value: isinstance(value, bool), "true or false"),
+    "out_dir": RunKey(is_text, "the path of the run's folder", "runs/${run.name}", required=True),
+    "seed": RunKey(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1", "0"),
+    "device": RunKey(is_text, "a device such as `cpu`, `cuda` or `cuda:1`", "cpu"),
+    "precision": RunKey(PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}", "fp32", choices=PRECISIONS),
+    "deterministic": RunKey(lambda value: isinstance(value, bool), "true or false", "true"),
     "compile": RunKey(
         lambda value: (
             isinstance(value, bool | Mapping)
             and set(value if isinstance(value, Mapping) else ()) <= set(COMPILE_OPTIONS)
         ),
         f"true, false, or arguments of torch.compile ({', '.join(COMPILE_OPTIONS)})",
+        "true",
     ),
     "matmul_precision": RunKey(
-        MATMUL_PRECISIONS.__contains__, f"one of {', '.join(MATMUL_PRECISIONS)}", choices=MATMUL_PRECISIONS
+        MATMUL_PRECISIONS.__contains__, f"one of {', '.join(MATMUL_PRECISIONS)}", "high", choices=MATMUL_PRECISIONS
     ),
-    "resume_from": RunKey(is_text, "the path of a checkpoint, such as `runs/NAME/checkpoints/last.pt`"),
+    "resume_from": RunKey(is_text, "the path of a checkpoint", "runs/NAME/checkpoints/last.pt"),
 }
 
 
@@ -186,7 +197,8 @@ def check_run(run: Any) -> Iterator[Finding]:
         yield missing_section("run", "{name: ..., out_dir: 'runs/${run.name}'}")
         return
     if not isinstance(run, Mapping):
-        yield Finding(f"`run` is a mapping, not {kind(run)}.", "not a mapping", ("run",))
+        hint = "Write `run: {name: ..., out_dir: 'runs/${run.name}'}`."
+        yield Finding(f"`run` is a mapping, not {kind(run)}.", "not a mapping", ("run",), hint=hint)
         return
     for key in run:
         if key not in RUN_KEYS:
@@ -197,12 +209,14 @@ def check_run(run: Any) -> Iterator[Finding]:
         value = run.get(key)
         if value is None:
             if rule.required:
-                yield Finding(f"`run.{key}` is needed: {rule.words}.", "missing key", ("run", key))
+                hint = f"Add `{key}: ...` under `run`."
+                yield Finding(f"`run.{key}` is needed: {rule.words}.", "missing key", ("run", key), hint=hint)
         elif holds_secret(value):
             yield out_of_place(("run", key), "it is written down with every run")
         elif not (isinstance(value, str) or not rule.choices) or not rule.fits(value):
-            near = nearest(str(value), rule.choices)
-            yield Finding(f"`run.{key}` is {rule.words}, not `{value}`.", "wrong value", ("run", key), suggestions=near)
+            near, hint = nearest(str(value), rule.choices), f"Write `{key}: {rule.example}`, for example."
+            message = f"`run.{key}` is {rule.words}, not {kind(value)}."
+            yield Finding(message, "wrong value", ("run", key), suggestions=near, hint=hint)
 
 
 def kind(value: Any) -> str:

@@ -44,7 +44,7 @@ def node_of(value: object, path: ConfigPath, findings: list[Finding]) -> Node:
         special = TEXT if isinstance(value, str) and "${" in value else 0
         return Scalar(value, special=special)  # type: ignore[arg-type]  # its type was just checked
     if not isinstance(value, AnyMapping | list | tuple):
-        message = f"`{dotted(path)}` is a `{type(value).__name__}`, which is no plain data."
+        message = f"`{dotted(path)}` is of type `{type(value).__name__}`, which is no plain data."
         hint = "Give strings, numbers, booleans, null, lists and mappings of them."
         findings.append(Finding(message, "not plain data", path, hint=hint))
         return Scalar(None)
@@ -69,6 +69,6 @@ def mapping_node(value: AnyMapping[Any, object], path: ConfigPath, findings: lis
             items[key] = node_of(item, (*path, key), findings)
         else:
             where = f" of `{dotted(path)}`" if path else ""
-            message = f"The key `{key!r}`{where} is a `{type(key).__name__}`; keys are strings."
+            message = f"The key `{key!r}`{where} is of type `{type(key).__name__}`; keys are strings."
             findings.append(Finding(message, "key is no string", path, hint=f"Write it as `{str(key)!r}`."))
     return within_limits(mapping_of(items), path, HOW)

@@ -133,9 +133,8 @@ def check_schema(root: Mapping, findings: list[Finding]) -> None:
     check_version(root, findings)
     model, imports = root.items.get("model"), root.items.get("imports")
     if model is None:
-        findings.append(
-            missing(root, "model", "Describe the model under `model: {sequential: ...}` or `model: {graph: ...}`.")
-        )
+        hint = "Describe the model under `model: {sequential: ...}` or `model: {graph: ...}`."
+        findings.append(missing_entry(root, "model", "missing model", hint))
     elif not isinstance(model, Mapping) and not is_broken(model):
         hint = "Write `model: {sequential: ...}` or `model: {graph: ...}`."
         findings.append(wrong_kind(model, ("model",), "a mapping", hint))
@@ -148,7 +147,7 @@ def check_version(root: Mapping, findings: list[Finding]) -> None:
     version = root.items.get("schema_version")
     hint = f"Write `schema_version: {SCHEMA_VERSION}` at the top of the file."
     if version is None:
-        findings.append(missing(root, "schema_version", hint))
+        findings.append(missing_entry(root, "schema_version", "missing schema_version", hint))
     elif is_broken(version):
         return
     elif not isinstance(version, Scalar) or type(version.value) is not int:
@@ -163,10 +162,10 @@ def is_broken(node: Node | None) -> bool:
     return isinstance(node, Scalar) and bool(node.special & TEXT)
 
 
-def missing(root: Mapping, name: str, hint: str) -> Finding:
+def missing_entry(root: Mapping, name: str, title: str, hint: str) -> Finding:
     typo = tuple(key for key in nearest(name, root.items) if nearest(name, [key]))
     message = f"The config has no `{name}`."
-    return Finding(message, f"missing {name}", (name,), place_of(root), suggestions=typo[:1], hint=hint)
+    return Finding(message, title, (name,), place_of(root), suggestions=typo[:1], hint=hint)
 
 
 def unknown_setting(name: str, value: Node, known: list[str]) -> Finding:

@@ -64,6 +64,10 @@ JOINED_LINES = (
     "This line continues the text of a line before it, so its `:` ends no key.",
     "Check that line: it lacks a `:`, or the two differ in indentation.",
 )
+BARE_EXPRESSION = (
+    "Inside `{...}` and `[...]` an expression needs quotes, since its own braces mean a mapping there.",
+    "Put it in quotes, as in `{name: '${run.name}'}`.",
+)
 TAB = ("A tab is used for indentation.", "Indent with spaces.")
 ODD_START = "`{char}` cannot start a value."
 
@@ -82,6 +86,9 @@ def syntax_finding(error: Any, file: TextFile) -> Finding:
     if "mapping values are not allowed" in problem:
         line = file.text[mark.index - mark.column : mark.index]
         return invalid(*(SECOND_COLON if re.search(r":\s", line) else JOINED_LINES), mark, file)
+    if file.text[mark.index - 1 : mark.index + 1] == "${":
+        sentence, hint = BARE_EXPRESSION
+        return Finding(sentence, "invalid YAML", location=file.place(mark.index - 1), hint=hint)
     for pattern, at_start, sentence, hint in PLAIN_WORDS:
         if re.search(pattern, problem):
             return invalid(sentence, hint, error.context_mark if at_start and error.context_mark else mark, file)

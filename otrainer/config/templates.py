@@ -59,7 +59,8 @@ def expand_templates(root: Mapping, findings: list[Finding]) -> Mapping:
         return expanded
     place = place_of(tree.items["_template_"])
     message = f"The template of the whole config is {kind_of(expanded)}, not a mapping of sections."
-    raise ConfigError(message, title="not a mapping", config_path=("_template_",), location=place)
+    hint = "Let that template be a mapping, or use it further down."
+    raise ConfigError(message, title="not a mapping", config_path=("_template_",), location=place, hint=hint)
 
 
 def template_section(root: Mapping) -> dict[str, Node]:

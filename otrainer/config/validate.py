@@ -63,7 +63,9 @@ def unknown_keys(value: Any, path: tuple[str | int, ...], known: list[str]) -> I
             named = isinstance(name, str) and (key == "_type_" or name.startswith(("optim_cls.", "sched_cls.")))
             if named and name not in known:
                 message = f"No component is registered as `{name}`."
-                yield Finding(message, "unknown component", (*path, key), suggestions=nearest(str(name), known))
+                hint = "Keys of a plugin exist once its module is listed under `imports`."
+                near = nearest(str(name), known)
+                yield Finding(message, "unknown component", (*path, key), suggestions=near, hint="" if near else hint)
         for key, item in value.items():
             yield from unknown_keys(item, (*path, key), known)
     elif isinstance(value, list):

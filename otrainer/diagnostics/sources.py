@@ -24,7 +24,7 @@ class Sources:
         self._lines: dict[str, tuple[str, ...]] = {}
 
     def lines(self, file: str) -> tuple[str, ...]:
-        """The lines of a file; none where it cannot be read as text."""
+        """The lines of a file; none where it cannot be read."""
         if file not in self._lines:
             self._lines[file] = lines_of(file)
         return self._lines[file]
@@ -45,6 +45,6 @@ class Sources:
 def lines_of(file: str) -> tuple[str, ...]:
     try:
         path = Path(file)
-        return tuple(LINE_END.split(path.read_text(encoding="utf-8-sig"))) if path.is_file() else ()
+        return tuple(LINE_END.split(path.read_text(encoding="utf-8-sig", errors="replace"))) if path.is_file() else ()
     except (OSError, ValueError):
         return ()

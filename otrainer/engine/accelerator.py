@@ -121,10 +121,11 @@ def check_device(device: str, precision: str) -> None:
     parsed = known_device(device)
     if precision not in PRECISIONS:
         raise ConfigError(
-            f"`{precision}` is not a precision; there are {', '.join(PRECISIONS)}.",
+            f"`{precision}` is not a precision.",
             title="unknown precision",
             config_path=("run", "precision"),
             suggestions=nearest(precision, PRECISIONS),
+            hint=f"There are {', '.join(PRECISIONS)}.",
         )
     if not device_available(parsed):
         raise ConfigError(

@@ -91,7 +91,7 @@ def not_loadable(cause: NotPlainError, ctx: RunContext) -> ConfigError:
     whose = f"the {section}" if found is None else f"`{type(found).__qualname__}`"
     kind = type(cause.value).__qualname__
     return ConfigError(
-        f"{whose} keeps {f'`{what}`, ' if what else ''}a {kind}, which no checkpoint can hold.",
+        f"{whose} keeps {f'`{what}`, ' if what else ''}a value of type `{kind}`, which no checkpoint can hold.",
         title="state cannot be saved",
         config_path=config_path,
         hint="`state_dict()` returns tensors, numbers, texts, and lists, tuples and dicts of them; an array goes in as "
@@ -128,7 +128,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"There is no checkpoint at `{path}`.", title="checkpoint not found")
+        hint = "Check the path; `doit runs` lists the runs that have checkpoints."
+        raise ConfigError(f"There is no checkpoint at `{path}`.", title="checkpoint not found", hint=hint)
     try:
         parts = read_container(path)
     except DamagedError as cause:
@@ -136,7 +137,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except OSError as cause:
         raise unreadable(path, cause) from cause
     except ValueError as cause:
-        raise ConfigError(f"`{path}` cannot be loaded as data: {cause}", title="not a checkpoint") from cause
+        message, hint = (
+            f"`{path}` cannot be loaded as data: {cause}",
+            f"Checkpoints of otrainer are of format {FORMAT}.",
+        )
+        raise ConfigError(message, title="not a checkpoint", hint=hint) from cause
     if problem := flaw(parts):
         raise ConfigError(
             f"`{path}` holds no run that can be continued: {problem}.",

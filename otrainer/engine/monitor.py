@@ -23,6 +23,7 @@ def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
         title="unknown monitor",
         config_path=(*config_path, "monitor"),
         suggestions=nearest(name, logs),
+        hint="Name a value that validation logs, such as `val_loss`, and give the run validation data.",
     )
 
 

@@ -96,7 +96,7 @@ def check_same_classes(parts: Sequence[Any], states: Sequence[dict[str, Any]], s
     if now != kept:
         raise ConfigError(
             f"The checkpoint holds the {section} {_listed(kept)}, and this config has {_listed(now)}.",
-            title=f"{section} do not match the checkpoint",
+            title="parts do not match the checkpoint",
             config_path=(section,),
             hint="Configure the same ones in the same order, or train from the start.",
         )

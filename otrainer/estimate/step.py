@@ -151,7 +151,8 @@ def by_name(names: tuple[str, ...], inputs: Any) -> dict[str, Any]:
         count = f"{len(inputs.args)} by position and " if inputs.args else ""
         told = ", ".join(f"`{name}`" for name in inputs.kwargs) or "none by name"
         message = f"`io` gives {count}{told}, and the model has the inputs {', '.join(f'`{name}`' for name in names)}."
-        raise ConfigError(message, title="inputs do not fit", config_path=("io",))
+        hint = "Let `io.model_kwargs` name each input of the model, and nothing else."
+        raise ConfigError(message, title="inputs do not fit", config_path=("io",), hint=hint)
     return {name: given[name] for name in names}
 
 

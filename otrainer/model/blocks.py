@@ -126,7 +126,7 @@ def activated(argument: str, name: str | None) -> list[nn.Module]:
     bare = name.removeprefix("nn.").lower().replace("_", "") if isinstance(name, str) else ""
     if bare not in known:
         near = nearest(str(name), known if str(name).islower() else ACTIVATIONS)
-        raise unknown(argument, f"There is no activation `{name}`.", near)
+        raise unknown(argument, f"There is no activation `{name}`.", near, ACTIVATIONS)
     module: nn.Module = getattr(nn, known[bare])()
     return [module]
 
@@ -136,7 +136,7 @@ def normed(name: str | None, channels: int) -> list[nn.Module]:
     if name is None:
         return []
     if name not in NORMS:
-        raise unknown("norm", f"There is no norm `{name}`; there are {', '.join(NORMS)}.", nearest(str(name), NORMS))
+        raise unknown("norm", f"There is no norm `{name}`.", nearest(str(name), NORMS), NORMS)
     if name == "batch":
         return [nn.BatchNorm2d(channels)]
     if name == "instance":
@@ -146,8 +146,9 @@ def normed(name: str | None, channels: int) -> list[nn.Module]:
     return [nn.GroupNorm(groups, channels)]
 
 
-def unknown(argument: str, message: str, near: tuple[str, ...]) -> ConfigError:
-    return ConfigError(message, title="unknown name", config_path=(argument,), suggestions=near)
+def unknown(argument: str, message: str, near: tuple[str, ...], known: Sequence[str]) -> ConfigError:
+    hint = "" if near else f"There are {', '.join(known)}."
+    return ConfigError(message, title="unknown name", config_path=(argument,), suggestions=near, hint=hint)
 
 
 def positive(name: str, value: object) -> int:

@@ -74,4 +74,5 @@ def build_module(module: ModuleSpec, registry: Registry, settings: Settings) -> 
         return built
     key = module.spec.get("_type_", module.spec.get("_target_"))
     message = f"`{key}` builds a value of type `{type(built).__name__}`, which is no module."
-    raise ConfigError(message, title="no module", config_path=module.path)
+    hint = "Name a component that builds a `torch.nn.Module`."
+    raise ConfigError(message, title="no module", config_path=module.path, hint=hint)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otrainer.registry.core import Registry
 
 FRONTENDS = ("sequential", "graph")
+SPEC = "Write a spec such as `{_type_: nn.Linear, in_features: 4, out_features: 2}`."
 
 
 def compile_model(
@@ -49,10 +50,11 @@ def read_model(
     chosen = [name for name in FRONTENDS if name in model]
     report.keys(model, FRONTENDS, "A model", path)
     if isinstance(section, Mapping) and not chosen:
-        report.add("A model is written as `sequential` or as `graph`.", path, title="missing key")
+        hint = "Add `sequential: {layers: [...]}` or `graph: {...}`."
+        report.add("A model is written as `sequential` or as `graph`.", path, title="missing key", hint=hint)
     if len(chosen) > 1:
         message = "A model is either `sequential` or `graph`, not both."
-        report.add(message, (*path, "graph"), key=True, hint="Remove one of them.")
+        report.add(message, (*path, "graph"), title="two ways at once", key=True, hint="Remove one of them.")
     irs = [read_frontend(name, model[name], (*path, name), registry, report) for name in chosen]
     for ir in irs:
         for module in ir.modules:
@@ -71,10 +73,10 @@ def check_module(module: ModuleSpec, registry: Registry, settings: Settings) -> 
     if not is_spec(module.spec):
         message = f"A module is a mapping with `_type_`, not {kind(module.spec)}."
         return (
-            [Finding(message, "wrong type", module.path)]
+            [Finding(message, "wrong type", module.path, hint=SPEC)]
             if not isinstance(module.spec, Mapping)
             else [
-                Finding("A module needs a `_type_`.", "incomplete spec", module.path),
+                Finding("A module needs a `_type_`.", "incomplete spec", module.path, hint=SPEC),
                 *check_value(module.spec, registry=registry, settings=settings, config_path=module.path),
             ]
         )

@@ -19,12 +19,13 @@ def read_inputs(value: object, path: ConfigPath, report: Report) -> tuple[str, .
     """The names of a model's inputs, at least one, each once."""
     names = report.sequence(value, "`inputs`", path, hint=f"Write `[{value}]`." if isinstance(value, str) else "")
     if isinstance(value, list | tuple) and not names:
-        report.add("A model needs at least one input.", path)
+        report.add("A model needs at least one input.", path, title="missing input", hint="Write `inputs: [x]`.")
     for index, name in enumerate(names):
         wrong = list(check_name(name, "input", (*path, index)))
         report.extend(wrong)
         if not wrong and name in names[:index]:
-            report.add(f"The input `{name}` is named twice.", (*path, index), title="duplicate name")
+            place, hint = (*path, index), "Give each input a name of its own."
+            report.add(f"The input `{name}` is named twice.", place, title="duplicate name", hint=hint)
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
@@ -39,6 +40,6 @@ def read_return(section: Mapping[Any, Any], outputs: int, path: ConfigPath, repo
         report.add(f"There is no way to return `{asked}`.", path, title="unknown value", near=near, hint=hint)
     elif found == "single" and outputs > 1:
         message = f"`return: single` cannot hold {outputs} outputs."
-        report.add(message, path, hint="Write `tuple` or `dict`, or name one output.")
+        report.add(message, path, title="wrong value", hint="Write `tuple` or `dict`, or name one output.")
         return None
     return found

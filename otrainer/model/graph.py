@@ -70,7 +70,7 @@ def read_outputs(
         items = report.sequence(section, "`outputs`", path, hint=hint)
         entries = [(None, item, (*path, index)) for index, item in enumerate(items)]
     if isinstance(section, Mapping | list | tuple) and not entries:
-        report.add("A graph needs at least one output.", path)
+        report.add("A graph needs at least one output.", path, title="nothing named", hint="Write `outputs: [$y]`.")
     outputs: list[tuple[str, str, ConfigPath]] = []
     for key, item, place in entries:
         name = values.output(item, place)

@@ -27,7 +27,7 @@ def check_name(name: object, what: str, path: ConfigPath, *, on_key: bool = Fals
 
 def problem_with(name: object, what: str) -> tuple[str, str]:
     if not isinstance(name, str):
-        return f"a name is text, not {kind(name)}", ""
+        return f"a name is text, not {kind(name)}", "Write a word, or put it in quotes."
     if not NAME.fullmatch(name):
         return "it is no identifier", "Use letters, digits and `_`, and begin with no digit."
     if keyword.iskeyword(name):

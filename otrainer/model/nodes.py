@@ -72,9 +72,15 @@ def known(
     if name in names:
         return method, name
     near = [f"{method}:{found}" for found in nearest(name, names)]
-    hint = "" if near else f"There are {', '.join(names)}." if names else "This graph has no `modules`."
+    hint = "" if near else f"There are {', '.join(names)}." if names else "This graph has no `modules`: add some."
     what = "no module" if method == "module" else "no op"
-    report.add(f"There is {what} `{name}`.", place, title=f"unknown {method}", near=near, hint=hint)
+    report.add(
+        f"There is {what} `{name}`.",
+        place,
+        title="unknown module" if method == "module" else "unknown op",
+        near=near,
+        hint=hint,
+    )
     return None
 
 
@@ -87,7 +93,8 @@ def read_kwargs(section: object, path: ConfigPath, values: Values, report: Repor
     body: Mapping[Any, Any] = {} if section is None else report.mapping(section, "`kwargs`", path)
     for name, item in body.items():
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-            report.add(f"`{name}` cannot be the name of an argument.", (*path, name), title="invalid name", key=True)
+            message, hint = f"`{name}` cannot be the name of an argument.", "Write the name of a Python argument."
+            report.add(message, (*path, name), title="invalid name", key=True, hint=hint)
         yield str(name), read_arg(item, (*path, name), values, report)
 
 
@@ -109,7 +116,8 @@ def read_arg(item: object, path: ConfigPath, values: Values, report: Report) -> 
         return Pairs(tuple((name, read_arg(part, (*path, name), values, report)) for name, part in item.items()))
     if item is None or isinstance(item, bool | int | float):
         return item
-    report.add(f"A node's arguments are plain data, not {kind(item)}.", path, title="wrong type")
+    hint = "Write numbers, text, lists and mappings, or `$name` for a value."
+    report.add(f"A node's arguments are plain data, not {kind(item)}.", path, title="wrong type", hint=hint)
     return None
 
 
@@ -118,12 +126,15 @@ def read_out(entry: Written, report: Report) -> Out:
     if out is None or isinstance(out, str):
         return out or entry.name
     if isinstance(out, list | tuple | Mapping) and not out:
-        report.add("`out` names nothing.", place, hint="Leave it out, or name at least one value.")
+        hint = "Leave it out, or name at least one value."
+        report.add("`out` names nothing.", place, title="nothing named", hint=hint)
     if not isinstance(out, Mapping):
         return tuple(str(name) for name in out) if isinstance(out, list | tuple) else entry.name
     for name, key in out.items():
         if not isinstance(key, str | int) or isinstance(key, bool):
-            report.add(f"`{name}` picks a key, which is text or a number, not {kind(key)}.", (*place, name))
+            message = f"`{name}` picks a key, which is text or a number, not {kind(key)}."
+            hint = "Write `{NAME: KEY}`, as in `{hidden: last_hidden_state}`."
+            report.add(message, (*place, name), title="wrong type", hint=hint)
     return Picks(tuple((str(name), key) for name, key in out.items()))
 
 

@@ -30,9 +30,11 @@ class Written:
 def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Written]:
     """The calls of a graph in their order, from `nodes` (with `order` for a mapping) or from `steps`."""
     if "steps" in section and "nodes" in section:
-        report.add("A graph has either `nodes` or `steps`, not both.", (*path, "steps"), key=True)
+        message, hint = "A graph has either `nodes` or `steps`, not both.", "Remove one of them."
+        report.add(message, (*path, "steps"), title="two ways at once", key=True, hint=hint)
     if "steps" not in section and "nodes" not in section:
-        report.add("A graph needs `nodes` or `steps`.", path, title="missing key")
+        hint = "Add `steps: [{call: module:NAME, args: [$x], out: y}]`."
+        report.add("A graph needs `nodes` or `steps`.", path, title="missing key", hint=hint)
         return []
     if "nodes" not in section:
         refuse_order(section, path, report)
@@ -47,7 +49,7 @@ def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) 
 def refuse_order(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> None:
     if "order" in section:
         message = "`order` belongs to `nodes` that are written as a mapping; a list has its order."
-        report.add(message, (*path, "order"), key=True)
+        report.add(message, (*path, "order"), title="order without names", key=True, hint="Leave `order` out.")
 
 
 def from_list(nodes: object, path: ConfigPath, report: Report) -> Iterator[Written]:
@@ -73,7 +75,8 @@ def check_own_name(name: object, place: ConfigPath, seen: list[str], report: Rep
     wrong = list(check_name(name, "node", place))
     report.extend(wrong)
     if not wrong and name in seen:
-        report.add(f"The node `{name}` is there already.", place, title="duplicate name")
+        hint = "Give each node a name of its own."
+        report.add(f"The node `{name}` is there already.", place, title="duplicate name", hint=hint)
 
 
 def from_steps(steps: object, path: ConfigPath, report: Report) -> Iterator[Written]:
@@ -120,18 +123,21 @@ def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, repor
     for index, name in enumerate(report.sequence(order, "`order`", path)):
         place = (*path, index)
         if not isinstance(name, str):
-            report.add(f"`order` lists names, not {kind(name)}.", place, title="wrong type")
+            message, hint = f"`order` lists names, not {kind(name)}.", "Write the names of the nodes."
+            report.add(message, place, title="wrong type", hint=hint)
         elif name not in bodies:
-            near = nearest(name, map(str, bodies))
-            report.add(f"There is no node `{name}`.", place, title="unknown node", near=near)
+            near, hint = nearest(name, map(str, bodies)), f"There are {', '.join(map(str, bodies))}."
+            report.add(f"There is no node `{name}`.", place, title="unknown node", near=near, hint="" if near else hint)
         elif name in run:
-            report.add(f"`{name}` is in the order twice.", place, title="duplicate name")
+            message, hint = f"`{name}` is in the order twice.", "Every node runs once; keep one of the two."
+            report.add(message, place, title="duplicate name", hint=hint)
         else:
             run.append(name)
     left = [name for name in bodies if name not in run]
     if left and isinstance(order, list | tuple):
         names = ", ".join(f"`{name}`" for name in left)
-        report.add(f"`order` leaves out {names}.", path, hint="Every node runs; remove the ones that are not wanted.")
+        hint = "Every node runs; remove the ones that are not wanted."
+        report.add(f"`order` leaves out {names}.", path, title="incomplete order", hint=hint)
     return [*run, *left]
 
 

@@ -20,7 +20,7 @@ class Report:
         message: str,
         path: ConfigPath,
         *,
-        title: str = "invalid model",
+        title: str,
         key: bool = False,
         near: Sequence[str] = (),
         hint: str = "",
@@ -34,13 +34,15 @@ class Report:
         """`value` if it is a mapping, else a finding and an empty one."""
         if isinstance(value, Mapping):
             return value
-        self.add(f"{what} is a mapping, not {kind(value)}.", path, title="wrong type")
+        hint = "Write `key: value` under it."
+        self.add(f"{what} is a mapping, not {kind(value)}.", path, title="wrong type", hint=hint)
         return {}
 
     def sequence(self, value: object, what: str, path: ConfigPath, *, hint: str = "") -> Sequence[Any]:
         """`value` if it is a list, else a finding and an empty one."""
         if isinstance(value, list | tuple):
             return value
+        hint = hint or "Write `[...]`, or a line with `- ` for each element."
         self.add(f"{what} is a list, not {kind(value)}.", path, title="wrong type", hint=hint)
         return ()
 
@@ -58,5 +60,5 @@ class Report:
         """Whether all `keys` are there, with a finding for each that is missing."""
         missing = [name for name in keys if name not in section]
         for name in missing:
-            self.add(f"{what} needs `{name}`.", path, title="missing key")
+            self.add(f"{what} needs `{name}`.", path, title="missing key", hint=f"Add `{name}: ...`.")
         return not missing

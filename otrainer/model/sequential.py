@@ -26,10 +26,11 @@ def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Rep
     inputs = read_inputs(section.get("inputs", ["x"]), (*path, "inputs"), report)
     if len(inputs) > 1:
         hint = "Use `model.graph` for several inputs."
-        report.add("A sequential model has exactly one input.", (*path, "inputs"), hint=hint)
+        report.add("A sequential model has exactly one input.", (*path, "inputs"), title="several inputs", hint=hint)
     layers = report.sequence(section.get("layers", []), "`layers`", (*path, "layers"))
     if "layers" in section and isinstance(section["layers"], list | tuple) and not layers:
-        report.add("A sequential model needs at least one layer.", (*path, "layers"))
+        hint = "Write `layers: [{_type_: nn.Linear, ...}]`."
+        report.add("A sequential model needs at least one layer.", (*path, "layers"), title="no layer", hint=hint)
     returns = read_return(section, 1, (*path, "return"), report) or "single"
     modules = tuple(ModuleSpec(f"layers.{i}", spec, (*path, "layers", i)) for i, spec in enumerate(layers))
     first = inputs[0] if inputs else "x"

@@ -62,7 +62,8 @@ class Values:
     def output(self, item: object, place: ConfigPath) -> str | None:
         """The value that an entry of `outputs` names, with or without `$`, or None after a finding."""
         if not isinstance(item, str):
-            self.report.add(f"An output is the name of a value, not {kind(item)}.", place, title="wrong type")
+            message, hint = f"An output is the name of a value, not {kind(item)}.", "Write a name such as `$y`."
+            self.report.add(message, place, title="wrong type", hint=hint)
             return None
         name = item.removeprefix("$")
         return name if self.is_known(name, place) else None
@@ -76,9 +77,9 @@ class Values:
         elif self.renamed.get(name):
             outs = self.renamed[name]
             message = f"The node `{name}` gives its result under another name."
-            self.report.add(message, place, title="unknown value", near=outs)
+            self.report.add(message, place, title="unknown value", near=outs, hint="Refer to what its `out` names.")
         else:
             near = nearest(name, self.known)
-            hint = "" if near else f"There are {', '.join(self.known)}." if self.known else ""
+            hint = "" if near else f"There are {', '.join(self.known)}." if self.known else "Name `inputs` first."
             self.report.add(f"There is no value `{name}`.", place, title="unknown value", near=near, hint=hint)
         return False

@@ -19,5 +19,6 @@ def answer(query: str, question: Question) -> Outcome:
     except ConfigError as error:
         return Outcome.failed(error.findings)
     except OSError as error:
-        return Outcome.failed([Finding(f"`{error.filename}`: {error.strerror}.", title="cannot read or write")])
+        message, hint = f"`{error.filename}`: {error.strerror}.", "Let this user read and write it, and ask again."
+        return Outcome.failed([Finding(message, "cannot read or write", hint=hint)])
     return found if isinstance(found, Outcome) else Outcome(report=found)

@@ -166,7 +166,8 @@ def import_factory(name: str, factory: Factory) -> Callable[..., Any]:
         message = f"`{name}` stands for `{factory}`, which cannot be imported: {type(cause).__name__}: {cause}"
         raise ConfigError(message, title="component not available", hint=import_hint(factory, cause)) from cause
     if not callable(found):
-        raise ConfigError(f"`{name}` stands for `{factory}`, which cannot be called.", title="component not available")
+        message, hint = f"`{name}` stands for `{factory}`, which cannot be called.", "Register a class or a function."
+        raise ConfigError(message, title="component not available", hint=hint)
     target: Callable[..., Any] = found
     return target
 
@@ -174,4 +175,4 @@ def import_factory(name: str, factory: Factory) -> Callable[..., Any]:
 def import_hint(factory: str, cause: Exception) -> str:
     if factory.startswith("torch.") and isinstance(cause, AttributeError | ModuleNotFoundError):
         return "The installed torch does not have it; a newer one may."
-    return ""
+    return "Check that the module is installed, and has that name."

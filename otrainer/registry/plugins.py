@@ -57,7 +57,11 @@ def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict
     if imports is None:
         return {}
     if not isinstance(imports, list | tuple):
-        raise ConfigError(f"`imports` is a list of module names, not {kind(imports)}.", config_path=path)
+        message, hint = (
+            f"`imports` is a list of module names, not {kind(imports)}.",
+            "Write `imports: [package.module]`.",
+        )
+        raise ConfigError(message, title="invalid import", config_path=path, hint=hint)
     findings = [
         finding for index, name in enumerate(imports) for finding in check_import(name, (*path, index), settings)
     ]
@@ -75,7 +79,8 @@ def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict
 
 def check_import(name: object, place: ConfigPath, settings: Settings) -> Iterator[Finding]:
     if not isinstance(name, str):
-        yield Finding(f"A plugin is given by its module's name, not {kind(name)}.", "invalid import", place)
+        message = f"A plugin is given by its module's name, not {kind(name)}."
+        yield Finding(message, "invalid import", place, hint="Write `package.module`.")
     elif not NAME.fullmatch(name):
         hint = "Write `package.module`, without `.py` and slashes."
         yield Finding(f"`{name}` is no module name.", "invalid import", place, hint=hint)
@@ -149,7 +154,9 @@ def plugin_failed(name: str, when: str, cause: BaseException) -> ConfigError:
     """Which plugin failed, with what, and the line of the user's own code that did."""
     what = f"{type(cause).__name__}: {cause.msg if isinstance(cause, SyntaxError) else cause}".removesuffix(": ")
     place = place_of_failure(cause)
-    return ConfigError(f"The plugin `{name}` failed when {when}: {what}", title=TITLE, location=place)
+    message = f"The plugin `{name}` failed when {when}: {what}"
+    hint = "Mend that line of the plugin, or take it out of `imports`."
+    return ConfigError(message, title=TITLE, location=place, hint=hint)
 
 
 def no_module(name: str, missing: str) -> ConfigError:

@@ -71,7 +71,8 @@ def reserved_keys(value: Mapping[Any, Any], path: ConfigPath, *, strict: bool) -
     for key in value if strict and not unknown else ():
         if key in RESERVED and key not in known and not is_spec(value):
             message = f"`{key}` needs a `_type_` beside it."
-            yield Finding(message, "incomplete spec", (*path, key), on_key=True)
+            hint = "Add `_type_: KEY`, or take the underscores off if it is a key of your own."
+            yield Finding(message, "incomplete spec", (*path, key), on_key=True, hint=hint)
 
 
 def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Finding]:
@@ -79,23 +80,31 @@ def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Findi
     if "_type_" in value and "_target_" in value:
         hint = "Keep the one that is meant."
         yield Finding(
-            "`_type_` and `_target_` exclude each other.", config_path=(*path, "_target_"), on_key=True, hint=hint
+            "`_type_` and `_target_` exclude each other.",
+            "two names for one",
+            config_path=(*path, "_target_"),
+            on_key=True,
+            hint=hint,
         )
     for form in ("_type_", "_target_"):
         if form in value and not (isinstance(value[form], str) and value[form]):
-            yield Finding(f"`{form}` is a name, not {kind(value[form])}.", "wrong type", (*path, form))
+            hint = "Write a registered key." if form == "_type_" else "Write `package.module.attr`."
+            yield Finding(f"`{form}` is a name, not {kind(value[form])}.", "wrong type", (*path, form), hint=hint)
         elif holds_secret(value.get(form)):
             yield out_of_place((*path, form), "it names what is built")
     if not isinstance(value.get("_args_", []), list | tuple):
-        yield Finding(f"`_args_` is a list, not {kind(value['_args_'])}.", "wrong type", (*path, "_args_"))
+        message = f"`_args_` is a list, not {kind(value['_args_'])}."
+        yield Finding(message, "wrong type", (*path, "_args_"), hint="Write `_args_: [...]`.")
     extra = value.get("_kwargs_", {})
     if not isinstance(extra, Mapping):
-        yield Finding(f"`_kwargs_` is a mapping, not {kind(extra)}.", "wrong type", (*path, "_kwargs_"))
+        message = f"`_kwargs_` is a mapping, not {kind(extra)}."
+        yield Finding(message, "wrong type", (*path, "_kwargs_"), hint="Write `_kwargs_: {name: value}`.")
         return
     for key in extra:
         if key in value and key not in RESERVED:
             message = f"`{key}` is given twice: here and beside `_type_`."
-            yield Finding(message, "argument given twice", (*path, "_kwargs_", key), on_key=True)
+            place = (*path, "_kwargs_", key)
+            yield Finding(message, "argument given twice", place, on_key=True, hint="Keep one of the two.")
 
 
 KINDS: tuple[tuple[type, str], ...] = (

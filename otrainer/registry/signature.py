@@ -153,7 +153,8 @@ def surplus(call: Call, most: int, *, open_ended: bool) -> Iterator[Finding]:
     room = max(0, most - call.skip)
     if not open_ended and len(call.args) > room:
         message = f"`{call.called}` takes {count(room)}, but {len(call.args)} are given."
-        yield Finding(message, SURPLUS, (*call.path, call.args_key, room))
+        hint = "Leave the others out, or give them by name."
+        yield Finding(message, SURPLUS, (*call.path, call.args_key, room), hint=hint)
 
 
 def count(number: int) -> str:
@@ -166,10 +167,12 @@ def wrong_names(call: Call, names: list[str], taken: list[str], *, open_ended: b
     for name in call.kwargs:
         place = call.place(name)
         if not isinstance(name, str):
-            yield Finding(f"{name!r} is no argument name: names are text.", UNKNOWN, place, on_key=True)
+            message = f"{name!r} is no argument name: names are text."
+            yield Finding(message, UNKNOWN, place, on_key=True, hint=accepted(free))
         elif name in taken and name in names:
             by = "the caller" if name in taken[: call.skip] else "position"
-            yield Finding(f"`{name}` of `{call.called}` is given by {by} already.", DOUBLED, place, on_key=True)
+            message = f"`{name}` of `{call.called}` is given by {by} already."
+            yield Finding(message, DOUBLED, place, on_key=True, hint=f"Leave `{name}` out here.")
         elif name not in names and not open_ended:
             message = f"`{call.called}` has no argument `{name}`."
             yield Finding(message, UNKNOWN, place, None, True, nearest(name, free), accepted(free))
@@ -184,7 +187,8 @@ def missing(call: Call, parameters: list[Parameter], taken: list[str]) -> Iterat
         required = parameter.default is Parameter.empty and parameter.kind not in OPEN
         by_name = parameter.kind in NAMED and parameter.name in call.kwargs
         if required and not by_name and parameter.name not in taken:
-            yield Finding(f"`{call.called}` needs the argument `{parameter.name}`.", MISSING, call.path)
+            message, hint = f"`{call.called}` needs the argument `{parameter.name}`.", f"Add `{parameter.name}: ...`."
+            yield Finding(message, MISSING, call.path, hint=hint)
 
 
 def unreadable(call: Call) -> Finding:

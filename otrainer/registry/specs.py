@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
-from otrainer.errors import ConfigError, ConfigPath, Finding, Places, dotted
+from otrainer.errors import ConfigError, ConfigPath, Finding, Places
 from otrainer.hiding import hide_in, masked_finding
 from otrainer.masks import masked
 from otrainer.registry.secrets import Secrets
@@ -169,8 +169,8 @@ def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], sp
 
 def building_failed(spec: Spec, cause: Exception) -> ConfigError:
     message = masked(f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": "))
-    title = f"could not build `{dotted(spec.path) or spec.key}`"
-    return ConfigError(message, title=title, config_path=blamed(spec, str(cause)))
+    hint = f"Change the arguments of `{spec.key}` in the config, or mend its code if they are right."
+    return ConfigError(message, title="could not build", config_path=blamed(spec, str(cause)), hint=hint)
 
 
 def blamed(spec: Spec, message: str) -> ConfigPath:

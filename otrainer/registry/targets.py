@@ -36,7 +36,8 @@ def import_target(name: str, settings: Settings) -> Callable[..., Any]:
     if not module_allowed(home, settings.allowed_import_prefixes):
         raise not_allowed(f"`{name}` is defined in `{home or 'no module'}`", settings)
     if not callable(target):
-        raise ConfigError(f"`{name}` cannot be called.", title="invalid target")
+        hint = "Name a class or a function."
+        raise ConfigError(f"`{name}` cannot be called.", title="invalid target", hint=hint)
     found: Callable[..., Any] = target
     return found
 
@@ -55,7 +56,11 @@ def look_up(name: str, settings: Settings) -> object:
                 raise failed(name, cause) from cause
         except Exception as cause:
             raise failed(name, cause) from cause
-    raise ConfigError(f"There is no module in which `{name}` could lie.", title="invalid target")
+    message, hint = (
+        f"There is no module in which `{name}` could lie.",
+        "Check the name, and that its package is installed.",
+    )
+    raise ConfigError(message, title="invalid target", hint=hint)
 
 
 def defining_module(target: object) -> str:
@@ -73,4 +78,4 @@ def not_allowed(subject: str, settings: Settings) -> ConfigError:
 
 def failed(name: str, cause: Exception) -> ConfigError:
     message = f"`{name}` cannot be imported: {type(cause).__name__}: {cause}"
-    return ConfigError(message, title="invalid target")
+    return ConfigError(message, title="invalid target", hint="Check that the module imports, and has that name.")

@@ -169,7 +169,8 @@ class Client:
 def death(task: str, status: int) -> Finding:
     """What is known of a worker that ended without an answer."""
     if status >= 0:
-        return Finding(f"The process that ran `{task}` ended with exit status {status}.", title="worker died")
+        message, hint = f"The process that ran `{task}` ended with exit status {status}.", "What it printed says why."
+        return Finding(message, title="worker died", hint=hint)
     name = signal.Signals(-status).name
-    hint = HINTS.get(signal.Signals(-status), "")
+    hint = HINTS.get(signal.Signals(-status), "Run the same command again.")
     return Finding(f"The process that ran `{task}` was ended by {name}.", title="worker died", hint=hint)

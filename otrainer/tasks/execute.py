@@ -52,8 +52,10 @@ def crash(error: BaseException) -> Finding:
     """What a component raised, with the traceback from where the stage begins."""
     frames = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-    return Finding(str(error) or type(error).__name__, type(error).__name__, details=text)
+    hint = "Mend the code at the end of the traceback, or the config that led there."
+    return Finding(str(error) or type(error).__name__, type(error).__name__, details=text, hint=hint)
 
 
 def disk_trouble(error: OSError) -> Finding:
-    return Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write")
+    hint = "Make room there, or let this user write to it."
+    return Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write", hint=hint)

@@ -97,7 +97,8 @@ class Project:
         try:
             (self.root / "build").mkdir(exist_ok=True)
         except OSError as error:
-            refuse([Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write", doing="starting doit")])
+            message, hint = f"`{error.filename}`: {error.strerror}.", "Let this user write to the project's folder."
+            refuse([Finding(message, "cannot write", hint=hint, doing="starting doit")])
 
     def _select(self, line: CommandLine, verbs: Mapping[str, str]) -> None:
         document = document_of(line, self.root)

@@ -89,11 +89,12 @@ def test_a_constructor_that_fails_is_drawn_at_the_argument_that_it_names(project
     with pytest.raises(ConfigError) as caught:
         build_model("exp.yaml")
     assert draw_error(caught.value) == (
-        "could not build `model.sequential.layers[0]` ── exp.yaml:6:29\n"
+        "could not build ── exp.yaml:6:29\n"
         "  5 |     layers:\n"
         "  6 |       - {_type_: mlp, dims: [3, -8, 2], dropout: 0.1}\n"
         "    |                             ^\n"
-        "  `mlp` raised ValueError: `dims[1]` is a positive whole number, not -8"
+        "  `mlp` raised ValueError: `dims[1]` is a positive whole number, not -8\n"
+        "  Change the arguments of `mlp` in the config, or mend its code if they are right."
     )
     assert isinstance(caught.value.__cause__, ValueError)
 

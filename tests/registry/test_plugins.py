@@ -116,7 +116,8 @@ def test_an_exception_is_told_at_the_users_own_line_with_the_plugins_name(plug):
         "  4 |     return json.loads('{')\n"
         "    |            ^^^^^^^^^^^^\n"
         "  The plugin `plug.broken` failed when imported: JSONDecodeError: Expecting property name enclosed in double "
-        "quotes: line 1 column 2 (char 1)"
+        "quotes: line 1 column 2 (char 1)\n"
+        "  Mend that line of the plugin, or take it out of `imports`."
     )
     assert isinstance(error.__cause__, ValueError)
 

@@ -130,7 +130,10 @@ def test_checking_builds_nothing(registry):
 def test_a_failing_factory_is_told_with_key_path_and_cause(registry):
     with pytest.raises(ConfigError) as caught:
         instantiate_value([{"_type_": "fail", "text": "no room"}], registry=registry, config_path=("loss",))
-    assert draw_error(caught.value) == "could not build `loss[0]` ── loss[0]\n  `fail` raised ValueError: no room"
+    assert draw_error(caught.value) == (
+        "could not build ── loss[0]\n  `fail` raised ValueError: no room\n"
+        "  Change the arguments of `fail` in the config, or mend its code if they are right."
+    )
     assert isinstance(caught.value.__cause__, ValueError)
 
 

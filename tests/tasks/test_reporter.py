@@ -82,6 +82,13 @@ def test_what_doit_cannot_run_is_a_report_too(reporter, capsys, kind):
     )
 
 
+def test_what_stops_doit_is_told_at_the_end(reporter, capsys):
+    reporter.runtime_error("Task x and its dependencies form a circle.")
+    reporter.complete_run()
+
+    assert capsys.readouterr().err == "doit cannot go on\n  Task x and its dependencies form a circle.\n"
+
+
 def test_a_failure_comes_whole_from_another_process_of_doit():
     """`doit -n 2` sends it through a pipe."""
     sent = failed("a", ("wrong", "a.yaml", 1))

@@ -1,0 +1,506 @@
+"""Mistakes that show only while something is built, trained, continued or asked: one function for each golden case.
+
+Each is called in a folder of its own, and raises or returns the mistake.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy
+import torch
+from support import Batches, fit, random_batches, small_model
+
+from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
+from otrainer.components.loss import LossOutput
+from otrainer.components.optim import TorchOptimizerFactory
+from otrainer.config import Settings, resolve_config
+from otrainer.definition import fingerprints
+from otrainer.engine.accelerator import check_device, deterministic
+from otrainer.engine.checkpoint import load_checkpoint, load_optimizer, unreadable
+from otrainer.engine.concealed import refuse_lost
+from otrainer.engine.container import write_container
+from otrainer.engine.fits import check_built, check_model
+from otrainer.engine.loaders import Loader, worker_trouble
+from otrainer.engine.monitor import monitored
+from otrainer.engine.parts import check_same_classes
+from otrainer.engine.session import check_hooks, check_metric_names
+from otrainer.engine.trainer import DefaultTrainer
+from otrainer.engine.writer import check_finite, write_checkpoint
+from otrainer.errors import Finding
+from otrainer.estimate.step import by_name
+from otrainer.experiment import refuse_changed
+from otrainer.kept import find_run
+from otrainer.load import find_checkpoint, load_model
+from otrainer.loaded import refuse_stale
+from otrainer.locks import lock_run
+from otrainer.model.lazy import materialize
+from otrainer.plan import stamp_data
+from otrainer.queries import answer
+from otrainer.registry import build_registry, instantiate_value, load_plugins
+from otrainer.runs import read_run, refuse_foreign, refuse_within
+from otrainer.starts import refuse_taken, resumed_start
+from otrainer.tasks.client import death
+from otrainer.tasks.commandline import CommandLine
+from otrainer.tasks.execute import crash, disk_trouble
+from otrainer.tasks.experiments import Experiment, find_experiment
+from otrainer.tasks.question import Question
+from otrainer.tasks.runner import shared_run_dir
+from otrainer.tasks.selection import select
+from otrainer.verify import judged
+from otrainer.witness import Witness
+
+Found = Sequence[Finding] | Finding
+
+
+@contextmanager
+def without(package: str) -> Iterator[None]:
+    """As if a package were not installed."""
+    kept = {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == package}
+    sys.modules[package] = None  # type: ignore[assignment]  # how Python marks what cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        sys.modules.update(kept)
+
+
+# What a component finds while it is built or used.
+
+
+def data_that_yields_nothing() -> None:
+    fit(small_model(), Batches([]))
+
+
+def a_loss_that_is_not_finite() -> None:
+    fit(small_model(), Batches(random_batches(2)), loss=lambda *, outputs, **_: LossOutput(outputs.sum() * torch.nan))
+
+
+def a_loss_that_returns_a_vector() -> None:
+    fit(small_model(), Batches(random_batches(1)), loss=lambda *, outputs, **_: LossOutput(outputs))
+
+
+def a_loss_that_returns_nothing() -> None:
+    fit(small_model(), Batches(random_batches(1)), loss=lambda **_: None)
+
+
+def parameters_that_are_not_finite() -> None:
+    check_finite({"model": {"0.weight": torch.tensor([torch.nan])}, "progress": {"global_step": 1200}})
+
+
+def a_checkpoint_that_cannot_be_written() -> None:
+    Path("file").touch()
+    state = {"model": {}, "progress": {"global_step": 1}}
+    write_checkpoint(state, (Path("file/last.pt"),))
+
+
+def a_state_that_no_checkpoint_can_hold() -> None:
+    class Keeps:
+        def state_dict(self) -> dict[str, Any]:
+            return {"seen": {"at": object()}}
+
+        def load_state_dict(self, state: Any) -> None: ...
+
+    fit(small_model(), Batches(random_batches(1)), callbacks=[Keeps()])
+
+
+def a_value_to_watch_that_validation_does_not_log() -> None:
+    monitored(SimpleNamespace(last_val_logs={"val_loss": 1.0}), "val_los", ("callbacks", 0))  # type: ignore[arg-type]
+
+
+def a_hook_that_nobody_calls() -> None:
+    class Late:
+        def on_epoch_ends(self, ctx: Any) -> None: ...
+
+    check_hooks([Late()], [])
+
+
+def two_metrics_of_one_name() -> None:
+    class Named:
+        name = "error"
+
+    check_metric_names([Named(), Named()])
+
+
+def an_operation_that_is_not_deterministic() -> None:
+    with deterministic():
+        raise RuntimeError(
+            "put_ does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this operation."
+        )
+
+
+def a_data_worker_that_dies() -> None:
+    with worker_trouble():
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+
+def a_precision_that_does_not_exist() -> None:
+    check_device("cpu", "fp31")
+
+
+def a_model_that_cannot_train() -> None:
+    TorchOptimizerFactory("optim_cls.SGD", kwargs={"lr": 1}).build(torch.nn.ReLU(), registry=build_registry())
+
+
+def an_optimizer_that_is_none() -> None:
+    TorchOptimizerFactory("AdamW")
+
+
+def a_width_that_no_batch_tells() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    model[0].aside = torch.nn.LazyLinear(1)
+    materialize(model, (torch.zeros(1, 1),))
+
+
+def a_path_that_finds_nothing_in_a_batch() -> None:
+    MappingIO({"x": ["obs", 0]}).split({"x": torch.zeros(1)}, stage="train")
+
+
+def several_outputs_where_the_loss_takes_one() -> None:
+    pick_one({"logits": 1, "hidden": 2}, None, "outputs", ("loss", "outputs"))
+
+
+def metrics_without_torchmetrics() -> None:
+    spec = {"_type_": "metric.torchmetrics", "metric": "Accuracy"}
+    with without("torchmetrics"):
+        instantiate_value(spec, registry=build_registry(), config_path=("metrics", 0))
+
+
+def arrays_without_safetensors() -> None:
+    Path("a.safetensors").touch()
+    with without("safetensors"):
+        stamp(arrays("a.safetensors"))
+
+
+def a_data_file_that_is_not_there() -> None:
+    Path("train.npz").touch()
+    stamp(arrays("trian.npz"))
+
+
+def a_data_file_of_another_kind() -> None:
+    Path("a.npzz").touch()
+    stamp(arrays("a.npzz"))
+
+
+def a_data_file_that_is_damaged() -> None:
+    Path("a.npz").write_bytes(b"no zip")
+    stamp(arrays("a.npz"))
+
+
+def a_field_that_the_data_lacks() -> None:
+    numpy.savez("a.npz", x=[1], y=[2])
+    stamp(arrays("a.npz", fields=["xx"]))
+
+
+def arrays_of_different_lengths() -> None:
+    numpy.savez("a.npz", x=[1, 2], y=[1])
+    stamp(arrays("a.npz"))
+
+
+def secrets_that_cannot_be_read() -> None:
+    def client(**options: str) -> object:
+        return options
+
+    registry = build_registry()
+    registry.register_module("client", client)
+    spec = {"_type_": "client", "a": "${secret:NO_SUCH_SECRET}", "b": "${secret:no-name}", "c": "${secret:SHORT}"}
+    with patch.dict(os.environ, SHORT="a"):
+        instantiate_value(spec, registry=registry, config_path=("loss",))
+
+
+def a_secret_out_of_place() -> None:
+    spec = {"_type_": "tensor", "data": "${secret:NO_SUCH_SECRET}"}
+    instantiate_value(spec, registry=build_registry(), config_path=("loss",))
+
+
+def data_that_is_neither_file_nor_folder() -> None:
+    os.mkfifo("pipe.npz")
+    stamp(arrays("pipe.npz"))
+
+
+def data_files_that_are_no_list() -> None:
+    class Odd:
+        def train_dataloader(self) -> list[Any]:
+            return []
+
+        def files(self) -> str:
+            return "train.npz"
+
+    stamp({"_type_": "data.odd"}, **{"data.odd": Odd})
+
+
+def arrays(path: str, **options: Any) -> dict[str, Any]:
+    return {"_type_": "data.dataset", "train": {"_type_": "dataset.arrays", "path": path, **options}}
+
+
+def stamp(data: dict[str, Any], **components: Any) -> None:
+    registry = build_registry()
+    for name, factory in components.items():
+        registry.register_module(name, factory)
+    config = resolve_config({"schema_version": 1, "model": {}, "data": data})
+    stamp_data(config, registry, Path.cwd(), Witness(Path.cwd()))
+
+
+def imports_that_are_no_modules() -> None:
+    load_plugins(["plug/edited.py", 5], registry=build_registry(), settings=Settings())
+
+
+def imports_that_are_no_list() -> None:
+    load_plugins("plug.edited", registry=build_registry(), settings=Settings())
+
+
+# What does not fit a checkpoint or a run that is there.
+
+
+def a_model_of_another_shape() -> None:
+    check_model(torch.nn.Linear(4, 2), {"model": {"weight": torch.zeros(2, 3), "scale": torch.zeros(1)}})
+
+
+def another_class_of_optimizer() -> None:
+    check_built(built("AdamW"), {"meta": {"built": built("SGD")}})
+
+
+def an_optimizer_state_that_does_not_fit() -> None:
+    first, second = (torch.optim.SGD(torch.nn.Linear(1, 1, bias=bias).parameters(), lr=1) for bias in (True, False))
+    load_optimizer(second, first.state_dict(), unchanged=True)
+
+
+def a_scheduler_that_was_not_there() -> None:
+    check_built(built("SGD", scheduler={"class": "StepLR"}), {"meta": {"built": built("SGD")}})
+
+
+def a_scheduler_with_another_step() -> None:
+    now, kept = ({"class": "StepLR", "state": {"step_size": size}} for size in (1, 2))
+    check_built(built("SGD", scheduler=now), {"meta": {"built": built("SGD", scheduler=kept)}})
+
+
+def built(optimizer: str, scheduler: Any = None) -> dict[str, Any]:
+    return {"optimizer": {"class": optimizer, "groups": []}, "scheduler": scheduler}
+
+
+def other_callbacks() -> None:
+    check_same_classes([DefaultTrainer()], [{"class": "EarlyStopping"}], "callbacks")
+
+
+def data_with_a_state_of_its_own() -> None:
+    Loader(lambda: [1], seed=0, stage="train").load_state_dict({"part": {}, "stream": None})
+
+
+def fewer_epochs_than_there_were() -> None:
+    DefaultTrainer(max_epochs=1).check_progress(SimpleNamespace(epochs_done=2))  # type: ignore[arg-type]
+
+
+def a_checkpoint_of_another_program() -> None:
+    with Path("foreign.pt").open("w+b") as stream:
+        write_container(stream, {"weights": 1})
+    load_checkpoint("foreign.pt")
+
+
+def a_checkpoint_that_is_not_there() -> None:
+    load_checkpoint("runs/a/last.pt")
+
+
+def a_checkpoint_that_cannot_be_read() -> Found:
+    return unreadable(Path("runs/a/last.pt"), OSError(5, "Input/output error")).findings
+
+
+def a_checkpoint_with_a_secret_that_is_gone() -> None:
+    refuse_lost({"loss": {"state": {"token": "${secret:GONE}"}}})
+
+
+def inputs_that_the_model_has_not() -> None:
+    by_name(("x", "y"), ArgsKwargs(kwargs={"z": 1}))
+
+
+def a_checkpoint_that_the_run_has_not() -> None:
+    find_checkpoint(["checkpoints/last.pt", "checkpoints/best.pt"], "bets", "runs/a")
+
+
+def nothing_to_resume() -> None:
+    resumed_start(SimpleNamespace(run_dir="runs/a", config={}), Path.cwd())  # type: ignore[arg-type]
+
+
+def checkpoints_of_another_run() -> None:
+    Path("shared").mkdir()
+    Path("shared/last.pt").touch()
+    refuse_taken({"callbacks": [{"_type_": "cb.model_checkpoint", "save_dir": "shared"}]}, "runs/a", Path.cwd())
+
+
+def data_that_changed_meanwhile() -> None:
+    plan: Any = SimpleNamespace(code={}, data_files={"train.npz": {"sha256": "0"}})
+    refuse_changed(plan, Path.cwd())
+
+
+def a_plugin_that_was_edited_after_it_was_imported() -> None:
+    __import__("plug.edited")
+    refuse_stale(["plug.edited"], fingerprints(Path.cwd()))
+    Path("plug/edited.py").write_text("x = 2\n")
+    refuse_stale(["plug.edited"], fingerprints(Path.cwd()))
+
+
+def a_damaged_run() -> None:
+    Path("run.json").write_text("{")
+    read_run(Path.cwd())
+
+
+def a_folder_that_is_no_run() -> None:
+    Path("mine").mkdir()
+    Path("mine/thesis.tex").touch()
+    refuse_foreign(Path("mine"), "mine")
+
+
+def a_model_of_no_run() -> None:
+    load_model("nowhere")
+
+
+def a_run_within_a_run() -> None:
+    Path("runs/a").mkdir(parents=True)
+    Path("runs/a/run.json").touch()
+    refuse_within(Path("runs/a/b"), "runs/a/b")
+
+
+def a_run_that_is_being_written() -> None:
+    with lock_run(Path("runs/a")), lock_run(Path("runs/a")):
+        raise AssertionError("both have it")
+
+
+def a_run_directory_that_cannot_be_made() -> None:
+    Path("file").touch()
+    with lock_run(Path("file/run")):
+        raise AssertionError("it was made")
+
+
+def an_unknown_run() -> None:
+    find_run("baselin", Path.cwd())
+
+
+# What doit is asked, and what becomes of it.
+
+A, B = (Experiment(name, Path(f"configs/experiments/{name}.yaml"), Path("build", name)) for name in "ab")
+
+
+def one_run_directory_for_two() -> Found:
+    return shared_run_dir(B, A, "runs/a").findings
+
+
+def a_command_with_every_mistake() -> None:
+    verbs = dict.fromkeys(("train", "validate", "why"), "")
+    select(CommandLine.parse(["trian", "train:bb", "why:a", "EXPP=1", "FORMAT=jsn", "EXP=a,c"]), verbs, Path.cwd())
+
+
+def an_option_after_the_tasks() -> None:
+    select(CommandLine.parse(["train", "EXP=a", "-n", "2"]), {"train": ""}, Path.cwd())
+
+
+def verbs_for_different_experiments() -> None:
+    select(CommandLine.parse(["validate", "train:b", "EXP=a"]), {"train": "", "validate": ""}, Path.cwd())
+
+
+def a_format_for_another_task() -> None:
+    select(CommandLine.parse(["train", "EXP=a", "FORMAT=json"]), {"train": ""}, Path.cwd())
+
+
+def experiments_of_which_there_is_none() -> None:
+    find_experiment("a", Path("elsewhere"))
+
+
+def ask(query: str, *experiments: Experiment, **variables: str) -> Found:
+    return answer(query, Question(Path.cwd(), experiments, variables)).findings
+
+
+def a_difference_to_nothing() -> Found:
+    return ask("diff", A)
+
+
+def differences_of_several() -> Found:
+    return ask("diff", A, B, WITH="a")
+
+
+def a_difference_to_what_there_is_not() -> Found:
+    return ask("diff", A, WITH="bb")
+
+
+def an_answer_that_is_neither_yes_nor_no() -> Found:
+    return ask("prune", YES="yes")
+
+
+def a_worker_that_is_killed() -> Found:
+    return death("fit:a", -signal.SIGKILL)
+
+
+def a_worker_that_exits() -> Found:
+    return death("fit:a", 3)
+
+
+def a_full_disk() -> Found:
+    return disk_trouble(OSError(28, "No space left on device", "runs/a/metrics.jsonl"))
+
+
+def a_crash() -> Found:
+    return crash(RuntimeError("the component's own mistake"))
+
+
+def a_training_that_is_not_exact() -> Found:
+    facts = [[{"step": step, "facts": {"loss": str(step > 3 and number)}} for step in range(1, 5)] for number in (0, 1)]
+    return judged(A, *facts).findings
+
+
+def a_training_that_differs_from_the_start() -> Found:
+    return judged(A, *([{"step": 1, "facts": {"batch": name, "rng": name}}] for name in "ab")).findings
+
+
+def steps_that_are_other_ones() -> Found:
+    return judged(A, *([{"step": step, "facts": {}} for step in range(count)] for count in (1, 2))).findings
+
+
+def a_trainer_without_steps() -> Found:
+    return judged(A, [], []).findings
+
+
+# Configs that are no files, or too large ones.
+
+
+def a_dict_that_is_no_plain_data() -> None:
+    resolve_config({"defaults": ["a"], "x": {1: 2}, "y": object()})
+
+
+def a_dict_that_contains_itself() -> None:
+    loop: dict[str, Any] = {}
+    loop["x"] = loop
+    resolve_config(loop)
+
+
+def a_file_that_links_to_itself() -> None:
+    Path("loop.yaml").symlink_to("loop.yaml")
+    Path("above.yaml").write_text("schema_version: 1\nmodel: {}\ndefaults: [loop.yaml]\n")
+    resolve_config("above.yaml")
+
+
+def a_file_that_is_nested_too_deep() -> None:
+    Path("deep.yaml").write_text("a: " + "[" * 1000 + "]" * 1000 + "\n")
+    resolve_config("deep.yaml")
+
+
+def a_file_that_grows_too_large() -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{size}: &a{size} [{', '.join([f'*a{size - 1}'] * 10)}]" for size in range(1, 7)]
+    Path("large.yaml").write_text("\n".join(lines) + "\n")
+    resolve_config("large.yaml")
+
+
+def expressions_that_grow_too_large() -> None:
+    lines = ["schema_version: 1\nmodel: {}\na0: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    for size in range(1, 7):
+        reference = f"'${{a{size - 1}}}'"
+        lines.append(f"a{size}: [{', '.join([reference] * 10)}]")
+    Path("large.yaml").write_text("\n".join(lines) + "\n")
+    resolve_config("large.yaml")
