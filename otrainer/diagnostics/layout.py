@@ -45,7 +45,9 @@ def headline(finding: Finding) -> Line:
 
 def occasion(finding: Finding) -> str:
     """What was being done, and for whom."""
-    return f"while {finding.doing} {counted(finding.experiments)}".rstrip() if finding.doing else ""
+    if not finding.experiments:
+        return f"while {finding.doing.removesuffix(' of').removesuffix(' for')}" if finding.doing else ""
+    return f"while {finding.doing} {counted(finding.experiments)}" if finding.doing else ""
 
 
 def counted(names: Iterable[str]) -> str:

@@ -14,7 +14,6 @@ from otrainer.errors import ConfigError
 from otrainer.records import relative_to_root
 from otrainer.tasks.freshness import artifact, configured_run_dir, is_finished, validated_run
 from otrainer.tasks.interrupts import end_with_parent
-from otrainer.tasks.outcome import Outcome
 from otrainer.tasks.question import Question
 from otrainer.tasks.reporter import StageFailed
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from otrainer.tasks.client import Client
     from otrainer.tasks.experiments import Experiment
     from otrainer.tasks.interrupts import Interrupts
+    from otrainer.tasks.outcome import Outcome
 
 TRAINING = ("fit", "resume")
 CHECK = "verify-resume"
@@ -97,6 +97,8 @@ class Runner:
             if stage in TRAINING and self._bring_back(experiment):
                 return None
         except ConfigError as error:
+            from otrainer.tasks.outcome import Outcome
+
             located = error.at_least(("run", "out_dir")).located(written_places(experiment, self.root))
             return self._settle(Outcome.failed(located.findings), "claim", experiment)
         self._say_why(stage, experiment)
@@ -188,9 +190,9 @@ class Runner:
         """What the outcome of a stage or question means to doit; an interruption ends it."""
         if outcome.status in {"failed", "crashed"}:
             names = tuple(experiment.name for experiment in experiments)
+            doing = DOING.get(verb, f"running `doit {verb}` for")
             return StageFailed(
-                replace(finding, doing=DOING[verb], experiments=finding.experiments or names)
-                for finding in outcome.findings
+                replace(finding, doing=doing, experiments=finding.experiments or names) for finding in outcome.findings
             )
         if outcome.report:
             print(outcome.report, flush=True)

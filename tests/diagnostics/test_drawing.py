@@ -64,6 +64,16 @@ def test_a_report_says_what_where_by_which_way_what_was_meant_and_what_was_being
     assert draw(FINDING) == DRAWN
 
 
+def test_what_was_being_done_needs_nobody_that_it_was_done_for() -> None:
+    for doing, names, shown in (
+        ("listing the runs of", (), "\n  while listing the runs"),
+        ("listing the runs of", ("a",), "\n  while listing the runs of a"),
+        ("reading the command line", (), "\n  while reading the command line"),
+        ("", ("a",), "wrong"),
+    ):
+        assert draw(Finding("It is wrong", doing=doing, experiments=names)).endswith(shown)
+
+
 def test_what_is_no_terminal_gets_the_plain_text() -> None:
     assert shown(io.StringIO()) == f"{DRAWN}\n"
 
