@@ -91,6 +91,16 @@ def task_train() -> Iterator[TaskDict]:
         }
 
 
+def task_schema() -> TaskDict:
+    """Write the JSON Schema by which editors check and complete configs (all experiments)."""
+    return project.overall(
+        "schema",
+        task_dep=[f"manifest:{exp.task_name}" for exp in project.selected],
+        uptodate=project.schema_is_current(),
+        targets=["build/schema.json"],
+    )
+
+
 def task_why() -> TaskDict:
     """Say what would run for an experiment, and why, without running it (EXP=NAME)."""
     return project.query("why")

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from otrainer.registry.fingerprint import Fingerprints
     from otrainer.tasks.experiments import Experiment
 
-VERSIONS = {"resolve": 2, "manifest": 2, "validate": 2}
+VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
+OF_OTRAINER = ("manifest", "schema")
 
 
 def current(stage: str, root: Path) -> dict[str, Any]:
     """What a stage's record is held against: its version, and a file of otrainer's where it recorded those."""
-    source = relative_to_root(__file__, root) if stage == "manifest" else None
+    source = relative_to_root(__file__, root) if stage in OF_OTRAINER else None
     return {"version": VERSIONS[stage], "source": source}
 
 
@@ -100,7 +101,7 @@ def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
 
 
 def manifest(experiment: Experiment, root: Path) -> Outcome:
-    """Plugins are run, and everything that the registry then holds becomes manifest.json."""
+    """Plugins are run, and everything that the registry then holds becomes manifest.json; keys.json is for editors."""
     config = resolved(experiment, root)
     plugins = json.dumps([str(root), config.data.get("imports"), config.data.get("settings")])
     if plugins not in MANIFESTS:
@@ -137,6 +138,7 @@ def read_sources(experiment: Experiment, root: Path) -> None:
 def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:
     from otrainer.registry import build_registry
     from otrainer.registry.imported import read_by
+    from otrainer.registry.interface import interface_of
     from otrainer.registry.manifest import manifest_of
     from otrainer.validation import all_mistakes, load_registry
 
@@ -149,7 +151,11 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
         raise ConfigError.of(all_mistakes(config)) from error
     files = stamp_files(prints.modules(names).values(), root)
     read = read_by(prints.modules(names))
-    return encoded("manifest", {"manifest.json": manifest_of(registry, prints)}), Record({**files, **before, **read})
+    artifacts = {
+        "manifest.json": manifest_of(registry, prints),
+        "keys.json": interface_of(registry, built_in=False),
+    }
+    return encoded("manifest", artifacts), Record({**files, **before, **read})
 
 
 PACKAGE = ("otrainer.experiment", "otrainer.stages")
@@ -187,6 +193,13 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     record = Record({**files, **witness.files, **missed}, listings=witness.listings)
     keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
     return Outcome()
+
+
+def schema(_all: Experiment, root: Path) -> Outcome:
+    """What all experiments' plugins register becomes one JSON Schema, for editors."""
+    from otrainer.editing import write_schema
+
+    return write_schema(root)
 
 
 def examine(experiment: Experiment, root: Path) -> Outcome:
@@ -275,6 +288,7 @@ STAGES: dict[str, Callable[[Experiment, Path], Outcome]] = {
     "resolve": resolve,
     "manifest": manifest,
     "validate": validate,
+    "schema": schema,
     "examine": examine,
     "fit": fit,
     "resume": resume,

@@ -46,7 +46,7 @@ def test_resume_with_more_epochs_trains_a_child_and_keeps_its_parent(project: Pa
     result = doit(project, "resume", "EXP=baseline")
 
     assert result.returncode == 0, result.stderr
-    differs = "Differs from the checkpoint: `trainer.max_epochs` was 2, is 3 (configs/experiments/baseline.yaml:8)."
+    differs = "Differs from the checkpoint: `trainer.max_epochs` was 2, is 3 (configs/experiments/baseline.yaml:9)."
     assert f".  resume:baseline\n   {differs}\n" in result.stdout
     child = json.loads((project / "runs/baseline/run.json").read_text())
     (kept,) = (project / "runs/.kept/baseline").iterdir()

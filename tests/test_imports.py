@@ -31,6 +31,7 @@ FLOORS = (
     ("listing",),
     ("tasks",),
     ("registry",),
+    ("schema",),
     ("model",),
     ("engine",),
     ("components",),
@@ -49,6 +50,7 @@ FLOORS = (
         "worker",
         "trace",
         "verify",
+        "editing",
     ),
     ("queries",),
 )
@@ -56,7 +58,15 @@ FLOORS = (
 CALLED_WHEN_USED = {"tasks": {"stages", "queries"}}
 
 
-LIGHT = ["otrainer", "otrainer.config", "otrainer.registry", "otrainer.tasks", "otrainer.stages", "otrainer.queries"]
+LIGHT = [
+    "otrainer",
+    "otrainer.config",
+    "otrainer.registry",
+    "otrainer.schema",
+    "otrainer.tasks",
+    "otrainer.stages",
+    "otrainer.queries",
+]
 
 
 @pytest.mark.parametrize("room", LIGHT)

@@ -9,9 +9,10 @@ from otrainer.queries.verdict import RUNS, UNTOLD, Verdict
 from otrainer.records import why_stale
 from otrainer.runs import read_run, why_unfinished
 from otrainer.stages import VERSIONS, current
-from otrainer.tasks.freshness import validated_run
+from otrainer.tasks.freshness import validated_run, why_schema_stale
 
 RESUME = "resume"
+SCHEMA = "schema"
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,8 @@ def counted(reasons: list[str]) -> str:
 
 def plain_reason(stage: str, experiment: Experiment, root: Path) -> str:
     """What the stage's own record says, or the run directory."""
+    if stage == SCHEMA:
+        return why_schema_stale(root) or ""
     if stage not in VERSIONS:
         plan = validated_run(experiment, root)
         run_dir = root / plan["run_dir"] if plan else None

@@ -39,6 +39,10 @@ class Experiment(NamedTuple):
         return self.build / artifact
 
 
+# What stages are about that concern the whole project: their artifacts lie beside the experiments' folders.
+ALL = Experiment("all experiments", EXPERIMENTS, BUILD)
+
+
 def find_experiment(text: str, root: Path) -> Experiment:
     """The experiment that `text` means: a name, a name in a subfolder, or a path to a YAML file anywhere.
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import read_json
 from otrainer.errors import ConfigError
-from otrainer.records import why_stale
+from otrainer.records import Record, why_stale
 from otrainer.runs import why_unfinished
+from otrainer.tasks.experiments import ALL, all_experiments
 
 if TYPE_CHECKING:
     from otrainer.tasks.experiments import Experiment
+
+KEYS = "keys.json"
 
 
 def is_unchanged(stage: str, experiment: Experiment, root: Path) -> bool:
@@ -19,6 +22,19 @@ def is_unchanged(stage: str, experiment: Experiment, root: Path) -> bool:
     from otrainer.stages import current
 
     return why_stale(root / experiment.built(f"{stage}.record.json"), root=root, **current(stage, root)) is None
+
+
+def why_schema_stale(root: Path) -> str | None:
+    """Why the schema is not of just the experiments that there are, as they are; None if it is."""
+    from otrainer.stages import current
+
+    path = root / ALL.built("schema.record.json")
+    stale = why_stale(path, root=root, **current("schema", root))
+    if stale is not None:
+        return stale
+    there = {experiment.built(KEYS).as_posix() for experiment in all_experiments(root)}
+    made_of = {name for name in Record.read(path).files if name.endswith(f"/{KEYS}")}
+    return None if there == made_of else "There are other experiments than those that it was made of."
 
 
 def is_finished(experiment: Experiment, root: Path) -> bool:

@@ -29,11 +29,18 @@ class InOrder(dict[Any, None]):
 
 
 class Node(control.ExecNode):  # type: ignore[misc]  # doit ships no types
-    """A task on its way: those that wait for it go on in their order, which doit leaves to addresses in memory."""
+    """A task on its way: those that wait for it go on in their order, which doit leaves to addresses in memory.
+
+    A task whose meta says `partial` makes do with what those before it have left, also where some of them failed.
+    """
 
     def __init__(self, task: Any, parent: Any) -> None:
         super().__init__(task, parent)
         self.waiting_me = InOrder()
+
+    def parent_status(self, parent_node: Any) -> None:
+        if not (self.task.meta and self.task.meta.get("partial")):
+            super().parent_status(parent_node)
 
 
 def task_creators(namespace: Mapping[str, Any], _command_names: object = ()) -> list[Creator]:

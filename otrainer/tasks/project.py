@@ -14,8 +14,8 @@ from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 from otrainer.errors import ConfigError, Finding
 from otrainer.tasks import graft
 from otrainer.tasks.commandline import CommandLine
-from otrainer.tasks.experiments import Experiment, all_experiments, sentence
-from otrainer.tasks.freshness import is_finished, is_unchanged
+from otrainer.tasks.experiments import ALL, Experiment, all_experiments, sentence
+from otrainer.tasks.freshness import is_finished, is_unchanged, why_schema_stale
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import StageReporter
 from otrainer.tasks.runner import Runner
@@ -67,6 +67,11 @@ class Project:
         action = (self.runner.run, [stage, experiment])
         return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, **task}
 
+    def overall(self, stage: str, **task: Any) -> TaskDict:
+        """The doit task of a stage that is about all experiments; it runs also where some of its `task_dep` fail."""
+        action = (self.runner.run, [stage, ALL])
+        return {"basename": stage, "actions": [action], "io": {"capture": False}, "meta": {"partial": True}, **task}
+
     def query(self, name: str) -> TaskDict:
         """The doit task that answers a question about the selected experiments; it is asked anew each time."""
         return {
@@ -79,6 +84,10 @@ class Project:
     def unchanged(self, stage: str, experiment: Experiment) -> UpToDate:
         """Up to date while nothing changed that the stage read or left, by its own record."""
         return [lambda: is_unchanged(stage, experiment, self.root)]
+
+    def schema_is_current(self) -> UpToDate:
+        """Up to date while no experiment came, went or has other keys."""
+        return [lambda: why_schema_stale(self.root) is None]
 
     def finished(self, experiment: Experiment) -> UpToDate:
         """Up to date while the run directory holds a complete run of the validated definition."""

@@ -35,6 +35,7 @@ DOING = {
     "claim": "claiming the run directory of",
     "manifest": "loading the plugins of",
     "validate": "validating",
+    "schema": "writing the schema of",
     "fit": "training",
     "resume": "resuming",
     "verify-resume": "checking the resume of",

@@ -18,10 +18,11 @@ VARIABLES = ("EXP", "WITH", "MODEL", "YES", "FORMAT")
 FORMATS = ("json", "sarif")
 CHECKED = "validate"
 # What a verb does where no experiment is named; verbs that are not here need none.
-EVERY = ("resolve", "manifest", "validate")
+EVERY = ("resolve", "manifest", "validate", "schema")
 NAMED = ("train", "fit")
 QUERIES = ("why", "show", "diff", "runs", "prune")
 ABOUT_ONE = ("why", "show", "diff", "verify-resume")
+ABOUT_ALL = "schema"
 LAST = "resume"
 
 
@@ -39,7 +40,7 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
     """
     if not line.takes_tasks:
         return Selection()
-    findings = [*unknown_variables(line), *unknown_tasks(line, verbs, root), *format_mistakes(line)]
+    findings = [*unknown_variables(line), *unknown_tasks(line, verbs, root), *format_mistakes(line), *narrowed(line)]
     by_variable = keep(exp_variable(line, root), findings)
     by_task = keep(named_by_tasks(line, verbs, root), findings)
     findings += mixed(line, by_variable, by_task)
@@ -143,7 +144,7 @@ def named_by_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> I
     """The experiments of tasks such as `train:baseline` or `validate:sgd*`."""
     for task in line.tasks:
         verb, colon, name = task.partition(":")
-        if verb not in verbs or not colon:
+        if verb not in verbs or not colon or verb == ABOUT_ALL:
             continue
         if verb in QUERIES:
             message, hint = f"There is no task `{task}`.", f"Write `doit {verb} EXP={name}`."
@@ -175,7 +176,7 @@ def lookup(text: str, root: Path, verb: str = "") -> Iterator[Experiment | Findi
 
 def mixed(line: CommandLine, by_variable: list[Experiment], by_task: list[Experiment]) -> Iterator[Finding]:
     """A bare verb means the experiments of EXP; with others named beside it, it would take those too."""
-    bare = [task for task in line.tasks if ":" not in task]
+    bare = [task for task in line.tasks if ":" not in task and task != ABOUT_ALL]
     strangers = [each.name for each in by_task if each not in by_variable]
     if bare and strangers and line.command == "run":
         yield Finding(
@@ -183,6 +184,14 @@ def mixed(line: CommandLine, by_variable: list[Experiment], by_task: list[Experi
             title="ambiguous tasks",
             hint="Give every task its experiment, as in `validate:a train:b`, or call doit twice.",
         )
+
+
+def narrowed(line: CommandLine) -> Iterator[Finding]:
+    """A task about all experiments beside what names some of them."""
+    about_all = any(task.partition(":")[0] == ABOUT_ALL for task in line.tasks)
+    if about_all and ("EXP" in line.variables or any(":" in task for task in line.tasks)):
+        message = f"`{ABOUT_ALL}` is about all experiments together: no single one can be named."
+        yield Finding(message, title="not about one experiment", hint=f"Write `doit {ABOUT_ALL}`.")
 
 
 def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection:

@@ -46,7 +46,7 @@ def test_two_experiments_are_compared_value_by_value_with_both_origins(root: Pat
         "a | b\n"
         f"run.seed\n  0  # {A}:4\n  1  # {B}:2\n"
         f"loss.scale\n  1.0  # {BASE}:8\n  null  # {B}:4\n"
-        'loggers[0]\n  {"_type_": "log.stdout", "every_n_steps": 10}  # configs/base/runtime.yaml:47\n  nothing\n'
+        'loggers[0]\n  {"_type_": "log.stdout", "every_n_steps": 10}  # configs/base/runtime.yaml:48\n  nothing\n'
         f"metrics\n  nothing\n  []  # {B}:3\n"
         "code: not compared, since that of b is not known (`doit validate EXP=b` finds it)"
     )

@@ -237,6 +237,7 @@ def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(proje
         "  resume         Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME).\n"
         "  verify-resume  Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME).\n"
         "  train          Bring an experiment's run up to date: every stage that has to (EXP=NAME).\n"
+        "  schema         Write the JSON Schema by which editors check and complete configs (all experiments).\n"
         "  why            Say what would run for an experiment, and why, without running it (EXP=NAME).\n"
         "  show           Print an experiment's config with all origins, or what its model takes (EXP=NAME, MODEL=1).\n"
         "  diff           Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME).\n"
@@ -259,7 +260,7 @@ def test_list_shows_the_verbs_and_the_experiments(project):
     assert (done.code, done.err) == (0, "")
     lines = [line.split(maxsplit=1) for line in done.out.splitlines()]
     verbs = ["resolve", "manifest", "validate", "fit", "resume", "verify-resume", "train"]
-    assert [name for name, _ in lines] == [*verbs, "train:a", "why", "show", "diff", "runs", "prune"]
+    assert [name for name, _ in lines] == [*verbs, "train:a", "schema", "why", "show", "diff", "runs", "prune"]
     assert dict(lines)["train:a"] == "Learns a line."
     assert all(sentence.rstrip(".").count(". ") == 0 and sentence.endswith(".") for _, sentence in lines)
 
@@ -286,8 +287,8 @@ MISTYPED = {
     "trian EXP=a": (
         "unknown task\n"
         "  There is no task `trian`. Did you mean `train`?\n"
-        "  There are: resolve, manifest, validate, fit, resume, verify-resume, train, why, show, diff, runs, prune "
-        "(each with EXP=NAME, or as `train:NAME`).\n"
+        "  There are: resolve, manifest, validate, fit, resume, verify-resume, train, schema, why, show, diff, runs, "
+        "prune (each with EXP=NAME, or as `train:NAME`).\n"
     ),
     "train:basline": (
         "unknown experiment\n  There is no experiment `basline`. Did you mean `baseline`?\n  There are: a, baseline.\n"

@@ -1,9 +1,10 @@
 """Stages without torch or YAML: an experiment is lines of `key: value`, and training is appending to a log.
 
 `log.txt` in the project counts executions, one line each: stage, experiment, pid. Keys that the stages obey:
-`plugin` (a file that manifest reads), `data` (a file that validate reads), `out_dir`, `say: WORDS` (a report),
-`wrong: STAGE` (a mistake in the config), `crash: STAGE` (an exception), `exit: STAGE` (sys.exit), `die: STAGE`,
-`orphan: STAGE` (leaves a forked child behind), `wait: STAGE` (until a signal, or until a file `go` is there),
+`plugin` (read by manifest; its first line is its keys), `data` (a file that validate reads), `out_dir`,
+`say: WORDS` (a report), `wrong: STAGE` (a mistake in the config), `crash: STAGE` (an exception),
+`exit: STAGE` (sys.exit), `die: STAGE`, `orphan: STAGE` (leaves a forked child behind),
+`wait: STAGE` (until a signal, or until a file `go` is there),
 `stubborn` (a training that takes long to its next step boundary).
 """
 
@@ -19,6 +20,7 @@ from otrainer.artifacts import digest, read_json, write_json
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError, Finding, SourceLocation
 from otrainer.records import Record, stamp_files
+from otrainer.tasks.experiments import all_experiments
 from otrainer.tasks.outcome import Outcome
 
 DEADLINE_S = 60
@@ -41,6 +43,8 @@ def read_sources(experiment, root):
 
 
 def settings(experiment, root):
+    if experiment.file.suffix != ".yaml":
+        return {}  # a stage that is about all experiments
     lines = [line.split("#")[0] for line in (root / experiment.file).read_text().splitlines()]
     return dict(line.strip().split(": ", 1) for line in lines if line.strip())
 
@@ -101,7 +105,15 @@ def manifest(experiment, root):
     plugins = read_json(root / experiment.built("plugins.json"))
     files = stamp_files([experiment.built("plugins.json"), *plugins], root)
     write_json(root / experiment.built("manifest.json"), {name: files[name].sha256 for name in plugins})
-    leave(experiment, root, "manifest", files, ("manifest.json",))
+    write_json(root / experiment.built("keys.json"), [(root / name).read_text().split("\n")[0] for name in plugins])
+    leave(experiment, root, "manifest", files, ("manifest.json", "keys.json"))
+
+
+def schema(whole, root):
+    names = [each.built("keys.json").as_posix() for each in all_experiments(root)]
+    files = dict.fromkeys(names) | stamp_files([name for name in names if (root / name).exists()], root)
+    write_json(root / "build/schema.json", {name: read_json(root / name) for name in names if files[name]})
+    leave(whole, root, "schema", files, ("schema.json",))
 
 
 def validate(experiment, root):
@@ -169,8 +181,9 @@ STAGES = {
     "manifest": manifest,
     "validate": validate,
     "examine": examine,
+    "schema": schema,
     "fit": fit,
     "resume": fit,
     "show-model": show_model,
 }
-VERSIONS = {"resolve": 1, "manifest": 1, "validate": 1}
+VERSIONS = {"resolve": 1, "manifest": 1, "validate": 1, "schema": 1}
