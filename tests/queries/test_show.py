@@ -9,21 +9,21 @@ from trained import A, ask, listing
 
 RUNTIME, BASE = "configs/base/runtime.yaml", "configs/experiments/base.yaml"
 SHOWN = f"""\
-schema_version: 1                                    # {RUNTIME}:2
+schema_version: 1                                    # {RUNTIME}:3
 settings:
-  strict: true                                       # {RUNTIME}:5
-  allow_imports: true                                # {RUNTIME}:6
-  allow_target: false                                # {RUNTIME}:7
+  strict: true                                       # {RUNTIME}:6
+  allow_imports: true                                # {RUNTIME}:7
+  allow_target: false                                # {RUNTIME}:8
   allowed_import_prefixes: [otrainer., extensions.]  # {BASE}:4
 run:
-  out_dir: runs/a                                    # {RUNTIME}:13
+  out_dir: runs/a                                    # {RUNTIME}:14
   seed: 0                                            # {A}:3
-  device: cpu                                        # {RUNTIME}:15
-  precision: fp32                                    # {RUNTIME}:16
-  deterministic: false                               # {RUNTIME}:17
+  device: cpu                                        # {RUNTIME}:16
+  precision: fp32                                    # {RUNTIME}:17
+  deterministic: false                               # {RUNTIME}:18
   name: a                                            # {A}:3
 trainer:
-  _type_: trainer.default                            # {RUNTIME}:20
+  _type_: trainer.default                            # {RUNTIME}:21
   max_epochs: 1                                      # {BASE}:5
   log_every_n_steps: 100                             # {BASE}:5
 data:
@@ -39,16 +39,16 @@ loss:
   _type_: loss.counted                               # {BASE}:8
   scale: 1.0                                         # {BASE}:8
 optimizer:
-  _type_: optim_factory.torch                        # {RUNTIME}:42
-  type: optim_cls.AdamW                              # {RUNTIME}:43
+  _type_: optim_factory.torch                        # {RUNTIME}:43
+  type: optim_cls.AdamW                              # {RUNTIME}:44
   kwargs:
-    lr: 0.001                                        # {RUNTIME}:44
+    lr: 0.001                                        # {RUNTIME}:45
 loggers: []                                          # {BASE}:9
 callbacks:
-  - _type_: cb.model_checkpoint                      # {RUNTIME}:51
-    save_dir: runs/a/checkpoints                     # {RUNTIME}:52
-    save_last: true                                  # {RUNTIME}:53
-    every_n_steps: 10                                # {RUNTIME}:54
+  - _type_: cb.model_checkpoint                      # {RUNTIME}:52
+    save_dir: runs/a/checkpoints                     # {RUNTIME}:53
+    save_last: true                                  # {RUNTIME}:54
+    every_n_steps: 10                                # {RUNTIME}:55
 imports: [extensions.parts]                          # {BASE}:3
 model:
   sequential:
