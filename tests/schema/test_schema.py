@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from otrainer.config.checks import KNOWN_SECTIONS, RUN_KEYS
 from otrainer.config.nodes import Mapping, Node, Scalar, Sequence
 from otrainer.config.parse import parse_tree
+from otrainer.config.settings import Settings
 from otrainer.model import graph, order, sequential
 from otrainer.model.forms import RETURNS
 from otrainer.registry import Registry
@@ -122,6 +125,15 @@ def interface_with(key: str, factory: Any) -> dict[str, Any]:
     registry.registering = "extensions.mine"
     registry.register_module(key, factory)
     return interface_of(registry, built_in=False)
+
+
+def test_it_knows_the_sections_the_settings_and_the_keys_of_a_run_as_validation_does(schema: dict[str, Any]) -> None:
+    def words(section: str) -> set[str]:
+        return set(schema["properties"][section]["else"]["else"]["properties"]) - {"_template_"}
+
+    assert set(schema["properties"]) == {*KNOWN_SECTIONS, "defaults", "templates", "_template_"}
+    assert words("settings") == {field.name for field in fields(Settings)}
+    assert words("run") == set(RUN_KEYS)
 
 
 def test_it_knows_the_words_of_models_as_the_compiler_does(schema: dict[str, Any]) -> None:
