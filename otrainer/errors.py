@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,7 +93,7 @@ class ConfigError(Exception):
         self._keep((first,))
 
     @classmethod
-    def of(cls, findings: Iterable[Finding]) -> ConfigError:
+    def of(cls, findings: Iterable[Finding]) -> Self:
         """An error that carries all `findings` (at least one), ordered by file and line, each once."""
         error = cls.__new__(cls)
         error._keep(tuple(ordered(findings)))
@@ -115,20 +115,20 @@ class ConfigError(Exception):
     def suggestions(self) -> list[str]:
         return list(self.findings[0].suggestions)
 
-    def located(self, places: Places) -> ConfigError:
+    def located(self, places: Places) -> Self:
         """The same error with the places of its findings filled in."""
-        return ConfigError.of(finding.located(places) for finding in self.findings)
+        return type(self).of(finding.located(places) for finding in self.findings)
 
-    def at_least(self, path: ConfigPath) -> ConfigError:
+    def at_least(self, path: ConfigPath) -> Self:
         """The same error, with the findings that have no place of their own at `path`."""
-        return ConfigError.of(finding.at_least(path) for finding in self.findings)
+        return type(self).of(finding.at_least(path) for finding in self.findings)
 
-    def under(self, path: ConfigPath) -> ConfigError:
+    def under(self, path: ConfigPath) -> Self:
         """The same error with `path` before the path of every finding."""
-        return ConfigError.of(finding.under(path) for finding in self.findings)
+        return type(self).of(finding.under(path) for finding in self.findings)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return ConfigError.of, (self.findings,)
+        return type(self).of, (self.findings,)
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

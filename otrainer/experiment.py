@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,11 @@ from otrainer.keepsakes import device_name, git_state, leave_keepsakes, versions
 from otrainer.kept import bring_back, kept_place, lay_out, move_aside
 from otrainer.loaded import refuse_stale
 from otrainer.model import assemble, compile_model
+from otrainer.model.build import build_module
+from otrainer.origin import Origins
 from otrainer.plan import Plan, make_plan
 from otrainer.project import project, project_root
-from otrainer.registry import build_registry, instantiate_value, load_plugins
+from otrainer.registry import Built, build_registry, instantiate_value, load_plugins
 from otrainer.registry.secrets import require_secrets
 from otrainer.runbook import Runbook
 from otrainer.runs import lock_run, refuse_within
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from otrainer.config import SourceMap
+    from otrainer.errors import Places
 
 
 BUILT = ("model", *COMPONENTS)
@@ -105,7 +109,7 @@ def train(
         if begin.keep:
             refuse_taken(plan.config, plan.run_dir, root)
         refuse_changed(plan, root)
-        with composed(plan) as whole:
+        with composed(plan, places) as whole:
             refuse_changed(plan, root)
             if begin.checkpoint is not None:
                 check_fits(begin.checkpoint, whole.trainer, whole.parts)
@@ -154,42 +158,52 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
 
 @dataclass(frozen=True)
 class Composed:
-    """A run's settings, its trainer, and the keywords of the trainer's `fit` but `run`."""
+    """A run's settings, its trainer, the keywords of the trainer's `fit` but `run`, and what all of it came from."""
 
     settings: RunSettings
     trainer: Any
     parts: dict[str, Any]
+    origins: Origins
 
     def fit(self, run: RunSettings, **instead: Any) -> None:
-        """Fit the parts, or some `instead` of them."""
-        self.trainer.fit(**{**self.parts, **instead}, run=run)
+        """Fit the parts, or some `instead` of them. Raises ConfigError for whatever a part raises, chained to it."""
+        try:
+            self.trainer.fit(**{**self.parts, **instead}, run=run)
+        except (Exception, SystemExit) as error:
+            told = self.origins.told(error)
+            if told is error:
+                raise
+        else:
+            return
+        raise told  # out here, where nothing chains it to an error whose text may hold a secret
 
 
 @contextmanager
-def composed(plan: Plan) -> Iterator[Composed]:
+def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
     """Everything that a plan names, built under its settings, which hold as long as the block. All code here counts."""
     settings = RunSettings.of({**plan.config["run"], "config": plan.config})
     with numerics(settings):
-        yield Composed(settings, *build_parts(plan, settings.seed))
+        yield Composed(settings, *build_parts(plan, settings.seed, places))
 
 
-def build_parts(plan: Plan, seed: int) -> tuple[Any, dict[str, Any]]:
-    """The trainer, and the keywords of its `fit` but `run`; initial weights depend on the seed and the config alone.
+def build_parts(plan: Plan, seed: int, places: Places | None = None) -> tuple[Any, dict[str, Any], Origins]:
+    """The trainer, the keywords of its `fit` but `run`, and their origins.
 
-    Raises ConfigError for every secret that is not set, before any plugin runs.
+    Initial weights depend on the seed and the config alone. Raises ConfigError for every secret that is not set, before
+    any plugin runs.
     """
-    registry = build_registry()
+    registry, made = build_registry(), list[Built]()
     require_secrets({name: value for name, value in plan.config.items() if name in BUILT})
     load_plugins(plan.config.get("imports"), registry=registry, settings=plan.allowed)
 
     def built(section: str) -> Any:
         value = plan.config.get(section)
-        return instantiate_value(value, registry=registry, settings=plan.allowed, config_path=(section,))
+        return instantiate_value(value, registry=registry, settings=plan.allowed, config_path=(section,), built=made)
 
     seed_everything(seed)
     ir = compile_model(plan.config["model"], registry=registry, settings=plan.allowed)
     parts = {
-        "model": assemble(ir, registry, plan.allowed),
+        "model": assemble(ir, registry, plan.allowed, build=partial(build_module, built=made)),
         "datamodule": built("data"),
         "io": built("io"),
         "loss": built("loss"),
@@ -200,7 +214,7 @@ def build_parts(plan: Plan, seed: int) -> tuple[Any, dict[str, Any]]:
         "loggers": built("loggers") or [],
         "registry": registry,
     }
-    return built("trainer"), parts
+    return built("trainer"), parts, Origins(plan.config, ir, made, places)
 
 
 def refuse_changed(plan: Plan, root: Path) -> None:

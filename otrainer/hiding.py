@@ -16,7 +16,8 @@ def masked_finding(finding: Finding) -> Finding:
         return finding
     given = {part.name: getattr(finding, part.name) for part in fields(finding)}
     changed: dict[str, Any] = {name: masked(value) for name, value in given.items() if isinstance(value, str)}
-    return replace(finding, **changed, suggestions=tuple(map(masked, finding.suggestions)))
+    related = tuple((masked(role), place) for role, place in finding.related)
+    return replace(finding, **changed, suggestions=tuple(map(masked, finding.suggestions)), related=related)
 
 
 def hide_in(error: BaseException) -> bool:

@@ -26,3 +26,12 @@ def project(root: Path) -> Iterator[None]:
     importable(root)
     with contextlib.chdir(root):
         yield
+
+
+def shown_path(file: str) -> str:
+    """`file` relative to the working directory with forward slashes where it lies inside, else as it is."""
+    path = Path(file)
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()

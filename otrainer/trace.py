@@ -19,6 +19,7 @@ import torch
 
 from otrainer.artifacts import read_json, write_json
 from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.config import SourceMap
 from otrainer.diagnostics.plain import to_plain
 from otrainer.engine.checkpoint import capture
 from otrainer.engine.interrupt import StopRequest, TrainingInterrupted, current_stop_request
@@ -114,8 +115,10 @@ def digest(value: Any) -> str:
 def main(plan_file: Path, trace: Path, folder: Path, stop: int, checkpoint: str | None) -> None:
     """One stretch of training; the process ends with 0 when it was stopped, or was done before."""
     plan = Plan.from_json(read_json(plan_file))
+    sources = read_json(plan_file.with_name("sources.json"))
+    places = SourceMap.from_json(sources["places"], sources["includes"])
     root = Path.cwd()
-    with project(root), StopRequest(), composed(plan) as whole:
+    with project(root), StopRequest(), composed(plan, places) as whole:
         io = TracedIO(whole.parts["io"])
         callbacks = [*whole.parts["callbacks"], Tracer(io, trace, stop), ModelCheckpoint(str(folder))]
         try:

@@ -38,6 +38,7 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
         straight, stopped = folder / "straight", folder / "stopped"
         for place, stops in ((straight, (STEPS,)), (stopped, (*STOPS, STEPS))):
             write_json(place / "plan.json", moved(validated, validated["run_dir"], str(place / "run")), durable=False)
+            shutil.copy(root / experiment.built("sources.json"), place)
             for number, stop in enumerate(stops):
                 if failure := stretch(root, place, stop, goes_on=number > 0):
                     return Outcome.failed(failure)

@@ -23,6 +23,7 @@ FLOORS = (
         "datafiles",
         "witness",
         "kept",
+        "blame",
         "masks",
         "hiding",
         "screens",
@@ -35,7 +36,7 @@ FLOORS = (
     ("model",),
     ("engine",),
     ("components",),
-    ("definition", "loaded"),
+    ("definition", "loaded", "origin"),
     (
         "deps",
         "estimate",

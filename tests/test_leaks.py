@@ -15,6 +15,7 @@ from projects import doit
 from trained import REPO, ask, inside
 
 from otrainer.artifacts import read_json
+from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment
 from otrainer.tasks.execute import execute
 from otrainer.tasks.experiments import find_experiment
@@ -324,9 +325,10 @@ def test_an_exception_from_run_experiment_holds_no_secret(
     """Whoever called it may show it in their own way, with what is behind it."""
     monkeypatch.setenv("LEAK", SECRET)
 
-    with inside(root), pytest.raises(kind) as error:
+    with inside(root), pytest.raises(ConfigError) as error:
         run_experiment(f"configs/experiments/{name}.yaml")
 
+    assert type(error.value.__cause__) is kind
     assert shown("".join(traceback.format_exception(error.value)).encode()) == []
     assert "for ${secret:LEAK}" in str(error.value)
 

@@ -111,7 +111,7 @@ def test_components_get_the_value_and_the_plan_keeps_the_reference(project: Path
     monkeypatch.setenv("SIGN", "hunter2-sign")
 
     planned = plan(project, FITTING)
-    _, parts = build_parts(planned, 0)
+    _, parts, _ = build_parts(planned, 0)
 
     assert parts["datamodule"].args == ("hunter2-db", "${secret:DB}")
     assert parts["datamodule"].kwargs == {

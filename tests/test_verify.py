@@ -92,7 +92,8 @@ def test_what_fails_in_the_check_is_told(project: Path) -> None:
     done = doit(project, "verify-resume", "EXP=odd")
 
     assert done.returncode == 1
-    assert done.stderr.startswith("check failed\n")
+    assert done.stderr.startswith("callback failed ── extensions/odd.py:21:13\n")
+    assert "in the config: configs/experiments/odd.yaml:" in done.stderr
     assert "ValueError: two is too many" in done.stderr
 
 

@@ -172,6 +172,15 @@ def numerics(run: RunSettings) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+def not_deterministic(cause: RuntimeError) -> ConfigError:
+    return ConfigError(
+        str(cause).split(". ")[0].removesuffix(".") + ".",
+        title="not deterministic",
+        config_path=("run", "deterministic"),
+        hint="Use another operation there, or set `run.deterministic: false`.",
+    )
+
+
 @contextmanager
 def deterministic() -> Iterator[None]:
     """Every switch that torch has for the same bits from the same input, set for the block."""
@@ -189,12 +198,7 @@ def deterministic() -> Iterator[None]:
     except RuntimeError as cause:
         if "deterministic" not in str(cause):
             raise
-        raise ConfigError(
-            str(cause).split(". ")[0].removesuffix(".") + ".",
-            title="not deterministic",
-            config_path=("run", "deterministic"),
-            hint="Use another operation there, or set `run.deterministic: false`.",
-        ) from cause
+        raise not_deterministic(cause) from cause
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         cudnn.benchmark, cudnn.deterministic = flags

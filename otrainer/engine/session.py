@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 log = logging.getLogger("otrainer")
+PRINTS_TRACEBACKS = ("torch._subclasses.fake_tensor",)  # of what the compiler then raises anyway
 
 
 @dataclass
@@ -191,6 +192,8 @@ def compiled(model: torch.nn.Module, run: RunSettings) -> Callable[..., Any]:
     """The model as the loop calls it: by torch.compile if `run.compile` is true, or holds arguments for it."""
     if not run.compile:
         return model
+    for name in PRINTS_TRACEBACKS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     options = {} if run.compile is True else dict(run.compile)
     call: Callable[..., Any] = torch.compile(model, **options)
     return call

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from otrainer.model.generated import GeneratedModel
     from otrainer.model.ir import ModelIR, ModuleSpec
     from otrainer.registry.core import Registry
+    from otrainer.registry.specs import Built
 
 Build: TypeAlias = "Callable[[ModuleSpec, Registry, Settings], nn.Module]"
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedConfig
@@ -68,11 +69,13 @@ def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Buil
     return model
 
 
-def build_module(module: ModuleSpec, registry: Registry, settings: Settings) -> nn.Module:
-    built = instantiate_value(module.spec, registry=registry, settings=settings, config_path=module.path)
-    if isinstance(built, nn.Module):
-        return built
+def build_module(
+    module: ModuleSpec, registry: Registry, settings: Settings, built: list[Built] | None = None
+) -> nn.Module:
+    made = instantiate_value(module.spec, registry=registry, settings=settings, config_path=module.path, built=built)
+    if isinstance(made, nn.Module):
+        return made
     key = module.spec.get("_type_", module.spec.get("_target_"))
-    message = f"`{key}` builds a value of type `{type(built).__name__}`, which is no module."
+    message = f"`{key}` builds a value of type `{type(made).__name__}`, which is no module."
     hint = "Name a component that builds a `torch.nn.Module`."
     raise ConfigError(message, title="no module", config_path=module.path, hint=hint)

@@ -21,6 +21,8 @@ from otrainer.model.ir import Arg, Items, Node, Pairs, Picks, Program, Ref
 
 Ops = Mapping[str, Callable[..., Any]]
 
+FILE = "<otrainer model "  # what the names of generated sources begin with
+
 _classes: WeakValueDictionary[tuple[object, ...], type[GeneratedModel]] = WeakValueDictionary()
 _lock = Lock()
 
@@ -52,7 +54,7 @@ def make_class(program: Program, ops: dict[str, Callable[..., Any]]) -> type[Gen
 
 def remember(code: str) -> str:
     """A file name under which `linecache` finds `code`, the same for the same text."""
-    name = f"<otrainer model {hashlib.sha256(code.encode()).hexdigest()[:12]}>"
+    name = f"{FILE}{hashlib.sha256(code.encode()).hexdigest()[:12]}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     return name
 

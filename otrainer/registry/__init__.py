@@ -7,10 +7,11 @@ from otrainer.registry.contracts import KNOWN_HOOKS
 from otrainer.registry.core import ModuleEntry, OpEntry, Registry
 from otrainer.registry.plugins import load_plugins
 from otrainer.registry.signature import check_call, validate_kwargs
-from otrainer.registry.specs import check_value, instantiate_value
+from otrainer.registry.specs import Built, check_value, instantiate_value
 
 __all__ = [
     "KNOWN_HOOKS",
+    "Built",
     "ModuleEntry",
     "OpEntry",
     "Registry",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import FrameType
 
 from otrainer.errors import SourceLocation
+from otrainer.project import shown_path
 
 
 def origin_of(frame: FrameType | None) -> SourceLocation | None:
@@ -22,15 +22,6 @@ def columns(frame: FrameType) -> list[int]:
     index = frame.f_lasti // 2
     column = positions[index][2] if 0 <= index < len(positions) else None
     return [] if column is None else [column]
-
-
-def shown_path(file: str) -> str:
-    """`file` relative to the working directory with forward slashes where it lies inside, else as it is."""
-    path = Path(file)
-    if not path.is_absolute():
-        return path.as_posix()
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
 
 
 def shown_origin(at: SourceLocation | None) -> str:

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from otrainer.blame import place_of_failure
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
-from otrainer.registry.blame import place_of_failure
 from otrainer.registry.imported import reads_noted
 from otrainer.registry.shape import kind
 from otrainer.registry.targets import NAME

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config.secrets import holds_secret, out_of_place
@@ -24,6 +24,15 @@ FACTORIES = ("optim_factory.", "sched_factory.")
 FIRST_NAME = re.compile(r"`?(\w+)\b")
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a spec came to, the place of the spec, and the key that it names."""
+
+    value: Any
+    path: ConfigPath
+    key: str
+
+
 def check_value(
     value: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ()
 ) -> list[Finding]:
@@ -38,8 +47,11 @@ def instantiate_value(
     settings: Settings | None = None,
     config_path: ConfigPath = (),
     source_map: Places | None = None,
+    built: list[Built] | None = None,
 ) -> Any:
     """`value` with every spec inside it built, innermost first, and its `${secret:VAR}` read from the environment.
+
+    What each spec came to is added to `built`, where that is given.
 
     Raises:
         ConfigError: all that `check_value` finds, all secrets that are not set, or the failure of a factory, chained
@@ -51,7 +63,7 @@ def instantiate_value(
         secrets, unset = Secrets.read(value, path)
         if findings or unset:
             raise ConfigError.of([*findings, *unset])
-        return build(value, path, registry, settings, secrets)
+        return build(value, path, registry, settings, secrets, [] if built is None else built)
     except ConfigError as error:
         if source_map is None:
             raise
@@ -128,11 +140,13 @@ def find_target(spec: Spec, registry: Registry, settings: Settings) -> tuple[Cal
     return entry.target, entry.signature_policy
 
 
-def build(value: object, path: ConfigPath, registry: Registry, settings: Settings, secrets: Secrets) -> Any:
+def build(
+    value: object, path: ConfigPath, registry: Registry, settings: Settings, secrets: Secrets, built: list[Built]
+) -> Any:
     """`value` with its specs built; containers are new ones, so that no component shares the config's own."""
 
     def inside(item: object, place: ConfigPath) -> Any:
-        return build(item, place, registry, settings, secrets)
+        return build(item, place, registry, settings, secrets, built)
 
     if isinstance(value, str):
         return secrets.fill(value)
@@ -146,7 +160,9 @@ def build(value: object, path: ConfigPath, registry: Registry, settings: Setting
     spec = read_spec(value, path, strict=settings.strict)
     args = [inside(item, place) for item, place in spec.args_with_places()]
     kwargs = {key: inside(item, spec.places[key]) for key, item in spec.kwargs.items()}
-    return call(find_target(spec, registry, settings)[0], args, kwargs, spec)
+    made = call(find_target(spec, registry, settings)[0], args, kwargs, spec)
+    built.append(Built(made, path, spec.key))
+    return made
 
 
 def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], spec: Spec) -> Any:
