@@ -6,23 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from otrainer.blame import cannot_write
+from otrainer.blame import WHOLE, cannot_write
 from otrainer.engine.accelerator import not_deterministic
 from otrainer.origin import memory
 from otrainer.origin.advice import next_step
-from otrainer.origin.failure import Failure, Related, arguments
+from otrainer.origin.failure import Failure, arguments
 from otrainer.origin.losses import misfit, sides
 from otrainer.origin.values import described
 
 if TYPE_CHECKING:
-    from otrainer.blame import Step
+    from otrainer.blame import Related, Step
     from otrainer.errors import ConfigPath, Finding
 
 BACKWARD = "_engine_run_backward"  # in torch, around all that backward runs
 SHOWN = ("outputs", "targets")
 SINGULAR = {"callbacks": "callback", "loggers": "logger", "metrics": "metric"}
 ANOMALY = "In a plugin, `torch.autograd.set_detect_anomaly(True)` lets torch show the line of the forward pass."
-WHOLE = "OTRAINER_TRACEBACK=1 in the environment shows the whole traceback."
 
 
 def in_component(failure: Failure) -> Finding:

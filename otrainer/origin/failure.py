@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from otrainer.blame import callers_of, led_by
 from otrainer.errors import ConfigPath, Finding, Places, SourceLocation
 
 if TYPE_CHECKING:
-    from otrainer.blame import Raised, Step
+    from otrainer.blame import Raised, Related, Step
     from otrainer.origin.parts import Found, Part, Parts
 
-MOST_STEPS = 6
 CALLS = ("_call_impl", "_wrapped_call_impl")  # in torch, around the forward of every module
-Related = tuple[str, SourceLocation]
 
 
 @dataclass(frozen=True)
@@ -78,40 +76,6 @@ class Failure:
 
     def place(self, path: ConfigPath) -> SourceLocation | None:
         return self.places.locate(path) if self.places and path else None
-
-
-def callers_of(steps: Sequence[Step]) -> list[Related]:
-    """Where it went on, innermost first; of a long way both ends."""
-    rows: list[Related] = []
-    for (function, place), group in groupby((step.function, step.place) for step in steps):
-        count = len(list(group))
-        times = f" ({count:,} times)" if count > 1 else ""
-        rows.append((f"called in `{function}`{times}", place))
-    if len(rows) <= MOST_STEPS:
-        return rows
-    *first, last = [*rows[: MOST_STEPS - 1], rows[-1]]
-    return [*first, (f"({len(rows) - MOST_STEPS:,} more) {last[0]}", last[1])]
-
-
-def led_by(raised: Raised) -> tuple[list[Related], list[str]]:
-    """The exceptions before this one, those with a line of the user's as places and the others as words."""
-    places: list[Related] = []
-    words: list[str] = []
-    while raised.led_by is not None:
-        how, raised = raised.led_by
-        own = [step for step in raised.steps if step.is_own]
-        said, *more = raised.said.splitlines()
-        notes = f" ({'; '.join(more)})" if more else ""
-        if own:
-            places.append((f"{how} {said}{notes}", own[-1].place))
-        else:
-            words.append(f"{how} {said}{notes}")
-    return places, words
-
-
-def lines_of(values: Mapping[str, str], role: str = "") -> list[str]:
-    """A line a value: its name and what it is."""
-    return [f"{role}{name}: {text}" for name, text in values.items()]
 
 
 def arguments(step: Step) -> dict[str, Any]:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from otrainer.errors import ConfigError, Finding
+from otrainer.errors import ConfigError
 from otrainer.tasks.interrupts import Ended
 from otrainer.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from otrainer.errors import Finding
     from otrainer.tasks.experiments import Experiment
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+TRACEBACK = "OTRAINER_TRACEBACK"
 
 
 def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
-    """Run `stage` and tell how it ended: mistakes in a config are findings, crashes in components keep a traceback.
+    """Run `stage` and tell how it ended: whatever it raises becomes findings.
 
     What is told holds no secret that this process has read.
     """
@@ -37,25 +39,18 @@ def ended(stage: str, experiment: Experiment, root: Path) -> Outcome:
     try:
         return run_stage(stage, experiment, root=root)
     except ConfigError as error:
-        return Outcome.failed(error.findings)
+        return Outcome.failed([in_full(finding, error.__cause__) for finding in error.findings])
     except Ended:
         raise
-    except SystemExit as error:
-        return Outcome.crashed(crash(error))
-    except Exception as error:  # noqa: BLE001 - user code runs in here, and a task must end with a report
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            return Outcome.crashed(disk_trouble(error))
-        return Outcome.crashed(crash(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code runs in here, and a task must end with a report
+        from otrainer.blame import cannot_write, unexplained
+
+        return Outcome.crashed(in_full(cannot_write(error) or unexplained(error), error))
 
 
-def crash(error: BaseException) -> Finding:
-    """What a component raised, with the traceback from where the stage begins."""
-    frames = error.__traceback__.tb_next if error.__traceback__ else None
-    text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-    hint = "Mend the code at the end of the traceback, or the config that led there."
-    return Finding(str(error) or type(error).__name__, type(error).__name__, details=text, hint=hint)
-
-
-def disk_trouble(error: OSError) -> Finding:
-    hint = "Make room there, or let this user write to it."
-    return Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write", hint=hint)
+def in_full(finding: Finding, error: BaseException | None) -> Finding:
+    """A finding with the whole traceback of what was raised, where the environment asks for it."""
+    if error is None or not os.environ.get(TRACEBACK):
+        return finding
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return replace(finding, details=f"{finding.message}\n{text}")

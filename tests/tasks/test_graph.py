@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from .processes import STUB
+
 ALL = ["resolve a", "manifest a", "validate a", "fit a"]
 
 
@@ -148,17 +150,24 @@ def test_what_resolve_cannot_read_is_examined_for_more(project):
     )
 
 
-def test_a_crash_in_a_component_keeps_its_own_traceback(project):
+def test_a_crash_is_drawn_at_the_users_line_and_in_full_where_that_is_asked_for(project, monkeypatch):
     """The user's code is shown, and neither doit's nor the worker's."""
     project.write("a", "crash: fit\n")
     done = project.doit("train", "EXP=a")
     assert done.code == 1
-    first, *rest = done.err.splitlines()
-    assert first == "RuntimeError"
-    assert rest[0] == "  Traceback (most recent call last):"
-    assert rest[-2:] == ["  RuntimeError: the component's own mistake", "  while training a"]
-    assert "doit" not in done.err
-    assert "worker" not in done.err
+    assert done.err.replace(f"{STUB}/stub_stages.py", "stub") == (
+        "RuntimeError ── stub:54:9\n"
+        '  53 |     if config.get("crash") == stage:\n'
+        '  54 |         raise RuntimeError("the component\'s own mistake")\n'
+        "     |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "  the component's own mistake\n"
+        "  called in `run_stage`: stub:31:5\n"
+        "  while training a\n"
+    )
+    monkeypatch.setenv("OTRAINER_TRACEBACK", "1")
+    whole = project.doit("train", "EXP=a").err.splitlines()
+    assert whole[4:6] == ["  the component's own mistake", "  Traceback (most recent call last):"]
+    assert "  RuntimeError: the component's own mistake" in whole
 
 
 def test_a_crash_while_resolving_is_told_as_it_happened(project):
@@ -166,7 +175,7 @@ def test_a_crash_while_resolving_is_told_as_it_happened(project):
     project.write("a", "crash: resolve\n")
     done = project.doit("validate", "EXP=a")
     assert done.code == 1
-    assert done.err.startswith("RuntimeError\n")
+    assert done.err.startswith("RuntimeError ── ")
     assert done.err.endswith("\n  while reading a\n")
     assert project.executed() == ["resolve a"]
 
@@ -176,7 +185,7 @@ def test_a_component_that_calls_exit_fails_its_stage(project):
     project.write("a", "exit: manifest\n")
     done = project.doit("train", "EXP=a")
     assert done.code == 1
-    assert done.err.startswith("SystemExit\n")
+    assert done.err.startswith("SystemExit ── ")
     assert done.err.endswith("\n  while loading the plugins of a\n")
 
 

@@ -21,7 +21,7 @@ ASIDE = {
     "otrainer.runs": "run.json is written beside the training",
     "otrainer.locks": "who may train, not what",
     "otrainer.project": "where a project lies",
-    "otrainer.blame": "whose fault a failure is",
+    "otrainer.blame.*": "whose fault a failure is",
     "otrainer.origin.*": "what is said of it; nothing is trained then",
     "otrainer.registry.builtins": "which keys there are; each that is used counts by its own target",
     "otrainer.registry.torch_names": "the same",

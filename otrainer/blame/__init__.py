@@ -1,0 +1,19 @@
+"""Of an exception, what it says, which lines of the user's own code are behind it, and how that is told."""
+
+from __future__ import annotations
+
+from otrainer.blame.raised import Raised
+from otrainer.blame.report import WHOLE, Related, callers_of, cannot_write, led_by, place_of_failure, unexplained
+from otrainer.blame.steps import Step
+
+__all__ = [
+    "WHOLE",
+    "Raised",
+    "Related",
+    "Step",
+    "callers_of",
+    "cannot_write",
+    "led_by",
+    "place_of_failure",
+    "unexplained",
+]
