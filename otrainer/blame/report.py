@@ -66,9 +66,12 @@ def cannot_write(error: BaseException) -> Finding | None:
     return Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write", hint=hint)
 
 
-def unexplained(error: BaseException) -> Finding:
-    """What is said of an exception of which no more is known: its lines in the user's code, or all where none is."""
-    raised = Raised.of(error)
+def unexplained(error: BaseException, after: BaseException | None = None) -> Finding:
+    """What is said of an exception of which no more is known: its lines in the user's code, or all where none is.
+
+    One `after` which it was raised is told elsewhere.
+    """
+    raised = Raised.of(error, within=frozenset([id(after)]))
     own = [step for step in raised.steps if step.is_own]
     steps = [*reversed(own or raised.steps)]
     led, words = led_by(raised)

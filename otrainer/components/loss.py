@@ -6,13 +6,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from otrainer.components.io import checked_path, pick_one
+from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from otrainer.engine.tree import Path
+
+
+# They broadcast two shapes that differ, and so compare numbers that do not belong together; the others refuse.
+BROADCASTING = (
+    nn.HingeEmbeddingLoss,
+    nn.HuberLoss,
+    nn.KLDivLoss,
+    nn.L1Loss,
+    nn.MSELoss,
+    nn.MultiLabelSoftMarginLoss,
+    nn.PoissonNLLLoss,
+    nn.SmoothL1Loss,
+    nn.SoftMarginLoss,
+)
 
 
 @dataclass
@@ -27,6 +43,7 @@ class TorchLoss:
     """A torch loss (`fn(prediction, target)`) on tensors picked by path.
 
     Without `pred_path` the outputs are the prediction (or their only value), without `target_path` the only target.
+    Raises ConfigError where one of torch's would broadcast a prediction and a target of different shapes.
     """
 
     def __init__(
@@ -35,12 +52,15 @@ class TorchLoss:
         if not callable(fn):
             raise ValueError(f"fn is a loss such as {{_type_: nn.MSELoss}}; it is {fn!r}")
         self.fn = fn
+        self.same_shape = type(fn) in BROADCASTING
         self.pred_path = None if pred_path is None else checked_path(pred_path, "pred_path")
         self.target_path = None if target_path is None else checked_path(target_path, "target_path")
 
     def __call__(self, *, outputs: Any, targets: Any, batch: Any = None, stage: str = "train") -> LossOutput:
         prediction = pick_one(outputs, self.pred_path, "outputs", ("loss", "pred_path"))
         target = pick_one(targets, self.target_path, "targets", ("loss", "target_path"))
+        if self.same_shape and prediction.shape != target.shape:
+            raise different_shapes(self.fn, prediction, target)
         return LossOutput(self.fn(prediction, target))
 
     def state_dict(self) -> dict[str, Any]:
@@ -54,3 +74,19 @@ class TorchLoss:
 
     def _parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         return self.fn.named_parameters() if isinstance(self.fn, torch.nn.Module) else iter(())
+
+
+def different_shapes(fn: Any, prediction: torch.Tensor, target: torch.Tensor) -> ConfigError:
+    """Both sides with their shapes, and which dimension would have to go or come."""
+    name, sides = type(fn).__name__, (prediction, target)
+    words = [f"{str(side.dtype).removeprefix('torch.')} {list(side.shape)}" for side in sides]
+    wider, narrower = ("target", "prediction") if target.dim() > prediction.dim() else ("prediction", "target")
+    spare = prediction.numel() == target.numel() and prediction.dim() != target.dim()
+    return ConfigError(
+        f"The prediction is {words[0]} and the target {words[1]}: nn.{name} would broadcast them, and compare each "
+        "sample with others.",
+        title="prediction and target differ in shape",
+        hint=f"Squeeze the {wider}, or unsqueeze the {narrower}: only a dimension of size 1 differs."
+        if spare
+        else "Let the model give the target's shape, or the data the prediction's.",
+    )

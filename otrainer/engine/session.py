@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.diagnostics.drawing import draw_error
+from otrainer.blame import unexplained
+from otrainer.diagnostics.drawing import draw, draw_error
 from otrainer.engine import checkpoint
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.interrupt import StopRequest, current_stop_request
@@ -81,8 +82,9 @@ class Session:
                     callback.on_exception(self.ctx, exc)
             except ConfigError as failed:
                 log.error("%s", draw_error(failed))  # noqa: TRY400 - it says all by itself
-            except Exception:
-                log.exception("on_exception of %s failed as well", type(callback).__qualname__)
+            except Exception as failed:  # noqa: BLE001 - the first error is the one that is raised
+                told = draw(unexplained(failed, after=exc))
+                log.error("on_exception of %s failed as well: %s", type(callback).__qualname__, told)  # noqa: TRY400
 
     def log(self, metrics: dict[str, float], stage: str) -> None:
         """Hand a row to every logger that takes rows."""

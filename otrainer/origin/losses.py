@@ -10,7 +10,7 @@ from torch import nn
 
 from otrainer.components.loss import TorchLoss
 from otrainer.origin.parts import subject_of
-from otrainer.origin.values import extremes
+from otrainer.origin.values import described, extremes
 
 if TYPE_CHECKING:
     from otrainer.blame import Step
@@ -29,14 +29,15 @@ def sides(steps: Sequence[Step]) -> tuple[Any, Any, Any] | None:
 
 def misfit(fn: Any, prediction: Any, target: Any) -> tuple[str, str]:
     """Why a loss of torch's does not take its two sides, and what to do; empty where that is not plain."""
-    if not isinstance(prediction, torch.Tensor) or not isinstance(target, torch.Tensor) or not prediction.dim():
+    tensors = isinstance(prediction, torch.Tensor) and isinstance(target, torch.Tensor)
+    if not type(fn).__module__.startswith("torch.") or not tensors or not prediction.dim():
         return "", ""
     if isinstance(fn, CLASSIFIES):
         return next(filter(any, (judge(prediction, target) for judge in OF_CLASSES)), ("", ""))
     if prediction.shape != target.shape:
         return (
             "Both sides need one shape.",
-            "Let the model give the shape of the target, or the data that of the prediction.",
+            "Let the model give the target's shape, or the data the prediction's.",
         )
     return "", ""
 
@@ -46,7 +47,7 @@ def wrong_dtype(prediction: torch.Tensor, target: torch.Tensor) -> tuple[str, st
         return "", ""
     classes = [*prediction.shape[:1], *prediction.shape[2:]]
     return (
-        f"Its target is the number of a class (int64 {classes}), or a probability for each ({list(prediction.shape)}).",
+        f"Its target is the number of a class (int64 {classes}), or a probability for each ({described(prediction)}).",
         "Let the data give whole numbers, or choose a loss for real ones, such as nn.MSELoss.",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import Any
 
 import pytest
@@ -89,3 +91,32 @@ def test_what_is_no_tensor_is_told() -> None:
     assert (error.value.config_path, error.value.suggestions[0]) == (("dtype",), "float32")
     with pytest.raises(ConfigError, match="nested lists of numbers of one shape"):
         built({"_type_": "tensor", "data": [[1], [1, 2]]})
+
+
+def is_two_sided(cls: type[torch.nn.Module]) -> bool:
+    """Whether a loss compares a prediction with a target, and is built without arguments."""
+    needed = [each.default for each in inspect.signature(cls).parameters.values()]
+    return inspect.Parameter.empty not in needed and [*inspect.signature(cls.forward).parameters][2:] == ["target"]
+
+
+TWO_SIDED = sorted(name for name in dir(torch.nn) if name.endswith("Loss") and is_two_sided(getattr(torch.nn, name)))
+
+
+@pytest.mark.parametrize("name", TWO_SIDED)
+def test_no_loss_of_torch_broadcasts_a_prediction_and_a_target(name: str) -> None:
+    """Whichever losses this torch has: what they do not refuse themselves is refused here."""
+    loss = TorchLoss(getattr(torch.nn, name)())
+    for prediction, target in ((torch.rand(4, 1), torch.rand(4)), (torch.rand(4, 3), torch.rand(1, 3))):
+        with warnings.catch_warnings(action="ignore"), pytest.raises((ConfigError, ValueError, RuntimeError)):
+            loss(outputs=prediction, targets=target)
+
+
+def test_what_differs_by_more_than_a_dimension_of_one_is_told_so() -> None:
+    loss = TorchLoss(torch.nn.L1Loss())
+    with pytest.raises(ConfigError, match=r"float32 \[4, 3\] and the target float64 \[3\]: nn.L1Loss would") as error:
+        loss(outputs=torch.zeros(4, 3), targets=torch.zeros(3).double())
+
+    assert error.value.findings[0].hint == "Let the model give the target's shape, or the data the prediction's."
+    with pytest.raises(ConfigError) as error:
+        loss(outputs=torch.zeros(3), targets=torch.zeros(3, 1))
+    assert error.value.findings[0].hint.startswith("Squeeze the target, or unsqueeze the prediction")

@@ -270,10 +270,11 @@ def test_a_loss_that_needs_numbers_leaves_its_place_to_a_sum(show) -> None:
 
 
 def test_a_loss_that_fails_is_told_with_the_shapes_of_both_sides(show) -> None:
-    report, mistakes = show("loss: {pred_path: null}\ndata: {y_shape: [15]}")
+    refusing = f"loss: {{fn: {REPLACED}{{_type_: nn.BCEWithLogitsLoss}}}}}}"
+    report, mistakes = show(f"{refusing}\ndata: {{y_shape: [15]}}")
 
     assert mistakes.startswith(f"loss fails ── {PROBE}:2:7\n")
-    assert "must match the size of tensor b (15)" in mistakes
+    assert "Target size (torch.Size([32, 15])) must be the same as input size (torch.Size([32, 16]))" in mistakes
     assert mistakes.endswith("  It was given outputs [32, 16] and targets {y: [32, 15]}.")
     assert nodes(report) == {}
 

@@ -43,6 +43,8 @@ def failing(project: Path) -> Failing:
         plan = Plan("a", "a.yaml", "runs/a", "0", [], {}, {}, config.data)
         with pytest.raises(ConfigError) as caught, StopRequest(), composed(plan, config.source_map) as whole:
             whole.fit(whole.settings)
-        return caught.value
+        error = caught.value.located(config.source_map)
+        error.__cause__ = caught.value.__cause__
+        return error
 
     return fit

@@ -86,6 +86,7 @@ def on_epoch_end(self, ctx):
         "  3 | data: {batch_size: 8, steps_per_epoch: 2, val_steps_per_epoch: 1, x_shape: [4], y_shape: [3]}\n"
         "  4 | model: {sequential: {layers: [{_type_: nn.Linear, in_features: 4, out_features: 3}]}}\n"
         "    |                               ^\n"
+        "  included by configs/experiments/a.yaml:1:12\n"
         "  Layer 0 (`nn.Linear`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x7 and 4x3)\n"
         "  input `x`: float32 [2, 7]\n"
         "  called in `on_epoch_end`: extensions/odd.py:6:9\n"
@@ -274,7 +275,7 @@ often = 3
 """
     error = failing("callbacks:\n  _merge_: replace\n  _value_:\n    - _type_: cb.odd\n", plugin("cb.odd", body))
     assert type(error) is ConfigError
-    assert (error.config_path, str(error.location)) == (("callbacks", 0, "often"), "None")
+    assert (error.config_path, str(error.location)) == (("callbacks", 0, "often"), "configs/experiments/a.yaml:7:7")
 
 
 KEYED = """
@@ -406,3 +407,23 @@ def test_backward_elsewhere_tells_what_is_known(failing):
         "  Modules that change their input in place: `layers.2`.",
         "  In a plugin, `torch.autograd.set_detect_anomaly(True)` lets torch show the line of the forward pass.",
     ]
+
+
+def test_a_hook_for_exceptions_that_fails_itself_is_told_beside_the_error(failing, caplog):
+    body = """
+def on_train_step_end(self, ctx):
+    raise ArithmeticError("out of luck")
+
+def on_exception(self, ctx, exc):
+    raise LookupError("nobody to tell")
+"""
+    error = failing(CALLBACK, plugin("cb.odd", body))
+    assert type(error.__cause__) is ArithmeticError
+    (message,) = caplog.messages
+    assert message == (
+        "on_exception of Odd failed as well: LookupError ── extensions/odd.py:9:9\n"
+        "  8 |     def on_exception(self, ctx, exc):\n"
+        '  9 |         raise LookupError("nobody to tell")\n'
+        "    |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "  nobody to tell"
+    )

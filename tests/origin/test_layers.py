@@ -329,6 +329,7 @@ def test_a_call_that_does_not_fit_the_models_inputs_is_told(failing):
         "  3 | data: {batch_size: 8, steps_per_epoch: 2, val_steps_per_epoch: 1, x_shape: [4], y_shape: [3]}\n"
         "  4 | model: {sequential: {layers: [{_type_: nn.Linear, in_features: 4, out_features: 3}]}}\n"
         "    |        ^\n"
+        "  included by configs/experiments/a.yaml:1:12\n"
         "  The model raised TypeError: forward() got an unexpected keyword argument 'z'\n"
         "  its inputs: x\n"
         "  what it was given: float32 [8, 4], z: float32 [8, 3]\n"
