@@ -103,9 +103,10 @@ def train(
     run_dir = root / plan.run_dir
     refuse_within(run_dir, run_dir)
     with locked(plan, root), StopRequest():
-        if came := bring_back(run_dir, plan.definition, complete=False):
-            print(f"{plan.name}: {brought(came, root)}", flush=True)
-        begin = start(plan, root)
+        with blamed_on("run", "out_dir"):
+            if came := bring_back(run_dir, plan.definition, complete=False):
+                print(f"{plan.name}: {brought(came, root)}", flush=True)
+            begin = start(plan, root)
         if begin.keep:
             refuse_taken(plan.config, plan.run_dir, root)
         refuse_changed(plan, root)
@@ -113,14 +114,16 @@ def train(
             refuse_changed(plan, root)
             if begin.checkpoint is not None:
                 check_fits(begin.checkpoint, whole.trainer, whole.parts)
-            kept = put_aside(run_dir) if begin.keep else None
+            with blamed_on("run", "out_dir"):
+                kept = move_aside(run_dir) if begin.keep else None
             checkpoint = begin.checkpoint and kept_place(begin.checkpoint, run_dir, kept)
             run = replace(whole.settings, resume_from=None if checkpoint is None else str(checkpoint))
             announce(plan.name, kept, run.resume_from, begin, root)
             facts = {"versions": versions(), "git": git_state(root), "device": device_name(run.device)}
             try:
                 with Runbook(run_dir, plan, run.progress, begin.lineage, facts) as book:
-                    leave_keepsakes(run_dir, plan, places, root)
+                    with blamed_on("run", "out_dir"):
+                        leave_keepsakes(run_dir, plan, places, root)
                     whole.fit(run)
             except BaseException:
                 if kept is not None and not run.progress.outputs:
@@ -133,18 +136,24 @@ def train(
 def locked(plan: Plan, root: Path) -> Iterator[None]:
     """Let this process alone write where the run goes: into its directory, and where else its checkpoints lie."""
     with ExitStack() as locks:
-        locks.enter_context(lock_run(root / plan.run_dir))
-        for folder in dict(folders_elsewhere(plan.config, plan.run_dir, root)):
-            locks.enter_context(lock_run(folder))
+        with blamed_on("run", "out_dir"):
+            locks.enter_context(lock_run(root / plan.run_dir))
+        for folder, path in dict(folders_elsewhere(plan.config, plan.run_dir, root)).items():
+            with blamed_on(*path):
+                locks.enter_context(lock_run(folder))
         yield
 
 
-def put_aside(run_dir: Path) -> Path | None:
-    """Keep what is in the run directory; an error is the config's, which names that directory."""
+@contextmanager
+def blamed_on(*path: str | int) -> Iterator[None]:
+    """Let what is wrong with a folder be told where the config names it."""
     try:
-        return move_aside(run_dir)
+        yield
     except ConfigError as error:
-        raise error.at_least(("run", "out_dir")) from error.__cause__
+        raise error.at_least(path) from error.__cause__
+    except OSError as error:
+        message = f"`{error.filename}` cannot be written: {error.strerror}."
+        raise ConfigError(message, title="cannot write", config_path=path) from error
 
 
 def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:

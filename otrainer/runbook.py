@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.interrupt import TrainingInterrupted
+from otrainer.errors import ConfigError
 from otrainer.masks import masked
 from otrainer.runs import measure, read_run, utc_now, write_run
 
@@ -39,7 +40,11 @@ class Runbook:
 
     def __enter__(self) -> Runbook:
         self._clock = time.monotonic()
-        self._write("running", None)
+        try:
+            self._write("running", None)
+        except OSError as error:
+            message = f"`{error.filename}` cannot be written: {error.strerror}."
+            raise ConfigError(message, title="cannot write", config_path=("run", "out_dir")) from error
         self.progress.on_output = self._saved
         return self
 

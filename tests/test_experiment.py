@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -13,8 +14,11 @@ from projects import weights, write
 
 import otrainer
 from otrainer.diagnostics.drawing import draw_error
+from otrainer.engine.state import Progress
 from otrainer.errors import ConfigError
-from otrainer.experiment import run_experiment
+from otrainer.experiment import blamed_on, locked, run_experiment
+from otrainer.plan import Plan
+from otrainer.runbook import Runbook
 from otrainer.runs import lock_run
 
 EVERYTHING = """
@@ -307,8 +311,23 @@ def test_checkpoints_elsewhere_go_aside_and_come_back_with_their_run(project: Pa
 
 def test_two_runs_at_once_do_not_write_checkpoints_into_one_folder(project: Path) -> None:
     path = write(project, "first", f"defaults: [baseline.yaml]\nrun: {{name: first}}\n{SHARED}")
-    with lock_run(project / "shared"), pytest.raises(ConfigError, match="`shared` is being written by process"):
+    with lock_run(project / "shared"), pytest.raises(ConfigError, match="`shared` is being written by") as error:
         run_experiment(path)
+
+    assert str(error.value.location) == "configs/experiments/first.yaml:3:81"
+
+
+def test_a_run_directory_that_is_not_to_be_had_is_told_where_the_config_names_it(tmp_path: Path) -> None:
+    plan = Plan("a", None, "runs/a", "0", [], {}, {}, {})
+    with lock_run(tmp_path / "runs/a"), pytest.raises(ConfigError, match="is being written by") as error:
+        locked(plan, tmp_path).__enter__()
+    assert error.value.config_path == ("run", "out_dir")
+    with pytest.raises(ConfigError, match=r"`.*/run\.json` cannot be written: Not a directory") as error:
+        (tmp_path / "file").touch()
+        Runbook(tmp_path / "file", plan, Progress(), {}, dict.fromkeys(("versions", "git", "device"))).__enter__()
+    assert (error.value.findings[0].title, error.value.config_path) == ("cannot write", ("run", "out_dir"))
+    with pytest.raises(ConfigError, match="`notes` cannot be written: No space left on device"), blamed_on("run"):
+        raise OSError(errno.ENOSPC, "No space left on device", "notes")
 
 
 def test_a_mistake_is_drawn_at_its_place(project: Path) -> None:
