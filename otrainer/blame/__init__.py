@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from otrainer.blame.raised import Raised
-from otrainer.blame.report import WHOLE, Related, callers_of, cannot_write, led_by, place_of_failure, unexplained
+from otrainer.blame.report import (
+    WHOLE,
+    Related,
+    callers_of,
+    cannot_write,
+    led_by,
+    own_lines,
+    place_of_failure,
+    unexplained,
+)
 from otrainer.blame.steps import Step
 
 __all__ = [
@@ -14,6 +23,7 @@ __all__ = [
     "callers_of",
     "cannot_write",
     "led_by",
+    "own_lines",
     "place_of_failure",
     "unexplained",
 ]

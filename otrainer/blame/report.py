@@ -50,6 +50,12 @@ def led_by(raised: Raised) -> tuple[list[Related], list[str]]:
     return places, words
 
 
+def own_lines(error: BaseException) -> list[Related]:
+    """The lines in the user's code that an exception came through, innermost first."""
+    own = [step for step in reversed(Raised.of(error).steps) if step.is_own]
+    return [(f"raised in `{step.function}`", step.place) for step in own[:1]] + callers_of(own[1:])
+
+
 def place_of_failure(cause: BaseException) -> SourceLocation | None:
     """The innermost line in code of the user's own; for a syntax error the place that Python cannot read."""
     if isinstance(cause, SyntaxError) and cause.filename and cause.lineno:

@@ -82,6 +82,7 @@ def in_words(text: str) -> str:
     """What torch says of it in a sentence or two, with counts of bytes as people read them."""
     text = re.sub(r"^\[enforce fail at [^\]]*\] err == 0\. ", "", text.strip())
     text = ASKED.sub(lambda match: f"tried to allocate {size(int(match[1]))}", text)
+    text = re.sub(r"\. Error code .*", ".", text)
     return " ".join(re.split(r"(?<=[.!])\s+", text)[:2])
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from otrainer.blame import place_of_failure
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+from otrainer.registry.extras import how_to_install
 from otrainer.registry.imported import reads_noted
 from otrainer.registry.shape import kind
 from otrainer.registry.targets import NAME
@@ -153,9 +154,9 @@ def check_register(name: str, register: object) -> None:
 def plugin_failed(name: str, when: str, cause: BaseException) -> ConfigError:
     """Which plugin failed, with what, and the line of the user's own code that did."""
     what = f"{type(cause).__name__}: {cause.msg if isinstance(cause, SyntaxError) else cause}".removesuffix(": ")
-    place = place_of_failure(cause)
+    place, install = place_of_failure(cause), how_to_install(cause) if isinstance(cause, ImportError) else ""
     message = f"The plugin `{name}` failed when {when}: {what}"
-    hint = "Mend that line of the plugin, or take it out of `imports`."
+    hint = install or "Mend that line of the plugin, or take it out of `imports`."
     return ConfigError(message, title=TITLE, location=place, hint=hint)
 
 

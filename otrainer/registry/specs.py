@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from otrainer.blame import own_lines
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
 from otrainer.hiding import hide_in, masked_finding
 from otrainer.masks import masked
+from otrainer.registry.extras import how_to_install
 from otrainer.registry.secrets import Secrets
 from otrainer.registry.shape import Spec, is_spec, read_spec, reserved_keys, shape_findings
 from otrainer.registry.signature import check_call
@@ -185,8 +187,10 @@ def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], sp
 
 def building_failed(spec: Spec, cause: Exception) -> ConfigError:
     message = masked(f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": "))
-    hint = f"Change the arguments of `{spec.key}` in the config, or mend its code if they are right."
-    return ConfigError(message, title="could not build", config_path=blamed(spec, str(cause)), hint=hint)
+    install = how_to_install(cause) if isinstance(cause, ImportError) else ""
+    hint = install or f"Change the arguments of `{spec.key}` in the config, or mend its code if they are right."
+    path, related = blamed(spec, str(cause)), own_lines(cause)
+    return ConfigError(message, title="could not build", config_path=path, related=related, hint=hint)
 
 
 def blamed(spec: Spec, message: str) -> ConfigPath:

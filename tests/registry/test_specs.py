@@ -132,6 +132,7 @@ def test_a_failing_factory_is_told_with_key_path_and_cause(registry):
         instantiate_value([{"_type_": "fail", "text": "no room"}], registry=registry, config_path=("loss",))
     assert draw_error(caught.value) == (
         "could not build ── loss[0]\n  `fail` raised ValueError: no room\n"
+        "  raised in `fail`: tests/registry/test_specs.py:26:5\n"
         "  Change the arguments of `fail` in the config, or mend its code if they are right."
     )
     assert isinstance(caught.value.__cause__, ValueError)
