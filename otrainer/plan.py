@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from otrainer.blame import own_lines
 from otrainer.config import ResolvedConfig, Settings
 from otrainer.datafiles import identify
 from otrainer.definition import define
@@ -116,7 +118,8 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: 
                 hint = "Make it readable for this user."
                 unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path, hint=hint))
         if len(unread) == before and callable(getattr(built, "check", None)):
-            unread += failures_of(built.check, path)
+            with told_at(path, f"In `check`, `{spec['_type_']}`"):
+                unread += failures_of(built.check, path)
     if unread:
         raise ConfigError.of(unread)
     return stamps
@@ -136,9 +139,10 @@ def read_on_import(config: ResolvedConfig, prints: Fingerprints) -> dict[str, Fi
 
 def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[str]:
     """What a component's `files()` names; raises ConfigError where that is no list of paths."""
-    files = built.files()
-    # Text would be taken for a list of its letters.
-    listed = list(files) if isinstance(files, Iterable) and not isinstance(files, str | bytes) else [None]
+    with told_at(path, f"In `files`, `{spec['_type_']}`"):
+        files = built.files()
+        # Text would be taken for a list of its letters.
+        listed = list(files) if isinstance(files, Iterable) and not isinstance(files, str | bytes) else [None]
     paths = [file for file in listed if isinstance(file, str | bytes | os.PathLike)]
     if len(paths) < len(listed):
         raise ConfigError(
@@ -156,6 +160,18 @@ def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[s
             hint="Name files by what may be seen.",
         )
     return names
+
+
+@contextmanager
+def told_at(path: ConfigPath, who: str) -> Iterator[None]:
+    """Let what a component raises be told at its place in the config, with the lines of the user's own."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as cause:
+        message = f"{who} raised {type(cause).__name__}: {cause}".removesuffix(": ")
+        raise ConfigError(message, title="component failed", config_path=path, related=own_lines(cause)) from cause
 
 
 def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:

@@ -387,3 +387,44 @@ def test_a_foreign_folder_is_told_at_the_name_that_the_config_gives_it(project: 
         run_experiment(write(project, "foreign", "defaults: [baseline.yaml]\nrun: {out_dir: mine}\n"))
 
     assert str(error.value.location) == "configs/experiments/foreign.yaml:2:16"
+
+
+UNLUCKY = """
+class Odd:
+    def __init__(self, when):
+        self.when = when
+
+    def files(self):
+        return [] if self.when == "later" else self.broken()
+
+    def train_dataloader(self):
+        return self.broken()
+
+    def broken(self):
+        raise ArithmeticError("out of luck")
+
+
+def register(registry):
+    registry.register_module("data.odd", Odd)
+"""
+
+
+def test_what_a_component_raises_is_a_report_at_its_place_chained_to_it(project: Path) -> None:
+    """Before training and in it; the run is then a failed one."""
+    (project / "extensions/odd.py").write_text(UNLUCKY.lstrip())
+    text = "defaults: [baseline.yaml]\nimports: [extensions.odd]\nrun: {name: odd}\n"
+    text += "data: {_merge_: replace, _value_: {_type_: data.odd, when: WHEN}}\n"
+    with pytest.raises(ConfigError) as first:
+        run_experiment(write(project, "odd", text.replace("WHEN", "first")))
+    with pytest.raises(ConfigError) as later:
+        run_experiment(write(project, "odd", text.replace("WHEN", "later")))
+
+    assert draw_error(first.value).splitlines()[0] == "component failed ── configs/experiments/odd.yaml:4:35"
+    assert draw_error(first.value).splitlines()[4:] == [
+        "  In `files`, `data.odd` raised ArithmeticError: out of luck",
+        "  raised in `broken`: extensions/odd.py:12:9",
+        "  called in `files`: extensions/odd.py:6:48",
+    ]
+    assert draw_error(later.value).splitlines()[0] == "data failed ── extensions/odd.py:12:9"
+    assert [type(error.value.__cause__) for error in (first, later)] == [ArithmeticError] * 2
+    assert json.loads((project / "runs/odd/run.json").read_text())["state"] == "failed"
