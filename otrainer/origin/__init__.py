@@ -19,6 +19,7 @@ from otrainer.origin.failure import Failure
 from otrainer.origin.layers import in_model
 from otrainer.origin.memory import out_of_memory
 from otrainer.origin.parts import Parts
+from otrainer.origin.returns import of_a_return
 
 if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR
@@ -68,6 +69,7 @@ class Origins:
             or in_compiled(failure, self.ir)
             or in_backward(failure)
             or in_model(failure, self.ir)
+            or of_a_return(failure)
             or in_component(failure)
         )
 

@@ -71,6 +71,10 @@ class Parts:
                 found = replace(found, entry=number)
         return found
 
+    def of_object(self, value: object) -> Part | None:
+        """The component that an object is."""
+        return self._objects.get(id(value))
+
     def section(self, name: str) -> Part:
         """What a section of the config names."""
         body = self.config.get(name)

@@ -427,3 +427,34 @@ def on_exception(self, ctx, exc):
         "    |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
         "  nobody to tell"
     )
+
+
+RETURNS = {
+    "two things of three": ("io", "split", 'return batch["x"], batch', "`split` returns `(ArgsKwargs(args, "),
+    "inputs as they are": (
+        "io",
+        "split",
+        'return batch["x"], batch, {}',
+        "`split` returns `(ArgsKwargs(args, kwargs), ",
+    ),
+    "a log that is a word": (
+        "loss",
+        "__call__",
+        "return LossOutput(kwargs['outputs'].mean(), {'word': 'low'})",
+        "It returns `LossOutput(loss, logs)`",
+    ),
+    "a value that is a list": ("metrics", "compute", "return {'both': [1, 2]}", "`compute` returns a number, or"),
+}
+
+
+@pytest.mark.parametrize("what", RETURNS)
+def test_what_the_loop_cannot_use_is_told_at_the_component_that_returned_it(failing, what):
+    section, method, body, hint = RETURNS[what]
+    key = f"{section.rstrip('s') if section == 'metrics' else section}.odd"
+    spec = f"metrics: [{{_type_: {key}}}]" if section == "metrics" else only(section, f"{{_type_: {key}}}")
+    source = plugin(key, f"def {method}(self, batch=None, **kwargs):\n    {body}")
+    source = source.replace("import torch\n", "from otrainer.components.loss import LossOutput\n", 1)
+    drawn = draw_error(failing(f"{spec}\ntrainer: {{log_every_n_steps: 1}}", source)).splitlines()
+    assert drawn[0].startswith(f"{section} failed ── configs/experiments/a.yaml:4:")
+    assert drawn[4].startswith(f"  What `{key}` returned cannot be used: ")
+    assert drawn[-1].startswith(f"  {hint}")
