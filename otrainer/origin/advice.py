@@ -14,6 +14,8 @@ from otrainer.registry.extras import how_to_install
 if TYPE_CHECKING:
     from otrainer.origin.calls import Call
 
+Misfit = tuple[str, str]  # what does not fit, and what to do about it
+
 # Layers, the argument that fixes a width, and the dimension of the input that must have it.
 WIDTHS: tuple[tuple[tuple[type[nn.Module], ...], str, int], ...] = (
     ((nn.Linear,), "in_features", -1),
@@ -26,43 +28,52 @@ WIDTHS: tuple[tuple[tuple[type[nn.Module], ...], str, int], ...] = (
 )
 
 
-def expectation(call: Call) -> str:
-    """What the innermost layer of a call wants and what it was given, as far as that is plain; else nothing."""
+def expectation(call: Call, *, written: bool) -> str:
+    """What the innermost layer of a call wants, what it was given, and what to do; nothing where that is not plain.
+
+    `written` says that the config itself has this layer's arguments, and not those of a block around it.
+    """
     value = next(iter((call.given or {}).values()), None)
     if call.module is None or not isinstance(value, torch.Tensor):
         return ""
-    return next(filter(None, (judge(call.module, value) for judge in JUDGES)), "")
+    found = next(filter(None, (judge(call.module, value) for judge in JUDGES)), None)
+    if found is None:
+        return ""
+    fact, step = found
+    return f"{fact}: {step if written else 'let the two agree'}."
 
 
-def wrong_width(module: nn.Module, value: torch.Tensor) -> str:
+def wrong_width(module: nn.Module, value: torch.Tensor) -> Misfit | None:
     for classes, argument, dim in WIDTHS:
         if isinstance(module, classes) and -value.dim() <= dim < value.dim():
             wanted, has = getattr(module, argument), value.shape[dim]
             if has != wanted:
-                return f"Its `{argument}` is {wanted}, and dimension {dim % value.dim()} of its input is {has}."
-    return ""
+                fact = f"Its `{argument}` is {wanted}, and dimension {dim % value.dim()} of its input is {has}"
+                return fact, f"write `{argument}: {has}`, or give it {wanted}"
+    return None
 
 
-def wrong_index(module: nn.Module, value: torch.Tensor) -> str:
+def wrong_index(module: nn.Module, value: torch.Tensor) -> Misfit | None:
     found = extremes(value) if isinstance(module, nn.Embedding | nn.EmbeddingBag) else None
     count = int(module.num_embeddings) if isinstance(module, nn.Embedding | nn.EmbeddingBag) else 0
     if found is None or (found[0] >= 0 and found[1] < count):
-        return ""
-    return f"Its `num_embeddings` is {count}, and its input goes from {found[0]} to {found[1]}."
+        return None
+    fact = f"Its `num_embeddings` is {count}, and its input goes from {found[0]} to {found[1]}"
+    return fact, f"write a greater one, or give it numbers from 0 to {count - 1}"
 
 
-def wrong_dtype(module: nn.Module, value: torch.Tensor) -> str:
+def wrong_dtype(module: nn.Module, value: torch.Tensor) -> Misfit | None:
     own = next((parameter.dtype for parameter in module.parameters(recurse=False)), value.dtype)
     if own == value.dtype or not (value.is_floating_point() or isinstance(module, nn.Linear)):
-        return ""
-    return f"Its parameters are {bare(own)}, and its input is {bare(value.dtype)}."
+        return None
+    return f"Its parameters are {bare(own)}, and its input is {bare(value.dtype)}", f"give it {bare(own)}"
 
 
 def bare(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-JUDGES: tuple[Callable[[nn.Module, torch.Tensor], str], ...] = (wrong_width, wrong_index, wrong_dtype)
+JUDGES: tuple[Callable[[nn.Module, torch.Tensor], Misfit | None], ...] = (wrong_width, wrong_index, wrong_dtype)
 
 
 # What a message says, and what to do then.

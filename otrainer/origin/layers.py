@@ -29,7 +29,7 @@ def in_call(failure: Failure, call: Call, ir: ModelIR) -> Finding:
     inputs = [f"input `{name}`: {described(value)}" for name, value in call.inputs.items()]
     message = [f"{name_of(call, failure)} raised {failure.raised.said}", *inputs, *inner_lines(call)]
     title = "layer failed" if call.node.kind == "module" else "op failed"
-    hint = expectation(call) or next_step(failure.error)
+    hint = expectation(call, written=failure.parts.of_object(call.module) is not None) or next_step(failure.error)
     # A module may be built of others that the config writes within it: the innermost of them is the one.
     path = path if path[: len(spec)] == spec else spec
     return failure.finding(title, message, path, steps=failure.inside, related=called, hint=hint)

@@ -90,7 +90,7 @@ def on_epoch_end(self, ctx):
         "  Layer 0 (`nn.Linear`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x7 and 4x3)\n"
         "  input `x`: float32 [2, 7]\n"
         "  called in `on_epoch_end`: extensions/odd.py:6:9\n"
-        "  Its `in_features` is 4, and dimension 1 of its input is 7."
+        "  Its `in_features` is 4, and dimension 1 of its input is 7: write `in_features: 7`, or give it 4."
     )
 
 

@@ -25,7 +25,7 @@ def test_a_layer_is_named_by_its_number(failing):
         "    |           ^\n"
         "  Layer 1 (`nn.Linear`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (8x8 and 16x3)\n"
         "  input `layer_0`: float32 [8, 8]\n"
-        "  Its `in_features` is 16, and dimension 1 of its input is 8."
+        "  Its `in_features` is 16, and dimension 1 of its input is 8: write `in_features: 8`, or give it 16."
     )
     assert type(error.__cause__) is RuntimeError
 
@@ -53,7 +53,7 @@ def test_in_a_block_its_own_path_is_named_too(failing):
         "input[8, 1, 2, 2] to have 3 channels, but got 1 channels instead\n"
         "  input `layer_0`: float32 [8, 1, 2, 2]\n"
         "  in its `body.0`: Conv2d(3, 3, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)\n"
-        "  Its `in_channels` is 3, and dimension 1 of its input is 1."
+        "  Its `in_channels` is 3, and dimension 1 of its input is 1: let the two agree."
     )
 
 
@@ -82,7 +82,7 @@ def test_in_a_block_the_inner_input_is_told_where_it_is_another(failing):
         "  input `x`: float32 [8, 4]\n"
         "  in its `1.1`: Linear(in_features=5, out_features=3, bias=True)\n"
         "  whose `input`: float32 [8, 6]\n"
-        "  Its `in_features` is 5, and dimension 1 of its input is 6."
+        "  Its `in_features` is 5, and dimension 1 of its input is 6: let the two agree."
     )
 
 
@@ -111,7 +111,7 @@ def test_a_node_of_a_graph_is_named_with_its_module_and_where_it_is_called(faili
         "  The node `y` (`module:head`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (8x4 and 5x3)\n"
         "  input `max`: float32 [8, 4]\n"
         "  called here: configs/experiments/a.yaml:12:11\n"
-        "  Its `in_features` is 5, and dimension 1 of its input is 4."
+        "  Its `in_features` is 5, and dimension 1 of its input is 4: write `in_features: 4`, or give it 5."
     )
 
 
@@ -203,7 +203,7 @@ def test_a_module_that_the_config_writes_within_another_is_drawn_at_itself(faili
         "  in its `inner`: Linear(in_features=9, out_features=5, bias=True)\n"
         "  called in `forward`: extensions/odd.py:11:13\n"
         "  called here: configs/experiments/a.yaml:15:11\n"
-        "  Its `in_features` is 9, and dimension 1 of its input is 4."
+        "  Its `in_features` is 9, and dimension 1 of its input is 4: write `in_features: 4`, or give it 9."
     )
 
 
@@ -232,7 +232,7 @@ def test_a_lazy_width_is_inferred_by_a_forward_that_tells_as_much(failing):
     assert message(error) == [
         "  Layer 1 (`nn.Linear`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (8x6 and 8x3)",
         "  input `layer_0`: float32 [8, 6]",
-        "  Its `in_features` is 8, and dimension 1 of its input is 6.",
+        "  Its `in_features` is 8, and dimension 1 of its input is 6: write `in_features: 6`, or give it 8.",
     ]
 
 
@@ -253,7 +253,7 @@ def test_validation_tells_as_much(failing):
     assert message(failing(text, plugin)) == [
         "  Layer 1 (`nn.Linear`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x8 and 4x3)",
         "  input `layer_0`: float32 [8]",
-        "  Its `in_features` is 4, and dimension 0 of its input is 8.",
+        "  Its `in_features` is 4, and dimension 0 of its input is 8: write `in_features: 8`, or give it 4.",
     ]
 
 
@@ -264,7 +264,7 @@ def test_compiled_the_model_is_called_once_more_without_the_compiler(failing, ca
     assert message(error) == [
         "  Layer 1 (`nn.Linear`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (8x6 and 8x3)",
         "  input `layer_0`: float32 [8, 6]",
-        "  Its `in_features` is 8, and dimension 1 of its input is 6.",
+        "  Its `in_features` is 8, and dimension 1 of its input is 6: write `in_features: 6`, or give it 8.",
     ]
     assert type(error.__cause__).__name__ == "TorchRuntimeError"
     assert "Traceback" not in capfd.readouterr().err + caplog.text
@@ -278,10 +278,13 @@ def test_compiled_the_model_is_called_once_more_without_the_compiler(failing, ca
             "{_type_: nn.Conv1d, in_channels: 3, out_channels: 8, kernel_size: 1}",
             "`in_channels` is 3, and dimension 0 of",
         ),
-        ("{_type_: nn.BatchNorm1d, num_features: 5}", "Its `num_features` is 5, and dimension 1 of its input is 4."),
+        (
+            "{_type_: nn.BatchNorm1d, num_features: 5}",
+            "Its `num_features` is 5, and dimension 1 of its input is 4: write `num_features: 4`, or give it 5.",
+        ),
         (
             "{_type_: nn.GRU, input_size: 3, hidden_size: 8}",
-            "Its `input_size` is 3, and dimension 1 of its input is 4.",
+            "Its `input_size` is 3, and dimension 1 of its input is 4: write `input_size: 4`, or give it 3.",
         ),
         ("{_type_: nn.Unflatten, dim: 1, unflattened_size: [3, 3]}", "input `x`: float32 [8, 4]"),
     ],
@@ -304,10 +307,11 @@ def test_whole_numbers_are_told_with_their_range(failing):
             registry.register_module("tokens", Tokens)
         """
     text = layers("{_type_: tokens}, {_type_: nn.Embedding, num_embeddings: 5, embedding_dim: 8}")
+    advice = "write a greater one, or give it numbers from 0 to 4"
     assert message(failing(text, plugin)) == [
         "  Layer 1 (`nn.Embedding`) raised IndexError: index out of range in self",
         "  input `layer_0`: int64 [8, 4]",
-        "  Its `num_embeddings` is 5, and its input goes from 7 to 7.",
+        f"  Its `num_embeddings` is 5, and its input goes from 7 to 7: {advice}.",
     ]
 
 
