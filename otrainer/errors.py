@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,7 +93,7 @@ class ConfigError(Exception):
         self._keep((first,))
 
     @classmethod
-    def of(cls, findings: Iterable[Finding]) -> Self:
+    def of(cls, findings: Iterable[Finding]) -> ConfigError:
         """An error that carries all `findings` (at least one), ordered by file and line, each once."""
         error = cls.__new__(cls)
         error._keep(tuple(ordered(findings)))
@@ -115,20 +115,20 @@ class ConfigError(Exception):
     def suggestions(self) -> list[str]:
         return list(self.findings[0].suggestions)
 
-    def located(self, places: Places) -> Self:
+    def located(self, places: Places) -> ConfigError:
         """The same error with the places of its findings filled in."""
-        return type(self).of(finding.located(places) for finding in self.findings)
+        return ConfigError.of(finding.located(places) for finding in self.findings)
 
-    def at_least(self, path: ConfigPath) -> Self:
+    def at_least(self, path: ConfigPath) -> ConfigError:
         """The same error, with the findings that have no place of their own at `path`."""
-        return type(self).of(finding.at_least(path) for finding in self.findings)
+        return ConfigError.of(finding.at_least(path) for finding in self.findings)
 
-    def under(self, path: ConfigPath) -> Self:
+    def under(self, path: ConfigPath) -> ConfigError:
         """The same error with `path` before the path of every finding."""
-        return type(self).of(finding.under(path) for finding in self.findings)
+        return ConfigError.of(finding.under(path) for finding in self.findings)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self).of, (self.findings,)
+        return ConfigError.of, (self.findings,)
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

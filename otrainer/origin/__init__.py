@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 class ComponentError(ConfigError):
     """What a component raised in a run, told as a mistake is; the exception itself is its `__cause__`."""
 
+    def located(self, places: Places) -> ConfigError:
+        """The same error with the places of its findings filled in."""
+        return ComponentError.of(finding.located(places) for finding in self.findings)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ComponentError.of, (self.findings,)
+
 
 @dataclass(frozen=True)
 class Origins:
@@ -81,7 +88,7 @@ class Origins:
         findings = [self.under(part.path, finding) for finding in error.findings]
         if findings == list(error.findings):
             return error
-        placed = type(error).of(findings)
+        placed = ConfigError.of(findings)
         placed.__cause__ = error.__cause__
         return placed
 

@@ -24,7 +24,8 @@ def described(value: Any, depth: int = DEPTH) -> str:
         return repr(value)
     if hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple):
         return f"{type(value).__name__} {value.dtype} {list(value.shape)}"
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def tensor_in_words(value: torch.Tensor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import traceback
 
 import pytest
@@ -458,3 +459,25 @@ def test_what_the_loop_cannot_use_is_told_at_the_component_that_returned_it(fail
     assert drawn[0].startswith(f"{section} failed ── configs/experiments/a.yaml:4:")
     assert drawn[4].startswith(f"  What `{key}` returned cannot be used: ")
     assert drawn[-1].startswith(f"  {hint}")
+
+
+def test_a_report_stays_what_it_is_in_other_processes(failing):
+    error = failing(CALLBACK, plugin("cb.odd", FAILS.replace("HOOK", "on_fit_end")))
+    twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - it was made here
+    assert (type(twin), twin.findings) == (ComponentError, error.findings)
+
+
+def test_an_operation_that_is_not_deterministic_is_told_with_its_layer(failing):
+    body = """
+def forward(self, x):
+    return x.put_(torch.tensor([0]), torch.tensor([1.0]))
+"""
+    text = "model: {sequential: {layers: {_merge_: prepend, _value_: [{_type_: odd}]}}}\nrun: {deterministic: true}"
+    drawn = draw_error(failing(text, plugin("odd", body, "(torch.nn.Module)"))).splitlines()
+    assert drawn[0] == "not deterministic ── configs/experiments/a.yaml:5:22"
+    assert drawn[4].startswith("  put_ does not have a deterministic implementation")
+    assert drawn[5:] == [
+        "  called in `forward`: extensions/odd.py:6:16",
+        "  in `odd`: configs/experiments/a.yaml:4:59",
+        "  Use another operation there, or set `run.deterministic: false`.",
+    ]
