@@ -54,7 +54,7 @@ class Origins:
         if isinstance(error, TrainingInterrupted):
             return error
         hidden = hide_in(error)
-        failure = Failure(error, Raised.of(error), Parts(self.config, self.built), self.places)
+        failure = Failure(error, Raised.of(error), Parts(self.config, self.built, self.ir.program), self.places)
         if isinstance(error, ConfigError):
             return self.placed(error, failure)
         told = ComponentError.of([masked_finding(self.finding(failure))])

@@ -13,7 +13,7 @@ from otrainer.model.codegen import FILE
 from otrainer.model.generated import GeneratedModel
 from otrainer.model.lines import line_of
 from otrainer.origin.failure import CALLS
-from otrainer.origin.parts import subject_of
+from otrainer.origin.parts import runs, subject_of
 
 if TYPE_CHECKING:
     from otrainer.blame import Step
@@ -41,7 +41,7 @@ def find_call(steps: Sequence[Step], ir: ModelIR) -> Call | None:
     for number in range(len(steps) - 1, -1, -1):
         frame = steps[number].frame
         model = subject_of(frame) if frame else None
-        if frame is not None and isinstance(model, GeneratedModel) and is_generated(steps[number].file):
+        if frame is not None and steps[number].file.startswith(FILE) and runs(model, ir.program):
             line = line_of(type(model), steps[number].line)
             if line is None:
                 return None
@@ -49,10 +49,6 @@ def find_call(steps: Sequence[Step], ir: ModelIR) -> Call | None:
             inputs = {name: local[variable] for name, variable in line.takes.items() if variable in local}
             return within(Call(line.node(ir), inputs, steps[number + 1 :]), model)
     return None
-
-
-def is_generated(file: str) -> bool:
-    return file.startswith(FILE)
 
 
 def within(call: Call, model: GeneratedModel) -> Call:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 
@@ -17,6 +17,7 @@ from otrainer.model.generated import GeneratedModel
 if TYPE_CHECKING:
     from otrainer.blame import Step
     from otrainer.errors import ConfigPath
+    from otrainer.model.ir import Program
     from otrainer.registry import Built
 
 
@@ -40,7 +41,6 @@ class Found:
 PLAIN = (bool, int, float, str, bytes, tuple, type(None))  # equal ones are one object
 # What parts of a run make themselves is told by its class.
 MADE: tuple[tuple[type, str], ...] = (
-    (GeneratedModel, "model"),
     (Loader, "data"),
     (torch.optim.Optimizer, "optimizer"),
     (torch.optim.lr_scheduler.LRScheduler, "scheduler"),
@@ -50,8 +50,8 @@ MADE: tuple[tuple[type, str], ...] = (
 class Parts:
     """The components of a run, as they were `built` from its config."""
 
-    def __init__(self, config: Mapping[str, Any], built: Sequence[Built]) -> None:
-        self.config = config
+    def __init__(self, config: Mapping[str, Any], built: Sequence[Built], program: Program) -> None:
+        self.config, self.program = config, program
         objects = [each for each in built if not isinstance(each.value, PLAIN)]
         self._objects = {id(each.value): Part(each.key, each.path) for each in objects}
         self._codes = {code: Part(each.key, each.path) for each in built for code in code_of(each.value)}
@@ -98,6 +98,8 @@ class Parts:
             return self._objects[id(subject)]
         if step.frame.f_code in self._codes:
             return self._codes[step.frame.f_code]
+        if runs(subject, self.program):
+            return self.section("model")
         section = made.get(id(subject)) or next((name for cls, name in MADE if isinstance(subject, cls)), None)
         return self.section(section) if section else None
 
@@ -113,6 +115,11 @@ class Parts:
                 found |= {id(ctx.optimizer): "optimizer", id(ctx.scheduler): "scheduler"}
                 found.pop(id(None), None)
         return found
+
+
+def runs(value: object, program: Program) -> TypeGuard[GeneratedModel]:
+    """Whether an object is a run's model, or a copy of it: one of another config has other nodes."""
+    return isinstance(value, GeneratedModel) and repr(value.program) == repr(program)
 
 
 def subject_of(frame: FrameType) -> Any:

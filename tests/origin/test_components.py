@@ -95,6 +95,22 @@ def on_epoch_end(self, ctx):
     )
 
 
+def test_a_model_of_another_config_is_no_node_of_this_one(failing):
+    body = """
+def __init__(self):
+    from otrainer.deps.model_constructor import build_model
+
+    layer = {"_type_": "nn.Linear", "_args_": [2, 2]}
+    self.teacher = build_model({"schema_version": 1, "model": {"sequential": {"layers": [layer, layer]}}})
+
+def __call__(self, *, outputs, targets, batch, stage):
+    return self.teacher(outputs)
+"""
+    drawn = draw_error(failing(LOSS, plugin("loss.odd", body))).splitlines()
+    assert drawn[0] == "loss failed ── extensions/odd.py:12:16"
+    assert drawn[4].startswith("  In `__call__`, `loss.odd` raised RuntimeError: mat1 and mat2 shapes")
+
+
 def test_a_recursion_is_told_in_a_few_lines(failing):
     body = """
 def on_train_step_end(self, ctx):
