@@ -86,6 +86,7 @@ def different_shapes(fn: Any, prediction: torch.Tensor, target: torch.Tensor) ->
         f"The prediction is {words[0]} and the target {words[1]}: nn.{name} would broadcast them, and compare each "
         "sample with others.",
         title="prediction and target differ in shape",
+        config_path=("loss",),
         hint=f"Squeeze the {wider}, or unsqueeze the {narrower}: only a dimension of size 1 differs."
         if spare
         else "Let the model give the target's shape, or the data the prediction's.",

@@ -93,7 +93,10 @@ class Origins:
         return placed
 
     def under(self, path: ConfigPath, finding: Finding) -> Finding:
-        """A component may know its arguments by name, and not where the config has them."""
-        if finding.location is not None or (finding.config_path[:1] and finding.config_path[0] in self.config):
+        """A component may know its arguments by name, or only its section, and not where the config has them."""
+        own = finding.config_path
+        if finding.location is not None:
             return finding
-        return replace(finding, config_path=(*path, *finding.config_path))
+        if own == path[: len(own)]:
+            return replace(finding, config_path=path)
+        return finding if own[0] in self.config else replace(finding, config_path=(*path, *own))

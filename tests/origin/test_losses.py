@@ -96,6 +96,29 @@ def test_what_would_be_broadcast_is_refused(failing):
     )
 
 
+def test_a_loss_within_another_is_drawn_at_itself(failing):
+    text, plugin = loss("nn.MSELoss", "torch.zeros(8)", "x[:, :1]")
+    inner = "{_type_: loss.torch, fn: {_type_: nn.MSELoss}}"
+    text = text.replace(
+        "{fn: {_merge_: replace, _value_: {_type_: nn.MSELoss}}}",
+        f"{{_merge_: replace, _value_: {{_type_: halved, loss: {inner}}}}}",
+    )
+    plugin += """
+            registry.register_module("halved", Halved)
+
+
+        class Halved:
+            def __init__(self, loss):
+                self.loss = loss
+
+            def __call__(self, **given):
+                return self.loss(**given)
+        """
+    error = failing(text, plugin)
+    assert error.config_path == ("loss", "loss")
+    assert str(error.location) == "configs/experiments/a.yaml:4:58"
+
+
 def test_of_a_users_own_function_both_sides_are_told_too(failing):
     text, plugin = loss("loss.odd", "torch.zeros(5)")
     plugin += """
