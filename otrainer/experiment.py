@@ -153,7 +153,8 @@ def blamed_on(*path: str | int) -> Iterator[None]:
         raise error.at_least(path) from error.__cause__
     except OSError as error:
         message = f"`{error.filename}` cannot be written: {error.strerror}."
-        raise ConfigError(message, title="cannot write", config_path=path) from error
+        hint = "Make room there, or let this user write to it."
+        raise ConfigError(message, title="cannot write", config_path=path, hint=hint) from error
 
 
 def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:

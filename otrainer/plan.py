@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from otrainer.blame import own_lines
+from otrainer.blame import MEND, own_lines
 from otrainer.config import ResolvedConfig, Settings
 from otrainer.datafiles import identify
 from otrainer.definition import define
@@ -171,7 +171,8 @@ def told_at(path: ConfigPath, who: str) -> Iterator[None]:
         raise
     except Exception as cause:
         message = f"{who} raised {type(cause).__name__}: {cause}".removesuffix(": ")
-        raise ConfigError(message, title="component failed", config_path=path, related=own_lines(cause)) from cause
+        related = own_lines(cause)
+        raise ConfigError(message, title="component failed", config_path=path, related=related, hint=MEND) from cause
 
 
 def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:

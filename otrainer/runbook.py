@@ -44,7 +44,8 @@ class Runbook:
             self._write("running", None)
         except OSError as error:
             message = f"`{error.filename}` cannot be written: {error.strerror}."
-            raise ConfigError(message, title="cannot write", config_path=("run", "out_dir")) from error
+            hint = "Make room there, or let this user write to it."
+            raise ConfigError(message, title="cannot write", config_path=("run", "out_dir"), hint=hint) from error
         self.progress.on_output = self._saved
         return self
 

@@ -424,6 +424,7 @@ def test_what_a_component_raises_is_a_report_at_its_place_chained_to_it(project:
         "  In `files`, `data.odd` raised ArithmeticError: out of luck",
         "  raised in `broken`: extensions/odd.py:12:9",
         "  called in `files`: extensions/odd.py:6:48",
+        "  Mend that line, or what the config gives it.",
     ]
     assert draw_error(later.value).splitlines()[0] == "data failed ── extensions/odd.py:12:9"
     assert [type(error.value.__cause__) for error in (first, later)] == [ArithmeticError] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from otrainer.blame.raised import Raised
 from otrainer.blame.report import (
+    MEND,
     WHOLE,
     Related,
     callers_of,
@@ -16,6 +17,7 @@ from otrainer.blame.report import (
 from otrainer.blame.steps import Step
 
 __all__ = [
+    "MEND",
     "WHOLE",
     "Raised",
     "Related",

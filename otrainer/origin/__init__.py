@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from otrainer.blame import Raised
+from otrainer.blame import MEND, Raised
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
 from otrainer.hiding import hide_in, masked_finding
@@ -66,7 +66,7 @@ class Origins:
         try:
             return self.by_kind(failure)
         except Exception:  # noqa: BLE001 - a __repr__ that fails, say, shall not take the place of the error
-            return failure.finding("failed", [failure.raised.said], (), steps=failure.raised.steps)
+            return failure.finding("failed", [failure.raised.said], (), steps=failure.raised.steps, hint=MEND)
 
     def by_kind(self, failure: Failure) -> Finding:
         return (

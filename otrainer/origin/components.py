@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from otrainer.blame import WHOLE, cannot_write
+from otrainer.blame import MEND, WHOLE, cannot_write
 from otrainer.engine.accelerator import not_deterministic
 from otrainer.origin import memory
 from otrainer.origin.advice import next_step
@@ -37,7 +37,7 @@ def in_component(failure: Failure) -> Finding:
         message += given(failure.method)
     path: ConfigPath = failure.part.path if failure.part else ()
     title = f"{SINGULAR.get(str(path[0]), path[0])} failed" if path else "failed"
-    hint = hint or (WHOLE if library else "")
+    hint = hint or (WHOLE if library else MEND)
     return failure.finding(title, message, path, steps=failure.inside, at=library, hint=hint)
 
 
@@ -95,7 +95,7 @@ def in_backward(failure: Failure) -> Finding | None:
         return None
     message = [f"Backward raised {failure.raised.said}", "The forward pass and the loss went through before it."]
     inside = after[next(at for at, step in enumerate(after) if step.function == BACKWARD) :]
-    hint = "" if any(step.is_own for step in inside) else ANOMALY
+    hint = MEND if any(step.is_own for step in inside) else ANOMALY
     if "modified by an inplace operation" in str(failure.error):
         return failure.finding("backward failed", [*message, *in_place(failure)], ("model",), steps=inside, hint=hint)
     return failure.finding("backward failed", message, ("model",), steps=inside, hint=hint)

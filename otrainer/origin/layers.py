@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from otrainer.blame import MEND
 from otrainer.origin.advice import expectation, next_step
 from otrainer.origin.calls import Call, find_call, model_call
 from otrainer.origin.values import described
@@ -28,8 +29,14 @@ def in_call(failure: Failure, call: Call, ir: ModelIR) -> Finding:
     called = [] if call.node.path == spec else [("called here", call.node.path)]
     inputs = [f"input `{name}`: {described(value)}" for name, value in call.inputs.items()]
     message = [f"{name_of(call, failure)} raised {failure.raised.said}", *inputs, *inner_lines(call)]
+    own = any(step.is_own for step in failure.inside)
+    otherwise = MEND if own else "`doit show EXP=NAME MODEL=1` shows the shapes at every node."
     title = "layer failed" if call.node.kind == "module" else "op failed"
-    hint = expectation(call, written=failure.parts.of_object(call.module) is not None) or next_step(failure.error)
+    hint = (
+        expectation(call, written=failure.parts.of_object(call.module) is not None)
+        or next_step(failure.error)
+        or otherwise
+    )
     # A module may be built of others that the config writes within it: the innermost of them is the one.
     path = path if path[: len(spec)] == spec else spec
     return failure.finding(title, message, path, steps=failure.inside, related=called, hint=hint)
@@ -63,4 +70,5 @@ def in_whole(failure: Failure) -> Finding:
         model, args, kwargs = called
         words = [*map(described, args), *(f"{name}: {described(value)}" for name, value in kwargs.items())]
         message += [f"its inputs: {', '.join(model.inputs)}", f"what it was given: {', '.join(words) or 'nothing'}"]
-    return failure.finding("model failed", message, ("model",), steps=(), related=[("the inputs come from", ("io",))])
+    by, hint = [("the inputs come from", ("io",))], "Let `io` give each of the model's inputs once, and nothing else."
+    return failure.finding("model failed", message, ("model",), steps=(), related=by, hint=hint)

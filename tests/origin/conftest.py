@@ -45,6 +45,7 @@ def failing(project: Path) -> Failing:
             whole.fit(whole.settings)
         error = caught.value.located(config.source_map)
         error.__cause__ = caught.value.__cause__
+        assert all(finding.hint for finding in error.findings), "each report ends with a next step"
         return error
 
     return fit

@@ -12,6 +12,7 @@ from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
 from otrainer.origin import ComponentError
 
+MEND = "  Mend that line, or what the config gives it."
 LOSS = "loss: {_merge_: replace, _value_: {_type_: loss.odd}}"
 CALLBACK = "callbacks: {_merge_: replace, _value_: [{_type_: cb.odd}]}"
 DATA = "data: {_merge_: replace, _value_: {_type_: data.odd}}"
@@ -43,7 +44,8 @@ def scaled(self, target):
         "  outputs: float32 [8, 3]\n"
         "  targets: {y: float32 [8, 3]}\n"
         "  called in `__call__`: extensions/odd.py:6:16\n"
-        "  in the config: configs/experiments/a.yaml:4:35"
+        "  in the config: configs/experiments/a.yaml:4:35\n"
+        "  Mend that line, or what the config gives it."
     )
     assert type(error) is ComponentError
     assert type(error.__cause__) is KeyError
@@ -74,6 +76,7 @@ def asked(self):
         "  because of ConnectionError: [Errno 111] the server is away: extensions/odd.py:17:13",
         "  while handling ValueError: invalid literal for int() with base 10: 'many': extensions/odd.py:15:13",
         "  in the config: configs/experiments/a.yaml:4:35",
+        MEND,
     ]
 
 
@@ -124,6 +127,7 @@ def count(self, number):
         "  called in `count` (7 times): extensions/odd.py:9:16",
         "  called in `on_train_step_end`: extensions/odd.py:6:9",
         "  in the config: configs/experiments/a.yaml:4:41",
+        MEND,
     ]
 
 
@@ -160,6 +164,7 @@ def test_a_dataset_is_named_whether_it_is_read_here_or_in_a_worker(failing, work
         *index,
         "  because of OSError: nothing there",
         "  in the config: configs/experiments/a.yaml:8:12",
+        MEND,
     ]
     assert type(error.__cause__) is LookupError
 
@@ -211,6 +216,7 @@ def test_data_is_named_however_it_hands_out_its_batches(failing, form, method):
         f"  In `{method}`, `data.odd` raised OSError: away",
         *(["  index: 0"] if form == "a list" else []),
         "  in the config: configs/experiments/a.yaml:4:35",
+        MEND,
     ]
 
 
@@ -239,7 +245,7 @@ def test_every_kind_of_component_is_named(failing, key):
     drawn = draw_error(failing(section, plugin(key, FAILS.replace("HOOK", hook)))).splitlines()
     assert drawn[0] == f"{title} ── extensions/odd.py:6:9"
     assert drawn[4] == f"  In `{hook}`, `{key}` raised ArithmeticError: out of luck"
-    assert drawn[-1] == f"  in the config: configs/experiments/a.yaml:{place}"
+    assert drawn[-2] == f"  in the config: configs/experiments/a.yaml:{place}"
 
 
 MADE = {
@@ -263,7 +269,7 @@ def step(self, *args):
 """
     drawn = draw_error(failing(section, plugin(key, body, base))).splitlines()
     assert drawn[4] == f"  In `step`, `{key}` raised ArithmeticError: out of luck"
-    assert drawn[-1] == f"  in the config: configs/experiments/a.yaml:{place}"
+    assert drawn[-2] == f"  in the config: configs/experiments/a.yaml:{place}"
 
 
 def test_an_exit_is_an_error_like_any_other(failing):
@@ -286,7 +292,7 @@ def test_a_mistake_that_a_component_finds_while_it_runs_has_a_place_under_it(fai
     body = """
 def on_fit_start(self, ctx):
     from otrainer.errors import ConfigError
-    raise ConfigError("`often` is too often.", config_path=("often",))
+    raise ConfigError("`often` is too often.", config_path=("often",), hint="Less often.")
 
 often = 3
 """
@@ -338,7 +344,8 @@ def on_fit_start(self, ctx):
         "  3 | imports: [extensions.odd]\n"
         "  4 | callbacks: {_merge_: replace, _value_: [{_type_: cb.odd}]}\n"
         "    |                                         ^\n"
-        "  `rows.csv`: No space left on device."
+        "  `rows.csv`: No space left on device.\n"
+        "  Make room there, or let this user write to it."
     )
 
 
@@ -366,7 +373,7 @@ def split(self, batch, *, stage):
     )
     drawn = draw_error(failing(f"{DATA}\n{only('io', '{_type_: io.odd}')}", source + broken)).splitlines()
     assert drawn[0] == "failed ── extensions/odd.py:9:9"
-    assert drawn[4:] == ["  ArithmeticError: out of luck"]
+    assert drawn[4:] == ["  ArithmeticError: out of luck", MEND]
 
 
 BACKWARD = """
@@ -410,7 +417,8 @@ def test_backward_in_the_users_code_is_drawn_there(failing):
         "     |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
         "  Backward raised ArithmeticError: no gradient today\n"
         "  The forward pass and the loss went through before it.\n"
-        "  in the config: configs/experiments/a.yaml:4:8"
+        "  in the config: configs/experiments/a.yaml:4:8\n"
+        "  Mend that line, or what the config gives it."
     )
 
 
@@ -442,7 +450,8 @@ def on_exception(self, ctx, exc):
         "  8 |     def on_exception(self, ctx, exc):\n"
         '  9 |         raise LookupError("nobody to tell")\n'
         "    |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
-        "  nobody to tell"
+        "  nobody to tell\n"
+        "  Mend that line, or what the config gives it."
     )
 
 

@@ -138,7 +138,8 @@ def test_an_op_of_a_plugin_is_drawn_at_the_plugins_line(failing):
         "  input `max`: float32 [8, 4]\n"
         "  input `x`: float32 [8, 4]\n"
         "  called in `halves`: extensions/odd.py:2:12\n"
-        "  in the config: configs/experiments/a.yaml:13:11"
+        "  in the config: configs/experiments/a.yaml:13:11\n"
+        "  Mend that line, or what the config gives it."
     )
 
 
@@ -186,7 +187,8 @@ def test_a_module_of_a_plugin_is_drawn_at_the_plugins_line_beside_its_node(faili
         "(8x4 and 5x3)\n"
         "  input `x`: float32 [8, 4]\n"
         "  in the config: configs/experiments/a.yaml:11:11\n"
-        "  called here: configs/experiments/a.yaml:14:11"
+        "  called here: configs/experiments/a.yaml:14:11\n"
+        "  Mend that line, or what the config gives it."
     )
 
 
@@ -337,7 +339,8 @@ def test_a_call_that_does_not_fit_the_models_inputs_is_told(failing):
         "  The model raised TypeError: forward() got an unexpected keyword argument 'z'\n"
         "  its inputs: x\n"
         "  what it was given: float32 [8, 4], z: float32 [8, 3]\n"
-        "  the inputs come from: configs/experiments/a.yaml:4:33"
+        "  the inputs come from: configs/experiments/a.yaml:4:33\n"
+        "  Let `io` give each of the model's inputs once, and nothing else."
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from otrainer.diagnostics.drawing import draw_error
 
+MEND = "  Mend that line, or what the config gives it."
+
 
 def loss(fn: str, target: str, model: str = "x") -> tuple[str, str]:
     """An experiment whose prediction is [8, 3], or what `model` makes of it, and a plugin with its target."""
@@ -136,4 +138,5 @@ def test_of_a_users_own_function_both_sides_are_told_too(failing):
         "prediction: float32 [8, 3]",
         "target: float32 [5]",
         "in the config: configs/experiments/a.yaml:4:40",
+        MEND.strip(),
     ]

@@ -162,6 +162,7 @@ def test_a_crash_is_drawn_at_the_users_line_and_in_full_where_that_is_asked_for(
         "     |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
         "  the component's own mistake\n"
         "  called in `run_stage`: stub:31:5\n"
+        "  Mend that line, or what the config gives it.\n"
         "  while training a\n"
     )
     monkeypatch.setenv("OTRAINER_TRACEBACK", "1")
