@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, resolve_config
+from otrainer.confine import all_outside
 from otrainer.datafiles import identify
 from otrainer.definition import fingerprints, outdated
 from otrainer.engine.accelerator import numerics
@@ -101,6 +102,8 @@ def train(
     first checkpoint. Raises TrainingInterrupted after a signal, and what the components raise.
     """
     run_dir = root / plan.run_dir
+    if led_out := list(all_outside(plan.config, root)):
+        raise ConfigError.of(led_out)
     refuse_within(run_dir, run_dir)
     with locked(plan, root), StopRequest():
         with blamed_on("run", "out_dir"):

@@ -13,12 +13,14 @@ import torch
 
 from otrainer.config.checks import SECTIONS, check_sections
 from otrainer.config.validate import check_inputs
+from otrainer.confine import all_outside
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.model import blueprint, check_model, compile_model
 from otrainer.model.summary import model_summary
+from otrainer.project import project_root
 from otrainer.registry import (
     Registry,
     build_registry,
@@ -47,11 +49,12 @@ def load_registry(config: ResolvedConfig, registry: Registry) -> None:
 
 
 def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
-    """All mistakes that show without building anything: in sections, plugins, specs and the model's graph.
+    """All mistakes that show without building anything: in sections, paths, plugins, specs and the model's graph.
 
     Where a plugin fails, keys are not looked up, since it may be the one that registers them.
     """
     findings = list(check_sections(config.data, strict=config.settings.strict, used=config.used))
+    findings += all_outside(config.data, project_root())
     findings += check_packages(config.settings.track_packages)
     try:
         load_registry(config, registry)

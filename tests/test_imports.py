@@ -27,6 +27,7 @@ FLOORS = (
         "masks",
         "hiding",
         "screens",
+        "confine",
     ),
     ("config",),
     ("listing",),

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import sweep
+from otrainer.confine import refuse_outside
 from otrainer.engine.checkpoint import capture, not_loadable
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.engine.monitor import check_mode, improves, monitored
 from otrainer.engine.snapshot import NotPlainError
 from otrainer.engine.writer import Saved, Writer
+from otrainer.project import project_root
 from otrainer.runs import LAST
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class ModelCheckpoint:
         self._is_prepared = False
 
     def on_fit_start(self, ctx: RunContext) -> None:
+        refuse_outside(self.save_dir, project_root(), config_path_of(self, ctx))
         self.save_dir.mkdir(parents=True, exist_ok=True)
         sweep(self.save_dir)
 
@@ -119,6 +122,7 @@ class ModelCheckpoint:
         if not names:
             return
         self._settle(ctx)
+        refuse_outside(self.save_dir, project_root(), config_path_of(self, ctx))
         paths = tuple(self.save_dir / name for name in names)
         with refusing(ctx):
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from otrainer.confine import refuse_outside
 from otrainer.masks import masked
+from otrainer.project import project_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +46,7 @@ class JsonLinesLogger:
 
     def _open(self) -> IO[bytes]:
         if self._file is None:
+            refuse_outside(self.path, project_root(), ("loggers",))
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
             if self._keep is not None:

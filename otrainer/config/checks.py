@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from otrainer.config import names
 from otrainer.config.secrets import holds_secret, out_of_place, secret_keys
 from otrainer.errors import ConfigPath, Finding, nearest
 
 PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 COMPILE_OPTIONS = ("fullgraph", "dynamic", "backend", "mode", "options")
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
 SPEC_KEYS = ("_type_", "_target_")
 
 
@@ -167,10 +166,7 @@ def is_text(value: Any) -> bool:
 
 RUN_KEYS = {
     "name": RunKey(
-        lambda value: is_text(value) and PLAIN_NAME.fullmatch(value) is not None,
-        "a plain name: letters, digits, `_`, `-` and `.`",
-        "baseline",
-        required=True,
+        lambda value: isinstance(value, str) and names.is_plain_name(value), names.WORDS, "baseline", required=True
     ),
     "out_dir": RunKey(is_text, "the path of the run's folder", "runs/${run.name}", required=True),
     "seed": RunKey(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1", "0"),
@@ -214,9 +210,16 @@ def check_run(run: Any) -> Iterator[Finding]:
         elif holds_secret(value):
             yield out_of_place(("run", key), "it is written down with every run")
         elif not (isinstance(value, str) or not rule.choices) or not rule.fits(value):
-            near, hint = nearest(str(value), rule.choices), f"Write `{key}: {rule.example}`, for example."
+            near = meant_name(value) if key == "name" else nearest(str(value), rule.choices)
+            hint = "" if key == "name" and near else f"Write `{key}: {rule.example}`, for example."
             message = f"`run.{key}` is {rule.words}, not {kind(value)}."
             yield Finding(message, "wrong value", ("run", key), suggestions=near, hint=hint)
+
+
+def meant_name(value: Any) -> tuple[str, ...]:
+    """The plain name nearest to what a config gives as a name."""
+    plain = names.plain_name(str(value)) if isinstance(value, str | int | float) else ""
+    return (plain,) if plain else ()
 
 
 def kind(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from otrainer.config.checks import COMPILE_OPTIONS, MATMUL_PRECISIONS, PLAIN_NAME, PRECISIONS
+from otrainer.config import names
+from otrainer.config.checks import COMPILE_OPTIONS, MATMUL_PRECISIONS, PRECISIONS
 from otrainer.config.settings import SCHEMA_VERSION
 from otrainer.schema.forms import HOLDS, Schema, mapping, offered, place, ref
 
@@ -38,7 +39,7 @@ def run() -> Schema:
     compiled = {"type": ["boolean", "object", "null"], "properties": options, "additionalProperties": False}
     flag = {"type": ["boolean", "null"]}
     keys = {
-        "name": text("The run's name, a plain one: letters, digits, `_`, `-` and `.`.", f"^{PLAIN_NAME.pattern}$"),
+        "name": text("The run's name, a plain one: letters, digits, `_`, `-` and `.`.", f"^{names.PATTERN}$"),
         "out_dir": text("The path of the run's folder, such as `runs/${run.name}`."),
         "seed": place(number) | {"description": "Where all randomness starts from: 0 to 2**63 - 1."},
         "device": text("The device: `cpu`, `cuda`, `cuda:1` or `mps`."),

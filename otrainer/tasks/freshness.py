@@ -56,12 +56,15 @@ def validated_run(experiment: Experiment, root: Path) -> dict[str, str] | None:
 
 
 def configured_run_dir(experiment: Experiment, root: Path) -> Path | None:
-    """Where the resolved config wants the run, before anybody has validated it."""
+    """Where the resolved config wants the run, before anybody has validated it; None for where none may be."""
+    from otrainer.confine import way_out
+
     resolved = artifact(experiment, "resolved.json", root)
     try:
-        return root / Path(resolved["config"]["run"]["out_dir"])
+        run_dir = Path(resolved["config"]["run"]["out_dir"])
     except (TypeError, KeyError):
         return None
+    return None if way_out(run_dir, root) else root / run_dir
 
 
 def artifact(experiment: Experiment, name: str, root: Path) -> Any:

@@ -143,12 +143,14 @@ class Runner:
 
     def _bring_back(self, experiment: Experiment) -> bool:
         """Whether the finished run of this definition was kept, and has its place again: nothing is trained then."""
+        from otrainer.confine import refuse_outside
         from otrainer.kept import bring_back, settle
         from otrainer.locks import lock_run
 
         run = validated_run(experiment, self.root)
         if run is None:
             return False
+        refuse_outside(run["run_dir"], self.root, ("run", "out_dir"))
         run_dir = self.root / run["run_dir"]
         with lock_run(run_dir):
             settle(run_dir)

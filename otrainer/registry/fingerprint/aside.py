@@ -19,6 +19,7 @@ ASIDE = {
     "otrainer.artifacts": "how files are written; what stands in them is the config and the checkpoints",
     "otrainer.records": "what a stage read; judged before anything is trained",
     "otrainer.runs": "run.json is written beside the training",
+    "otrainer.confine": "where a run may write, not what",
     "otrainer.locks": "who may train, not what",
     "otrainer.project": "where a project lies",
     "otrainer.blame.*": "whose fault a failure is",

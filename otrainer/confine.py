@@ -1,0 +1,113 @@
+"""Where a run may write: a relative path of a config stays in the project, an absolute one is taken as meant.
+
+Looked at when an experiment is validated and again where it writes, since links may have appeared in between.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from otrainer.errors import ConfigError, ConfigPath, Finding
+
+TITLE = "path leads out of the project"
+LONGEST = 255
+ANOTHER = "Leave out what does not print, and let each part be shorter."
+# The built-in components that write, and the argument that says where; it is their first one.
+WRITERS = {"cb.model_checkpoint": "save_dir", "log.json_lines": "path"}
+
+
+def refuse_outside(path: str | os.PathLike[str], root: Path, config_path: ConfigPath = ()) -> None:
+    """Raise ConfigError where `path`, which is relative to the project's `root`, leads out of it."""
+    if problem := way_out(path, root):
+        raise ConfigError.of([outside(problem, config_path)])
+
+
+def all_outside(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
+    """Every path that a config writes to and that leads out of the project, or is none."""
+    for path, config_path in written(config):
+        if not is_path(path):
+            yield Finding(f"`{ascii(path)[1:-1]}` is no path.", "invalid path", config_path, hint=ANOTHER)
+        elif problem := way_out(path, root):
+            yield outside(problem, config_path)
+
+
+def written(config: Mapping[str, Any]) -> Iterator[tuple[str, ConfigPath]]:
+    """The paths that a config writes to, each with its place: the run's folder, and those of built-in components."""
+    run = config.get("run")
+    if isinstance(run, Mapping) and isinstance(run.get("out_dir"), str):
+        yield run["out_dir"], ("run", "out_dir")
+    for section, value in config.items():
+        if section not in ("run", "params", "settings"):
+            yield from written_by(value, (section,))
+
+
+def written_by(value: Any, path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]:
+    if isinstance(value, Mapping):
+        yield from writes_of(value, path)
+        for key, item in value.items():
+            yield from written_by(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from written_by(item, (*path, index))
+
+
+def writes_of(spec: Mapping[str, Any], path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]:
+    """Where the component of a spec writes, in whichever way it is told; nothing for any that does not."""
+    name = WRITERS.get(str(spec.get("_type_")), "")
+    kwargs, args = spec.get("_kwargs_"), spec.get("_args_")
+    given = [(spec.get(name), (*path, name))]
+    if isinstance(kwargs, Mapping):
+        given.append((kwargs.get(name), (*path, "_kwargs_", name)))
+    if isinstance(args, list) and args:
+        given.append((args[0], (*path, "_args_", 0)))
+    yield from ((value, place) for value, place in given if name and isinstance(value, str))
+
+
+def is_path(text: str) -> bool:
+    """Whether a text can name a file: without control characters, in parts that common file systems take."""
+    try:
+        parts = os.fsencode(text).split(b"/")
+    except UnicodeEncodeError:  # half of a character
+        return False
+    return max(map(len, parts)) <= LONGEST and not any(unicodedata.category(char) == "Cc" for char in text)
+
+
+def way_out(path: str | os.PathLike[str], root: Path) -> str | None:
+    """How a relative `path` leaves `root`, or that it is `root` itself, in words; None where it lies below."""
+    text = os.fspath(path)
+    if os.path.isabs(text):  # noqa: PTH117 - asked often, and of text
+        return None
+    base = Path(os.path.realpath(root))
+    place = Path(os.path.realpath(base / text))
+    if place == base:
+        return f"`{text}` is the project's own folder."
+    if place.is_relative_to(base):
+        return None
+    if link := link_out(text, base):
+        return (
+            f"`{text}` leads out of the project: `{link.relative_to(base).as_posix()}` is a link to `{place_of(link)}`."
+        )
+    return f"`{text}` leads out of the project."
+
+
+def link_out(text: str, base: Path) -> Path | None:
+    """The first link on the way that leads out of `base`."""
+    here = base
+    for part in Path(text).parts:
+        here = here.parent if part == ".." else here / part
+        if here.is_symlink() and not place_of(here).is_relative_to(base):
+            return here
+    return None
+
+
+def place_of(link: Path) -> Path:
+    return Path(os.path.realpath(link))
+
+
+def outside(problem: str, config_path: ConfigPath) -> Finding:
+    hint = "Name a folder in the project; if the place outside is meant, write its absolute path."
+    return Finding(problem, TITLE, config_path, hint=hint)
