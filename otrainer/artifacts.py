@@ -113,9 +113,15 @@ def temporary_beside(target: str | os.PathLike[str]) -> str:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed processes of this machine left half-written in `folder`."""
+    """Remove what killed processes of this machine left half-written in `folder`: files of exactly such names."""
+    import re
+
+    from otrainer.ownership import is_own_file
+
+    temporary = re.compile(rf"{re.escape(TEMP_PREFIX)}(\d+(\.\d*)?)-[0-9a-f]+")
     for path in Path(folder).glob(f"{TEMP_PREFIX}*"):
-        if not is_alive(path.name.removeprefix(TEMP_PREFIX).partition("-")[0]):
+        name = temporary.fullmatch(path.name)
+        if name is not None and is_own_file(path) and not is_alive(name[1]):
             path.unlink(missing_ok=True)
 
 

@@ -25,12 +25,13 @@ from otrainer.loaded import refuse_stale
 from otrainer.model import assemble, compile_model
 from otrainer.model.build import build_module
 from otrainer.origin import Origins
+from otrainer.ownership import refuse_links
 from otrainer.plan import Plan, make_plan
 from otrainer.project import project, project_root
 from otrainer.registry import Built, build_registry, instantiate_value, load_plugins
 from otrainer.registry.secrets import require_secrets
 from otrainer.runbook import Runbook
-from otrainer.runs import lock_run, refuse_within
+from otrainer.runs import RUN_FILE, lock_run, refuse_within
 from otrainer.starts import Start, first_start, folders_elsewhere, refuse_taken, shown
 from otrainer.validation import COMPONENTS, all_mistakes
 
@@ -105,6 +106,7 @@ def train(
     if led_out := list(all_outside(plan.config, root)):
         raise ConfigError.of(led_out)
     refuse_within(run_dir, run_dir)
+    refuse_links((run_dir / RUN_FILE,), ("run", "out_dir"))
     with locked(plan, root), StopRequest():
         with blamed_on("run", "out_dir"):
             if came := bring_back(run_dir, plan.definition, complete=False):

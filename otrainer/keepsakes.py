@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import write_atomic, write_json
+from otrainer.belongings import CODE, FINGERPRINTS, RESOLVED, SOURCES, code_files
 from otrainer.definition import detail, fingerprints
+from otrainer.errors import ConfigError
 from otrainer.listing import annotated
+from otrainer.ownership import is_own_file, refuse_links
 from otrainer.registry.fingerprint.sources import rules
 
 if TYPE_CHECKING:
@@ -19,26 +24,54 @@ if TYPE_CHECKING:
     from otrainer.plan import Plan
 
 GIT_S = 5.0
-CODE = "code"
-FINGERPRINTS = "code/fingerprints.json"
-RESOLVED = "resolved.yaml"
-SOURCES = "code/sources.json"
 
 
 def leave_keepsakes(run_dir: Path, plan: Plan, places: SourceMap | None, root: Path) -> None:
-    """Write `resolved.yaml` and `code/` into a run folder."""
+    """Write `resolved.yaml` and `code/` into a run folder.
+
+    Raises ConfigError where a link, or a file that otrainer did not write, is in the way.
+    """
+    prints, code = fingerprints(root), run_dir / CODE
+    refuse_links(run_dir / name for name in (RESOLVED, CODE, FINGERPRINTS, SOURCES))
     write_atomic(run_dir / RESOLVED, annotated(plan.config, places).encode(), durable=False)
-    prints = fingerprints(root)
-    shutil.rmtree(run_dir / CODE, ignore_errors=True)  # of an earlier stretch of this run
+    remove_code(run_dir)  # of an earlier stretch of this run
     modules = [row["target"].partition(":")[0] for row in plan.code]
-    for name, path in prints.modules([*modules, *(plan.config.get("imports") or ())]).items():
-        if name.partition(".")[0] != "otrainer":
-            target = run_dir / CODE / place_of(path, root)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    write_json(run_dir / FINGERPRINTS, {"rules": rules(), **detail(plan.code, prints)}, durable=False)
+    sources = {
+        place_of(path, root).as_posix(): path
+        for name, path in prints.modules([*modules, *(plan.config.get("imports") or ())]).items()
+        if name.partition(".")[0] != "otrainer"
+    }
+    # Named first: a run that is killed meanwhile knows which files are its own.
+    whole = {"rules": rules(), **detail(plan.code, prints), "files": sorted(sources)}
+    write_json(run_dir / FINGERPRINTS, whole, durable=False)
+    for name, path in sources.items():
+        copy_source(path, code / name, code)
     if places is not None:
         write_json(run_dir / SOURCES, {"places": places.to_json()}, durable=False)
+
+
+def remove_code(run_dir: Path) -> None:
+    """Remove the sources that the run in this folder kept, and folders that are empty then; nothing else."""
+    own = set(code_files(run_dir))
+    for here, _, files in os.walk(run_dir / CODE, topdown=False):
+        for path in (Path(here, name) for name in files):
+            if path.relative_to(run_dir / CODE).as_posix() in own and is_own_file(path):
+                path.unlink()
+        with suppress(OSError):  # something is left in it
+            Path(here).rmdir()
+
+
+def copy_source(path: Path, target: Path, code: Path) -> None:
+    refuse_links(each for each in target.parents if each.is_relative_to(code))
+    if os.path.lexists(target) and not (is_own_file(target) and target.read_bytes() == path.read_bytes()):
+        raise ConfigError(
+            f"`{target}` is no source that this run keeps, and one would take its place.",
+            title="name taken",
+            config_path=("run", "out_dir"),
+            hint="Move what is there.",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
 
 
 def place_of(path: Path, root: Path) -> Path:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.belongings import ELSEWHERE
 from otrainer.errors import ConfigError, nearest
+from otrainer.ownership import is_output, is_own_file, refuse_links
 from otrainer.runs import DAMAGED, KEPT, LAST, PREVIOUS, RUN_FILE, has_all_outputs, read_run, refuse_foreign, run_dirs
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
-
-# Where outputs that a run left elsewhere wait while it is kept.
-ELSEWHERE = ".elsewhere"
 
 
 def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
     """Keep the run in `run_dir` under `.kept` beside it, and say where; None if there is nothing to keep.
 
     What it left in other folders goes with it. Raises ConfigError where the folder holds something that is not a run
-    of ours; nothing is touched then.
+    of ours, or runs would be kept behind a link; nothing is touched then.
     """
     from otrainer.artifacts import sync_folder
 
@@ -31,6 +31,7 @@ def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
         refuse_foreign(folder, run_dir)
         return None
     kept = kept_folder(folder)
+    refuse_links((kept.parent, kept, folder / ELSEWHERE), ("run", "out_dir"))
     kept.mkdir(parents=True, exist_ok=True)
     place = vacant(kept / f"{str(run['started']).replace(':', '')}-{str(run['definition'])[:8]}")
     take_along(folder, run)
@@ -66,6 +67,8 @@ def bring_back(run_dir: str | os.PathLike[str], definition: str, *, complete: bo
 
 
 def fits(kept: Path, definition: str, *, complete: bool) -> bool:
+    if is_behind_link(kept):
+        return False  # it is somebody else's
     try:
         run = read_run(kept)
     except ConfigError:
@@ -86,11 +89,16 @@ def kept_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
     return [path.parent for path in found]
 
 
+def is_behind_link(kept: Path) -> bool:
+    """Whether a kept run is a link, or lies in a folder for kept runs that is one."""
+    return any(path.is_symlink() for path in (kept, kept.parent, kept.parent.parent))
+
+
 def take_along(folder: Path, run: dict[str, Any]) -> None:
-    """Move a run's outputs that lie elsewhere into its folder."""
+    """Move a run's outputs that lie elsewhere into its folder; what it did not write, or another run has, stays."""
     for name in left_elsewhere(run):
         source, target = folder / name, folder / ELSEWHERE / waiting_name(name)
-        if source.is_file():
+        if is_left(source, run["outputs"].get(name)) and not is_in_a_run(source):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)
 
@@ -98,11 +106,31 @@ def take_along(folder: Path, run: dict[str, Any]) -> None:
 def lay_out(folder: Path) -> None:
     """Move what was taken along back to where it lay."""
     run = read_run(folder)
-    for name in left_elsewhere(run) if run else ():
+    if run is None:
+        return
+    for name in left_elsewhere(run):
         source, target = folder / ELSEWHERE / waiting_name(name), folder / name
-        if source.is_file() and not target.exists():
+        if is_left(source, run["outputs"].get(name)) and not os.path.lexists(target) and not is_in_a_run(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)
+    remove_empty(folder / ELSEWHERE)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove the folders below, and this one, as far as nothing is left in them."""
+    for here, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            Path(here).rmdir()
+
+
+def is_left(path: Path, mark: list[Any] | None) -> bool:
+    """Whether a file is what a run left; a checkpoint that was found damaged is only known by its name."""
+    return is_output(path, mark) or (path.name == DAMAGED and is_own_file(path))
+
+
+def is_in_a_run(path: Path) -> bool:
+    """Whether a file lies in the folder of a run."""
+    return any((above / RUN_FILE).exists() for above in path.resolve().parents)
 
 
 def left_elsewhere(run: dict[str, Any]) -> Iterator[str]:
@@ -123,8 +151,6 @@ def waiting_name(name: str) -> Path:
 
 def kept_place(path: Path, run_dir: Path, kept: Path | None) -> Path:
     """Where a file of a run is once that was moved to `kept`."""
-    import os
-
     if kept is None:
         return path
     name = os.path.relpath(path, run_dir)
@@ -135,7 +161,7 @@ def kept_place(path: Path, run_dir: Path, kept: Path | None) -> Path:
 def vacant(place: Path) -> Path:
     """`place`, with a number behind it where it is taken."""
     taken, number = place, 1
-    while taken.exists():
+    while os.path.lexists(taken):
         number += 1
         taken = place.with_name(f"{place.name}-{number}")
     return taken

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
+from otrainer.ownership import refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
     from filelock import FileLock, Timeout
 
     path = lock_file(run_dir, CLAIM if claim else WRITING)
+    refuse_links((path.parent, path, holder_file(path)), ("run", "out_dir"))
     lock = FileLock(path, blocking=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any
 
+from otrainer.belongings import files_below, foreign_files, is_passing
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.errors import ConfigError
 from otrainer.masks import masked
@@ -31,7 +32,10 @@ class Runbook:
     ) -> None:
         self.facts = facts
         self.run_dir, self.plan, self.progress, self.lineage = run_dir, plan, progress, lineage
-        before = read_run(run_dir) or {}
+        earlier = read_run(run_dir)
+        before = earlier or {}
+        # What people put into the folder stays theirs.
+        self.foreign = set(foreign_files(run_dir, earlier))
         self.outputs_before = list(before.get("outputs", {}))
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
@@ -99,8 +103,14 @@ class Runbook:
                 "code": self.plan.code,
                 "data": self.plan.data_files,
                 "config": self.plan.config,
+                "files": self._files(),
             },
         )
+
+    def _files(self) -> list[str]:
+        """What training has written into the run's folder so far, sorted."""
+        found = (name for name in files_below(self.run_dir) if not is_passing(name))
+        return sorted(name for name in found if name not in self.foreign)
 
     @property
     def wall_s(self) -> float:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from otrainer.confine import writes_of
 from otrainer.errors import ConfigError
+from otrainer.kept import vacant
+from otrainer.ownership import is_output, refuse_links
 from otrainer.runs import DAMAGED, LAST, PREVIOUS, read_run
 
 if TYPE_CHECKING:
@@ -79,6 +82,7 @@ def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
     from otrainer.engine.container import DamagedError, check_container
 
     previous, said, step = last.with_name(PREVIOUS), "", run["global_step"]
+    refuse_links((last, previous))
     try:
         check_container(last)
     except (DamagedError, OSError) as cause:
@@ -99,7 +103,7 @@ def take_the_place(previous: Path, last: Path) -> Path:
     """Let the checkpoint before the last stand for it; where the damaged one is kept, if there is one."""
     from otrainer.engine.writer import replace_by_link
 
-    aside = last.with_name(DAMAGED)
+    aside = vacant(last.with_name(DAMAGED))
     if last.exists():
         replace_by_link(last, aside)
     replace_by_link(previous, last)
@@ -110,7 +114,7 @@ def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path
     """Where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
     for callback, _ in checkpoint_callbacks(config):
         if callback.get("save_last", True):
-            return root / str(callback["save_dir"]) / LAST
+            return root / save_dir_of(callback) / LAST
     return root / run_dir / "checkpoints" / LAST
 
 
@@ -124,15 +128,21 @@ def checkpoint_callbacks(config: Mapping[str, Any]) -> Iterator[tuple[Mapping[st
 def folders_elsewhere(config: Mapping[str, Any], run_dir: str, root: Path) -> Iterator[tuple[Path, ConfigPath]]:
     """The folders outside of the run directory that checkpoints go to, each with its place in the config."""
     for callback, path in checkpoint_callbacks(config):
-        folder = (root / str(callback["save_dir"])).resolve()
-        if not folder.is_relative_to((root / run_dir).resolve()):
-            yield folder, (*path, "save_dir")
+        for save_dir, place in writes_of(callback, path):
+            folder = (root / save_dir).resolve()
+            if not folder.is_relative_to((root / run_dir).resolve()):
+                yield folder, place
+
+
+def save_dir_of(callback: Mapping[str, Any]) -> str:
+    """The folder that a checkpoint callback's spec names, in whichever way."""
+    return next((save_dir for save_dir, _ in writes_of(callback, ())), "")
 
 
 def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:
     """Raise ConfigError where a run that begins anew would write over checkpoints that are not its own."""
     found = read_run(root / run_dir)
-    own = {(root / run_dir / name).resolve() for name in found["outputs"]} if found else set()
+    own = own_outputs((root / run_dir).resolve(), found)
     for folder, path in folders_elsewhere(config, run_dir, root):
         taken = [
             file.name
@@ -147,6 +157,12 @@ def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:
                 config_path=path,
                 hint="Let `save_dir` be `${run.out_dir}/checkpoints`, or move what is there.",
             )
+
+
+def own_outputs(run_dir: Path, run: Mapping[str, Any] | None) -> set[Path]:
+    """The files that a run left and that are still its own."""
+    marks = {run_dir / name: mark for name, mark in (run["outputs"] if run else {}).items()}
+    return {path.resolve() for path, mark in marks.items() if is_output(path, mark)}
 
 
 def shown(path: Path, root: Path) -> str:

@@ -112,7 +112,7 @@ def test_what_dead_processes_left_goes_and_what_is_being_written_stays(tmp_path)
     zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     zombie.stdout.read()
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-    owners = (f"{os.getpid()}.1", f"{os.getppid()}.1", f"{zombie.pid}", f"{2**22 + 1}", "odd")
+    owners = (f"{os.getpid()}.1", f"{os.getppid()}.1", f"{zombie.pid}", f"{2**22 + 1}")
     for owner in owners:
         (tmp_path / f"{TEMP_PREFIX}{owner}-aa").write_bytes(b"half")
     with atomic_file(tmp_path / "a") as stream:
@@ -122,6 +122,19 @@ def test_what_dead_processes_left_goes_and_what_is_being_written_stays(tmp_path)
     zombie.wait()
 
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_only_looks_like_a_temporary_file_stays(tmp_path):
+    """Names are those that otrainer makes, to the letter; folders and links are somebody else's."""
+    (tmp_path / "mine.txt").write_text("mine")
+    for name in ("notes.txt", "odd-aa", "1-", "1.2.3-aa", "1-aa.txt", "1-AA"):
+        (tmp_path / f"{TEMP_PREFIX}{name}").write_text("mine")
+    (tmp_path / f"{TEMP_PREFIX}{2**22 + 1}.1-aaaaaaaa").symlink_to("mine.txt")
+    (tmp_path / f"{TEMP_PREFIX}{2**22 + 1}.1-bbbbbbbb").mkdir()
+    before = sorted(tmp_path.iterdir())
+    sweep(tmp_path)
+
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_no_torch_and_no_yaml_stand_behind_the_files():

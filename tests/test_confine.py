@@ -14,7 +14,7 @@ from otrainer.errors import ConfigError
 from otrainer.experiment import train
 from otrainer.plan import Plan, make_plan
 from otrainer.registry import build_registry
-from otrainer.starts import first_start
+from otrainer.starts import first_start, folders_elsewhere, last_checkpoint
 
 
 @pytest.fixture
@@ -108,6 +108,14 @@ def test_what_is_not_written_to_may_lie_anywhere(root: Path) -> None:
     }
 
     assert list(all_outside(config, root)) == []
+
+
+@pytest.mark.parametrize("how", [{"save_dir": "w"}, {"_args_": ["w"]}, {"_kwargs_": {"save_dir": "w"}}])
+def test_checkpoints_are_found_in_whichever_way_their_folder_is_given(root: Path, how: dict[str, Any]) -> None:
+    config = {"callbacks": [{**SAVE, **how}]}
+
+    assert last_checkpoint(config, "runs/a", root) == root / "w/last.pt"
+    assert [folder for folder, _ in folders_elsewhere(config, "runs/a", root)] == [root / "w"]
 
 
 def plan_of(project: Path, text: str) -> Plan:

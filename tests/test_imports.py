@@ -28,6 +28,8 @@ FLOORS = (
         "hiding",
         "screens",
         "confine",
+        "ownership",
+        "belongings",
     ),
     ("config",),
     ("listing",),

@@ -19,7 +19,9 @@ import yaml
 from incremental.steps import edit, write
 from trained import BASE, A, ask, copy, inside, lay_out, train
 
-from otrainer.keepsakes import git_state, place_of
+from otrainer.errors import ConfigError
+from otrainer.keepsakes import git_state, leave_keepsakes, place_of
+from otrainer.plan import Plan
 from otrainer.runs import KEYS
 
 RUN, LAST = "runs/a/run.json", "runs/a/checkpoints/last.pt"
@@ -188,3 +190,42 @@ def test_the_code_of_an_earlier_run_is_kept_with_it(root: Path) -> None:
 def test_a_source_outside_of_the_project_is_kept_under_its_whole_path() -> None:
     assert place_of(Path("/far/lib/part.py"), Path("/project")) == Path("outside/far/lib/part.py")
     assert place_of(Path("/project/extensions/part.py"), Path("/project")) == Path("extensions/part.py")
+
+
+def test_a_stretch_replaces_the_sources_that_the_one_before_kept_and_nothing_else(root: Path) -> None:
+    """The folder of a run that goes on may hold what people put there."""
+    write("runs/a/code/notes.md", "mine")(root)
+    write("runs/a/code/extensions/gone.py", "of an earlier stretch")(root)
+    fingerprints = json.loads((root / "runs/a/code/fingerprints.json").read_text())
+    fingerprints["files"].append("extensions/gone.py")
+    (root / "runs/a/code/fingerprints.json").write_text(json.dumps(fingerprints))
+    plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
+    leave_keepsakes(root / "runs/a", plan, None, root)
+    names = sorted(path.name for path in (root / "runs/a/code").rglob("*") if path.is_file())
+
+    assert names == ["__init__.py", "fingerprints.json", "helper.py", "notes.md", "parts.py", "sources.json"]
+
+
+@pytest.mark.parametrize("link", ["resolved.yaml", "code", "code/extensions", "code/extensions/parts.py"])
+def test_no_keepsake_is_written_through_a_link_or_over_what_people_put_there(root: Path, link: str) -> None:
+    place, mine = root / "runs/a" / link, root / "mine"
+    mine.mkdir()
+    place.rename(root / "was")
+    place.symlink_to(mine)
+    plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
+    with pytest.raises(ConfigError):
+        leave_keepsakes(root / "runs/a", plan, None, root)
+
+    assert place.is_symlink()
+    assert list(mine.iterdir()) == []
+
+
+def test_run_json_lists_what_training_wrote_and_not_what_was_there_before(root: Path) -> None:
+    assert {"run.json", "resolved.yaml", LAST[7:], "code/extensions/parts.py"} <= set(run_of(root)["files"])
+    write("runs/a/notes.md", "mine")(root)
+    write("runs/a/checkpoints/mine.pt", "mine")(root)
+    edit(RUN, '"state": "complete"', '"state": "interrupted"')(root)
+    train(root, stages="fit")
+
+    assert run_of(root)["state"] == "complete"
+    assert not {"notes.md", "checkpoints/mine.pt"} & set(run_of(root)["files"])

@@ -10,34 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_folders import made, sealed
 
 from otrainer import runs
+from otrainer.belongings import ELSEWHERE
 from otrainer.errors import ConfigError
-from otrainer.kept import ELSEWHERE, bring_back, find_run, kept_place, kept_runs, move_aside, settle
-
-
-def made(folder: Path, definition: str, *, state: str = "complete", outputs: tuple[str, ...] = ("last.pt",)) -> Path:
-    """A run directory whose outputs hold their run's definition."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in outputs:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(definition)
-    data = dict.fromkeys(runs.KEYS) | {
-        "name": folder.name,
-        "state": state,
-        "definition": definition,
-        "global_step": 4,
-        "metrics": {},
-        "outputs": runs.measure(folder, outputs),
-        "started": f"2026-01-02T03:04:0{len(definition) % 10}Z",
-        "lineage": {},
-        "versions": {},
-        "code": [],
-        "data": {},
-        "config": {},
-    }
-    runs.write_run(folder, data | {"schema": 1})
-    return folder
+from otrainer.kept import bring_back, find_run, kept_place, kept_runs, move_aside, settle
 
 
 def definitions(folder: Path) -> set[str]:
@@ -96,12 +74,12 @@ def test_what_a_run_left_elsewhere_is_kept_with_it_and_laid_out_again(tmp_path: 
 def test_the_checkpoint_before_the_last_goes_with_its_run(tmp_path: Path) -> None:
     """Nobody lists it, and the next run would go on from it if it were killed before it saves."""
     run_dir = made(tmp_path / "runs/x", "first", outputs=("../../elsewhere/last.pt",))
-    (tmp_path / "elsewhere/previous.pt").write_text("first, before")
+    sealed(tmp_path / "elsewhere/previous.pt", "first, before")
     move_aside(run_dir)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     bring_back(run_dir, "first", complete=True)
 
-    assert (tmp_path / "elsewhere/previous.pt").read_text() == "first, before"
+    assert b"first, before" in (tmp_path / "elsewhere/previous.pt").read_bytes()
 
 
 def test_a_foreign_folder_in_its_place_stops_a_run_from_coming_back(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from otrainer.engine.checkpoint import capture, not_loadable
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.engine.monitor import check_mode, improves, monitored
 from otrainer.engine.snapshot import NotPlainError
-from otrainer.engine.writer import Saved, Writer
+from otrainer.engine.writer import Saved, Writer, taken_by
+from otrainer.ownership import is_checkpoint, refuse_foreign_files
 from otrainer.project import project_root
 from otrainer.runs import LAST
 
@@ -69,6 +70,7 @@ class ModelCheckpoint:
     def on_fit_start(self, ctx: RunContext) -> None:
         refuse_outside(self.save_dir, project_root(), config_path_of(self, ctx))
         self.save_dir.mkdir(parents=True, exist_ok=True)
+        refuse_foreign_files(self._names_to_come(), config_path_of(self, ctx))
         sweep(self.save_dir)
 
     def on_train_step_end(self, ctx: RunContext) -> None:
@@ -101,6 +103,13 @@ class ModelCheckpoint:
                 log.warning("checkpoint of step %d saved: %s", ctx.state.global_step, self.save_dir / LAST)
         finally:
             self._writer.close()
+
+    def _names_to_come(self) -> list[Path]:
+        """The files of this folder that it may write to, as far as they are there."""
+        names = [LAST] if self.save_last else []
+        names += ["best.pt"] if self.monitor is not None else []
+        steps = self.save_dir.glob("step_*.pt") if self.every_n_steps or self.every_n_epochs else ()
+        return [*taken_by([self.save_dir / name for name in names]), *sorted(steps)]
 
     def _note_best(self, ctx: RunContext) -> bool:
         if self.monitor is None or not ctx.validated:
@@ -138,8 +147,9 @@ class ModelCheckpoint:
         self._newest = self._begun
         spare = self._steps[: -self.keep_last] if self.keep_last is not None else []
         self._steps = self._steps[len(spare) :]
-        for old in spare:
-            (self.save_dir / f"step_{old}.pt").unlink(missing_ok=True)
+        for path in (self.save_dir / f"step_{old}.pt" for old in spare):
+            if is_checkpoint(path):
+                path.unlink(missing_ok=True)
         ctx.run.progress.note_outputs(
             written=[str(path) for path in saved.paths],
             removed=[str(self.save_dir / f"step_{old}.pt") for old in spare],

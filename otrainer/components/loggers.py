@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from otrainer.confine import refuse_outside
+from otrainer.errors import ConfigError
 from otrainer.masks import masked
 from otrainer.project import project_root
 
@@ -49,8 +50,9 @@ class JsonLinesLogger:
             refuse_outside(self.path, project_root(), ("loggers",))
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
-            if self._keep is not None:
-                self._file.truncate(min(self._keep, self._file.tell()))
+            if self._keep is not None and self._file.tell() > self._keep:
+                refuse_foreign_rows(self.path, self._keep)
+                self._file.truncate(self._keep)
         return self._file
 
     def state_dict(self) -> dict[str, Any]:
@@ -63,3 +65,25 @@ class JsonLinesLogger:
         if self._file is not None:
             self._file.close()
             self._file = self._keep = None
+
+
+def refuse_foreign_rows(path: Path, start: int) -> None:
+    """Raise ConfigError unless all lines of a file from byte `start` on are rows; the last one may be cut off."""
+    with path.open("rb") as file:
+        file.seek(start)
+        lines = file.read().split(b"\n")
+    if not all(map(is_row, lines[:-1])):
+        raise ConfigError(
+            f"`{path}` holds something else than rows behind those of the checkpoint, which would be dropped.",
+            title="not only rows",
+            config_path=("loggers",),
+            hint="Move what is there, or name another `path`.",
+        )
+
+
+def is_row(line: bytes) -> bool:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and {"step", "stage"} <= set(row)

@@ -16,6 +16,7 @@ from otrainer.artifacts import atomic_file, naming, sync_folder, temporary_besid
 from otrainer.engine.container import PIECE, write_container
 from otrainer.engine.snapshot import Snapshots, check_plain
 from otrainer.errors import ConfigError
+from otrainer.ownership import refuse_foreign_files
 from otrainer.runs import LAST, PREVIOUS
 
 if TYPE_CHECKING:
@@ -106,12 +107,13 @@ def write_checkpoint(
 ) -> None:
     """Put `state` at the first of `paths`, whole or not at all, and let the others be the same file.
 
-    The former `last.pt` stays as `previous.pt`. Raises ConfigError where a file cannot be written, and for parameters
-    that are not finite, which never replace others.
+    The former `last.pt` stays as `previous.pt`. Raises ConfigError where a file cannot be written or something else
+    than a checkpoint has its name, and for parameters that are not finite, which never replace others.
     """
     if until_filled is not None:
         until_filled()
     check_finite(state)
+    refuse_foreign_files(taken_by(paths))
     first, *others = paths
     try:
         with atomic_file(first) as stream:
@@ -150,6 +152,11 @@ def is_finite(tensor: torch.Tensor) -> bool:
     values = values.float() if values.element_size() == 1 else values  # there is no order of 8-bit floats
     # The extremes are infinite or no number if any value is; unlike `isfinite`, they take no memory.
     return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(values))
+
+
+def taken_by(paths: Sequence[Path]) -> list[Path]:
+    """All names that a save under `paths` gives to a file."""
+    return [*paths, *(path.with_name(PREVIOUS) for path in paths if path.name == LAST)]
 
 
 def keep_previous(path: Path) -> None:

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import read_json
+from otrainer.belongings import FINGERPRINTS, SOURCES
 from otrainer.config.source_map import SourceMap
 from otrainer.definition import NOT_DEFINING
-from otrainer.keepsakes import FINGERPRINTS, SOURCES
 from otrainer.queries.changes import changes, sentence
 
 if TYPE_CHECKING:

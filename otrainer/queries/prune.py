@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from otrainer.belongings import files_below, foreign_files
 from otrainer.errors import ConfigError
-from otrainer.kept import kept_runs
+from otrainer.kept import is_behind_link, kept_runs
 from otrainer.locks import is_locked, lock_run
 from otrainer.queries.runs import disk_use, size_text, wanted
 from otrainer.runs import RUN_FILE, read_run_or_none
 from otrainer.starts import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Iterator
 
     from otrainer.tasks.question import Question
 
 
 class Kept(NamedTuple):
-    """A kept run; `stays` says why it is not to be removed, if it is not."""
+    """A kept run; `stays` says why it is not to be removed, if it is not; `foreign` are files that it did not write."""
 
     folder: Path
     size: str
     bytes: int
     stays: str = ""
+    foreign: tuple[str, ...] = ()
 
 
 def prune(question: Question) -> str:
@@ -42,7 +44,8 @@ def prune(question: Question) -> str:
     going, staying = [each for each in found if not each.stays], [each for each in found if each.stays]
     if not found:
         return "There are no kept runs to remove."
-    return "\n".join([*told(going, question, done=bool(answer)), *told_staying(staying, question)])
+    words = [*told(going, question, done=bool(answer)), *told_staying(staying, question)]
+    return "\n".join([*words, *told_foreign(going, question, done=bool(answer))])
 
 
 def foreseen(question: Question) -> Iterator[Kept]:
@@ -66,32 +69,34 @@ def removed(question: Question) -> Iterator[Kept]:
                 continue
             for each in kept_of(run_dir, busy=False):
                 if not each.stays:
-                    remove(each.folder)
+                    remove(each.folder, each.foreign)
                 yield each
 
 
 def kept_of(run_dir: Path, *, busy: bool) -> Iterator[Kept]:
     for folder in kept_runs(run_dir):
-        used = disk_use(folder)
-        yield Kept(folder, size_text(used), used, why_it_stays(folder, busy=busy))
+        used, stays = disk_use(folder), why_it_stays(folder, busy=busy)
+        foreign = () if stays else tuple(foreign_files(folder, read_run_or_none(folder)))
+        yield Kept(folder, size_text(used), used, stays, foreign)
 
 
 def why_it_stays(folder: Path, *, busy: bool) -> str:
     if busy:
         return "its experiment is being trained"
-    if folder.is_symlink():
+    if is_behind_link(folder):
         return "it is a link to elsewhere"
     return "" if read_run_or_none(folder) else f"its {RUN_FILE} is damaged"
 
 
-def remove(folder: Path) -> None:
-    """Remove a kept run; cut off in the middle, it is still one that can be pruned."""
-    for each in folder.iterdir():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        elif each.name != RUN_FILE:
-            each.unlink()
-    shutil.rmtree(folder)
+def remove(folder: Path, foreign: Collection[str]) -> None:
+    """Remove a kept run but for what is `foreign` in its folder; cut off in the middle, it can still be pruned."""
+    for name in list(files_below(folder)):
+        if name not in foreign and name != RUN_FILE:
+            (folder / name).unlink()
+    (folder / RUN_FILE).unlink()
+    for here, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # something foreign is in it
+            Path(here).rmdir()
     with suppress(OSError):  # others are kept there
         folder.parent.rmdir()
 
@@ -113,6 +118,15 @@ def told_staying(runs: list[Kept], question: Question) -> Iterator[str]:
     if runs:
         yield "This kept run stays:" if len(runs) == 1 else f"These {len(runs)} kept runs stay:"
         yield from lines(runs, question)
+
+
+def told_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
+    """The files in the folders of runs that go which training did not write."""
+    names = [shown(each.folder / name, question.root) for each in runs for name in each.foreign]
+    if names:
+        verb = "stayed" if done else "would stay"
+        yield f"What training did not write {verb}:"
+        yield from (f"  {name}" for name in names)
 
 
 def lines(runs: Iterable[Kept], question: Question) -> Iterator[str]:

@@ -14,7 +14,7 @@ import torch
 
 from otrainer.engine.container import read_container
 from otrainer.engine.snapshot import NotPlainError, Snapshots, check_plain
-from otrainer.engine.writer import Saved, Writer, is_finite, write_checkpoint
+from otrainer.engine.writer import Saved, Writer, is_finite, replace_by_link, write_checkpoint
 from otrainer.errors import ConfigError
 
 
@@ -92,13 +92,13 @@ def test_every_kind_of_number_is_looked_at(kind: torch.dtype) -> None:
 
 
 def test_an_error_of_the_disk_names_the_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "last.pt").mkdir()  # a rename onto a folder fails
+    (tmp_path / "folder").write_text("a file")
     with pytest.raises(ConfigError) as error:
-        write_checkpoint(state(), (tmp_path / "last.pt",))
+        write_checkpoint(state(), (tmp_path / "folder/last.pt",))
 
     assert error.value.findings[0].title == "checkpoint not saved"
-    assert str(tmp_path / "last.pt") in str(error.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+    assert str(tmp_path / "folder/last.pt") in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_save_that_was_cut_off_between_its_two_renames_leaves_nothing_for_the_next_one(tmp_path: Path) -> None:
@@ -113,10 +113,32 @@ def test_a_save_that_was_cut_off_between_its_two_renames_leaves_nothing_for_the_
 
 def test_a_rename_that_fails_names_the_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "best.pt").mkdir()
-    with pytest.raises(ConfigError, match=r"best\.pt` cannot be written: Is a directory"):
-        write_checkpoint(state(), (tmp_path / "step_1.pt", tmp_path / "best.pt"))
+    (tmp_path / "step_1.pt").write_bytes(b"whole")
+    with pytest.raises(IsADirectoryError, match=r"best\.pt"):
+        replace_by_link(tmp_path / "step_1.pt", tmp_path / "best.pt")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_1.pt"]
+
+
+@pytest.mark.parametrize("name", ["last.pt", "previous.pt", "best.pt"])
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "dangling link", "torch file"])
+def test_what_is_no_checkpoint_of_ours_is_never_replaced(tmp_path: Path, name: str, kind: str) -> None:
+    foreign, far = tmp_path / name, tmp_path / "far.pt"
+    write_checkpoint(state(), (far,))
+    if kind == "file":
+        foreign.write_text("mine")
+    elif kind == "folder":
+        foreign.mkdir()
+    elif kind == "torch file":
+        torch.save(state(), foreign)
+    else:
+        foreign.symlink_to("far.pt" if kind == "link" else "nowhere")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match=f"`{foreign}` is no checkpoint of otrainer's"):
+        write_checkpoint(state(2.0), (tmp_path / "best.pt", tmp_path / "last.pt"))
+
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert foreign.is_symlink() == kind.endswith("link")
 
 
 @pytest.mark.parametrize("background", [True, False])

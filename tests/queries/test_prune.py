@@ -67,6 +67,27 @@ def test_with_yes_it_removes_the_kept_runs_and_nothing_else(root: Path, kept: li
     assert said(root, YES="1") == "There are no kept runs to remove."
 
 
+def test_what_training_did_not_write_stays_and_is_told(root: Path, kept: list[str]) -> None:
+    folder = f"{KEPT}/{kept[0]}"
+    for name in ("notes/eval.json", "checkpoints/mine.pt", "code/mine.py"):
+        (root / folder / name).parent.mkdir(exist_ok=True)
+        write(f"{folder}/{name}", "mine")(root)
+    names = f"  {folder}/checkpoints/mine.pt\n  {folder}/code/mine.py\n  {folder}/notes/eval.json"
+
+    assert said(root).endswith(f"`doit prune YES=1` does it.\nWhat training did not write would stay:\n{names}")
+    assert said(root, YES="1").endswith(f"What training did not write stayed:\n{names}")
+    assert [f"  {name}" for name in sorted(files(root)) if name.startswith("runs/.kept")] == names.split("\n")
+
+
+def test_kept_runs_behind_a_link_stay(root: Path, kept: list[str], tmp_path: Path) -> None:
+    (root / KEPT).rename(tmp_path / "far")
+    (root / KEPT).symlink_to(tmp_path / "far")
+    before = files(tmp_path / "far")
+
+    assert said(root, YES="1").count("  (it is a link to elsewhere)") == 2
+    assert files(tmp_path / "far") == before
+
+
 def test_only_the_named_experiment_is_pruned(root: Path, kept: list[str]) -> None:
     write("configs/experiments/b.yaml", "defaults: [a.yaml]\nrun: {name: b}\n")(root)
     before = files(root)

@@ -70,6 +70,16 @@ def test_a_truncated_file_is_replaced(tmp_path, capsys, size):
     assert capsys.readouterr().err.count("was damaged") == (1 if size else 0)
 
 
+def test_what_was_set_aside_before_stays(tmp_path):
+    """Whoever wrote it."""
+    for text in ("mine", "mine too"):
+        (tmp_path / "db").write_text(text * 1000)
+        state(tmp_path / "db").close()
+
+    assert (tmp_path / "db.damaged").read_text() == "mine" * 1000
+    assert (tmp_path / "db.damaged-2").read_text() == "mine too" * 1000
+
+
 def test_damage_that_only_shows_when_it_is_written_to_is_replaced(tmp_path):
     """A page that nobody read yet may be broken too."""
     path = tmp_path / "db"

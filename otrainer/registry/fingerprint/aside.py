@@ -20,6 +20,7 @@ ASIDE = {
     "otrainer.records": "what a stage read; judged before anything is trained",
     "otrainer.runs": "run.json is written beside the training",
     "otrainer.confine": "where a run may write, not what",
+    "otrainer.ownership": "what is left alone",
     "otrainer.locks": "who may train, not what",
     "otrainer.project": "where a project lies",
     "otrainer.blame.*": "whose fault a failure is",
