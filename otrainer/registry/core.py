@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from otrainer.errors import ConfigError, Finding, SourceLocation, nearest
 from otrainer.registry.contracts import PLUGIN_PREFIXES
+from otrainer.registry.entries import Entries
 from otrainer.registry.handshake import check_factory, check_module, check_name, check_taken, doc_of, refuse
 from otrainer.registry.origin import origin_of, shown_origin
 
@@ -75,8 +76,8 @@ class Registry:
     def __init__(self, modules: Iterable[ModuleEntry] = (), ops: Iterable[OpEntry] = ()) -> None:
         self.plugins: dict[str, ModuleType] = {}
         self.registering: str | None = None
-        self._modules = {entry.name: entry for entry in modules}
-        self._ops = {entry.name: entry for entry in ops}
+        self._modules = Entries("key", modules)
+        self._ops = Entries("op", ops)
 
     def register_module(
         self,
@@ -97,7 +98,8 @@ class Registry:
         findings = [*check_taken(name, self._modules, "key"), *check_module(name, factory, signature_policy, POLICIES)]
         refuse(findings, at)
         known = next(policy for policy in POLICIES if policy == signature_policy)
-        self._modules[name] = ModuleEntry(name, factory, known, tuple(tags), doc_of(factory, doc), at, self.registering)
+        doc = doc_of(factory, doc)
+        self._modules.add(ModuleEntry(name, factory, known, tuple(tags), doc, at, self.registering))
 
     def register_op(self, name: str, fn: Factory, *, doc: str | None = None) -> None:
         """Let a graph's `call: op:name` call `fn`.
@@ -107,7 +109,7 @@ class Registry:
         """
         at = origin_of(sys._getframe(1))
         refuse([*check_name(name, "op"), *check_factory(fn, name), *check_taken(name, self._ops, "op")], at)
-        self._ops[name] = OpEntry(name, fn, doc_of(fn, doc), at, self.registering)
+        self._ops.add(OpEntry(name, fn, doc_of(fn, doc), at, self.registering))
 
     def get_module(self, name: str) -> ModuleEntry:
         """The entry under `name`; an unknown key is a ConfigError that knows the nearest ones."""

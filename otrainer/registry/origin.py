@@ -16,6 +16,12 @@ def origin_of(frame: FrameType | None) -> SourceLocation | None:
     return SourceLocation(shown_path(frame.f_code.co_filename), frame.f_lineno, column + 1)
 
 
+def place_of_function(function: object) -> SourceLocation | None:
+    """The line in which a function begins; None for what is written in no Python source."""
+    code = getattr(function, "__code__", None)
+    return None if code is None else SourceLocation(shown_path(code.co_filename), code.co_firstlineno, 1)
+
+
 def columns(frame: FrameType) -> list[int]:
     """The column (from 0) of the running instruction, empty where Python was told not to keep it."""
     positions = list(frame.f_code.co_positions())

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from otrainer.blame import place_of_failure
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+from otrainer.registry.builtins import builtins
+from otrainer.registry.entries import held_in, meddling
 from otrainer.registry.extras import how_to_install
 from otrainer.registry.imported import reads_noted
 from otrainer.registry.shape import kind
@@ -126,7 +128,7 @@ def import_plugin(name: str) -> ModuleType:
 
 
 def run_register(name: str, register: Callable[[Registry], object], registry: Registry) -> None:
-    registry.registering = name
+    registry.registering, before = name, held_in(registry)
     try:
         register(registry)
     except ConfigError:
@@ -135,6 +137,9 @@ def run_register(name: str, register: Callable[[Registry], object], registry: Re
         raise plugin_failed(name, "asked to register", cause) from cause
     finally:
         registry.registering = None
+    if findings := list(meddling(before, registry, name, register)):
+        builtins.cache_clear()  # what other registries begin with may have been changed as well
+        raise ConfigError.of(findings)
 
 
 def check_register(name: str, register: object) -> None:

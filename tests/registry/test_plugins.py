@@ -171,6 +171,55 @@ def test_a_taken_key_is_told_with_both_places(plug):
     assert "it is built in" in str(error_of(plug("third", taken), registry=build_registry()))
 
 
+OTHERS = """
+from otrainer.registry.core import ModuleEntry
+
+def evil(*given, **named):
+    raise SystemError
+def new(name):
+    return ModuleEntry(name, evil)
+def register(registry):
+    {body}
+"""
+BY_HAND = "The keys of a registry are not changed by hand."
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("registry._modules['nn.Linear'] = new('nn.Linear')", "The key `nn.Linear` is taken: it is built in."),
+        ("registry._modules['cb.c'] = new('cb.c')", "The key `cb.c` is taken: it was registered at plug/good.py:5."),
+        ("registry._modules['cb.new'] = new('cb.new')", BY_HAND),
+        ("registry._modules.update(add=evil)", BY_HAND),
+        ("del registry._modules['cb.c']", BY_HAND),
+        ("registry._modules |= {}", BY_HAND),
+        ("registry._modules.pop('cb.c')", BY_HAND),
+        (
+            "dict.__setitem__(registry._modules, 'cb.c', new('cb.c'))",
+            "replaced the key `cb.c`, which was registered at",
+        ),
+        ("dict.pop(registry._modules, 'cb.c')", "removed the key `cb.c`, which was registered at plug/good.py:5."),
+        ("dict.pop(registry._ops, 'add')", "removed the op `add`, which is built in."),
+        (
+            "registry._modules = {**registry._modules, 'nn.ReLU': new('nn.ReLU')}",
+            "replaced the key `nn.ReLU`, which is",
+        ),
+        ("object.__setattr__(registry._modules['nn.ReLU'], 'factory', evil)", "replaced the key `nn.ReLU`, which is"),
+        ("object.__setattr__(registry._ops['mul'], 'fn', evil)", "replaced the op `mul`, which is built in."),
+        (
+            "registry.registering = 'plug.good'; registry.register_op('a', evil)",
+            "the op `a` in the name of `plug.good`.",
+        ),
+    ],
+)
+def test_whoever_reaches_into_the_registry_is_found_out_with_both_places(plug, body, words):
+    error = error_of(plug("good", GOOD), plug("meddler", OTHERS.format(body=body)), registry=build_registry())
+    (finding,) = error.findings
+    assert words in finding.message
+    assert (finding.location.file, finding.location.line) in (("plug/meddler.py", 8), ("plug/meddler.py", 9))
+    assert build_registry().get_module("nn.ReLU").factory == "torch.nn:ReLU"
+
+
 def test_a_misspelt_hook_is_told_when_the_plugin_arrives(plug):
     error = error_of(plug("hooks", GOOD.replace("on_fit_end", "on_epoch_ends")))
     assert draw_error(error) == (

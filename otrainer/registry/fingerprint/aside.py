@@ -32,6 +32,7 @@ ASIDE = {
     "otrainer.registry.origin": "where something was registered",
     "otrainer.registry.handshake": "what is refused when a plugin registers",
     "otrainer.registry.contracts": "the same",
+    "otrainer.registry.entries": "the same",
     "otrainer.registry.signature": "what is refused before anything is called",
     "otrainer.registry.plugins": "imports plugins, which count on their own",
     "otrainer.registry.targets": "what is refused of a `_target_`, which counts on its own",
