@@ -116,6 +116,11 @@ def task_diff() -> TaskDict:
     return project.query("diff")
 
 
+def task_audit() -> TaskDict:
+    """List every callable that an experiment's config reaches, without running any (EXP=NAME)."""
+    return project.query("audit")
+
+
 def task_runs() -> TaskDict:
     """List the runs there are, kept ones included, and what they take on the disk (all, or EXP=NAME)."""
     return project.query("runs")

@@ -1,4 +1,4 @@
-"""What people ask of their experiments and runs: why, show, diff, runs, prune. Nothing here executes a stage."""
+"""What people ask of their experiments and runs: why, show, diff, audit, runs, prune. Nothing here executes a stage."""
 
 from __future__ import annotations
 

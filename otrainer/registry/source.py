@@ -8,7 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from otrainer.registry.fingerprint.locate import Locator, absolute
+
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+MOST_HOPS = 20
 BLOCKS = ("body", "orelse", "finalbody", "handlers")
 
 
@@ -87,7 +90,73 @@ def bound_by(node: ast.stmt, name: str) -> Binding | None:
     return None
 
 
+def dotted_name(node: ast.expr) -> str | None:
+    """`a.b.c` as it is written; None for any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    above = dotted_name(node.value) if isinstance(node, ast.Attribute) else None
+    return f"{above}.{node.attr}" if above and isinstance(node, ast.Attribute) else None
+
+
 def stars_of(tree: ast.Module) -> list[tuple[str, int]]:
     """The modules whose names a module takes by `*`, each with its level, the last one first."""
     nodes = [node for node in statements(tree.body) if isinstance(node, ast.ImportFrom)]
     return [(node.module or "", node.level) for node in nodes[::-1] if any(each.name == "*" for each in node.names)]
+
+
+class Place(NamedTuple):
+    """Where something is defined: its module, the name in it, and the line in a file, if there is a source."""
+
+    module: str
+    name: str
+    file: Path | None
+    line: int
+
+
+class Finder:
+    """Follows names through imports, in sources alone."""
+
+    def __init__(self) -> None:
+        self.locator = Locator()
+
+    def find(self, module: str, name: str, depth: int = 0) -> Place | None:
+        """Where `name` (dotted, perhaps) of a module is defined; None where its sources do not say."""
+        file = self.locator.file(module)
+        tree, (head, _, rest) = tree_of(file), name.partition(".")
+        if tree is None or depth > MOST_HOPS:
+            return None
+        bound = binding_of(tree, head)
+        if bound is not None and not bound.module and not bound.level:
+            found = definition_in(tree.body, name)
+            return Place(module, name, file, found.lineno if found else bound.line)
+        if bound is not None:
+            return self.imported(bound, module, rest, depth) or Place(module, name, file, bound.line)
+        for star, level in stars_of(tree):
+            if found_there := self.find(self.absolute(star, level, module), name, depth + 1):
+                return found_there
+        return self.submodule(f"{module}.{head}", rest, depth)
+
+    def inside(self, function: ast.AST, module: str, name: str) -> Place | None:
+        """Where a name that an import inside of a function binds is defined."""
+        head, _, rest = name.partition(".")
+        bound = [found for node in ast.walk(function) if isinstance(node, ast.stmt) and (found := bound_by(node, head))]
+        imports = [each for each in bound if each.module or each.level]
+        return self.imported(imports[-1], module, rest, 0) if imports else None
+
+    def imported(self, bound: Binding, module: str, rest: str, depth: int) -> Place | None:
+        """What an import binds, followed to where it is defined."""
+        source = self.absolute(bound.module, bound.level, module)
+        name = ".".join(filter(None, (bound.name, rest)))
+        return self.find(source, name, depth + 1) if name else self.whole(source)
+
+    def submodule(self, module: str, rest: str, depth: int) -> Place | None:
+        return self.find(module, rest, depth + 1) if rest else self.whole(module)
+
+    def whole(self, module: str) -> Place | None:
+        """A module itself."""
+        file = self.locator.file(module)
+        return Place(module, "", file, 1) if file is not None else None
+
+    def absolute(self, module: str, level: int, importer: str) -> str:
+        package = importer if self.locator.is_package(importer) else importer.rpartition(".")[0]
+        return absolute(level, module, package)

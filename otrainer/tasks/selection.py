@@ -20,8 +20,8 @@ CHECKED = "validate"
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate", "schema")
 NAMED = ("train", "fit")
-QUERIES = ("why", "show", "diff", "runs", "prune")
-ABOUT_ONE = ("why", "show", "diff", "verify-resume")
+QUERIES = ("why", "show", "diff", "audit", "runs", "prune")
+ABOUT_ONE = ("why", "show", "diff", "audit", "verify-resume")
 ABOUT_ALL = "schema"
 LAST = "resume"
 

@@ -31,6 +31,10 @@ class Locator:
             self._local[name] = path if path is not None and is_local(name, path) and path.is_file() else None
         return self._local[name]
 
+    def file(self, name: str) -> Path | None:
+        """The file of any module, installed ones and Python's own included; None for one without."""
+        return self._find(name)
+
     def holds(self, name: str) -> bool:
         """Whether `name` is a folder without `__init__.py` in which local modules may lie."""
         return self._find(name) is None and self._search_path(name) is not None
