@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from otrainer.blame import place_of_failure
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+from otrainer.project import project_root
 from otrainer.registry.builtins import builtins
 from otrainer.registry.entries import held_in, meddling
 from otrainer.registry.extras import how_to_install
+from otrainer.registry.from_source import load_from_source
 from otrainer.registry.imported import reads_noted
 from otrainer.registry.shape import kind
 from otrainer.registry.targets import NAME
@@ -44,6 +46,7 @@ def load_plugins(
     cause: BaseException | None = None
     if names:
         importlib.invalidate_caches()
+        load_from_source(project_root())
     for name, place in names.items():
         try:
             modules.append(load_plugin(name, registry))

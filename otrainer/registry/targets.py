@@ -14,6 +14,8 @@ from typing import Any
 
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError
+from otrainer.project import project_root
+from otrainer.registry.from_source import load_from_source
 from otrainer.registry.handshake import DOTTED
 from otrainer.registry.source import definition_in, tree_of
 
@@ -57,6 +59,7 @@ def look_up(name: str, settings: Settings) -> object:
         module_name = ".".join(parts[:size])
         if not module_allowed(module_name, settings.allowed_import_prefixes):
             raise not_allowed(f"`{name}` lies in `{module_name}`", settings)
+        load_from_source(project_root())
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as cause:

@@ -34,6 +34,7 @@ ASIDE = {
     "otrainer.registry.contracts": "the same",
     "otrainer.registry.entries": "the same",
     "otrainer.registry.signature": "what is refused before anything is called",
+    "otrainer.registry.from_source": "sources are what counts",
     "otrainer.registry.plugins": "imports plugins, which count on their own",
     "otrainer.registry.targets": "what is refused of a `_target_`, which counts on its own",
     "otrainer.registry.fingerprint.*": "this package",
