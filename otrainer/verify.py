@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import read_json, write_json
+from otrainer.confine import written
 from otrainer.diagnostics.plain import from_plain
 from otrainer.errors import Finding
 from otrainer.tasks.outcome import Outcome
@@ -37,7 +40,7 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
     try:
         straight, stopped = folder / "straight", folder / "stopped"
         for place, stops in ((straight, (STEPS,)), (stopped, (*STOPS, STEPS))):
-            write_json(place / "plan.json", moved(validated, validated["run_dir"], str(place / "run")), durable=False)
+            write_json(place / "plan.json", relocated(validated, place), durable=False)
             shutil.copy(root / experiment.built("sources.json"), place)
             for number, stop in enumerate(stops):
                 if failure := stretch(root, place, stop, goes_on=number > 0):
@@ -45,6 +48,17 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
         return judged(experiment, read_trace(straight), read_trace(stopped))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def relocated(plan: dict[str, Any], place: Path) -> dict[str, Any]:
+    """A plan that writes below `place` alone, what goes to other folders than the run's included."""
+    whole: dict[str, Any] = moved(plan, plan["run_dir"], str(place / "run"))
+    for number, (path, at) in enumerate(written(whole["config"])):
+        if not Path(path).is_relative_to(place):
+            *above, last = ("config", *at)
+            holder: Any = reduce(getitem, above, whole)
+            holder[last] = str(place / f"elsewhere-{number}")
+    return whole
 
 
 def moved(value: Any, old: str, new: str) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from projects import doit, write
 
+from otrainer.confine import written
 from otrainer.tasks.experiments import Experiment
-from otrainer.verify import judged
+from otrainer.verify import judged, relocated
 
 PLUGIN = """
 import random
@@ -54,6 +55,24 @@ def test_an_exact_experiment_is_told_to_be_so_and_its_run_is_not_touched(project
     assert "baseline: exact to the bit over 8 steps, straight and stopped after 3 and 5" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in (project / "runs").rglob("*")} == before
     assert not list((project / "build").rglob(".verify-*"))
+
+
+def test_what_is_written_elsewhere_goes_elsewhere_too(tmp_path: Path) -> None:
+    """Else the check would put its own checkpoints in the place of the experiment's."""
+    callbacks = [
+        {"_type_": "cb.model_checkpoint", "save_dir": "runs/a/checkpoints"},
+        {"_type_": "cb.model_checkpoint", "save_dir": "weights"},
+        {"_type_": "cb.model_checkpoint", "_args_": ["/far/weights"]},
+    ]
+    run = {"out_dir": "runs/a", "resume_from": "weights/first.pt"}
+    config = {"run": run, "callbacks": callbacks, "loggers": [{"_type_": "log.json_lines", "path": "rows.jsonl"}]}
+    there = relocated({"run_dir": "runs/a", "config": config}, tmp_path)["config"]
+    paths = [path for path, _ in written(there)]
+
+    assert len(set(paths)) == len(paths) == 5
+    assert all(Path(path).is_relative_to(tmp_path) for path in paths)
+    assert there["run"]["resume_from"] == "weights/first.pt"
+    assert callbacks[1]["save_dir"] == "weights"
 
 
 def test_the_first_fact_that_differs_is_named(project: Path) -> None:
