@@ -13,6 +13,7 @@ from trained import A, ask, copy, forget_plugins, inside, lay_out, train
 
 from otrainer.errors import ConfigError
 from otrainer.experiment import resolve_fully, run_experiment
+from otrainer.load import load_model
 from otrainer.stages import MANIFESTS, run_stage
 from otrainer.tasks.experiments import find_experiment
 
@@ -112,6 +113,19 @@ def test_validating_imports_them(root: Path, name: str) -> None:
     WAYS[name](root)
 
     assert ran(root) == ["extensions", "extensions.parts", "extensions.helper"]
+
+
+def test_a_model_is_built_with_the_plugins_of_its_run_where_the_run_allows_them(root: Path) -> None:
+    """Whoever made a run folder says which modules of the project around it are imported for it."""
+    forget_plugins()
+    load_model(root / "runs/a")
+    assert ran(root) == ["extensions", "extensions.parts", "extensions.helper"]
+    (root / "ran").unlink()
+    forget_plugins()
+    edit("runs/a/run.json", '"allowed_import_prefixes": ["otrainer.", "extensions."]', '"allow_imports": false')(root)
+    with pytest.raises(ConfigError, match="The settings allow no imports"):
+        load_model(root / "runs/a")
+    assert ran(root) == []
 
 
 def test_listing_experiments_runs_dodo_py_and_no_plugin(root: Path) -> None:

@@ -133,6 +133,8 @@ class Audit:
                 yield from self.component(name, MODEL if path[0] == "model" else COMPONENTS, path)
         for name in metrics_in(self.config.data):
             yield self.row(NAMED, f"torchmetrics.{name}", f"torchmetrics:{name}")
+        if self.config.data.get("run", {}).get("compile"):
+            yield self.row(NAMED, "torch.compile", "torch:compile")
 
     def component(self, key: str, kind: str, path: ConfigPath) -> Iterator[Reached]:
         """A key or op: built in, or registered by a plugin; where no source says by which, by any that may."""

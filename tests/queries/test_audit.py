@@ -186,6 +186,15 @@ def test_what_a_plugin_registers_is_found_in_its_source(root: Path, how: str) ->
     assert len(row["fingerprint"]) == 64
 
 
+def test_what_plain_arguments_name_is_listed(root: Path) -> None:
+    text = "{_type_: metric.torchmetrics, metric: classification.MulticlassAccuracy, kwargs: {num_classes: 2}}"
+    edit(A, "run: {", f"metrics: [{text}]\nrun: {{compile: true, ")(root)
+    named = {row["name"]: row for row in rows(root) if row["kind"] == "named by an argument"}
+
+    assert named["torchmetrics.classification.MulticlassAccuracy"]["file"] == "torchmetrics/classification/accuracy.py"
+    assert named["torch.compile"]["file"] == "torch/__init__.py"
+
+
 def test_an_unknown_key_is_an_error_at_its_place(root: Path) -> None:
     edit(A, "run:", "trainer: {_type_: trainer.defualt}\nrun:")(root)
     outcome = ask("audit", root, "a")
