@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from otrainer.tasks.experiments import Experiment
     from otrainer.tasks.question import Question
 
-FORMATS = ("json",)
 WIDE = 10_000
 GAP = "  "
 BEYOND = """\
@@ -31,13 +30,10 @@ def audit(question: Question) -> str:
 
     Raises ConfigError with everything that is refused, after the rest was printed.
     """
-    answer = question.variables.get("FORMAT", "")
-    if answer not in ("", *FORMATS):
-        raise ConfigError(f"An audit has no format `{answer}`.", title="unknown format", suggestions=FORMATS)
     audits = [(experiment, audited(experiment, question)) for experiment in question.experiments]
     listed = [(experiment, each, each.rows()) for experiment, each in audits]
     findings = [each.located(found.config.source_map) for _, found, _ in listed for each in found.findings]
-    if answer:
+    if question.variables.get("FORMAT") == "json":
         text = json.dumps([document(*each) for each in listed], indent=2)
     else:
         text = "\n\n".join([*("\n".join(lines(*each)) for each in listed), BEYOND])

@@ -42,6 +42,7 @@ DOING = {
     "why": "explaining",
     "show": "showing",
     "diff": "comparing",
+    "audit": "auditing",
     "runs": "listing the runs of",
     "prune": "pruning the runs of",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 VARIABLES = ("EXP", "WITH", "MODEL", "YES", "FORMAT")
 FORMATS = ("json", "sarif")
 CHECKED = "validate"
+AUDIT = "audit"
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate", "schema")
 NAMED = ("train", "fit")
@@ -74,12 +75,18 @@ def unknown_variables(line: CommandLine) -> Iterator[Finding]:
 
 def wanted_format(line: CommandLine) -> str | None:
     """The form in which a line asks for the findings of validation, if it does so without a mistake."""
-    return line.variables["FORMAT"] if "FORMAT" in line.variables and not list(format_mistakes(line)) else None
+    asked = "FORMAT" in line.variables and not asks_audit(line) and not list(format_mistakes(line))
+    return line.variables["FORMAT"] if asked else None
+
+
+def asks_audit(line: CommandLine) -> bool:
+    """Whether all of a line asks for an audit, which has a form for programs of its own."""
+    return line.command == "run" and set(line.tasks) == {AUDIT}
 
 
 def format_mistakes(line: CommandLine) -> Iterator[Finding]:
     value = line.variables.get("FORMAT")
-    if value is None:
+    if value is None or (value == "json" and asks_audit(line)):
         return
     if value not in FORMATS:
         yield Finding(

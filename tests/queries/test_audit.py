@@ -15,6 +15,8 @@ from trained import A, ask, listing
 from otrainer.queries import audit as audit_module
 from otrainer.registry import build_registry
 from otrainer.registry.source import Finder
+from otrainer.tasks.runner import DOING
+from otrainer.tasks.selection import QUERIES
 
 
 def report(root: Path, *names: str, **variables: str) -> str:
@@ -218,6 +220,5 @@ def test_the_same_bytes_come_out_each_time_and_several_experiments_follow_each_o
     assert report(root, "a", "other").count(" reaches these ") == 2
 
 
-def test_another_format_is_told(root: Path) -> None:
-    outcome = ask("audit", root, "a", FORMAT="jsn")
-    assert "Did you mean `json`?" in outcome.drawn
+def test_what_a_failing_question_was_doing_can_be_said_of_each() -> None:
+    assert set(QUERIES) <= set(DOING)

@@ -7,9 +7,9 @@ import pytest
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
 from otrainer.tasks.commandline import CommandLine
-from otrainer.tasks.selection import select
+from otrainer.tasks.selection import select, wanted_format
 
-VERBS = dict.fromkeys(["resolve", "manifest", "validate", "fit", "resume", "train"], "A sentence.")
+VERBS = dict.fromkeys(["resolve", "manifest", "validate", "fit", "resume", "train", "audit"], "A sentence.")
 
 
 @pytest.fixture
@@ -140,3 +140,12 @@ def test_a_question_has_no_tasks_of_its_own_for_experiments(root):
     with pytest.raises(ConfigError) as caught:
         select(CommandLine.parse(["why:a"]), {**VERBS, "why": "A sentence."}, root)
     assert draw_error(caught.value) == "unknown task\n  There is no task `why:a`.\n  Write `doit why EXP=a`."
+
+
+def test_an_audit_has_a_format_of_its_own(root):
+    line = CommandLine.parse(["audit", "EXP=a", "FORMAT=json"])
+
+    assert [experiment.name for experiment in select(line, VERBS, root).experiments] == ["a"]
+    assert wanted_format(line) is None
+    assert mistakes(root, "audit EXP=a FORMAT=sarif") == ["`FORMAT=sarif` belongs to `doit validate` and nothing else."]
+    assert mistakes(root, "audit train EXP=a FORMAT=json")
