@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
-from otrainer.ownership import refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,8 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
     Raises ConfigError at once where another one holds it, naming that process.
     """
     from filelock import FileLock, Timeout
+
+    from otrainer.ownership import refuse_links
 
     path = lock_file(run_dir, CLAIM if claim else WRITING)
     refuse_links((path.parent, path, holder_file(path)), ("run", "out_dir"))
