@@ -40,9 +40,12 @@ def own_files(folder: Path, run: Mapping[str, Any]) -> Iterator[str]:
     yield from (RUN_FILE, RESOLVED, FINGERPRINTS, SOURCES)
     yield from (f"{CODE}/{name}" for name in code_files(folder))
     yield from texts(run.get("files"))
-    for output in run["outputs"]:
-        beside = (DAMAGED, PREVIOUS) if PurePath(output).name == LAST else ()
-        yield from (PurePath(output).with_name(name).as_posix() for name in (PurePath(output).name, *beside))
+    for output in map(PurePath, run["outputs"]):
+        yield output.as_posix()
+        if output.name == LAST:
+            yield output.with_name(PREVIOUS).as_posix()
+            # Where several were found damaged, all but the first have a number behind their names.
+            yield from ((output.parent / each.name).as_posix() for each in (folder / output.parent).glob(f"{DAMAGED}*"))
     config = run.get("config")
     for path, _ in written(config) if isinstance(config, dict) else ():
         yield os.path.relpath(path, (config or {})["run"]["out_dir"])

@@ -54,7 +54,7 @@ def is_locked(run_dir: str | os.PathLike[str], *, claim: bool = False) -> bool:
     from filelock import FileLock, Timeout
 
     path = lock_file(run_dir, CLAIM if claim else WRITING)
-    if not path.exists():
+    if path.is_symlink() or not path.exists():  # some versions of filelock empty what a link leads to
         return False
     try:
         with FileLock(path, blocking=False):

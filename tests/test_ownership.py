@@ -12,7 +12,7 @@ from otrainer import runs
 from otrainer.belongings import ELSEWHERE, foreign_files
 from otrainer.errors import ConfigError
 from otrainer.kept import bring_back, fits, kept_runs, move_aside, settle
-from otrainer.locks import lock_run
+from otrainer.locks import is_locked, lock_run
 from otrainer.ownership import is_checkpoint
 from otrainer.queries.prune import remove
 
@@ -191,13 +191,15 @@ def test_no_lock_is_written_through_a_link(tmp_path: Path, link: str) -> None:
     before = contents(tmp_path)
     with pytest.raises(ConfigError, match="nothing is written through it"), lock_run(tmp_path / "runs/x"):
         pass
+    assert not is_locked(tmp_path / "runs/x")
 
     assert contents(tmp_path) == before
 
 
 def test_what_people_put_into_a_run_is_told_from_what_it_wrote(tmp_path: Path) -> None:
     run_dir = made(tmp_path / "x", "first", outputs=("checkpoints/last.pt",))
-    for name in ("notes.md", "checkpoints/mine.pt", "code/mine.py", "checkpoints/previous.pt", "resolved.yaml", "tb/1"):
+    own = ("checkpoints/previous.pt", "checkpoints/damaged.pt", "checkpoints/damaged.pt-2", "resolved.yaml")
+    for name in (*own, "notes.md", "checkpoints/mine.pt", "code/mine.py", "tb/1"):
         (run_dir / name).parent.mkdir(exist_ok=True)
         (run_dir / name).write_text(name)
     (run_dir / "data").symlink_to("/")
