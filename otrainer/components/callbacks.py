@@ -15,6 +15,7 @@ from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.engine.monitor import check_mode, improves, monitored
 from otrainer.engine.snapshot import NotPlainError
 from otrainer.engine.writer import Saved, Writer, taken_by
+from otrainer.errors import ConfigError
 from otrainer.ownership import is_checkpoint, refuse_foreign_files
 from otrainer.project import project_root
 from otrainer.runs import LAST
@@ -68,9 +69,10 @@ class ModelCheckpoint:
         self._is_prepared = False
 
     def on_fit_start(self, ctx: RunContext) -> None:
-        refuse_outside(self.save_dir, project_root(), config_path_of(self, ctx))
-        self.save_dir.mkdir(parents=True, exist_ok=True)
-        refuse_foreign_files(self._names_to_come(), config_path_of(self, ctx))
+        with told_at(self, ctx):
+            refuse_outside(self.save_dir, project_root())
+            self.save_dir.mkdir(parents=True, exist_ok=True)
+            refuse_foreign_files(self._names_to_come())
         sweep(self.save_dir)
 
     def on_train_step_end(self, ctx: RunContext) -> None:
@@ -131,7 +133,8 @@ class ModelCheckpoint:
         if not names:
             return
         self._settle(ctx)
-        refuse_outside(self.save_dir, project_root(), config_path_of(self, ctx))
+        with told_at(self, ctx):
+            refuse_outside(self.save_dir, project_root())
         paths = tuple(self.save_dir / name for name in names)
         with refusing(ctx):
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
@@ -210,6 +213,15 @@ def check_count(name: str, value: int | None) -> None:
     """Raise ValueError unless `value` is null or a whole number from 1 on."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ValueError(f"{name} is a whole number from 1 on or null, not {value!r}")
+
+
+@contextmanager
+def told_at(callback: Any, ctx: RunContext) -> Iterator[None]:
+    """Let errors inside name the place where the config lists a callback."""
+    try:
+        yield
+    except ConfigError as error:
+        raise error.at_least(config_path_of(callback, ctx)) from error.__cause__
 
 
 def config_path_of(callback: Any, ctx: RunContext) -> tuple[str | int, ...]:
