@@ -20,6 +20,7 @@ import torch
 from support import Batches, fit, random_batches, small_model
 
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
+from otrainer.components.loggers import refuse_foreign_rows
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import Settings, resolve_config
@@ -43,6 +44,7 @@ from otrainer.load import find_checkpoint, load_model
 from otrainer.loaded import refuse_stale
 from otrainer.locks import lock_run
 from otrainer.model.lazy import materialize
+from otrainer.ownership import refuse_foreign_files, refuse_links
 from otrainer.plan import stamp_data
 from otrainer.queries import answer
 from otrainer.registry import build_registry, instantiate_value, load_plugins
@@ -100,6 +102,21 @@ def a_checkpoint_that_cannot_be_written() -> None:
     Path("file").touch()
     state = {"model": {}, "progress": {"global_step": 1}}
     write_checkpoint(state, (Path("file/last.pt"),))
+
+
+def a_file_that_a_checkpoint_would_replace() -> None:
+    Path("last.pt").touch()
+    refuse_foreign_files([Path("last.pt")])
+
+
+def a_link_where_a_run_is_written() -> None:
+    Path("code").symlink_to("elsewhere")
+    refuse_links([Path("code")])
+
+
+def rows_of_somebody_else() -> None:
+    Path("rows.jsonl").write_text("mine\n")
+    refuse_foreign_rows(Path("rows.jsonl"), 0)
 
 
 def a_state_that_no_checkpoint_can_hold() -> None:
