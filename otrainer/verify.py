@@ -88,10 +88,15 @@ def stretch(root: Path, place: Path, stop: int, *, goes_on: bool) -> list[Findin
         return []
     if done.returncode == REFUSED:
         return [from_plain(finding) for finding in read_json(place / REFUSAL)]
-    message = f"Training for the check ended with exit status {done.returncode}."
-    said = "\n".join(done.stderr.strip().splitlines()[-TAIL:])
+    return [ended(done.returncode, done.stderr)]
+
+
+def ended(status: int, said: str) -> Finding:
+    """What is known of a training for the check that ended with no findings of its own."""
+    message = f"Training for the check ended with exit status {status}."
+    last = "\n".join(said.strip().splitlines()[-TAIL:])
     hint = "Train it by `doit train` first, which tells more of what goes wrong."
-    return [Finding(message, "check failed", details=f"{message}\n{said}", hint=hint)]
+    return Finding(message, "check failed", details=f"{message}\n{last}", hint=hint)
 
 
 def read_trace(place: Path) -> Trace:

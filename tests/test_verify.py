@@ -9,8 +9,9 @@ import pytest
 from projects import doit, write
 
 from otrainer.confine import written
+from otrainer.diagnostics.drawing import draw
 from otrainer.tasks.experiments import Experiment
-from otrainer.verify import judged, relocated
+from otrainer.verify import ended, judged, relocated
 
 PLUGIN = """
 import random
@@ -114,6 +115,12 @@ def test_what_fails_in_the_check_is_told(project: Path) -> None:
     assert done.stderr.startswith("callback failed ── extensions/odd.py:21:13\n")
     assert "in the config: configs/experiments/odd.yaml:" in done.stderr
     assert "ValueError: two is too many" in done.stderr
+
+
+def test_a_training_for_the_check_that_dies_is_told_with_its_last_words() -> None:
+    assert draw(ended(-9, "\n".join(["killed"] * 30))).startswith(
+        "check failed\n  Training for the check ended with exit status -9.\n  killed\n"
+    )
 
 
 def test_without_an_experiment_it_says_what_to_type(project: Path) -> None:

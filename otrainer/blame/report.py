@@ -83,7 +83,7 @@ def unexplained(error: BaseException, after: BaseException | None = None) -> Fin
     led, words = led_by(raised)
     return Finding(
         "\n".join([raised.text or raised.kind, *words]),
-        title=raised.kind,
+        title=type(error).__name__,
         location=steps[0].place if steps else None,
         related=(*callers_of(steps[1:]), *led),
         hint=MEND if own else WHOLE,

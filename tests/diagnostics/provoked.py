@@ -19,6 +19,7 @@ import numpy
 import torch
 from support import Batches, fit, random_batches, small_model
 
+from otrainer.blame import cannot_write, unexplained
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loggers import refuse_foreign_rows
 from otrainer.components.loss import LossOutput
@@ -52,7 +53,6 @@ from otrainer.runs import read_run, refuse_foreign, refuse_within
 from otrainer.starts import refuse_taken, resumed_start
 from otrainer.tasks.client import death
 from otrainer.tasks.commandline import CommandLine
-from otrainer.tasks.execute import crash, disk_trouble
 from otrainer.tasks.experiments import Experiment, find_experiment
 from otrainer.tasks.question import Question
 from otrainer.tasks.runner import shared_run_dir
@@ -459,11 +459,13 @@ def a_worker_that_exits() -> Found:
 
 
 def a_full_disk() -> Found:
-    return disk_trouble(OSError(28, "No space left on device", "runs/a/metrics.jsonl"))
+    found = cannot_write(OSError(28, "No space left on device", "runs/a/metrics.jsonl"))
+    assert found is not None
+    return found
 
 
 def a_crash() -> Found:
-    return crash(RuntimeError("the component's own mistake"))
+    return unexplained(RuntimeError("the component's own mistake"))
 
 
 def a_training_that_is_not_exact() -> Found:
