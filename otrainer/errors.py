@@ -149,6 +149,11 @@ def dotted(path: Iterable[str | int]) -> str:
     return text
 
 
+# What a search may cost, a tenth of a second or so, whatever a config holds: the longest name that is compared, and the
+# pairs of letters; among more choices than that allows, only those with the same first letter count.
+LONGEST, PAIRS = 100, 1_000_000
+
+
 def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
     """The names most like `name`, best first; a match but for case or a missing prefix comes before any other."""
     from difflib import get_close_matches
@@ -157,7 +162,9 @@ def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> tuple[str, .
     bare = name.lower().rpartition(".")[2]
     same = [choice for choice in known if choice.lower() == name.lower() or choice.lower().rpartition(".")[2] == bare]
     lowered = {choice.lower(): choice for choice in reversed(known)}
-    close = [lowered[match] for match in get_close_matches(name.lower(), lowered, n=most, cutoff=0.6)]
+    room = 0 if len(name) > LONGEST else PAIRS // (len(name) ** 2 + 1)
+    alike = lowered if len(lowered) <= room else [choice for choice in lowered if choice[:1] == name[:1].lower()][:room]
+    close = [lowered[match] for match in get_close_matches(name.lower(), alike, n=most, cutoff=0.6)]
     return tuple(dict.fromkeys([*same, *close]))[:most]
 
 

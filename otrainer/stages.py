@@ -37,7 +37,10 @@ def run_stage(stage: str, experiment: Experiment, *, root: Path) -> Outcome:
 
     Raises ConfigError with everything that is wrong in the user's files, and whatever the user's code raises.
     """
-    return STAGES[stage](experiment, root)
+    from otrainer.config.limits import room_beyond
+
+    with room_beyond():
+        return STAGES[stage](experiment, root)
 
 
 def resolve(experiment: Experiment, root: Path) -> Outcome:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from otrainer.config.nodes import MAX_DEPTH, MAX_NODES, Node, Scalar, key_place_of, kind_of
-from otrainer.config.scalars import CORE
+from otrainer.config.findings import beyond
+from otrainer.config.limits import Limits, or_raise
+from otrainer.config.nodes import Node, Scalar, key_place_of, kind_of
+from otrainer.config.scalars import CORE, MAX_KEY
+from otrainer.config.text import shortened
 from otrainer.errors import ConfigError, ConfigPath, Finding, SourceLocation, nearest
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ class Frame:
 class Complaints:
     """Findings of one file, each at the innermost collection that is open."""
 
-    def __init__(self, file: TextFile) -> None:
+    def __init__(self, file: TextFile, limits: Limits) -> None:
         self.file = file
+        self.limits = limits
         self.stack = [Frame(False, 0, None)]
         self.findings: list[Finding] = []
 
@@ -45,7 +49,13 @@ class Complaints:
         return tuple(steps)
 
     def note(self, title: str, message: str, at: int, hint: str) -> None:
-        self.findings.append(Finding(message, title, self.path(), self.file.place(at), hint=hint))
+        self.add(Finding(message, title, self.path(), self.file.place(at), hint=hint))
+
+    def add(self, finding: Finding) -> None:
+        if len(self.findings) == self.limits.mistakes:
+            last = beyond(finding, "More mistakes may follow from here on, where reading stops.")
+            raise ConfigError.of([*self.findings, last])
+        self.findings.append(finding)
 
     def stop(self, title: str, message: str, at: int, hint: str, suggestions: tuple[str, ...] = ()) -> NoReturn:
         """Raise all findings and a last one, after which nothing can be read."""
@@ -53,8 +63,9 @@ class Complaints:
         raise ConfigError.of([*self.findings, last])
 
     def unusable_key(self, text: str, key: Scalar) -> None:
-        message = f"The key `{text}` is {kind_of(key)}; keys are strings." if text else "A key is missing before `:`."
-        hint = f"Put it in quotes: `{text!r}:`." if text else "Write the key, or quote an empty one: `'':`."
+        shown = shortened(text)
+        message = f"The key `{shown}` is {kind_of(key)}; keys are strings." if text else "A key is missing before `:`."
+        hint = f"Put it in quotes: `{shown!r}:`." if text else "Write the key, or quote an empty one: `'':`."
         self.note("key is no string", message, key.at, hint)
 
     def collection_as_key(self, at: int) -> None:
@@ -68,19 +79,22 @@ class Complaints:
     def duplicate(self, key: str, first: Node, at: int) -> None:
         place = key_place_of(first)
         related: tuple[tuple[str, SourceLocation], ...] = (("first given here", place),) if place else ()
-        message, path = f"`{key}` is given twice in the same mapping.", (*self.path(), key)
+        message, path = f"`{shortened(key)}` is given twice in the same mapping.", (*self.path(), key)
         hint = "Keep one of the two."
-        self.findings.append(Finding(message, "duplicate key", path, self.file.place(at), True, (), hint, related))
+        self.add(Finding(message, "duplicate key", path, self.file.place(at), True, (), hint, related))
+
+    def long_key(self, text: str, at: int) -> None:
+        message = f"A key of {len(text):,} characters is longer than {MAX_KEY:,}."
+        self.note("key too long", message, at, "Make the long text a value, under a short key.")
 
     def unknown_tag(self, tag: str, at: int) -> None:
-        message = f"The tag `{tag.replace(CORE, '!!')}` has no meaning here: a config is plain data."
+        message = f"The tag `{shortened(tag.replace(CORE, '!!'))}` has no meaning here: a config is plain data."
         core = ", ".join(f"`!!{name}`" for name in ("str", "int", "float", "bool", "null", "map", "seq"))
         self.note("unknown tag", message, at, f"Leave it out, or use one of {core} where it fits.")
 
     def unfit_tag(self, name: str, text: str, at: int) -> None:
-        shown = text if len(text) <= 40 else f"{text[:40]}..."
         hint = f"Write a value that `!!{name}` admits, or leave the tag out."
-        self.note("value does not fit its tag", f"`{shown}` is no `!!{name}`.", at, hint)
+        self.note("value does not fit its tag", f"`{shortened(text, 40)}` is no `!!{name}`.", at, hint)
 
     def long_number(self, text: str, at: int) -> None:
         message = f"A number of {len(text)} characters is too long to be read."
@@ -91,19 +105,28 @@ class Complaints:
         self.stop("more than one document", "A second document starts here.", at, hint)
 
     def unknown_alias(self, name: str, anchors: dict[str, Node | None], at: int) -> NoReturn:
+        shown = shortened(name)
         if name in anchors:
-            message, hint = f"`*{name}` lies inside `&{name}` itself.", "Refer to a value that ends before this line."
+            message, hint = f"`*{shown}` lies inside `&{shown}` itself.", "Refer to a value that ends before this line."
             self.stop("recursive alias", message, at, hint)
         known = tuple(f"*{anchor}" for anchor in nearest(name, anchors))
-        message = f"No `&{name}` comes before `*{name}`."
+        message = f"No `&{shown}` comes before `*{shown}`."
         self.stop("unknown alias", message, at, "Quote it if it is meant as text.", known)
 
     def check_depth(self, depth: int, at: int) -> None:
-        if depth > MAX_DEPTH:
-            message = f"Collections are nested more than {MAX_DEPTH} deep."
-            self.stop("nested too deep", message, at, "Flatten this part of the config.")
+        if depth > self.limits.depth:
+            message = f"Collections are nested more than {self.limits.depth} deep."
+            self.stop("nested too deep", message, at, or_raise("Flatten this part of the config.", "depth"))
 
     def check_size(self, size: int, at: int) -> None:
-        if size > MAX_NODES:
-            message = f"With its aliases expanded this collection holds more than {MAX_NODES:,} nodes."
-            self.stop("config too large", message, at, "Keep bulk data in a file of its own.")
+        if size > self.limits.nodes:
+            message = f"With its aliases expanded this collection holds more than {self.limits.nodes:,} nodes."
+            self.too_many("nodes", message, at)
+
+    def check_length(self, length: int, at: int) -> None:
+        if length > self.limits.text:
+            message = f"With its aliases expanded this collection holds more than {self.limits.text:,} characters."
+            self.too_many("text", message, at)
+
+    def too_many(self, limit: str, message: str, at: int) -> NoReturn:
+        self.stop("config too large", message, at, or_raise("Keep bulk data in a file of its own.", limit))

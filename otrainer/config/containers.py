@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from otrainer.config.nodes import Mapping, Node, Scalar, Sequence, key_place_of, kind_of, place_of
+from otrainer.config.nodes import Mapping, Node, Plain, Scalar, Sequence, key_place_of, kind_of, place_of
+from otrainer.config.scalars import as_text
+from otrainer.config.text import shortened
 from otrainer.errors import ConfigPath, Finding, SourceLocation, nearest
+
+if TYPE_CHECKING:
+    from otrainer.config.findings import Findings
 
 LIST_MODES = ("append", "prepend", "keyed")
 MODES = ("replace", *LIST_MODES)
@@ -58,7 +64,7 @@ def keyed(over: Mapping, value: Node, path: ConfigPath) -> Container | Finding:
 
 
 def unknown_mode(node: Node, mode: object, path: ConfigPath) -> Finding:
-    shown = f"`{mode}`" if isinstance(mode, str) else kind_of(node)
+    shown = f"`{shortened(mode)}`" if isinstance(mode, str) else kind_of(node)
     near = nearest(mode, MODES) if isinstance(mode, str) else ()
     hint = "The modes are `replace`, `append`, `prepend` and `keyed`."
     message = (
@@ -71,7 +77,7 @@ def stray_key(over: Mapping, name: str, mode: str, allowed: tuple[str, ...], pat
     if name == "key":
         message, hint = f"`key` has no meaning under `_merge_: {mode}`.", "Leave it out, or write `_merge_: keyed`."
         return at_key(over, name, message, path, "`key` outside `keyed`", hint=hint)
-    message = f"`{name}` stands in a `_merge_` container, which takes the place of a value."
+    message = f"`{shortened(name)}` stands in a `_merge_` container, which takes the place of a value."
     hint = f"Put it inside `_value_`, or leave it out. {FORM}"
     missing = [known for known in allowed if known not in over.items]
     return at_key(
@@ -94,15 +100,15 @@ def at_key(
     return Finding(message, title, (*path, name), place, True, suggestions, hint)
 
 
-def elements_by_key(elements: list[Node], field: str, path: ConfigPath, findings: list[Finding]) -> dict[object, Node]:
+def elements_by_key(elements: list[Node], field: str, path: ConfigPath, findings: Findings) -> dict[object, Node]:
     """The elements of a list by the value of `field`; those without a usable one are found fault with and left out."""
     found: dict[object, Node] = {}
     for index, element in enumerate(elements):
         value = element.items.get(field) if isinstance(element, Mapping) else None
         if not isinstance(element, Mapping) or not isinstance(value, Scalar):
-            findings.append(no_field(element, field, value, (*path, index)))
+            findings.append(no_field(element, field, value, (*path, index), findings))
             continue
-        identity = (type(value.value), value.value)
+        identity = identity_of(value.value)
         if identity in found:
             findings.append(doubled(value, field, found[identity], (*path, index, field)))
         else:
@@ -110,14 +116,23 @@ def elements_by_key(elements: list[Node], field: str, path: ConfigPath, findings
     return found
 
 
-def no_field(element: Node, field: str, value: Node | None, path: ConfigPath) -> Finding:
+def identity_of(value: Plain) -> tuple[type, Plain]:
+    """What two elements have in common that are the same one.
+
+    An integer counts by its digits, whose hash is another in each process: the hashes of integers are known, and a list
+    of those that share one would take the square of its length.
+    """
+    return type(value), f"{value:x}" if type(value) is int else value
+
+
+def no_field(element: Node, field: str, value: Node | None, path: ConfigPath, findings: Findings) -> Finding:
     if not isinstance(element, Mapping):
         message = f"Elements that are matched by `{field}` are mappings; this one is {kind_of(element)}."
     elif value is None:
         message = f"This element has no `{field}`, by which the list is matched."
     else:
         message = f"`{field}` is {kind_of(value)}; lists are matched by a plain value."
-    near = nearest(field, element.items) if isinstance(element, Mapping) and value is None else ()
+    near = findings.near(field, element.items) if isinstance(element, Mapping) and value is None else ()
     place = place_of(value or element)
     return Finding(
         message, "element without its key", path, place, suggestions=near, hint=f"Give it a `{field}: VALUE`."
@@ -128,6 +143,6 @@ def doubled(value: Scalar, field: str, first: Node, path: ConfigPath) -> Finding
     related: tuple[tuple[str, SourceLocation], ...] = ()
     if isinstance(first, Mapping) and (place := place_of(first.items[field])):
         related = (("first given here", place),)
-    message = f"`{field}: {value.value}` is given twice in the same list."
+    message = f"`{field}: {shortened(as_text(value.value))}` is given twice in the same list."
     hint = "Give each element a value of its own."
     return Finding(message, "element given twice", path, place_of(value), hint=hint, related=related)

@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
+from otrainer.config.text import shortened
 from otrainer.errors import ConfigPath, nearest
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -191,9 +192,3 @@ def parse_path(inner: str, shown: str) -> ConfigPath:
     if "," in inner:
         hint = "Only `${env:NAME,DEFAULT}` takes a default."
     raise MalformedError(f"`{shortened(shown)}` is no path.", f"{hint} An example: `${{data.files[0].name}}`.")
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """`text` on one line, cut where it is long."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[:most]}..."

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from otrainer.config.expressions import Expression, Malformed, Reference, Secret, Variable, parse_text, shortened
+from otrainer.config.budget import TOO_LARGE, USED_OFTEN, Budget
+from otrainer.config.expressions import Expression, Malformed, Reference, Secret, Variable, parse_text
+from otrainer.config.findings import Findings
+from otrainer.config.limits import or_raise
 from otrainer.config.nodes import (
-    MAX_DEPTH,
-    MAX_NODES,
+    INDEX,
     TEXT,
     Mapping,
     Node,
+    Pile,
     Scalar,
     Sequence,
+    Trail,
     child_of,
     kind_of,
-    mapping_of,
+    length_of,
+    path_of,
     place_of,
     place_within,
-    sequence_of,
     walk,
 )
 from otrainer.config.scalars import as_text
 from otrainer.config.secrets import guarded, joined
+from otrainer.config.text import shortened
 from otrainer.config.unknown_path import UnknownPaths
 from otrainer.config.variables import VariableError, variable_value
 from otrainer.errors import ConfigPath, Finding, dotted
@@ -31,8 +36,8 @@ from otrainer.errors import ConfigPath, Finding, dotted
 if TYPE_CHECKING:
     from otrainer.config.reads import Recorder
 
-MAX_TEXT = 1_000_000
 MAX_CHAIN = 10
+STEPS_PER_EXPRESSION = 5  # it takes as much memory as so many nodes
 
 # A step asks for the value of a node and is sent it, or None where that is broken; it returns its own value.
 Step: TypeAlias = Generator[Node, Node | None, Node | None]
@@ -44,14 +49,15 @@ class Interpolator:
     Under `lenient` a path that leads nowhere is no mistake: part of the tree is known to be missing.
     """
 
-    def __init__(self, root: Mapping, recorder: Recorder, *, lenient: bool = False) -> None:
+    def __init__(self, root: Mapping, recorder: Recorder, budget: Budget, *, lenient: bool = False) -> None:
         self.root = root
         self.recorder = recorder
+        self.budget = budget
         self.lenient = lenient
-        self.findings: list[Finding] = []
+        self.findings = Findings(budget.limits.mistakes)
         self.used: dict[str, None] = {}
-        self.unknown = UnknownPaths(root)
-        self._paths: dict[int, ConfigPath] = {}
+        self.unknown = UnknownPaths(root, self.findings)
+        self._trails: dict[int, Trail | None] = {}
         self.done: dict[int, Node | None] = {}
 
     def run(self) -> Mapping:
@@ -61,10 +67,10 @@ class Interpolator:
 
     def path(self, node: Node) -> ConfigPath:
         """The first path of a node that holds expressions; only findings ask for it."""
-        if not self._paths:
-            for path, found in walk(self.root, TEXT):
-                self._paths.setdefault(id(found), path)
-        return self._paths.get(id(node), ())
+        if not self._trails:
+            for trail, found in walk(self.root, TEXT):
+                self._trails.setdefault(id(found), trail)
+        return path_of(self._trails.get(id(node)))
 
     def evaluate(self, start: Node) -> Node | None:
         """The value of `start`: a depth-first walk whose stack is a list, so that no chain is too long for it."""
@@ -96,30 +102,36 @@ class Interpolator:
     def step(self, node: Node) -> Step:
         return self.scalar(node) if isinstance(node, Scalar) else self.collection(node)
 
-    def collection(self, node: Node) -> Step:
-        """A mapping or list, each broken child left as it is."""
-        result: Node
-        if isinstance(node, Mapping):
-            items = dict(node.items)
-            for key, child in items.items():
-                if child.special & TEXT:
-                    items[key] = (yield child) or child
-            result = mapping_of(items, node.file, node.at, node.key_at)
-        elif isinstance(node, Sequence):
-            elements = list(node.items)
-            for index, child in enumerate(elements):
-                if child.special & TEXT:
-                    elements[index] = (yield child) or child
-            result = sequence_of(elements, node.file, node.at, node.key_at)
-        else:
+    def collection(self, node: Mapping | Sequence | Pile) -> Step:
+        """A mapping or list, each broken child left as it is; what it holds is kept up by difference."""
+        if isinstance(node, Pile):
             return node
-        if result.size <= MAX_NODES and result.depth <= MAX_DEPTH:
+        self.budget.spend(len(node.items), node)
+        result = node.copy()
+        items: Any = result.items
+        special, size, depth, length = node.special & ~TEXT, node.size, node.depth, node.length
+        steps: Any = node.items.items() if isinstance(node, Mapping) else enumerate(node.items)
+        for step, child in steps:
+            if not child.special & TEXT:
+                continue
+            items[step] = value = (yield child) or child
+            special |= value.special
+            length += length_of(value) - length_of(child)
+            if value.size != child.size:
+                size += value.size - child.size
+                length += (value.size - child.size) * (len(step) if isinstance(step, str) else INDEX)
+            if value.depth >= depth:
+                depth = value.depth + 1
+        result.special, result.size, result.depth, result.length = special, size, depth, length
+        limits = self.budget.limits
+        if size <= limits.nodes and depth <= limits.depth and length <= limits.text:
             return result
         self.too_large(node, result)
         return None
 
     def scalar(self, node: Scalar) -> Step:
         """A string with expressions: the value of one that fills it, or the text of all its parts."""
+        self.budget.spend(STEPS_PER_EXPRESSION * str(node.value).count("${"), node)
         parts = parse_text(str(node.value))
         pieces: list[str] = []
         for part in parts:
@@ -147,7 +159,7 @@ class Interpolator:
             self.note("invalid expression", part.message, part.hint, node, part, part.suggestions)
             return None
         try:
-            return variable_value(part, self.recorder, node)
+            return variable_value(part, self.recorder, node, self.budget)
         except VariableError as error:
             self.note(error.title, str(error), error.hint, node, part, error.suggestions)
             return None
@@ -164,7 +176,9 @@ class Interpolator:
                 at = value
             child = child_of(at, step)
             if child is None:
-                if not self.lenient:
+                if self.findings.is_full:
+                    self.findings.untold += not self.lenient
+                elif not self.lenient:
                     message, hint, near = self.unknown.explain(at, reference.path, index)
                     self.note("unknown path", message, hint, node, reference, near)
                 return None
@@ -172,10 +186,12 @@ class Interpolator:
         return (yield at) if at.special & TEXT else at
 
     def text_of(self, pieces: list[str], node: Scalar) -> Node | None:
-        if sum(map(len, pieces)) > MAX_TEXT:
-            message = f"With its expressions evaluated this string is longer than {MAX_TEXT:,} characters."
-            self.note("string too long", message, "Look for values that hold each other many times over.", node)
+        length, most = sum(map(len, pieces)), self.budget.limits.string
+        if length > most:
+            message = f"With its expressions evaluated this string is longer than {most:,} characters."
+            self.note("string too long", message, or_raise(USED_OFTEN, "string"), node)
             return None
+        self.budget.write(length, node)
         try:
             return Scalar(joined(pieces), node.file, node.at, node.key_at)
         except ValueError:
@@ -187,13 +203,21 @@ class Interpolator:
         message = f"`{shortened(part.text)}` is {kind_of(value)}, which has no place inside a longer string."
         self.note("not a plain value", message, "Refer to one of its values, or let it fill the string.", node, part)
 
-    def too_large(self, node: Node, result: Node) -> None:
-        what = f"more than {MAX_NODES:,} nodes" if result.size > MAX_NODES else f"collections {MAX_DEPTH} deep"
+    def too_large(self, node: Node, result: Mapping | Sequence) -> None:
+        limits = self.budget.limits
+        which, what = "text", f"more than {limits.text:,} characters, paths to values included"
+        if result.size > limits.nodes:
+            which, what = "nodes", f"more than {limits.nodes:,} nodes"
+        elif result.depth > limits.depth:
+            which, what = "depth", f"collections {limits.depth} deep"
         message = f"With its expressions evaluated this collection holds {what}."
-        self.note("config too large", message, "Look for values that hold each other many times over.", node)
+        self.note(TOO_LARGE, message, or_raise(USED_OFTEN, which), node)
 
     def cycle(self, members: list[Node]) -> None:
         """One finding at each expression that is part of a cycle."""
+        if self.findings.is_full:
+            self.findings.untold += len(members)
+            return
         names = [dotted(self.path(member)) for member in members]
         for index, member in enumerate(members):
             if isinstance(member, Scalar):
@@ -213,6 +237,9 @@ class Interpolator:
         suggestions: tuple[str, ...] = (),
     ) -> None:
         """A finding at an expression of `node`, or at the node."""
+        if self.findings.is_full:
+            self.findings.untold += 1
+            return
         place = place_within(node, part.text, part.start) if part else place_of(node)
         path = self.path(node)
         self.findings.append(Finding(message, title, path, place, suggestions=suggestions, hint=hint))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
+from otrainer.config.findings import Findings
+from otrainer.config.limits import DEFAULTS
 from otrainer.config.merge import Merger
 from otrainer.config.nodes import (
     MERGE,
@@ -23,10 +24,13 @@ from otrainer.config.nodes import (
     without,
 )
 from otrainer.config.parse import parse_tree
-from otrainer.config.reads import named_file, unreadable
+from otrainer.config.reads import MAX_PATH, named_file, unreadable
+from otrainer.config.text import shortened
 from otrainer.errors import ConfigError, Finding
 
 if TYPE_CHECKING:
+    from otrainer.config.budget import Budget
+    from otrainer.config.limits import Limits
     from otrainer.config.reads import Recorder
 
 
@@ -40,16 +44,16 @@ class ConfigFile:
     entries: list[tuple[Scalar, int, Path]] = field(default_factory=list)
 
 
-def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: list[Finding]) -> Mapping:
+def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: Findings, budget: Budget) -> Mapping:
     """The tree of `path` over the trees of its `defaults`; faulty containers are added to `findings`.
 
     Raises ConfigError with everything that keeps a file from being read.
     """
-    files = Files(recorder)
+    files = Files(recorder, budget)
     order = files.collect(named_file(Path.cwd(), os.fspath(path)))
     if files.findings:
-        raise ConfigError.of(files.findings)
-    merger = Merger(findings)
+        raise ConfigError.of(files.findings.all())
+    merger = Merger(findings, budget)
     trees: dict[str, Mapping] = {}
     for file in order:
         tree: Mapping | None = None
@@ -62,18 +66,40 @@ def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: list[F
     return trees[files.identity(order[-1].path)]
 
 
-@lru_cache(maxsize=256)
-def parsed(content: bytes, name: str) -> Mapping:
-    """The tree of a file; nodes are never changed once made, so that many experiments can share those of one base."""
-    return parse_tree(content, name)
+class Trees:
+    """The trees parsed last: nodes are never changed once made, so that experiments can share those of one base."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.clear()
+
+    def clear(self) -> None:
+        self.kept: dict[tuple[bytes, str, Limits], Mapping] = {}
+        self.size = 0
+
+    def of(self, content: bytes, name: str, limits: Limits) -> Mapping:
+        """The tree of a file. What is kept has no more than `most` nodes, for they fill the memory."""
+        key = (content, name, limits)
+        tree = self.kept.pop(key, None)
+        if tree is None:
+            tree = parse_tree(content, name, limits=limits)
+            self.size += tree.size
+        self.kept[key] = tree  # behind all others: those used longest ago go first
+        while self.size > self.most:
+            self.size -= self.kept.pop(next(iter(self.kept))).size
+        return tree
+
+
+PARSED = Trees(most=DEFAULTS.nodes)
 
 
 class Files:
     """Reads each file once, however many ways lead to it, and collects what is wrong with them."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, budget: Budget) -> None:
         self.recorder = recorder
-        self.findings: list[Finding] = []
+        self.budget = budget
+        self.findings = Findings(budget.limits.mistakes)
         self.known: dict[str, ConfigFile | None] = {}
         self.identities: dict[Path, str] = {}
 
@@ -81,7 +107,9 @@ class Files:
         """What all names of one file, in a folder without links, have in common."""
         found = self.identities.get(path)
         if found is None:
-            found = self.identities[path] = os.path.realpath(path) if path.is_symlink() else str(path)
+            # Unlike those of a Path, these two take any path for what it is.
+            found = os.path.realpath(path) if os.path.islink(path) else str(path)  # noqa: PTH114
+            self.identities[path] = found
         return found
 
     def collect(self, start: Path) -> list[ConfigFile]:
@@ -117,18 +145,21 @@ class Files:
             return None  # what is wrong inside is said already
         self.known[key] = None
         try:
-            content = self.recorder.read(path)
+            content = self.recorder.read(path, self.budget.bytes)
         except OSError as error:
-            self.findings.append(unreadable(path, name, at, index, error))
+            self.findings.append(unreadable(path, name, at, index, error, self.budget.limits.file_size))
             return None
         self.recorder.include(name, at)
+        self.budget.bytes -= len(content)
         try:
-            tree = parsed(content, name)
+            tree = PARSED.of(content, name, self.budget.limits)
+            self.budget.read(tree)
+            entries = self.listed(tree, path.parent)
         except ConfigError as error:
             self.findings.extend(error.findings)
             return None
-        file = self.known[key] = ConfigFile(name, path, self.without_container(without(tree, "defaults")))
-        file.entries = self.listed(tree, path.parent)
+        body = self.without_container(without(tree, "defaults"))
+        file = self.known[key] = ConfigFile(name, path, body, entries)
         return file
 
     def without_container(self, tree: Mapping) -> Mapping:
@@ -151,8 +182,9 @@ class Files:
             return []
         entries: list[tuple[Scalar, int, Path]] = []
         for index, item in enumerate(defaults.items):
-            if isinstance(item, Scalar) and isinstance(item.value, str) and item.value and "\0" not in item.value:
-                entries.append((item, index, named_file(folder, item.value)))
+            if is_path(item):
+                self.budget.include(item, ("defaults", index))
+                entries.append((item, index, named_file(folder, str(item.value))))
             else:
                 self.findings.append(no_path(item, index))
         return entries
@@ -160,7 +192,7 @@ class Files:
     def cycle(self, at: Scalar, index: int, chain: list[ConfigFile], closing: ConfigFile) -> None:
         members = [file.name for file in [*chain[chain.index(closing) :], closing]]
         shown = " -> ".join(members if len(members) <= 10 else [*members[:5], "...", *members[-4:]])
-        message = f"`{at.value}` leads back to a file that lists it: {shown}."
+        message = f"`{shortened(str(at.value))}` leads back to a file that lists it: {shown}."
         hint = "Take one of these entries out of `defaults`."
         self.findings.append(Finding(message, "include cycle", ("defaults", index), place_of(at), hint=hint))
 
@@ -172,10 +204,17 @@ def no_list(defaults: Node) -> Finding:
     return Finding(message, "defaults is no list", ("defaults",), place_of(defaults), hint=hint)
 
 
+def is_path(item: Node) -> TypeGuard[Scalar]:
+    """Whether an entry of `defaults` may be the path of a file."""
+    value = item.value if isinstance(item, Scalar) else None
+    return isinstance(value, str) and 0 < len(value) <= MAX_PATH and "\0" not in value
+
+
 def no_path(item: Node, index: int) -> Finding:
     what = kind_of(item)
     if isinstance(item, Scalar) and isinstance(item.value, str):
-        what = "a name with a null character" if item.value else "an empty string"
+        what = "a name with a null character" if "\0" in item.value else "an empty string"
+        what = what if len(item.value) <= MAX_PATH else f"a name of {len(item.value):,} characters"
     message = f"An entry of `defaults` is the path of a file, not {what}."
     hint = "Write the path relative to this file."
     return Finding(message, "entry is no path", ("defaults", index), place_of(item), hint=hint)

@@ -5,6 +5,9 @@ Inside a mapping with `_template_` a container with nothing below it waits in a 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from otrainer.config.budget import Budget
 from otrainer.config.containers import LIST_MODES, elements_by_key, read_container
 from otrainer.config.nodes import (
     MERGE,
@@ -15,11 +18,14 @@ from otrainer.config.nodes import (
     Sequence,
     is_null,
     kind_of,
+    length_of,
     place_of,
     sequence_of,
-    within_limits,
 )
 from otrainer.errors import ConfigPath, Finding
+
+if TYPE_CHECKING:
+    from otrainer.config.findings import Findings
 
 
 class Merger:
@@ -29,8 +35,9 @@ class Merger:
     over what the template has in its place.
     """
 
-    def __init__(self, findings: list[Finding], *, expanding: bool = False) -> None:
+    def __init__(self, findings: Findings, budget: Budget | None = None, *, expanding: bool = False) -> None:
         self.findings = findings
+        self.budget = budget or Budget()
         self.expanding = expanding
 
     def settle(self, node: Node, path: ConfigPath) -> Node:
@@ -49,6 +56,7 @@ class Merger:
             if isinstance(base, Mapping) or over.special & MERGE:
                 return self.lay_mapping(base if isinstance(base, Mapping) else None, over, path, keep=keep)
         elif isinstance(over, Sequence) and over.special & MERGE:
+            self.budget.spend(len(over.items), over, path)
             items = [self.settle(item, (*path, at)) for at, item in enumerate(over.items)]
             return sequence_of(items, over.file, over.at, over.key_at)
         elif isinstance(over, Pile):
@@ -60,8 +68,10 @@ class Merger:
 
         Sizes are kept by difference, so that a small layer over a large one costs no more than what it holds.
         """
+        self.budget.spend(1 + len(over.items) + (len(base.items) if base else 0), over, path)
         items = dict(base.items) if base else {}
         special, size, depth = (base.special, base.size, base.depth) if base else (0, 1, 1)
+        length = base.length if base else 0
         keep = keep or "_template_" in over.items or "_template_" in items
         for key, value in over.items.items():
             node, below_size = value, 0
@@ -70,14 +80,16 @@ class Merger:
                 if below is value:
                     continue  # one file by two ways; a value laid over itself is itself
                 node, below_size = self.lay(below, value, (*path, key), keep=keep), below.size
+                length -= length_of(below)
             elif value.special & MERGE:
                 node = self.lay(None, value, (*path, key), keep=keep)
             items[key] = node
             special |= node.special
             size += node.size - below_size
+            length += length_of(node) + len(key) * (node.size - below_size)
             if node.depth >= depth:
                 depth = node.depth + 1
-        return Mapping(items, over.file, over.at, over.key_at, special | over.special & ~MERGE, size, depth)
+        return Mapping(items, over.file, over.at, over.key_at, special | over.special & ~MERGE, size, depth, length)
 
     def lay_pile(self, base: Node | None, over: Pile, path: ConfigPath, *, keep: bool) -> Node:
         """The layers of `over` on `base`, in turn; a pile among them is a value of its own, with the same base."""
@@ -85,7 +97,8 @@ class Merger:
             if base is None or gives_list(over):
                 return over
             below = base.layers if isinstance(base, Pile) else (base,)
-            return within_limits(Pile((*below, over)), path, "With its `defaults` laid over each other")
+            self.budget.spend(1 + len(below), over, path)
+            return self.budget.within(Pile((*below, over)), path, "With its `defaults` laid over each other")
         node = base
         for layer in over.layers:
             value = self.lay_pile(base, layer, path, keep=keep) if isinstance(layer, Pile) else layer
@@ -103,6 +116,7 @@ class Merger:
         if container.mode == "replace":
             return self.settle(value, path).placed(value, over)
         below = self.list_below(container.mode, base, over, path)
+        self.budget.spend(len(below), over, path)
         if container.mode == "keyed":
             items = self.match_by_key(below, elements_of(value), container.field, path)
         else:

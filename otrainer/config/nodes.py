@@ -7,9 +7,7 @@ subtree costs nothing. `special` says what a subtree holds that a later step mus
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
-
-from otrainer.errors import ConfigError
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from otrainer.config.text import TextFile
@@ -19,8 +17,10 @@ MERGE: Final = 1  # `_merge_` or `_value_` in the subtree
 TEMPLATE: Final = 2  # `_template_` in the subtree
 TEXT: Final = 4  # `${` in a string of the subtree
 
-MAX_DEPTH: Final = 200
-MAX_NODES: Final = 1_000_000
+MILLION: Final = 10**6
+BITS_PER_DIGIT: Final = 3  # at least: how long a number is shows only when it is written
+INDEX: Final = 4  # what `[12]` adds to a path
+MAX_OFFSET: Final = 20_000  # in a string of many mistakes, all before each of them is gone through
 
 Plain: TypeAlias = str | int | float | bool | None
 
@@ -48,12 +48,24 @@ class Scalar:
 
 
 class Mapping:
-    """String keys to nodes; `size` counts the nodes of the subtree, `depth` its nested collections."""
+    """String keys to nodes.
 
-    __slots__ = ("at", "depth", "file", "items", "key_at", "size", "special")
+    `size` counts the nodes of the subtree, `depth` its nested collections, `length` the characters of its values and of
+    the paths to them.
+    """
+
+    __slots__ = ("at", "depth", "file", "items", "key_at", "length", "size", "special")
 
     def __init__(
-        self, items: dict[str, Node], file: TextFile | None, at: int, key_at: int, special: int, size: int, depth: int
+        self,
+        items: dict[str, Node],
+        file: TextFile | None,
+        at: int,
+        key_at: int,
+        special: int,
+        size: int,
+        depth: int,
+        length: int,
     ) -> None:
         self.items = items
         self.file = file
@@ -62,20 +74,34 @@ class Mapping:
         self.special = special
         self.size = size
         self.depth = depth
+        self.length = length
+
+    def copy(self) -> Mapping:
+        """A mapping of the same items, to be changed before anybody else gets it."""
+        items = dict(self.items)
+        return Mapping(items, self.file, self.at, self.key_at, self.special, self.size, self.depth, self.length)
 
     def placed(self, like: Node, key_like: Node | None = None) -> Mapping:
         """The same items, written where `like` is, or their key where that of `key_like` is."""
         key_at = (key_like or like).key_at
-        return Mapping(self.items, like.file, like.at, key_at, self.special, self.size, self.depth)
+        return Mapping(self.items, like.file, like.at, key_at, self.special, self.size, self.depth, self.length)
 
 
 class Sequence:
     """A list of nodes."""
 
-    __slots__ = ("at", "depth", "file", "items", "key_at", "size", "special")
+    __slots__ = ("at", "depth", "file", "items", "key_at", "length", "size", "special")
 
     def __init__(
-        self, items: list[Node], file: TextFile | None, at: int, key_at: int, special: int, size: int, depth: int
+        self,
+        items: list[Node],
+        file: TextFile | None,
+        at: int,
+        key_at: int,
+        special: int,
+        size: int,
+        depth: int,
+        length: int,
     ) -> None:
         self.items = items
         self.file = file
@@ -84,24 +110,30 @@ class Sequence:
         self.special = special
         self.size = size
         self.depth = depth
+        self.length = length
+
+    def copy(self) -> Sequence:
+        """A sequence of the same elements, to be changed before anybody else gets it."""
+        items = list(self.items)
+        return Sequence(items, self.file, self.at, self.key_at, self.special, self.size, self.depth, self.length)
 
     def placed(self, like: Node, key_like: Node | None = None) -> Sequence:
         """The same elements, written where `like` is, or their key where that of `key_like` is."""
         key_at = (key_like or like).key_at
-        return Sequence(self.items, like.file, like.at, key_at, self.special, self.size, self.depth)
+        return Sequence(self.items, like.file, like.at, key_at, self.special, self.size, self.depth, self.length)
 
 
 class Pile:
     """Layers that wait for a template to lie under them; the first is a `_merge_` container."""
 
-    __slots__ = ("at", "depth", "file", "key_at", "layers", "size", "special")
+    __slots__ = ("at", "depth", "file", "key_at", "layers", "length", "size", "special")
 
     def __init__(self, layers: tuple[Node, ...]) -> None:
         self.layers = layers
         self.file: TextFile | None = layers[-1].file
         self.at: int = layers[-1].at
         self.key_at: int = layers[-1].key_at
-        self.special, self.size, self.depth = measure(layers)
+        self.special, self.size, self.depth, self.length = measure(layers)
 
     def placed(self, like: Node, key_like: Node | None = None) -> Pile:
         """The same layers, the last of them written where `like` is."""
@@ -112,34 +144,51 @@ Node: TypeAlias = Scalar | Mapping | Sequence | Pile
 NodeT = TypeVar("NodeT", Scalar, Mapping, Sequence, Pile, Node)
 
 
-def measure(children: Iterable[Node]) -> tuple[int, int, int]:
-    """What a collection of `children` is: its special flags, its size and its depth."""
-    special, size, depth = 0, 1, 0
+def measure(children: Iterable[Node]) -> tuple[int, int, int, int]:
+    """What a collection of `children` is: its special flags, its size, its depth, and the length of its values."""
+    special, size, depth, length = 0, 1, 0, 0
     for child in children:
         if type(child) is Scalar:
             size += 1
+            value = child.value
+            if type(value) is str:
+                length += len(value)
+            elif type(value) is int and not -MILLION < value < MILLION:
+                length += value.bit_length() // BITS_PER_DIGIT
         else:
             size += child.size
+            length += child.length  # type: ignore[union-attr]  # it is no scalar
             if child.depth > depth:
                 depth = child.depth
         special |= child.special
-    return special, size, depth + 1
+    return special, size, depth + 1, length
+
+
+def length_of(node: Node) -> int:
+    """The characters of a node's values and of the paths to them; those that each node has anyway are not counted."""
+    if type(node) is not Scalar:
+        return node.length  # type: ignore[union-attr]  # it is no scalar
+    value = node.value
+    return len(value) if type(value) is str else value.bit_length() // BITS_PER_DIGIT if type(value) is int else 0
 
 
 def mapping_of(items: dict[str, Node], file: TextFile | None = None, at: int = 0, key_at: int = -1) -> Mapping:
     """A mapping of `items`, written at `at`."""
-    special, size, depth = measure(items.values())
+    special, size, depth, length = measure(items.values())
+    length += sum(map(len, items))
+    if depth > 1:
+        length += sum([len(key) * (child.size - 1) for key, child in items.items() if type(child) is not Scalar])
     if "_merge_" in items or "_value_" in items:
         special |= MERGE
     if "_template_" in items:
         special |= TEMPLATE
-    return Mapping(items, file, at, key_at, special, size, depth)
+    return Mapping(items, file, at, key_at, special, size, depth, length)
 
 
 def sequence_of(items: list[Node], file: TextFile | None = None, at: int = 0, key_at: int = -1) -> Sequence:
     """A sequence of `items`, written at `at`."""
-    special, size, depth = measure(items)
-    return Sequence(items, file, at, key_at, special, size, depth)
+    special, size, depth, length = measure(items)
+    return Sequence(items, file, at, key_at, special, size, depth, length + INDEX * (size - 1))
 
 
 def place_of(node: Node | None) -> SourceLocation | None:
@@ -154,9 +203,9 @@ def key_place_of(node: Node) -> SourceLocation | None:
 
 def place_within(node: Node, wanted: str, offset: int) -> SourceLocation | None:
     """Where the text `wanted`, which stands at `offset` of the node's value, was written."""
-    if node.file is None or not isinstance(node, Scalar):
+    if node.file is None or not isinstance(node, Scalar) or offset > MAX_OFFSET:
         return place_of(node)
-    text, value = node.file.text, str(node.value)
+    text, value = node.file.text, str(node.value)[: offset + len(wanted)]
     # Escapes and indentation shift what is written against what it means: look for the text itself, nearby.
     at, end = node.at - 1, node.at + 2 * len(value) + 200 * (1 + value.count("\n"))
     for _ in range(value.count(wanted, 0, offset) + 1):
@@ -164,22 +213,6 @@ def place_within(node: Node, wanted: str, offset: int) -> SourceLocation | None:
         if at < 0:
             return place_of(node)
     return node.file.place(at)
-
-
-def within_limits(node: NodeT, path: ConfigPath, how: str) -> NodeT:
-    """`node`, unless it has become too large; `how` says by what. Raises ConfigError."""
-    if node.size <= MAX_NODES and node.depth <= MAX_DEPTH:
-        return node
-    what = (
-        f"more than {MAX_NODES:,} nodes" if node.size > MAX_NODES else f"collections nested more than {MAX_DEPTH} deep"
-    )
-    raise ConfigError(
-        f"{how} this part of the config holds {what}.",
-        title="config too large",
-        config_path=path,
-        location=place_of(node),
-        hint="Look for parts that use each other many times over.",
-    )
 
 
 def to_data(node: Node) -> object:
@@ -223,17 +256,36 @@ def without(node: Mapping, key: str) -> Mapping:
     return mapping_of(items, node.file, node.at, node.key_at)
 
 
-def walk(node: Node, special: int, path: ConfigPath = ()) -> Iterator[tuple[ConfigPath, Node]]:
+class Trail(NamedTuple):
+    """The way from the top to a node; ways share their beginnings, where tuples of keys would be copies of them."""
+
+    above: Trail | None
+    step: str | int
+
+    def path(self) -> ConfigPath:
+        steps: list[str | int] = []
+        at: Trail | None = self
+        while at is not None:
+            steps.append(at.step)
+            at = at.above
+        return tuple(reversed(steps))
+
+
+def path_of(trail: Trail | None) -> ConfigPath:
+    return trail.path() if trail else ()
+
+
+def walk(node: Node, special: int, trail: Trail | None = None) -> Iterator[tuple[Trail | None, Node]]:
     """Every node under `node` that holds something `special`, parents first, in document order."""
-    stack: list[tuple[ConfigPath, Node]] = [(path, node)] if node.special & special else []
+    stack: list[tuple[Trail | None, Node]] = [(trail, node)] if node.special & special else []
     while stack:
         here, at = stack.pop()
         yield here, at
-        below: list[tuple[ConfigPath, Node]] = []
+        below: list[tuple[Trail | None, Node]] = []
         if isinstance(at, Mapping):
-            below = [((*here, key), child) for key, child in at.items.items() if child.special & special]
+            below = [(Trail(here, key), child) for key, child in at.items.items() if child.special & special]
         elif isinstance(at, Sequence):
-            below = [((*here, index), child) for index, child in enumerate(at.items) if child.special & special]
+            below = [(Trail(here, index), child) for index, child in enumerate(at.items) if child.special & special]
         elif isinstance(at, Pile):
             below = [(here, layer) for layer in at.layers if layer.special & special]
         stack.extend(reversed(below))

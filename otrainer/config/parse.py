@@ -5,40 +5,63 @@ from __future__ import annotations
 from typing import Any
 
 from otrainer.config.complaints import Complaints, Frame
+from otrainer.config.limits import DEFAULTS, Limits, or_raise
 from otrainer.config.nodes import (
     TEXT,
     Mapping,
     Node,
     Plain,
     Scalar,
+    Sequence,
     kind_of,
     mapping_of,
     place_of,
     sequence_of,
 )
-from otrainer.config.scalars import CORE, NOT_PLAIN, TAGS, plain_value, tagged_value
-from otrainer.config.syntax import decoded, syntax_finding
+from otrainer.config.scalars import CORE, MAX_KEY, NOT_PLAIN, TAGS, plain_value, tagged_value
+from otrainer.config.syntax import decoded, refuse_directives, syntax_finding
 from otrainer.config.text import TextFile
 from otrainer.errors import ConfigError, SourceLocation
 
+EVENTS_PER_NODE = 3  # its key, its start and its end
+EVENTS_AROUND = 8  # the stream's and the document's
+TIMES_SLOWER = 32
 
-def parse_tree(content: bytes, name: str, *, pure: bool = False) -> Mapping:
+
+def parse_tree(content: bytes, name: str, *, limits: Limits = DEFAULTS, pure: bool = False) -> Mapping:
     """The tree of one UTF-8 document; `pure` does without libyaml.
 
-    Raises ConfigError with all unusable keys, tags and numbers of the file, or with the first place that is not YAML.
+    Raises ConfigError with all unusable keys, tags and numbers of the file, or with the first place that is not YAML
+    or at which a limit is reached.
     """
     import yaml
 
+    pure = pure or not yaml.__with_libyaml__
+    if pure:
+        refuse_slow(content, name, limits)
     text = decoded(content, name)
-    builder = TreeBuilder(TextFile(name, text))
+    refuse_directives(text, name)
+    builder = TreeBuilder(TextFile(name, text), limits)
     try:
-        parser = yaml.SafeLoader(text) if pure or not yaml.__with_libyaml__ else yaml.CSafeLoader(text)
+        parser = yaml.SafeLoader(text) if pure else yaml.CSafeLoader(text)
         root = builder.build(parser.get_event)
     except yaml.YAMLError as error:
         raise ConfigError.of([*builder.notes.findings, syntax_finding(error, builder.file)]) from None
     if builder.notes.findings:
         raise ConfigError.of(builder.notes.findings)
     return top_mapping(root, name)
+
+
+def refuse_slow(content: bytes, name: str, limits: Limits) -> None:
+    """Raise ConfigError for a file that PyYAML would take long to read by itself."""
+    most = limits.file_size // TIMES_SLOWER
+    if len(content) > most:
+        raise ConfigError(
+            f"`{name}` has more than {most:,} bytes, which is much for a PyYAML without libyaml.",
+            title="file too large",
+            location=SourceLocation(name, 1, 1),
+            hint=or_raise("Install a PyYAML with libyaml, as its wheels are.", "file_size"),
+        )
 
 
 def top_mapping(root: Node | None, name: str) -> Mapping:
@@ -58,11 +81,13 @@ def top_mapping(root: Node | None, name: str) -> Mapping:
 class TreeBuilder:
     """Builds nodes from events, and notes what is wrong on the way."""
 
-    def __init__(self, file: TextFile) -> None:
+    def __init__(self, file: TextFile, limits: Limits) -> None:
         self.file = file
-        self.notes = Complaints(file)
+        self.limits = limits
+        self.notes = Complaints(file, limits)
         self.stack = self.notes.stack
         self.anchors: dict[str, Node | None] = {}
+        self.aliases = 0
 
     def build(self, get_event: Any) -> Node | None:
         """The document's root, or None where there is no document."""
@@ -74,7 +99,7 @@ class TreeBuilder:
         stack, file = self.stack, self.file
         frame = stack[0]
         node: Node
-        while True:
+        for _ in range(EVENTS_PER_NODE * self.limits.nodes + EVENTS_AROUND):
             event = get_event()
             kind = type(event)
             if kind is scalar_kind:
@@ -84,8 +109,9 @@ class TreeBuilder:
                 else:
                     value = text if text[:1] not in NOT_PLAIN else self.plain(text, event.start_mark.index)
                 if frame.wants_key:
-                    if type(value) is str and value not in frame.items and value != "<<" and event.anchor is None:
-                        frame.key, frame.key_at, frame.wants_key = value, event.start_mark.index, False
+                    ordinary = type(value) is str and text not in frame.items and text != "<<" and len(text) <= MAX_KEY
+                    if ordinary and event.anchor is None:
+                        frame.key, frame.key_at, frame.wants_key = text, event.start_mark.index, False
                     else:
                         self.take_key(frame, value, event)
                     continue
@@ -120,6 +146,8 @@ class TreeBuilder:
                 frame.wants_key = True
                 if frame.key is not None:
                     frame.items[frame.key] = node
+        message = f"This file holds more than {self.limits.nodes:,} nodes."
+        return self.notes.too_many("nodes", message, event.start_mark.index)
 
     def open(self, is_mapping: bool, event: Any) -> Frame:
         """Start the collection that `event` opens."""
@@ -135,9 +163,10 @@ class TreeBuilder:
     def close(self, done: Frame, parent: Frame) -> Node:
         """The node of a collection whose end was read."""
         make: Any = mapping_of if done.is_mapping else sequence_of
-        node: Node = make(done.items, self.file, done.at, parent.key_at)
+        node: Mapping | Sequence = make(done.items, self.file, done.at, parent.key_at)
         self.notes.check_depth(node.depth, done.at)
         self.notes.check_size(node.size, done.at)
+        self.notes.check_length(node.length, done.at)
         if done.anchor is not None:
             self.anchors[done.anchor] = node
         return node
@@ -153,6 +182,8 @@ class TreeBuilder:
             self.notes.unusable_key(event.value, Scalar(value, self.file, at))
         elif value == "<<" and not event.style and event.tag is None:
             self.notes.merge_key(at)
+        elif len(value) > MAX_KEY:
+            self.notes.long_key(value, at)
         elif value in frame.items:
             self.notes.duplicate(value, frame.items[value], at)
         else:
@@ -192,7 +223,14 @@ class TreeBuilder:
             return text
 
     def anchored(self, event: Any) -> Node:
-        """What an alias stands for. Raises ConfigError where it stands for nothing, or for what it lies in."""
+        """What an alias stands for.
+
+        Raises ConfigError where it stands for nothing, or for what it lies in, or is one too many.
+        """
+        self.aliases += 1
+        if self.aliases > self.limits.aliases:
+            message = f"This file uses its anchors more than {self.limits.aliases:,} times."
+            self.notes.too_many("aliases", message, event.start_mark.index)
         return self.anchors.get(event.anchor) or self.notes.unknown_alias(
             event.anchor, self.anchors, event.start_mark.index
         )

@@ -7,10 +7,17 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from otrainer.config.limits import or_raise
 from otrainer.config.nodes import Scalar, place_of
 from otrainer.errors import Finding, SourceLocation, nearest
+
+ATTEMPTS = 3
+MAX_PATH = 4_096  # bytes, on Linux (limits.h); elsewhere it is less
+MAX_LISTED = 1_000
+MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +67,53 @@ class Recorder:
         if place := place_of(entry):
             self.includes.setdefault(name, place)
 
-    def read(self, path: Path) -> bytes:
+    def read(self, path: Path, most: int) -> bytes:
         """The bytes of a regular file.
 
-        Raises OSError where it is missing, unreadable or something else than a file; a missing one is recorded.
+        Raises OSError where it is missing, unreadable or something else than a file, TooLongError where it has more
+        than `most` bytes, and ChangingError where it does not hold still; a missing one is recorded.
         """
         name = self.shown(path)
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise IsADirectoryError(name)
-            with path.open("rb") as stream:
-                # Taken before the bytes: a file that is written meanwhile must look changed afterwards, not fresh.
-                facts = os.fstat(stream.fileno())
-                content = stream.read()
+            content, facts = read_whole(path, most)
         except (FileNotFoundError, NotADirectoryError):
             self.missing[name] = None
             raise
         self.files.append(FileRead(name, hashlib.sha256(content).hexdigest(), len(content), facts.st_mtime_ns))
         self.opened[name] = None
         return content
+
+
+class TooLongError(OSError):
+    """A file has more bytes than may be read."""
+
+
+class ChangingError(OSError):
+    """A file has another length each time, or one of its own making as those of /proc have."""
+
+
+def read_whole(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """The bytes of a regular file, and its facts as they were just before."""
+    for _ in range(ATTEMPTS):
+        # Opening can have effects of its own, on a tape or a terminal; and what is a file now may be a pipe the next
+        # moment, whose opening would wait for somebody to write.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise IsADirectoryError(path)
+        with open(path, "rb", opener=without_waiting) as stream:
+            facts = os.fstat(stream.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise IsADirectoryError(path)
+            if facts.st_size > most:
+                raise TooLongError(path)
+            # Facts are taken before the bytes: a file that is written meanwhile must look changed afterwards.
+            content = stream.read(facts.st_size + 1)
+        if len(content) == facts.st_size:
+            return content, facts
+    raise ChangingError(path)
+
+
+def without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def named_file(folder: Path, entry: str) -> Path:
@@ -106,13 +141,23 @@ def real_folder(folder: str) -> Path:
     return real
 
 
-def unreadable(path: Path, name: str, at: Scalar | None, index: int, error: OSError) -> Finding:
-    """The finding for a file that cannot be read, at the entry of `defaults` that names it, if one does."""
+def unreadable(path: Path, name: str, at: Scalar | None, index: int, error: OSError, most: int) -> Finding:
+    """The finding for a file that cannot be read, at the entry of `defaults` that names it, if one does.
+
+    `most` is the limit of bytes that may have been reached.
+    """
+    name = name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..."
     suggestions: tuple[str, ...] = ()
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         title, message = "missing file", f"There is no file `{name}`."
         suggestions, hint = similar_files(path, str(at.value) if at else name)
         hint = hint if at else "Check the path."
+    elif isinstance(error, TooLongError):
+        title, message = "file too large", f"With `{name}` the files of this config come to more than {most:,} bytes."
+        hint = or_raise("Keep bulk data in a file of its own, which is no config.", "file_size")
+    elif isinstance(error, ChangingError):
+        title, message = "file changes", f"`{name}` changes while it is read, or is made up by the system."
+        hint = "Name a YAML file, and run the same command again once nobody writes to it."
     elif isinstance(error, IsADirectoryError):
         title, message, hint = "not a file", f"`{name}` is no regular file.", "Name a YAML file."
     else:
@@ -127,8 +172,12 @@ def similar_files(path: Path, entry: str) -> tuple[tuple[str, ...], str]:
     if "${" in entry:
         return (), "`defaults` are read before `${...}` is evaluated: write the path out."
     relative = "Paths in `defaults` are relative to the file that lists them."
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112 - a Path's own method raises where the path is too long
         return (), f"Its folder does not exist. {relative}"
-    files = [found.name for found in path.parent.iterdir() if found.suffix in {".yaml", ".yml"}]
+    try:
+        with os.scandir(path.parent) as found:
+            files = [entry.name for entry in islice(found, MAX_LISTED) if entry.name.endswith((".yaml", ".yml"))]
+    except OSError:
+        return (), relative
     matches = nearest(path.name, files) or nearest(f"{path.stem}.yaml", files)
     return tuple((Path(entry).parent / match).as_posix() for match in matches), relative

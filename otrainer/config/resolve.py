@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from otrainer.collector import collector_paused
+from otrainer.config.budget import Budget
 from otrainer.config.errors import ResolveError
+from otrainer.config.findings import Findings
 from otrainer.config.interpolate import Interpolator
+from otrainer.config.limits import Limits, limits_in_force, room_for
 from otrainer.config.load import load_tree
 from otrainer.config.merge import Merger
 from otrainer.config.nodes import Mapping, to_data, without
@@ -39,19 +42,25 @@ class ResolvedConfig:
 
 
 def resolve_config(
-    source: Source, *, env: AnyMapping[str, str] | None = None, root: Path | None = None
+    source: Source,
+    *,
+    env: AnyMapping[str, str] | None = None,
+    root: Path | None = None,
+    limits: Limits | None = None,
 ) -> ResolvedConfig:
     """Resolve a YAML file or a dict: `defaults`, merging, templates, `${...}` and settings.
 
-    `env` stands for the environment, `root` is what shown paths are relative to (default: the working directory).
+    `env` stands for the environment, `root` is what shown paths are relative to (default: the working directory),
+    `limits` what the config may take (default: what OTRAINER_LIMITS says).
 
     Raises ConfigError with all mistakes that can be found together. Its `reads` says what was read; its `partial` is a
     ResolvedConfig with each broken value left as raw text, or None where too little is left.
     """
     recorder = Recorder(os.environ if env is None else env, root)
-    with collector_paused():
+    limits = limits or limits_in_force()
+    with collector_paused(), room_for(limits.depth):
         try:
-            return resolve(source, recorder)
+            return resolve(source, recorder, Budget(limits))
         except ResolveError:
             raise
         except ConfigError as error:
@@ -59,39 +68,40 @@ def resolve_config(
             raise ResolveError.after(located.findings, recorder.reads()) from None
 
 
-def resolve(source: Source, recorder: Recorder) -> ResolvedConfig:
-    findings: list[Finding] = []
-    tree = read_tree(source, recorder, findings)
+def resolve(source: Source, recorder: Recorder, budget: Budget) -> ResolvedConfig:
+    findings = Findings(budget.limits.mistakes)
+    tree = read_tree(source, recorder, findings, budget)
     try:
-        tree = expand_templates(tree, findings)
+        tree = expand_templates(tree, findings, budget)
     except ConfigError as error:
-        raise ConfigError.of([*error.findings, *findings, *other_findings(tree, recorder)]) from None
-    interpolator = Interpolator(tree, recorder)
+        raise ConfigError.of([*error.findings, *findings.all(), *other_findings(tree, recorder, budget)]) from None
+    interpolator = Interpolator(tree, recorder, budget)
     tree = interpolator.run()
-    findings += interpolator.findings
     settings = parse_settings(tree.items.get("settings"), findings)
     check_schema(tree, findings)
+    budget.within(tree, (), "As it is resolved,")
     data: Any = to_data(tree)
     places = SourceMap(tree, includes=recorder.includes)
     resolved = ResolvedConfig(data, settings, places, recorder.reads(), frozenset(interpolator.used))
-    if findings:
-        raise ResolveError.after((finding.located(places) for finding in findings), resolved.reads, resolved)
+    told = [*findings.all(), *interpolator.findings.all()]
+    if told:
+        raise ResolveError.after((finding.located(places) for finding in told), resolved.reads, resolved)
     return resolved
 
 
-def other_findings(tree: Mapping, recorder: Recorder) -> list[Finding]:
+def other_findings(tree: Mapping, recorder: Recorder, budget: Budget) -> list[Finding]:
     """What is wrong in a tree whose templates cannot be expanded, but for what these might have put right."""
-    interpolator = Interpolator(without(tree, "templates"), recorder, lenient=True)
+    interpolator = Interpolator(without(tree, "templates"), recorder, budget, lenient=True)
     findings = interpolator.findings
     rest = interpolator.run()
     parse_settings(rest.items.get("settings"), findings)
     if "_template_" not in rest.items:
         check_schema(rest, findings)
-    return findings
+    return findings.all()
 
 
-def read_tree(source: Source, recorder: Recorder, findings: list[Finding]) -> Mapping:
+def read_tree(source: Source, recorder: Recorder, findings: Findings, budget: Budget) -> Mapping:
     """The merged tree of a file and its defaults, or that of a dict."""
     if isinstance(source, AnyMapping):
-        return Merger(findings).lay_mapping(None, tree_of(source), ())
-    return load_tree(source, recorder, findings)
+        return Merger(findings, budget).lay_mapping(None, tree_of(source, budget), ())
+    return load_tree(source, recorder, findings, budget)

@@ -16,6 +16,7 @@ WORDS: dict[str, Plain] = {
 WORD_STARTS = frozenset(["", *"~nNtTfF"])
 NUMBER_STARTS = frozenset("+-.0123456789")
 NOT_PLAIN = WORD_STARTS | NUMBER_STARTS
+MAX_KEY = 1_024  # YAML's own limit for keys that are not marked by `?` (1.2.2, section 7.4.2)
 MAX_DIGITS = 1_000  # Python refuses to convert some 4,300 decimal digits; nobody writes a thousand on purpose
 
 INTEGER = re.compile(r"[-+]?[0-9]+")
@@ -69,10 +70,18 @@ def tagged_value(tag: str, text: str) -> Plain:
         return text
     value = plain_value(text)
     if tag == "float" and type(value) is int:
-        return float(value)
+        return as_float(value)
     if type(value) is not TAGS[tag]:
         raise ValueError(text)
     return value
+
+
+def as_float(value: int) -> float:
+    """The nearest float; infinity where there is none, as for decimal digits with a point."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def as_text(value: Plain) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from itertools import islice
 from typing import Any
 
 from otrainer.config.text import TextFile
@@ -70,6 +71,9 @@ BARE_EXPRESSION = (
 )
 TAB = ("A tab is used for indentation.", "Indent with spaces.")
 ODD_START = "`{char}` cannot start a value."
+# libyaml holds each `%TAG` against all before it, wherever in the stream they stand.
+TAG_DIRECTIVE = re.compile("(?:^|[\n\r\x85\u2028\u2029])\ufeff?%TAG")
+MAX_DIRECTIVES = 100
 
 
 def syntax_finding(error: Any, file: TextFile) -> Finding:
@@ -108,6 +112,17 @@ def unprintable(file: TextFile) -> Finding:
     hint = "Remove it, or write it as an escape in double quotes."
     location = file.place(match.start() if match else 0)
     return Finding(f"{what} in YAML.", "invalid YAML", location=location, hint=hint)
+
+
+def refuse_directives(text: str, name: str) -> None:
+    """Raise ConfigError where more lines begin with `%TAG` than anybody has a use for."""
+    if text.count("%TAG") <= MAX_DIRECTIVES:
+        return
+    found = next(islice(TAG_DIRECTIVE.finditer(text), MAX_DIRECTIVES, None), None)
+    if found is not None:
+        place = TextFile(name, text).place(found.end() - len("%TAG"))
+        message = f"More than {MAX_DIRECTIVES} lines begin with the directive `%TAG`."
+        raise ConfigError(message, title="too many directives", location=place, hint="Leave the directives out.")
 
 
 def decoded(content: bytes, name: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
 
+from otrainer.config.findings import Findings
 from otrainer.config.merge import Merger
 from otrainer.config.nodes import (
     TEMPLATE,
@@ -12,30 +15,35 @@ from otrainer.config.nodes import (
     Pile,
     Scalar,
     Sequence,
+    Trail,
     is_null,
     kind_of,
     mapping_of,
+    path_of,
     place_of,
     sequence_of,
     walk,
-    within_limits,
     without,
 )
-from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+from otrainer.config.text import shortened
+from otrainer.errors import ConfigError, ConfigPath, Finding
+
+if TYPE_CHECKING:
+    from otrainer.config.budget import Budget
 
 HOW = "With its templates expanded"
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One `_template_: NAME`, where it was written and the path of the node that has it."""
+    """One `_template_: NAME`, where it was written and the way to the node that has it."""
 
     name: str
     at: Node
-    path: ConfigPath
+    trail: Trail | None
 
 
-def expand_templates(root: Mapping, findings: list[Finding]) -> Mapping:
+def expand_templates(root: Mapping, findings: Findings, budget: Budget) -> Mapping:
     """`root` without its `templates` and with every `_template_` laid over the tree that it names.
 
     Faulty containers are added to `findings`. Raises ConfigError with all unknown names and cycles, used or not.
@@ -44,13 +52,14 @@ def expand_templates(root: Mapping, findings: list[Finding]) -> Mapping:
     tree = without(root, "templates")
     if not root.special & TEMPLATE:
         return tree
-    faults: list[Finding] = []
-    uses = {name: uses_in(node, ("templates", name), names, faults) for name, node in names.items()}
-    uses_in(tree, (), names, faults)
+    faults = Findings(budget.limits.mistakes)
+    section = Trail(None, "templates")
+    uses = {name: uses_in(node, Trail(section, name), names, faults) for name, node in names.items()}
+    uses_in(tree, None, names, faults)
     order = dependency_order(uses, faults)
     if faults:
-        raise ConfigError.of(faults)
-    expander = Expander(Merger(findings, expanding=True))
+        raise ConfigError.of(faults.all())
+    expander = Expander(Merger(findings, budget, expanding=True))
     for name in order:
         done = expander.expand(names[name], ("templates", name), keep=False)
         expander.done[name] = expander.merger.settle(done, ("templates", name))
@@ -79,18 +88,20 @@ def template_section(root: Mapping) -> dict[str, Node]:
     )
 
 
-def uses_in(node: Node, path: ConfigPath, names: dict[str, Node], faults: list[Finding]) -> list[Use]:
+def uses_in(node: Node, trail: Trail | None, names: dict[str, Node], faults: Findings) -> list[Use]:
     """Every use below `node`; names that no template has are added to `faults`."""
     uses: list[Use] = []
-    for here, found in walk(node, TEMPLATE, path):
+    for here, found in walk(node, TEMPLATE, trail):
         at = found.items.get("_template_") if isinstance(found, Mapping) else None
         if at is None:
             continue
         name = template_name(at)
         if name is not None and name in names:
             uses.append(Use(name, at, here))
+        elif faults.is_full:
+            faults.untold += 1
         else:
-            faults.append(unknown_template(at, names, (*here, "_template_")))
+            faults.append(unknown_template(at, names, (*path_of(here), "_template_"), faults))
     return uses
 
 
@@ -99,21 +110,26 @@ def template_name(at: Node | None) -> str | None:
     return at.value if isinstance(at, Scalar) and isinstance(at.value, str) else None
 
 
-def unknown_template(at: Node, names: dict[str, Node], path: ConfigPath) -> Finding:
+def unknown_template(at: Node, names: dict[str, Node], path: ConfigPath, faults: Findings) -> Finding:
     if not isinstance(at, Scalar) or not isinstance(at.value, str):
         message = f"`_template_` is {kind_of(at)}, not the name of a template."
         return Finding(message, "unknown template", path, place_of(at), hint="Write `_template_: NAME`.")
     hint = "Templates are defined under a top-level `templates:`."
     if names:
-        shown = [f"`{name}`" for name in names]
-        hint = f"The templates are {', '.join(shown[:10])}{', ...' if len(shown) > 10 else '.'}"
-    near = nearest(at.value, names)
+        shown = [f"`{shortened(name)}`" for name in islice(names, 10)]
+        hint = f"The templates are {', '.join(shown)}{', ...' if len(names) > 10 else '.'}"
+    near = faults.near(at.value, names)
     return Finding(
-        f"There is no template `{at.value}`.", "unknown template", path, place_of(at), suggestions=near, hint=hint
+        f"There is no template `{shortened(at.value)}`.",
+        "unknown template",
+        path,
+        place_of(at),
+        suggestions=near,
+        hint=hint,
     )
 
 
-def dependency_order(uses: dict[str, list[Use]], faults: list[Finding]) -> list[str]:
+def dependency_order(uses: dict[str, list[Use]], faults: Findings) -> list[str]:
     """All templates, each after those that it uses; cycles are added to `faults`."""
     order: list[str] = []
     seen: set[str] = set()
@@ -143,7 +159,7 @@ def cycle(use: Use, chain: list[str]) -> Finding:
     members = [*chain[chain.index(use.name) :], use.name]
     shown = " -> ".join(members if len(members) <= 10 else [*members[:5], "...", *members[-4:]])
     message = f"The template `{use.name}` contains itself: {shown}."
-    path = (*use.path, "_template_")
+    path = (*path_of(use.trail), "_template_")
     return Finding(message, "template cycle", path, place_of(use.at), hint="Take one `_template_` out of the chain.")
 
 
@@ -152,15 +168,17 @@ class Expander:
 
     def __init__(self, merger: Merger) -> None:
         self.merger = merger
+        self.budget = merger.budget
         self.done: dict[str, Node] = {}
 
     def expand(self, node: Node, path: ConfigPath, *, keep: bool) -> Node:
         """`node` with its templates below it; `keep` says that one more template lies below all of that."""
         if not node.special & TEMPLATE or isinstance(node, Scalar):
             return node
+        self.budget.spend(1 + len(node.layers if isinstance(node, Pile) else node.items), node, path)
         if isinstance(node, Sequence):
             elements = [self.expand(item, (*path, at), keep=False) for at, item in enumerate(node.items)]
-            return within_limits(sequence_of(elements, node.file, node.at, node.key_at), path, HOW)
+            return self.budget.within(sequence_of(elements, node.file, node.at, node.key_at), path, HOW)
         if isinstance(node, Pile):
             return Pile(tuple(self.expand(layer, path, keep=True) for layer in node.layers))
         name = template_name(node.items.get("_template_"))
@@ -170,7 +188,8 @@ class Expander:
         if below is not None:
             del items["_template_"]
         body = mapping_of(items, node.file, node.at, node.key_at)
-        return within_limits(body if below is None else self.over_template(below, body, path, keep=keep), path, HOW)
+        whole = body if below is None else self.over_template(below, body, path, keep=keep)
+        return self.budget.within(whole, path, HOW)
 
     def over_template(self, template: Node, body: Mapping, path: ConfigPath, *, keep: bool) -> Node:
         """`body` over `template`; an empty body takes the template whole."""

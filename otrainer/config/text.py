@@ -26,3 +26,10 @@ class TextFile:
             self.starts = [0, *(end.end() for end in LINE_END.finditer(self.text))]
         line = bisect_right(self.starts, index)
         return SourceLocation(self.name, line, index - self.starts[line - 1] + 1)
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """`text` on one line, cut where it is long."""
+    looked_at = text[: 20 * most]
+    line = " ".join(looked_at.split())
+    return line if len(line) <= most and looked_at == text else f"{line[:most]}..."

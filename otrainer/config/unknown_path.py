@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from otrainer.config.nodes import Mapping, Node, Sequence, child_of, kind_of
-from otrainer.errors import ConfigPath, dotted, nearest
+from typing import TYPE_CHECKING
 
-MAX_SEARCHES = 50  # a search looks at every name of a mapping: a file of ten thousand mistakes must not take hours
+from otrainer.config.nodes import Mapping, Node, Sequence, child_of, kind_of
+from otrainer.errors import ConfigPath, dotted
+
+if TYPE_CHECKING:
+    from otrainer.config.findings import Findings
+
 MAX_INDEXED = 200_000
 
 
 class UnknownPaths:
     """Explains paths of one tree that lead nowhere."""
 
-    def __init__(self, root: Mapping) -> None:
+    def __init__(self, root: Mapping, findings: Findings) -> None:
         self.root = root
-        self.searches = 0
+        self.findings = findings
         self.by_last_key: dict[str, list[ConfigPath]] = {}
 
     def explain(self, at: Node, path: ConfigPath, index: int) -> tuple[str, str, tuple[str, ...]]:
@@ -36,10 +40,7 @@ class UnknownPaths:
 
     def near(self, at: Mapping, path: ConfigPath, index: int) -> tuple[str, ...]:
         """Paths that exist: with a name like the unknown one, or with the same last key elsewhere."""
-        self.searches += 1
-        if self.searches > MAX_SEARCHES:
-            return ()
-        found = [self.completed(at, name, path, index) for name in nearest(str(path[index]), at.items)]
+        found = [self.completed(at, name, path, index) for name in self.findings.near(str(path[index]), at.items)]
         elsewhere = self.index().get(str(path[-1]), [])
         return tuple(map(dotted, dict.fromkeys([*found, *elsewhere])))[:3]
 
@@ -48,8 +49,11 @@ class UnknownPaths:
         node = at.items[name]
         steps: list[str | int] = [*path[:index], name]
         for step in path[index + 1 :]:
-            near = nearest(step, node.items)[:1] if isinstance(node, Mapping) and isinstance(step, str) else ()
-            found = step if child_of(node, step) else near[0] if near else None
+            found: str | int | None = step
+            if child_of(node, step) is None:
+                named = isinstance(node, Mapping) and isinstance(step, str)
+                near = self.findings.near(str(step), node.items) if named and isinstance(node, Mapping) else ()
+                found = near[0] if near else None
             child = None if found is None else child_of(node, found)
             if found is None or child is None:
                 break

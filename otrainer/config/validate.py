@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from otrainer.config.checks import check_sections
+from otrainer.config.findings import as_many_as_told
 from otrainer.errors import ConfigError, Finding, Places, nearest
 
 
@@ -44,7 +45,7 @@ def parts_of(config: Resolved | Mapping[str, Any]) -> tuple[Mapping[str, Any], P
 
 def raise_all(findings: Iterable[Finding], places: Places | None) -> None:
     """Raise a ConfigError that carries all findings, if there is any."""
-    found = [finding if places is None else finding.located(places) for finding in findings]
+    found = [finding if places is None else finding.located(places) for finding in as_many_as_told(findings)]
     if found:
         raise ConfigError.of(found)
 

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from otrainer.config.credentials import credential_in
-from otrainer.config.expressions import Variable, shortened
-from otrainer.config.nodes import MAX_DEPTH, Node, Scalar, mapping_of, sequence_of
-from otrainer.config.scalars import FLOAT, MAX_DIGITS, number
+from otrainer.config.nodes import Node, Scalar, mapping_of, sequence_of
+from otrainer.config.scalars import FLOAT, MAX_DIGITS, MAX_KEY, as_float, number
 from otrainer.config.secrets import guarded
+from otrainer.config.text import shortened
 from otrainer.errors import nearest
 
 if TYPE_CHECKING:
+    from otrainer.config.budget import Budget
+    from otrainer.config.expressions import Variable
     from otrainer.config.reads import Recorder
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -39,8 +41,11 @@ class VariableError(ValueError):
         self.suggestions = suggestions
 
 
-def variable_value(variable: Variable, recorder: Recorder, node: Node) -> Node:
-    """The node of the variable, or of its default where it is not set. Raises VariableError."""
+def variable_value(variable: Variable, recorder: Recorder, node: Node, budget: Budget) -> Node:
+    """The node of the variable, or of its default where it is not set.
+
+    Raises VariableError, and ConfigError where what it gives comes to more than a config may hold.
+    """
     refuse_credential(variable.name)
     raw = recorder.variable(variable.name)
     if raw is None and variable.default is None:
@@ -53,6 +58,7 @@ def variable_value(variable: Variable, recorder: Recorder, node: Node) -> Node:
             nearest(variable.name, recorder.environ),
         )
     text = (variable.default or "") if raw is None else raw
+    budget.write(len(text), node)
     if not variable.cast:
         return Scalar(guarded(text)).placed(node)
     whose = f"The {'default' if raw is None else 'value'} of `{variable.name}`"
@@ -61,7 +67,7 @@ def variable_value(variable: Variable, recorder: Recorder, node: Node) -> Node:
     if not text:
         raise VariableError("blank variable", f"{whose} is blank, and `{variable.cast}` needs a value.", hint)
     try:
-        return node_of(CASTS[variable.cast](text), node)
+        return NodeMaker(node, budget).make(CASTS[variable.cast](text))
     except (ValueError, RecursionError):
         message = f"{whose} is `{shortened(text)}`, which is no `{variable.cast}`."
         raise VariableError("value does not fit its cast", message, hint) from None
@@ -91,7 +97,7 @@ def to_float(text: str) -> float:
     value = number(text)
     if isinstance(value, str) or value is None:
         raise ValueError(text)
-    return float(value)
+    return as_float(value) if isinstance(value, int) else value
 
 
 def to_bool(text: str) -> bool:
@@ -113,12 +119,23 @@ def refuse(constant: str) -> float:
 CASTS: dict[str, Callable[[str], Json]] = {"int": to_int, "float": to_float, "bool": to_bool, "json": to_json}
 
 
-def node_of(value: Json, like: Node, depth: int = 0) -> Node:
-    """Nodes for decoded JSON, all at the place of the expression. Raises ValueError where it is nested too deep."""
-    if depth > MAX_DEPTH:
-        raise ValueError
-    if isinstance(value, dict):
-        return mapping_of({key: node_of(item, like, depth + 1) for key, item in value.items()}, like.file, like.at)
-    if isinstance(value, list):
-        return sequence_of([node_of(item, like, depth + 1) for item in value], like.file, like.at)
-    return Scalar(guarded(value) if isinstance(value, str) else value, like.file, like.at)
+class NodeMaker:
+    """Nodes for decoded JSON, all at the place of the expression."""
+
+    def __init__(self, like: Node, budget: Budget) -> None:
+        self.like = like
+        self.budget = budget
+
+    def make(self, value: Json, depth: int = 0) -> Node:
+        """The node of `value`. Raises ValueError where it is nested too deep or has a key too long for a config."""
+        file, at = self.like.file, self.like.at
+        if not isinstance(value, dict | list):
+            return Scalar(guarded(value) if isinstance(value, str) else value, file, at)
+        self.budget.spend(1 + len(value), self.like)
+        if depth >= self.budget.limits.depth:
+            raise ValueError
+        if isinstance(value, list):
+            return sequence_of([self.make(item, depth + 1) for item in value], file, at)
+        if any(len(key) > MAX_KEY for key in value):
+            raise ValueError
+        return mapping_of({key: self.make(item, depth + 1) for key, item in value.items()}, file, at)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from otrainer.blame import own_lines
+from otrainer.config.findings import as_many_as_told
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
@@ -39,7 +40,7 @@ def check_value(
     value: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ()
 ) -> list[Finding]:
     """Everything wrong with the specs anywhere inside `value`; nothing is built, but targets are imported."""
-    return list(walk(value, tuple(config_path), registry, settings or Settings()))
+    return as_many_as_told(walk(value, tuple(config_path), registry, settings or Settings()))
 
 
 def instantiate_value(

@@ -206,10 +206,10 @@ def test_every_cycle_of_a_knot_is_found(project: Project):
 
 
 def test_a_long_cycle_names_its_ends(project: Project):
-    rows = "".join(f"k{n}: ${{k{(n + 1) % 3000}}}\n" for n in range(3_000))
+    rows = "".join(f"k{n}: ${{k{(n + 1) % 900}}}\n" for n in range(900))
     error = project.error(HEAD + rows)
-    assert len(error.findings) == 3_000
-    assert "k0 -> k1 -> k2 -> k3 -> ... (2993 more) -> k2997 -> k2998 -> k2999 -> k0" in error.findings[0].message
+    assert len(error.findings) == 900
+    assert "k0 -> k1 -> k2 -> k3 -> ... (893 more) -> k897 -> k898 -> k899 -> k0" in error.findings[0].message
 
 
 def test_what_depends_on_a_broken_value_is_not_told_again(project: Project):
@@ -229,9 +229,12 @@ def test_all_mistakes_of_one_string_are_told(project: Project):
     ]
 
 
-def test_ten_thousand_mistakes_are_told_in_time(project: Project):
+def test_of_ten_thousand_mistakes_a_thousand_are_told_and_the_others_counted(project: Project):
     rows = "".join(f"k{n}: ${{kk{n}}}\n" for n in range(10_000))
-    assert len(project.error(HEAD + rows).findings) == 10_000
+    *told, last = project.error(HEAD + rows).findings
+    assert len(told) == 1_000
+    assert (last.title, last.location) == ("too many mistakes", told[-1].location)
+    assert last.message == "There are 9,000 more mistakes like these, which are not listed."
 
 
 def test_references_that_multiply_are_refused_before_they_are_expanded(project: Project):

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otrainer.config.findings import Findings
 from otrainer.config.merge import Merger
-from otrainer.config.nodes import measure, to_data
+from otrainer.config.nodes import mapping_of, measure, to_data
 from otrainer.config.plain import tree_of
 from otrainer.errors import ConfigError
 
@@ -41,7 +42,7 @@ def merged(*layers: dict[str, object]) -> object:
     """The layers as one, the first at the bottom; no containers."""
     tree = tree_of(layers[0])
     for layer in layers[1:]:
-        tree = Merger([]).lay_mapping(tree, tree_of(layer), ())
+        tree = Merger(Findings(100)).lay_mapping(tree, tree_of(layer), ())
     return to_data(tree)
 
 
@@ -67,7 +68,7 @@ def test_merging_is_what_its_definition_says_order_included(base, over):
 @given(TREES, TREES)
 def test_merging_changes_neither_side(base, over):
     low, high = tree_of(base), tree_of(over)
-    Merger([]).lay(low, high, ())
+    Merger(Findings(100)).lay(low, high, ())
     assert as_bytes(to_data(low)) == as_bytes(base)
     assert as_bytes(to_data(high)) == as_bytes(over)
 
@@ -84,21 +85,24 @@ def test_merging_is_associative_where_kinds_agree(one, two, three):
 
 @given(TREES, TREES)
 def test_sizes_stay_right_while_they_are_kept_by_difference(base, over):
-    tree = Merger([]).lay_mapping(tree_of(base), tree_of(over), ())
+    tree = Merger(Findings(100)).lay_mapping(tree_of(base), tree_of(over), ())
     assert tree.size == measure(tree.items.values())[1]
     assert tree.depth >= measure(tree.items.values())[2]
+    assert tree.length == mapping_of(tree.items).length
 
 
 @given(TREES)
 def test_untouched_subtrees_are_shared(tree):
     low = tree_of({"kept": tree, "a": 1})
-    assert Merger([]).lay_mapping(low, tree_of({"a": 2}), ()).items["kept"] is low.items["kept"]
+    assert Merger(Findings(100)).lay_mapping(low, tree_of({"a": 2}), ()).items["kept"] is low.items["kept"]
 
 
 @given(st.lists(SCALARS, max_size=4), st.lists(SCALARS, max_size=4))
 def test_append_and_prepend_concatenate(base, over):
     def with_mode(mode: str) -> object:
-        tree = Merger([]).lay_mapping(tree_of({"l": base}), tree_of({"l": {"_merge_": mode, "_value_": over}}), ())
+        tree = Merger(Findings(100)).lay_mapping(
+            tree_of({"l": base}), tree_of({"l": {"_merge_": mode, "_value_": over}}), ()
+        )
         return to_data(tree)
 
     assert with_mode("append") == {"l": base + over}
@@ -241,7 +245,7 @@ def test_containers_nested_to_the_limit_neither_crash_nor_take_forever():
         value = [{"n": 1, "l": {"_merge_": "keyed", "key": "n", "_value_": value}}]
     data = {"schema_version": 1, "a": {"_merge_": "keyed", "key": "n", "_value_": value}}
     before = copy.deepcopy(data)
-    Merger([]).lay_mapping(None, tree_of(data), ())
+    Merger(Findings(100)).lay_mapping(None, tree_of(data), ())
     assert data == before
 
 
@@ -254,4 +258,4 @@ def test_deeper_containers_are_refused():
     value = 1
     for _ in range(199):
         value = {"_merge_": "replace", "_value_": value}
-    assert to_data(Merger([]).lay_mapping(None, tree_of({"a": value}), ())) == {"a": 1}
+    assert to_data(Merger(Findings(100)).lay_mapping(None, tree_of({"a": value}), ())) == {"a": 1}

@@ -1,0 +1,62 @@
+"""Findings as they come up, in a number that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from itertools import islice
+
+from otrainer.config.limits import limits_in_force
+from otrainer.errors import Finding, nearest
+
+EFFORT = 4_000_000  # pairs of letters to compare, at some 100 ns each where names are alike
+
+
+class Findings(list[Finding]):
+    """Up to `most` findings; those beyond are only counted, and looking for near names stops after a while."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.untold = 0
+        self.effort = EFFORT
+
+    @property
+    def is_full(self) -> bool:
+        return len(self) >= self.most
+
+    def append(self, finding: Finding) -> None:
+        if not self.is_full:
+            super().append(finding)
+        else:
+            self.untold += 1
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self.append(finding)
+
+    def near(self, name: str, choices: Collection[str]) -> tuple[str, ...]:
+        """The nearest of `choices`, as far as it may still be looked for."""
+        if self.effort <= 0 or self.is_full:
+            return ()
+        self.effort -= len(choices) * (10 + len(name) ** 2)
+        return nearest(name, choices)
+
+    def all(self) -> list[Finding]:
+        """The findings, and a word at the last one on how many there are besides."""
+        if not self.untold:
+            return list(self)
+        return [*self, beyond(self[-1], f"There are {self.untold:,} more mistakes like these, which are not listed.")]
+
+
+def as_many_as_told(findings: Iterable[Finding]) -> list[Finding]:
+    """As many of `findings` as one step tells; those beyond are not even looked for."""
+    most = limits_in_force().mistakes
+    found = list(islice(findings, most + 1))
+    if len(found) > most:
+        found[-1] = beyond(found[-1], "More mistakes like these follow, which are not listed.")
+    return found
+
+
+def beyond(last: Finding, message: str) -> Finding:
+    return replace(last, message=message, title="too many mistakes", suggestions=(), hint="", related=())
