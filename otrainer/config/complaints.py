@@ -100,9 +100,18 @@ class Complaints:
         message = f"A number of {len(text)} characters is too long to be read."
         self.note("number too long", message, at, "Put it in quotes to keep it as text.")
 
-    def second_document(self, at: int) -> NoReturn:
-        hint = "Split the file, and list one part under the other's `defaults:`."
-        self.stop("more than one document", "A second document starts here.", at, hint)
+    def half_a_pair(self, at: int) -> None:
+        """For PyYAML's own parser; libyaml refuses it itself, as it does other versions."""
+        hint = "Write the character itself, or `\\U` with its eight digits."
+        self.note("invalid YAML", "This text holds an escape for half a character.", at, hint)
+
+    def check_document(self, event: Any, *, is_second: bool) -> None:
+        at: int = event.start_mark.index
+        if is_second:
+            hint = "Split the file, and list one part under the other's `defaults:`."
+            self.stop("more than one document", "A second document starts here.", at, hint)
+        if event.version not in (None, (1, 1), (1, 2)):
+            self.stop("invalid YAML", "This version of YAML is not known here.", at, "Leave the directive out.")
 
     def unknown_alias(self, name: str, anchors: dict[str, Node | None], at: int) -> NoReturn:
         shown = shortened(name)

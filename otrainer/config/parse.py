@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from otrainer.config.complaints import Complaints, Frame
@@ -19,13 +20,14 @@ from otrainer.config.nodes import (
     sequence_of,
 )
 from otrainer.config.scalars import CORE, MAX_KEY, NOT_PLAIN, TAGS, plain_value, tagged_value
-from otrainer.config.syntax import decoded, refuse_directives, syntax_finding
+from otrainer.config.syntax import decoded, invalid, refuse_directives, syntax_finding
 from otrainer.config.text import TextFile
 from otrainer.errors import ConfigError, SourceLocation
 
 EVENTS_PER_NODE = 3  # its key, its start and its end
 EVENTS_AROUND = 8  # the stream's and the document's
 TIMES_SLOWER = 32
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse_tree(content: bytes, name: str, *, limits: Limits = DEFAULTS, pure: bool = False) -> Mapping:
@@ -43,10 +45,13 @@ def parse_tree(content: bytes, name: str, *, limits: Limits = DEFAULTS, pure: bo
     refuse_directives(text, name)
     builder = TreeBuilder(TextFile(name, text), limits)
     try:
-        parser = yaml.SafeLoader(text) if pure else yaml.CSafeLoader(text)
+        parser: Any = yaml.SafeLoader(text) if pure else yaml.CSafeLoader(text)
         root = builder.build(parser.get_event)
     except yaml.YAMLError as error:
         raise ConfigError.of([*builder.notes.findings, syntax_finding(error, builder.file)]) from None
+    except (ValueError, OverflowError):  # which PyYAML's own parser lets through from escapes and versions
+        last = invalid("YAML cannot be read here.", "Check the escapes of this line.", parser.get_mark(), builder.file)
+        raise ConfigError.of([*builder.notes.findings, last]) from None
     if builder.notes.findings:
         raise ConfigError.of(builder.notes.findings)
     return top_mapping(root, name)
@@ -134,8 +139,9 @@ class TreeBuilder:
                 if frame.wants_key:
                     self.take_alias_key(frame, node, event)
                     continue
-            elif kind is kinds.DocumentStartEvent and frame.items:
-                self.notes.second_document(event.start_mark.index)
+            elif kind is kinds.DocumentStartEvent:
+                self.notes.check_document(event, is_second=bool(frame.items))
+                continue
             elif kind is kinds.StreamEndEvent:
                 return frame.items[0] if frame.items else None
             else:
@@ -210,6 +216,8 @@ class TreeBuilder:
     def styled(self, event: Any) -> Plain:
         """The value of a scalar with quotes, a block style or a tag."""
         text: str = event.value
+        if not text.isascii() and SURROGATE.search(text):
+            self.notes.half_a_pair(event.start_mark.index)
         if event.tag is None:
             return text
         name = event.tag.removeprefix(CORE)

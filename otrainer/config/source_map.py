@@ -12,6 +12,8 @@ from otrainer.errors import ConfigPath, SourceLocation, dotted
 # file, line and column of the value, then line and column of its key, which elements of lists do not have
 Row: TypeAlias = "list[str | int | None]"
 
+CHAIN = 10  # entries that anybody reads
+
 
 class SourceMap:
     """Knows where each value of a resolved config was written.
@@ -29,18 +31,26 @@ class SourceMap:
         self._root = root
         self._rows = rows or {}
         self.includes = includes or {}
+        self._chains: dict[str, tuple[SourceLocation, ...]] = {}
 
     def locate(self, path: ConfigPath, *, key: bool = False) -> SourceLocation | None:
         """Where the value at `path` was written, or with `key` its key; else the nearest parent that is known."""
         return self._locate_node(tuple(path), key) if self._root is not None else self._locate_row(tuple(path), key)
 
     def includes_of(self, file: str) -> tuple[SourceLocation, ...]:
-        """The chain of entries that leads to `file`: the one that names it first, the experiment's own last."""
-        chain: list[SourceLocation] = []
-        while file in self.includes and self.includes[file] not in chain:
-            chain.append(self.includes[file])
-            file = chain[-1].file
-        return tuple(chain)
+        """The chain of entries that leads to `file`: the one that names it first, the experiment's own last.
+
+        Of a long one, both its ends.
+        """
+        if file not in self._chains:
+            chain: dict[str, SourceLocation] = {}
+            at = file
+            while at in self.includes and at not in chain:
+                chain[at] = self.includes[at]
+                at = chain[at].file
+            places = list(chain.values())
+            self._chains[file] = tuple(places if len(places) <= CHAIN else [*places[: CHAIN - 1], places[-1]])
+        return self._chains[file]
 
     def _locate_node(self, path: ConfigPath, key: bool) -> SourceLocation | None:
         place, node = None, self._root

@@ -28,6 +28,7 @@ ADMITTED = {
     "bool": "one of true/false, 1/0, yes/no, on/off",
     "json": "JSON",
 }
+STEPS_PER_COLLECTION = 4  # it takes as much time and memory as so many scalars
 SIGNED_INTEGER = re.compile(r"([-+]?)([0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)")
 
 
@@ -131,7 +132,7 @@ class NodeMaker:
         file, at = self.like.file, self.like.at
         if not isinstance(value, dict | list):
             return Scalar(guarded(value) if isinstance(value, str) else value, file, at)
-        self.budget.spend(1 + len(value), self.like)
+        self.budget.spend(STEPS_PER_COLLECTION + len(value), self.like)
         if depth >= self.budget.limits.depth:
             raise ValueError
         if isinstance(value, list):

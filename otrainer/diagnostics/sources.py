@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from otrainer.errors import SourceLocation
 
 LINE_END = re.compile(r"\r\n|\r|\n")
+LONGEST = 10_000  # characters of a token: matching takes a hundred bytes for each
 WORD = r"(?:\$\{[^}]*\}|[^\s,:{}\[\]]|:(?=[^\s,\[\]{}]))+"
 # An expression, a quoted string, an alias or tag, plain words as YAML joins them, or else one character.
 TOKEN = re.compile(
@@ -38,7 +39,7 @@ class Sources:
 
     def end_col(self, at: SourceLocation) -> int:
         """The column behind the token at `at`, at least one on."""
-        token = TOKEN.match(self.line(at) or "", at.col - 1)
+        token = TOKEN.match(self.line(at) or "", at.col - 1, at.col + LONGEST)
         return at.col + (len(token.group()) if token else 1)
 
 
