@@ -133,7 +133,8 @@ class Pile:
         self.file: TextFile | None = layers[-1].file
         self.at: int = layers[-1].at
         self.key_at: int = layers[-1].key_at
-        self.special, self.size, self.depth, self.length = measure(layers)
+        special, self.size, self.depth, self.length = measure(layers)
+        self.special = special | MERGE  # it waits, even where expanding its layers left no container in them
 
     def placed(self, like: Node, key_like: Node | None = None) -> Pile:
         """The same layers, the last of them written where `like` is."""

@@ -107,7 +107,7 @@ def read_whole(path: Path, most: int) -> tuple[bytes, os.stat_result]:
                 raise TooLongError(path)
             # Facts are taken before the bytes: a file that is written meanwhile must look changed afterwards.
             content = stream.read(facts.st_size + 1)
-        if len(content) == facts.st_size:
+        if content is not None and len(content) == facts.st_size:  # None: it would wait
             return content, facts
     raise ChangingError(path)
 

@@ -128,7 +128,8 @@ def refuse_directives(text: str, name: str) -> None:
 def decoded(content: bytes, name: str) -> str:
     """The text of a file. Raises ConfigError at the first byte that is not UTF-8."""
     try:
-        return content.decode("utf-8-sig")
+        # libyaml would skip a second mark, and count from behind it.
+        return content.decode("utf-8-sig").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         # The offset leaves a byte order mark out of account.
         body = content.removeprefix(codecs.BOM_UTF8)

@@ -58,8 +58,10 @@ def read_model(
     irs = [read_frontend(name, model[name], (*path, name), registry, report) for name in chosen]
     for ir in irs:
         for module in ir.modules:
+            if report.findings.is_full:
+                break
             report.extend(check_module(module, registry, settings))
-    return (irs[0] if irs else None), report.findings
+    return (irs[0] if irs else None), report.findings.all()
 
 
 def read_frontend(name: str, section: object, path: ConfigPath, registry: Registry, report: Report) -> ModelIR:

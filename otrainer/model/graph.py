@@ -28,7 +28,8 @@ def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Regist
     values = Values(report)
     for name in read_inputs(section["inputs"], (*path, "inputs"), report) if "inputs" in section else ():
         values.add_input(name)
-    nodes = read_nodes(written_nodes(section, path, report), Calls(modules, registry), values, report)
+    calls = Calls({module.name: module for module in modules}, registry)
+    nodes = read_nodes(written_nodes(section, path, report), calls, values, report)
     outputs = read_outputs(section.get("outputs"), (*path, "outputs"), values, report) if "outputs" in section else []
     returns = read_return(section, len(outputs), (*path, "return"), report) or inferred(section.get("outputs"))
     if returns == "dict":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from otrainer.config.secrets import holds_secret, out_of_place
-from otrainer.errors import ConfigError, ConfigPath, nearest
+from otrainer.errors import ConfigError, ConfigPath
 from otrainer.model.ir import Arg, Items, ModuleSpec, Node, Out, Pairs, Picks
+from otrainer.model.report import listed
 from otrainer.model.signatures import forward_of
 from otrainer.registry.shape import is_spec, kind
 from otrainer.registry.signature import check_call
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What a graph may call: its modules and the registry's ops."""
+    """What a graph may call: its modules by name, and the registry's ops."""
 
-    modules: Sequence[ModuleSpec]
+    modules: Mapping[str, ModuleSpec]
     registry: Registry
 
 
@@ -53,7 +54,7 @@ def read_call(entry: Written, calls: Calls, report: Report) -> tuple[Literal["mo
         report.add(f"`call` is text, not {kind(text)}.", place, title="wrong type", hint=hint)
         return None
     method, colon, name = text.partition(":")
-    modules = [module.name for module in calls.modules]
+    modules = calls.modules
     ops = calls.registry.list_ops()
     if method == "module" and colon:
         return known("module", name, modules, place, report)
@@ -61,18 +62,18 @@ def read_call(entry: Written, calls: Calls, report: Report) -> tuple[Literal["mo
         return known("op", name, ops, place, report)
     last = text.rpartition(":")[2]
     options = [f"module:{module}" for module in modules] + [f"op:{op}" for op in ops]
-    near = [option for option in options if option.partition(":")[2] == last] or nearest(text, options)
+    near = [option for option in options if option.partition(":")[2] == last] or report.near(text, options)
     report.add(f"`{text}` cannot be called.", place, title="unknown call", near=near, hint=hint)
     return None
 
 
 def known(
-    method: Literal["module", "op"], name: str, names: Sequence[str], place: ConfigPath, report: Report
+    method: Literal["module", "op"], name: str, names: Collection[str], place: ConfigPath, report: Report
 ) -> tuple[Literal["module", "op"], str] | None:
     if name in names:
         return method, name
-    near = [f"{method}:{found}" for found in nearest(name, names)]
-    hint = "" if near else f"There are {', '.join(names)}." if names else "This graph has no `modules`: add some."
+    near = [f"{method}:{found}" for found in report.near(name, names)]
+    hint = "" if near else f"There are {listed(names)}." if names else "This graph has no `modules`: add some."
     what = "no module" if method == "module" else "no op"
     report.add(
         f"There is {what} `{name}`.",

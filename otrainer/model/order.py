@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from otrainer.errors import ConfigPath, nearest
 from otrainer.model.names import check_name
+from otrainer.model.report import listed
 from otrainer.registry.shape import kind
 
 if TYPE_CHECKING:
+    from otrainer.errors import ConfigPath
     from otrainer.model.report import Report
 
 CALL_KEYS = ("call", "args", "kwargs", "out")
@@ -119,20 +120,21 @@ def from_mapping(
 
 def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Any]:
     """The nodes in the order in which they run; those that `order` leaves out come last, after a finding."""
-    run: list[Any] = []
+    run: dict[Any, None] = {}
+    known = [str(name) for name in bodies]
     for index, name in enumerate(report.sequence(order, "`order`", path)):
         place = (*path, index)
         if not isinstance(name, str):
             message, hint = f"`order` lists names, not {kind(name)}.", "Write the names of the nodes."
             report.add(message, place, title="wrong type", hint=hint)
         elif name not in bodies:
-            near, hint = nearest(name, map(str, bodies)), f"There are {', '.join(map(str, bodies))}."
+            near, hint = report.near(name, known), f"There are {listed(known)}."
             report.add(f"There is no node `{name}`.", place, title="unknown node", near=near, hint="" if near else hint)
         elif name in run:
             message, hint = f"`{name}` is in the order twice.", "Every node runs once; keep one of the two."
             report.add(message, place, title="duplicate name", hint=hint)
         else:
-            run.append(name)
+            run[name] = None
     left = [name for name in bodies if name not in run]
     if left and isinstance(order, list | tuple):
         names = ", ".join(f"`{name}`" for name in left)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from otrainer.errors import ConfigPath, Finding, nearest
+from otrainer.config.findings import Findings
+from otrainer.config.limits import limits_in_force
+from otrainer.errors import ConfigPath, Finding
 from otrainer.registry.shape import kind
+
+LISTED = 20
 
 
 class Report:
     """The findings of one compilation, in the order in which they are met."""
 
     def __init__(self) -> None:
-        self.findings: list[Finding] = []
+        self.findings = Findings(limits_in_force().mistakes)
 
     def add(
         self,
@@ -26,6 +31,10 @@ class Report:
         hint: str = "",
     ) -> None:
         self.findings.append(Finding(message, title, path, None, key, tuple(near), hint))
+
+    def near(self, name: str, choices: Collection[str]) -> tuple[str, ...]:
+        """The nearest of `choices`, as far as that may be looked for."""
+        return self.findings.near(name, choices)
 
     def extend(self, findings: Iterable[Finding]) -> None:
         self.findings.extend(findings)
@@ -51,7 +60,7 @@ class Report:
         for name in section:
             if name not in known:
                 hint = f"It may have {', '.join(known)}."
-                near = nearest(str(name), known)
+                near = self.near(str(name), known)
                 self.add(
                     f"{what} has no key `{name}`.", (*path, name), title="unknown key", key=True, near=near, hint=hint
                 )
@@ -62,3 +71,9 @@ class Report:
         for name in missing:
             self.add(f"{what} needs `{name}`.", path, title="missing key", hint=f"Add `{name}: ...`.")
         return not missing
+
+
+def listed(names: Collection[str]) -> str:
+    """Names for a hint: all of them where they are few."""
+    shown = ", ".join(islice(names, LISTED))
+    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED:,} more"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def forward_of(name: str, calls: Calls) -> Callable[..., Any] | None:
     """A function that is called as the module `name` will be; None where only building it would tell."""
-    spec = next(module.spec for module in calls.modules if module.name == name)
+    spec = calls.modules[name].spec
     key = spec.get("_type_") if is_spec(spec) else None
     if not isinstance(key, str) or key not in calls.registry.list_modules():
         return None

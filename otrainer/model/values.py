@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from otrainer.errors import ConfigPath, nearest
 from otrainer.model.ir import Ref
 from otrainer.model.names import check_name
+from otrainer.model.report import listed
 from otrainer.registry.shape import kind
 
 if TYPE_CHECKING:
+    from otrainer.errors import ConfigPath
     from otrainer.model.report import Report
 
 REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -79,7 +80,7 @@ class Values:
             message = f"The node `{name}` gives its result under another name."
             self.report.add(message, place, title="unknown value", near=outs, hint="Refer to what its `out` names.")
         else:
-            near = nearest(name, self.known)
-            hint = "" if near else f"There are {', '.join(self.known)}." if self.known else "Name `inputs` first."
+            near = self.report.near(name, self.known)
+            hint = "" if near else f"There are {listed(self.known)}." if self.known else "Name `inputs` first."
             self.report.add(f"There is no value `{name}`.", place, title="unknown value", near=near, hint=hint)
         return False

@@ -177,7 +177,7 @@ whole("missing file", "a path of many steps", f"defaults: [{'a/' * 2_000}b.yaml]
 whole("not a file", "a path of many dots", f"defaults: [{'../' * 1_300}]\n{HEAD}")
 whole("not a file", "folders", f"defaults: [., .., /, ./, '../..', /proc, /dev]\n{HEAD}")
 whole("not a file", "devices", f"defaults: [/dev/zero, /dev/null, /dev/urandom, /dev/full, /dev/tty, /dev/stdin, /dev/ptmx]\n{HEAD}")
-whole("file changes", "files of the system", f"defaults: [/proc/self/environ, /proc/self/maps, /proc/cpuinfo, /proc/self/mem, /proc/kmsg, /proc/kcore]\n{HEAD}")
+whole("file changes", "files of the system", f"defaults: [/proc/self/environ, /proc/self/maps, /proc/cpuinfo, /proc/self/mem, /proc/self/pagemap, /proc/kcore]\n{HEAD}")
 whole("missing file", "an address", f"defaults: ['http://example.org/a.yaml', 'file:///etc/passwd', '~/x.yaml']\n{HEAD}")
 
 

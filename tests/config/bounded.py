@@ -47,19 +47,25 @@ class Verdict:
 
 def judge(path: Path | str, env: Mapping[str, str], *, pure: bool = False) -> str:
     """`resolved`, or the title of the first finding. Fails on findings without a place and on all other exceptions."""
+    return outcome(path, env, pure=pure)[0]
+
+
+def outcome(path: Path | str, env: Mapping[str, str], *, pure: bool = False) -> tuple[str, dict[str, bytes]]:
+    """The same with the artifacts, of which there are none where the config does not resolve."""
     with parser(pure=pure):
         PARSED.clear()
         try:
             config = resolve_config(path, env=env)
-            for content in resolved_artifacts(config).values():
-                json.loads(content)
+            artifacts = resolved_artifacts(config)
         except ConfigError as error:
-            return told(error)
+            return told(error), {}
+        for content in artifacts.values():
+            json.loads(content)
         try:
             validate_preflight(config)
         except ConfigError as error:
             told(error)
-    return "resolved"
+    return "resolved", artifacts
 
 
 def told(error: ConfigError) -> str:
