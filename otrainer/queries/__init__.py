@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from otrainer.config.limits import room_beyond
 from otrainer.errors import ConfigError, Finding
 from otrainer.tasks.outcome import Outcome
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 def answer(query: str, question: Question) -> Outcome:
     """The answer to `query` as an outcome, or the report of one; a mistake in what was asked is a finding."""
     try:
-        found: str | Outcome = getattr(import_module(f"otrainer.queries.{query}"), query)(question)
+        with room_beyond():
+            found: str | Outcome = getattr(import_module(f"otrainer.queries.{query}"), query)(question)
     except ConfigError as error:
         return Outcome.failed(error.findings)
     except OSError as error:

@@ -172,3 +172,10 @@ def test_an_input_that_nothing_fills_is_told() -> None:
     data = whole(io={"_type_": "io.mapping", "model_kwargs": {"image": ["x"]}})
     with pytest.raises(ConfigError, match="input `mask` is filled by nothing"):
         validate_post_model(data, build_registry(), Model())
+
+
+def test_of_thousands_of_unknown_sections_a_thousand_are_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate_preflight(whole(**{f"sectoin_{number}": 1 for number in range(3_000)}))
+    assert len(caught.value.findings) == 1_001
+    assert "too many mistakes" in {finding.title for finding in caught.value.findings}

@@ -252,3 +252,11 @@ def test_a_name_is_produced_once(findings):
 def test_what_a_broken_node_would_have_produced_is_not_reported_again(findings):
     nodes = [{"name": "h", "call": "op:nothing_like_it", "args": ["$x"]}, {"name": "y", **CALLS["y"]}]
     assert len(findings(graph(nodes=nodes, outputs=["y"]))) == 1
+
+
+def test_of_thousands_of_mistakes_a_thousand_are_told_in_time(findings):
+    steps = [{"call": "op:add", "args": [f"$valeu_{k}", "$x"], "out": f"value_{k}"} for k in range(2_000)]
+    told = findings(graph(steps=steps, outputs=["$value_0"]))
+    assert len(told) == 1_001
+    assert told[0].suggestions == ()
+    assert told[-1].title == "too many mistakes"
