@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from otrainer.config.nodes import NodeT
     from otrainer.errors import ConfigPath
 
-TOO_LARGE: Final = "config too large"
+TOO_LARGE = "config too large"
 USED_OFTEN: Final = "Look for parts that use each other many times over."
 
 

@@ -46,7 +46,9 @@ class Findings(list[Finding]):
         """The findings, and a word at the last one on how many there are besides."""
         if not self.untold:
             return list(self)
-        return [*self, beyond(self[-1], f"There are {self.untold:,} more mistakes like these, which are not listed.")]
+        one = "There is one more mistake like these, which is not listed."
+        many = f"There are {self.untold:,} more mistakes like these, which are not listed."
+        return [*self, beyond(self[-1], one if self.untold == 1 else many)]
 
 
 def as_many_as_told(findings: Iterable[Finding]) -> list[Finding]:
@@ -59,4 +61,5 @@ def as_many_as_told(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def beyond(last: Finding, message: str) -> Finding:
-    return replace(last, message=message, title="too many mistakes", suggestions=(), hint="", related=())
+    hint = "Mend those that are listed, and run the same command again."
+    return replace(last, message=message, title="too many mistakes", suggestions=(), hint=hint, related=())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from otrainer.config.budget import TOO_LARGE, USED_OFTEN, Budget
+from otrainer.config.budget import USED_OFTEN, Budget
 from otrainer.config.expressions import Expression, Malformed, Reference, Secret, Variable, parse_text
 from otrainer.config.findings import Findings
 from otrainer.config.limits import or_raise
@@ -211,7 +211,7 @@ class Interpolator:
         elif result.depth > limits.depth:
             which, what = "depth", f"collections {limits.depth} deep"
         message = f"With its expressions evaluated this collection holds {what}."
-        self.note(TOO_LARGE, message, or_raise(USED_OFTEN, which), node)
+        self.note("config too large", message, or_raise(USED_OFTEN, which), node)
 
     def cycle(self, members: list[Node]) -> None:
         """One finding at each expression that is part of a cycle."""

@@ -24,7 +24,8 @@ from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loggers import refuse_foreign_rows
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
-from otrainer.config import Settings, resolve_config
+from otrainer.config import Limits, Settings, resolve_config
+from otrainer.config.limits import limits_in_force
 from otrainer.definition import fingerprints
 from otrainer.engine.accelerator import check_device, deterministic
 from otrainer.engine.checkpoint import load_checkpoint, load_optimizer, unreadable
@@ -523,3 +524,38 @@ def expressions_that_grow_too_large() -> None:
         lines.append(f"a{size}: [{', '.join([reference] * 10)}]")
     Path("large.yaml").write_text("\n".join(lines) + "\n")
     resolve_config("large.yaml")
+
+
+def expressions_beyond_all_steps() -> None:
+    Path("large.yaml").write_text("a: 1\nb: " + "${a}" * 500_000 + "\n")
+    resolve_config("large.yaml")
+
+
+def a_file_that_is_too_large() -> None:
+    Path("large.yaml").write_text("#" * 9_000_000)
+    Path("above.yaml").write_text("defaults: [large.yaml]\n")
+    resolve_config("above.yaml")
+
+
+def a_file_that_the_system_makes_up() -> None:
+    Path("above.yaml").write_text("defaults: [/proc/self/environ]\n")
+    resolve_config("above.yaml")
+
+
+def a_long_key() -> None:
+    Path("long.yaml").write_text(f"? {'k' * 2_000}\n: 1\n")
+    resolve_config("long.yaml")
+
+
+def many_directives() -> None:
+    Path("long.yaml").write_text("".join(f"%TAG !a{number}! x\n" for number in range(200)) + "---\na: 1\n")
+    resolve_config("long.yaml")
+
+
+def more_mistakes_than_are_told() -> None:
+    Path("long.yaml").write_text("a: ${b}\nc: ${d}\ne: ${f}\nmodel: {}\nschema_version: 1\n")
+    resolve_config("long.yaml", env={}, limits=Limits(mistakes=2))
+
+
+def limits_that_are_none() -> None:
+    limits_in_force({"OTRAINER_LIMITS": "nods=5"})
