@@ -20,7 +20,7 @@ from otrainer.config.nodes import (
     sequence_of,
 )
 from otrainer.config.scalars import CORE, MAX_KEY, NOT_PLAIN, TAGS, plain_value, tagged_value
-from otrainer.config.syntax import decoded, invalid, refuse_directives, syntax_finding
+from otrainer.config.syntax import decoded, odd_escape, refuse_directives, syntax_finding
 from otrainer.config.text import TextFile
 from otrainer.errors import ConfigError, SourceLocation
 
@@ -49,9 +49,9 @@ def parse_tree(content: bytes, name: str, *, limits: Limits = DEFAULTS, pure: bo
         root = builder.build(parser.get_event)
     except yaml.YAMLError as error:
         raise ConfigError.of([*builder.notes.findings, syntax_finding(error, builder.file)]) from None
-    except (ValueError, OverflowError):  # which PyYAML's own parser lets through from escapes and versions
-        last = invalid("YAML cannot be read here.", "Check the escapes of this line.", parser.get_mark(), builder.file)
-        raise ConfigError.of([*builder.notes.findings, last]) from None
+    except (ValueError, OverflowError):  # what PyYAML lets through from escapes and versions
+        at = parser.get_mark().index if pure else builder.stack[-1].at
+        raise ConfigError.of([*builder.notes.findings, odd_escape(builder.file, at)]) from None
     if builder.notes.findings:
         raise ConfigError.of(builder.notes.findings)
     return top_mapping(root, name)

@@ -74,6 +74,7 @@ ODD_START = "`{char}` cannot start a value."
 # libyaml holds each `%TAG` against all before it, wherever in the stream they stand.
 TAG_DIRECTIVE = re.compile("(?:^|[\n\r\x85\u2028\u2029])\ufeff?%TAG")
 MAX_DIRECTIVES = 100
+TAG_ESCAPE = re.compile(r"!\S*%")
 
 
 def syntax_finding(error: Any, file: TextFile) -> Finding:
@@ -101,6 +102,14 @@ def syntax_finding(error: Any, file: TextFile) -> Finding:
 
 def invalid(sentence: str, hint: str, mark: Any, file: TextFile) -> Finding:
     return Finding(sentence, "invalid YAML", location=file.place(mark.index), hint=hint)
+
+
+def odd_escape(file: TextFile, at: int) -> Finding:
+    """The finding for an escape that stands for no character, in a tag behind `at` or in a string right there."""
+    tag = TAG_ESCAPE.search(file.text, at)
+    hint = "Leave the tag out, or quote text that starts with `!`." if tag else "Check the escapes of this line."
+    location = file.place(tag.start() if tag else at)
+    return Finding("An escape here stands for no character.", "invalid YAML", location=location, hint=hint)
 
 
 def unprintable(file: TextFile) -> Finding:
