@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from .processes import STUB
+
 
 @pytest.fixture(autouse=True)
 def checked_before(project):
@@ -56,12 +58,12 @@ def test_a_clean_project_gives_an_empty_document_also_when_nothing_is_run(projec
     assert "-- validate:a" in warm.err
 
 
-def test_a_crash_is_a_finding_at_its_experiment(project):
+def test_a_crash_is_a_finding_at_the_users_line(project):
     project.write("a", "crash: manifest\n")
     done = project.doit("validate", "FORMAT=sarif")
 
     assert done.code == 1
-    assert findings(done.out, "sarif") == [("runtime-error", "configs/experiments/a.yaml", ["a"])]
+    assert findings(done.out, "sarif") == [("runtime-error", (STUB / "stub_stages.py").as_uri(), ["a"])]
 
 
 def test_two_processes_of_doit_write_one_document(project):
