@@ -49,9 +49,9 @@ def mapping_lines(value: Mapping[str, Any], path: ConfigPath, margin: str) -> It
 
 
 def entry_lines(head: str, item: Any, path: ConfigPath, margin: str) -> Iterator[Line]:
-    """The lines of a value behind `head`: on the same line if it is short and plain, else below it."""
+    """The lines of a value behind `head`: on the same line if it is short and plain or has none, else below it."""
     flow = flow_text(item)
-    if flow is not None and (len(head) + len(flow) < FLOW_WIDTH or not isinstance(item, Mapping | list)):
+    if flow is not None and (len(head) + len(flow) < FLOW_WIDTH or not item or not isinstance(item, Mapping | list)):
         yield Line(f"{head} {flow}", path)
     elif isinstance(item, Mapping):
         yield Line(head, ())

@@ -23,6 +23,12 @@ VALUES = st.recursive(
 )
 
 
+def test_an_empty_collection_stands_behind_a_key_of_any_length() -> None:
+    config: dict[str, object] = {"a": {"k" * 200: [], "m" * 200: {}}}
+
+    assert to_data(parse_tree(annotated(config).encode(), "listed")) == config
+
+
 @given(st.dictionaries(st.sampled_from(["a", "b", "run", "model"]), VALUES, min_size=1))
 def test_what_is_listed_reads_back_as_the_same(config: dict[str, object]) -> None:
     text = annotated(config)
