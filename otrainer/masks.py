@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 # A shorter value is part of too many words and numbers to be kept out of texts.
@@ -159,3 +160,12 @@ def known() -> Masks:
 def masked(text: str) -> str:
     """`text` without the values that this process has read."""
     return KNOWN.text(text)
+
+
+def masked_data(value: Any) -> Any:
+    """Plain data without them, as far as they are values: keys stay."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, list):
+        return [masked_data(item) for item in value]
+    return {key: masked_data(item) for key, item in value.items()} if isinstance(value, dict) else value

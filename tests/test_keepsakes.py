@@ -21,6 +21,7 @@ from trained import BASE, A, ask, copy, inside, lay_out, train
 
 from otrainer.errors import ConfigError
 from otrainer.keepsakes import git_state, leave_keepsakes, place_of
+from otrainer.origin import ComponentError
 from otrainer.plan import Plan
 from otrainer.runs import KEYS
 
@@ -115,7 +116,7 @@ def test_a_run_that_fails_says_from_which_step_it_can_go_on(root: Path) -> None:
     saving = "{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints', every_n_steps: 2}"
     edit(A, "run:", f"callbacks: {{_merge_: replace, _value_: [{{_type_: cb.failing}}, {saving}]}}\nrun:")(root)
     edit(BASE, "[extensions.parts]", "[extensions.parts, extensions.failing]")(root)
-    with pytest.raises(RuntimeError, match="no more"):
+    with pytest.raises(ComponentError, match="no more"):
         train(root)
 
     assert (run_of(root)["state"], run_of(root)["global_step"]) == ("failed", 2)

@@ -10,6 +10,7 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.masks import masked_data
 from otrainer.registry import docstrings
 from otrainer.registry.annotations import resolved, united, values_of
 from otrainer.registry.signature import NAMED, is_open, signatures_of
@@ -30,10 +31,12 @@ def interface_of(registry: Registry, *, built_in: bool) -> dict[str, dict[str, R
     """
     modules = [registry.get_module(name) for name in registry.list_modules()]
     ops = [registry.op_entry(name) for name in registry.list_ops()]
-    return {
+    rows = {
         "modules": {entry.name: module_row(entry) for entry in modules if (entry.plugin is None) == built_in},
         "ops": {entry.name: op_row(entry) for entry in ops if (entry.plugin is None) == built_in},
     }
+    # A default may be read from the environment.
+    return rows if built_in else masked_data(rows)
 
 
 def module_row(entry: ModuleEntry) -> Row:

@@ -282,7 +282,7 @@ def test_a_loss_that_fails_is_told_with_the_shapes_of_both_sides(show) -> None:
 def test_an_input_that_no_batch_has_is_told_at_its_path(show) -> None:
     _, mistakes = show("io: {model_kwargs: {x: [z]}}")
 
-    assert mistakes.startswith(f"no such path in the batch ── {PROBE}:2:24\n")
+    assert mistakes.startswith(f"no such path ── {PROBE}:2:24\n")
 
 
 def test_mistakes_come_before_anything_is_followed(show) -> None:
