@@ -97,7 +97,7 @@ def format_mistakes(line: CommandLine) -> Iterator[Finding]:
         )
     elif line.command != "run" or not line.tasks or any(task.partition(":")[0] != CHECKED for task in line.tasks):
         yield Finding(
-            f"`FORMAT={value}` belongs to `doit {CHECKED}` and nothing else.",
+            f"`FORMAT={value}` belongs to `doit {CHECKED}`{f' and `doit {AUDIT}`' if value == 'json' else ''} alone.",
             title="misplaced variable",
             hint=f"Write `doit {CHECKED} FORMAT={value}`, with `EXP=NAME` for one experiment.",
         )

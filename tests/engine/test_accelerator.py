@@ -57,7 +57,7 @@ def test_other_errors_are_left_as_they_are() -> None:
         torch.ones(2) @ torch.ones(3, 3)
 
 
-@pytest.mark.parametrize("how", [True, {"backend": "eager", "dynamic": False}])
+@pytest.mark.parametrize("how", [{"backend": "aot_eager"}, {"backend": "eager", "dynamic": False}])
 def test_a_compiled_model_trains_the_same_model_and_its_checkpoint_is_plain(how: object) -> None:
     plain, compiled, notes = small_model(), small_model(), Notes()
     for model, options in ((plain, {}), (compiled, {"compile": how})):
@@ -71,6 +71,15 @@ def test_a_compiled_model_trains_the_same_model_and_its_checkpoint_is_plain(how:
 
     assert torch.allclose(parameters_of(plain), parameters_of(compiled), atol=1e-6)
     assert compiled.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_true_means_what_torch_does_without_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler itself is at work in `tests/bench/compiled.py`: it takes a while."""
+    given: list[dict[str, object]] = []
+    monkeypatch.setattr(torch, "compile", lambda model, **options: given.append(options) or model)
+    fit(small_model(), Batches(random_batches(1)), run={"compile": True})
+
+    assert given == [{}]
 
 
 def test_validation_is_compiled_once_and_not_each_epoch() -> None:

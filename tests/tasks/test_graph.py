@@ -386,7 +386,7 @@ def test_experiments_take_turns_in_the_same_order_each_time(project):
     project.write("b", "lr: 1\n")
     first = project.doit("train", "EXP=a,b").lines
     assert first[-2:] == [".  fit:a", ".  fit:b"]
-    for seed in "123":
+    for seed in "12":
         shutil.rmtree(project.root / "build")
         shutil.rmtree(project.root / "runs")
         project.env["PYTHONHASHSEED"] = seed

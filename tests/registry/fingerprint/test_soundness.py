@@ -17,14 +17,14 @@ CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 def test_edits_that_change_behaviour_are_seen() -> None:
     """In a process of its own, since it forks: an exit status of 1 says that something went unseen."""
     done = subprocess.run(
-        [sys.executable, str(CAMPAIGNS / "soundness.py"), "--edits", "80", "--seed", "3", "--real", "5"],
+        [sys.executable, str(CAMPAIGNS / "soundness.py"), "--edits", "45", "--seed", "3", "--real", "5"],
         capture_output=True,
         text=True,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("unseen: 0") == 2
-    assert int(done.stdout.split(" edits, ")[1].split()[0]) >= 20, done.stdout
+    assert int(done.stdout.split(" edits, ")[1].split()[0]) >= 10, done.stdout
 
 
 BLIND = """
