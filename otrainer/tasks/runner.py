@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -199,10 +200,20 @@ class Runner:
                 replace(finding, doing=doing, experiments=finding.experiments or names) for finding in outcome.findings
             )
         if outcome.report:
-            print(outcome.report, flush=True)
+            tell(outcome.report)
         if outcome.status == "interrupted":
             raise SystemExit(self.interrupts.exit_code or outcome.exit_code)
         return None
+
+
+def tell(text: str) -> None:
+    """Print `text`; where nobody reads any more, as behind `| head`, what is said from now on goes nowhere."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def written_places(experiment: Experiment, root: Path) -> SourceMap:

@@ -110,7 +110,7 @@ MISUSED = {
     ),
     "train EXP=a FORMAT=json": (
         "misplaced variable\n"
-        "  `FORMAT=json` belongs to `doit validate` and nothing else.\n"
+        "  `FORMAT=json` belongs to `doit validate` and `doit audit` alone.\n"
         "  Write `doit validate FORMAT=json`, with `EXP=NAME` for one experiment.\n"
     ),
 }

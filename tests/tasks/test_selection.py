@@ -147,5 +147,5 @@ def test_an_audit_has_a_format_of_its_own(root):
 
     assert [experiment.name for experiment in select(line, VERBS, root).experiments] == ["a"]
     assert wanted_format(line) is None
-    assert mistakes(root, "audit EXP=a FORMAT=sarif") == ["`FORMAT=sarif` belongs to `doit validate` and nothing else."]
+    assert mistakes(root, "audit EXP=a FORMAT=sarif") == ["`FORMAT=sarif` belongs to `doit validate` alone."]
     assert mistakes(root, "audit train EXP=a FORMAT=json")

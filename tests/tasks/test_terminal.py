@@ -56,6 +56,16 @@ def test_a_report_is_in_colour_and_cut_to_the_width(project):
     assert "\x1b[1;31mwrong value\x1b[0m" in seen
 
 
+def test_an_answer_that_nobody_reads_to_its_end_is_no_error(project):
+    command = [sys.executable, "-m", "doit", "runs"]
+    with subprocess.Popen(
+        command, cwd=project.root, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as doit:
+        doit.stdout.close()
+        said = doit.stderr.read()
+    assert (doit.returncode, said) == (0, b"")
+
+
 def test_nothing_commands_the_terminal_where_colours_are_not_wanted(project):
     """What is written in a file does not either."""
     project.write("a", "wrong: validate # \x1b[2J\x1b]0;owned\x07\n")
