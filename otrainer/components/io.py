@@ -30,19 +30,25 @@ class MappingIO:
     def __init__(self, model_kwargs: Mapping[str, Path], targets: Mapping[str, Path] | None = None) -> None:
         self.model_kwargs = checked_paths(model_kwargs, "model_kwargs")
         self.targets = checked_paths(targets or {}, "targets")
+        # Keys of a dict, as nearly all paths are, are looked up without a call for each.
+        self._keys = [
+            {name: path[0] for name, path in paths.items() if len(path) == 1}
+            for paths in (self.model_kwargs, self.targets)
+        ]
+        self._is_flat = [*map(len, self._keys)] == [len(self.model_kwargs), len(self.targets)]
 
     def split(self, batch: Any, *, stage: str) -> tuple[ArgsKwargs, dict[str, Any], dict[str, Any]]:
         """`(model inputs, targets, meta)` of a batch; meta holds the stage."""
-        kwargs = {name: found(batch, path, ("io", "model_kwargs", name)) for name, path in self.model_kwargs.items()}
-        targets = {name: found(batch, path, ("io", "targets", name)) for name, path in self.targets.items()}
+        if self._is_flat and type(batch) is dict:
+            inputs, targets = self._keys
+            try:
+                kwargs = {name: batch[key] for name, key in inputs.items()}
+                return ArgsKwargs(kwargs=kwargs), {name: batch[key] for name, key in targets.items()}, {"stage": stage}
+            except KeyError:
+                pass  # told below
+        kwargs = {n: pick(batch, path, "batch", ("io", "model_kwargs", n)) for n, path in self.model_kwargs.items()}
+        targets = {n: pick(batch, path, "batch", ("io", "targets", n)) for n, path in self.targets.items()}
         return ArgsKwargs(kwargs=kwargs), targets, {"stage": stage}
-
-
-def found(batch: Any, path: tuple[str | int, ...], config_path: ConfigPath) -> Any:
-    """What stands at a path of a batch; a key of a dict, as nearly all are, is looked up in one go."""
-    if len(path) == 1 and type(batch) is dict and path[0] in batch:
-        return batch[path[0]]
-    return pick(batch, path, "batch", config_path)
 
 
 def checked_paths(paths: Mapping[str, Path], argument: str) -> dict[str, tuple[str | int, ...]]:
@@ -77,7 +83,8 @@ def pick_one(tree: Any, path: Path | None, what: str, config_path: ConfigPath) -
     """What stands at `path`, or without one the only value there is; raises ConfigError where there are several."""
     if path is not None:
         return pick(tree, path, what, config_path)
-    if type(tree) is torch.Tensor or not isinstance(tree, Mapping):  # asking an abstract class takes long
+    # Asking an abstract class takes long.
+    if type(tree) is torch.Tensor or (type(tree) is not dict and not isinstance(tree, Mapping)):
         return tree
     if len(tree) == 1:
         return next(iter(tree.values()))
