@@ -153,7 +153,7 @@ def test_built_in_code_is_named_by_its_place_in_the_package(root: Path, tmp_path
     done = subprocess.run([sys.executable, "-c", asking], cwd=root, env=environ, capture_output=True, text=True)
 
     assert done.stderr == ""
-    reason = "`otrainer/components/io.py: pick` changed (`io.mapping` -> MappingIO -> found -> pick)."
+    reason = "`otrainer/components/io.py: pick` changed (`io.mapping` -> MappingIO -> pick)."
     assert done.stdout.endswith(says(fit=[RUNS, reason]).partition("\n")[2])
 
 
