@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from otrainer.collector import keep_all
+from otrainer.collector import collector_paused, keep_all
 from otrainer.tasks.execute import execute
 from otrainer.tasks.experiments import Experiment
 from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, end_with_parent
@@ -53,7 +53,7 @@ def main(requests: int, answers: int) -> None:
 
 def prepare() -> bytes:
     """Import what the stages will; what goes wrong with it, they will say."""
-    with suppress(Exception):
+    with suppress(Exception), collector_paused():
         import otrainer.experiment  # noqa: F401 - torch comes with it
     return b""
 
