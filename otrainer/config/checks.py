@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otrainer.config import names
-from otrainer.config.secrets import holds_secret, out_of_place, secret_keys
+from otrainer.config.secrets import holds_secret, mentions, out_of_place, secret_keys
 from otrainer.errors import ConfigPath, Finding, nearest
 
 PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
@@ -46,7 +46,8 @@ def check_sections(data: Mapping[str, Any], *, strict: bool, used: Collection[st
     """Everything wrong that shows without a registry; `used` are the sections that some `${...}` reads."""
     if strict:
         yield from unknown_sections(data, used)
-    yield from secret_keys(data)
+    if mentions(data):
+        yield from secret_keys(data)
     yield from check_run(data.get("run"))
     for section in SECTIONS:
         yield from check_section(section, data.get(section.name))

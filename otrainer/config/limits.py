@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as AnyMapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Final
 
 from otrainer.errors import ConfigError, nearest
@@ -68,7 +69,12 @@ def limits_in_force(environ: AnyMapping[str, str] = os.environ) -> Limits:
 
     Raises ConfigError where that is not `NAME=COUNT` with commas between, each name once.
     """
-    given = environ.get(VARIABLE, "")
+    return limits_of(environ.get(VARIABLE, ""))
+
+
+@cache
+def limits_of(given: str) -> Limits:
+    """The limits of one text of the variable, asked many times for each config."""
     values: dict[str, int] = {}
     for entry in given.split(",") if given.strip() else ():
         name, equals, count = (part.strip() for part in entry.partition("="))

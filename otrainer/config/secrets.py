@@ -30,6 +30,21 @@ def references(value: object, path: ConfigPath = ()) -> Iterator[tuple[str, Conf
             yield from references(item, (*path, index))
 
 
+def mentions(value: object) -> bool:
+    """Whether a reference may stand anywhere in `value`, keys included: for most configs all there is to ask."""
+    waiting: list[object] = [value]
+    for item in waiting:
+        if isinstance(item, str):
+            if OPENING in item:
+                return True
+        elif isinstance(item, dict):
+            waiting += item
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+    return False
+
+
 def holds_secret(value: object) -> bool:
     """Whether `value` refers to a secret, anywhere inside."""
     return next(references(value), None) is not None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from otrainer.config.expressions import NAME
-from otrainer.config.secrets import TOKEN, references
+from otrainer.config.secrets import TOKEN, mentions, references
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.masks import SHORTEST
 from otrainer.screens import conceal
@@ -25,7 +25,7 @@ class Secrets:
         """The secrets inside `value` from the environment, and a finding for each that cannot be used."""
         values: dict[str, str] = {}
         findings: list[Finding] = []
-        for name, place in references(value, path):
+        for name, place in references(value, path) if mentions(value) else ():
             problem = problem_with(name)
             if problem is None:
                 values[name] = os.environ[name]
@@ -45,7 +45,7 @@ class Secrets:
 
 def conceal_secrets(config: object) -> None:
     """Keep the secrets that `config` refers to out of what this process prints from here on, as far as they are set."""
-    names = dict.fromkeys(name for name, _ in references(config))
+    names = dict.fromkeys(name for name, _ in references(config)) if mentions(config) else {}
     conceal({name: os.environ[name] for name in names if problem_with(name) is None})
 
 
