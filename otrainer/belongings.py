@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.artifacts import TEMP_PREFIX, read_json
 from otrainer.confine import written
+from otrainer.ownership import is_checkpoint
 from otrainer.runs import DAMAGED, LAST, PREVIOUS, RUN_FILE
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ def own_files(folder: Path, run: Mapping[str, Any]) -> Iterator[str]:
     for output in map(PurePath, run["outputs"]):
         yield output.as_posix()
         if output.name == LAST:
-            yield output.with_name(PREVIOUS).as_posix()
-            # Where several were found damaged, all but the first have a number behind their names.
-            yield from ((output.parent / each.name).as_posix() for each in (folder / output.parent).glob(f"{DAMAGED}*"))
+            # Where several were found damaged, all but the first have a number behind their names; one that lost its
+            # seal is not known from what somebody else put there.
+            beside = folder / output.parent
+            candidates = [beside / PREVIOUS, *beside.glob(f"{DAMAGED}*")]
+            yield from ((output.parent / each.name).as_posix() for each in candidates if is_checkpoint(each))
     config = run.get("config")
     for path, _ in written(config) if isinstance(config, dict) else ():
         yield os.path.relpath(path, (config or {})["run"]["out_dir"])

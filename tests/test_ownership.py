@@ -197,22 +197,27 @@ def test_no_lock_is_written_through_a_link(tmp_path: Path, link: str) -> None:
 
 
 def test_what_people_put_into_a_run_is_told_from_what_it_wrote(tmp_path: Path) -> None:
+    """A checkpoint is known by its seal, whatever it is called."""
     run_dir = made(tmp_path / "x", "first", outputs=("checkpoints/last.pt",))
-    own = ("checkpoints/previous.pt", "checkpoints/damaged.pt", "checkpoints/damaged.pt-2", "resolved.yaml")
-    for name in (*own, "notes.md", "checkpoints/mine.pt", "code/mine.py", "tb/1"):
+    for name in (
+        "checkpoints/damaged.pt-2",
+        "resolved.yaml",
+        "notes.md",
+        "checkpoints/mine.pt",
+        "code/mine.py",
+        "tb/1",
+    ):
         (run_dir / name).parent.mkdir(exist_ok=True)
         (run_dir / name).write_text(name)
+    for name in ("previous.pt", "damaged.pt"):
+        (run_dir / "checkpoints" / name).write_bytes(b"PK\x05\x06" + bytes(16) + b"\x40\x00" + b"a" * 64)
     (run_dir / "data").symlink_to("/")
     run = runs.read_run(run_dir)
     assert run is not None
+    foreign = ["checkpoints/damaged.pt-2", "checkpoints/mine.pt", "code/mine.py", "data", "notes.md", "tb/1"]
 
-    assert foreign_files(run_dir, run) == ["checkpoints/mine.pt", "code/mine.py", "data", "notes.md", "tb/1"]
-    assert foreign_files(run_dir, {**run, "files": ["tb/1"]}) == [
-        "checkpoints/mine.pt",
-        "code/mine.py",
-        "data",
-        "notes.md",
-    ]
+    assert foreign_files(run_dir, run) == foreign
+    assert foreign_files(run_dir, {**run, "files": ["tb/1"]}) == foreign[:-1]
 
 
 def test_removing_a_run_leaves_what_it_did_not_write_and_what_links_lead_to(tmp_path: Path) -> None:

@@ -70,19 +70,20 @@ class DefaultTrainer:
         Raises ConfigError where parts do not fit together, TrainingInterrupted after a signal (callbacks have seen it
         by `on_exception` then), and whatever the user's parts raise.
         """
-        session = begin(
-            model=model,
-            datamodule=datamodule,
-            io=io,
-            loss=loss,
-            optimizer_factory=optimizer_factory,
-            scheduler_factory=scheduler_factory,
-            metrics=metrics,
-            callbacks=callbacks,
-            loggers=loggers,
-            registry=registry,
-            run=run,
-        )
+        with worker_trouble():
+            session = begin(
+                model=model,
+                datamodule=datamodule,
+                io=io,
+                loss=loss,
+                optimizer_factory=optimizer_factory,
+                scheduler_factory=scheduler_factory,
+                metrics=metrics,
+                callbacks=callbacks,
+                loggers=loggers,
+                registry=registry,
+                run=run,
+            )
         try:
             self._log_hparams(session)
             session.hook("on_fit_start")

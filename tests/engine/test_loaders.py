@@ -158,7 +158,7 @@ class Troubled(Dataset[Any]):
     ("trouble", "words"), [("killed", "is killed by signal|exited unexpectedly"), ("hung", "timed out after 2")]
 )
 def test_a_worker_that_dies_or_hangs_is_an_error_soon(trouble: str, words: str) -> None:
-    last_step = []
+    last_step = [time.monotonic()]
 
     class Clock:
         def on_train_step_end(self, ctx: Any) -> None:
@@ -190,3 +190,22 @@ def test_a_users_own_data_loader_is_replayed_and_stays_as_it_is(caplog: pytest.L
     assert "3 batches are read again" in caplog.text
     assert not Notes().rows
     assert len(list(Loader(Batches(random_batches(2)).train_dataloader, seed=0, stage="train").epoch(0))) == 2
+
+
+def test_a_worker_that_dies_before_training_begins_is_the_same_error() -> None:
+    """A model whose widths come from the first batch takes one before the loop does."""
+    model = torch.nn.Sequential(torch.nn.LazyLinear(1))
+    model.inputs = ["x"]
+    data = DatasetDataModule(Dying(), batch_size=2, num_workers=1)
+    with pytest.raises(ConfigError, match=r"is killed by signal|exited unexpectedly") as error:
+        fit(model, data)
+
+    assert error.value.findings[0].title == "data worker failed"
+
+
+class Dying(Dataset[Any]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        os._exit(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,18 @@ def test_the_first_comment_is_the_experiments_sentence(root, text, expected):
     experiment = find_experiment("baseline", root)
     (root / experiment.file).write_text(text, encoding="utf-8")
     assert sentence(experiment, root) == expected
+
+
+def test_what_is_no_file_or_cannot_be_shown_is_no_experiment(tmp_path):
+    """A pipe would be waited for, and a name may act on a terminal, or be no text at all."""
+    folder = tmp_path / "configs/experiments"
+    folder.mkdir(parents=True)
+    (folder / "a.yaml").write_text("# \x1b[31mRed\x07 \u202eturned.\n")
+    for name in (b"b\x1b[31m.yaml", b"c\xff.yaml"):
+        (folder / os.fsdecode(name)).write_text("")
+    os.mkfifo(folder / "d.yaml")
+    (folder / "e.yaml").symlink_to("nowhere.yaml")
+    (only,) = all_experiments(tmp_path)
+
+    assert only.name == "a"
+    assert sentence(only, tmp_path) == "\ufffd[31mRed\ufffd \ufffdturned."
