@@ -32,3 +32,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in sys.modules if name.partition(".")[0] == "extensions"]:
         monkeypatch.delitem(sys.modules, name)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project outside of any repository after training its `a`, for tests to copy."""
+    from trained import lay_out, train
+
+    root = lay_out(tmp_path_factory.mktemp("original"))
+    train(root)
+    return root

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from incremental.steps import edit, write
 from projects import doit
-from trained import A, ask, copy, forget_plugins, inside, lay_out, train
+from trained import A, ask, copy, forget_plugins, inside
 
 from otrainer.errors import ConfigError
 from otrainer.experiment import resolve_fully, run_experiment
@@ -18,13 +18,6 @@ from otrainer.stages import MANIFESTS, run_stage
 from otrainer.tasks.experiments import find_experiment
 
 MARK = "open('ran', 'a').write(__name__ + ' ')\n"
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = lay_out(tmp_path_factory.mktemp("original"))
-    train(root)
-    return root
 
 
 @pytest.fixture

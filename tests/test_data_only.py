@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from incremental.steps import edit
-from trained import A, ask, copy, forget_plugins, inside, lay_out, train
+from trained import A, ask, copy, forget_plugins, inside
 
 from otrainer.components.array_files import open_arrays
 from otrainer.engine.checkpoint import load_checkpoint
@@ -33,13 +33,6 @@ class Evil:
 
 
 PICKLE = pickle.dumps(Evil())
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = lay_out(tmp_path_factory.mktemp("original"))
-    train(root)
-    return root
 
 
 @pytest.fixture

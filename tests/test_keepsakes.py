@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from incremental.steps import edit, write
-from trained import BASE, A, ask, copy, inside, lay_out, train
+from trained import BASE, A, ask, copy, inside, train
 
 from otrainer.errors import ConfigError
 from otrainer.keepsakes import git_state, leave_keepsakes, place_of
@@ -26,14 +26,6 @@ from otrainer.plan import Plan
 from otrainer.runs import KEYS
 
 RUN, LAST = "runs/a/run.json", "runs/a/checkpoints/last.pt"
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project outside of any repository, trained."""
-    root = lay_out(tmp_path_factory.mktemp("original"))
-    train(root)
-    return root
 
 
 @pytest.fixture

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trained import copy, inside, lay_out, train
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after training `a`."""
-    root = lay_out(tmp_path_factory.mktemp("original"))
-    train(root)
-    return root
+from trained import copy, inside
 
 
 @pytest.fixture
