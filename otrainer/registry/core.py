@@ -142,9 +142,16 @@ class Registry:
     def unknown_module(self, name: str) -> Finding:
         """What to say where `name` is used but not registered."""
         from_plugins = name.startswith(PLUGIN_PREFIXES) or "." not in name
-        hint = "Keys of a plugin exist once its module is listed under `imports`." if from_plugins else ""
         near = nearest(name, self._modules)
+        hint = self._where_keys_come_from() if from_plugins else ""
         return Finding(f"No component is registered as `{name}`.", "unknown component", suggestions=near, hint=hint)
+
+    def _where_keys_come_from(self) -> str:
+        """The next step where a plugin's key is missing: a module may be listed, and yet register nothing."""
+        silent = [f"`{name}`" for name, module in self.plugins.items() if not hasattr(module, "register")]
+        if silent:
+            return f"{', '.join(silent)}, listed under `imports`, has no `register(registry)`: it registers nothing."
+        return "Keys of a plugin exist once its module is listed under `imports`."
 
     def unknown_op(self, name: str) -> Finding:
         """What to say where the op `name` is called but not registered."""
