@@ -18,10 +18,10 @@ from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.engine.seed import seed_everything
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
-from otrainer.hiding import hide_in
 from otrainer.keepsakes import device_name, git_state, leave_keepsakes, versions
 from otrainer.kept import bring_back, kept_place, lay_out, move_aside
 from otrainer.loaded import refuse_stale
+from otrainer.masking.exceptions import hide_in
 from otrainer.model import assemble, compile_model
 from otrainer.model.build import build_module
 from otrainer.origin import Origins

@@ -13,7 +13,7 @@ from otrainer.config import ResolvedConfig, Settings
 from otrainer.datafiles import identify
 from otrainer.definition import define
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
-from otrainer.masks import known
+from otrainer.masking.masks import known
 from otrainer.records import FileStamp, relative_to_root
 from otrainer.registry import Registry, instantiate_value
 from otrainer.registry.imported import read_by

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.belongings import files_below, foreign_files, is_passing
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.errors import ConfigError
-from otrainer.masks import masked
+from otrainer.masking.masks import masked
 from otrainer.runs import measure, read_run, utc_now, write_run
 
 if TYPE_CHECKING:

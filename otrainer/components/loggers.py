@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from otrainer.confine import refuse_outside
 from otrainer.errors import ConfigError
-from otrainer.masks import masked
+from otrainer.masking.masks import masked
 from otrainer.project import project_root
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 
 from otrainer.config.secrets import references
 from otrainer.errors import ConfigError, ConfigPath, Finding, dotted
-from otrainer.masks import Masks, known
+from otrainer.masking.masks import Masks, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

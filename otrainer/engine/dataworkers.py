@@ -12,8 +12,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from otrainer.masks import known
-from otrainer.screens import conceal
+from otrainer.masking.masks import known
+from otrainer.masking.streams import conceal
 
 LOOK_S = 0.5
 

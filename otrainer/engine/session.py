@@ -20,7 +20,7 @@ from otrainer.engine.parts import Baseline, warn_of_restarts
 from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.engine.watch import LossWatch
 from otrainer.errors import ConfigError, Finding
-from otrainer.hiding import hide_in
+from otrainer.masking.exceptions import hide_in
 from otrainer.model.lazy import has_lazy, materialize
 from otrainer.registry.contracts import KNOWN_HOOKS, breaches
 

@@ -18,7 +18,7 @@ from otrainer.engine.session import Session, begin, no_batches
 from otrainer.engine.tree import count_samples
 from otrainer.engine.watch import check_loss
 from otrainer.errors import ConfigError
-from otrainer.masks import masked
+from otrainer.masking.masks import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,7 +19,7 @@ from otrainer.estimate.memory import GIB, device_memory, usual_size
 from otrainer.estimate.rows import Row
 from otrainer.estimate.trace import BROKEN
 from otrainer.estimate.words import shapes
-from otrainer.masks import masked
+from otrainer.masking.masks import masked
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod

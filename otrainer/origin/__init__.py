@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.blame import MEND, Raised
 from otrainer.engine.interrupt import TrainingInterrupted
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
-from otrainer.hiding import hide_in, masked_finding
+from otrainer.masking.exceptions import hide_in, masked_finding
 from otrainer.origin.compiled import in_compiled
 from otrainer.origin.components import disk_trouble, in_backward, in_component, nothing_deterministic
 from otrainer.origin.failure import Failure

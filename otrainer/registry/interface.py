@@ -10,7 +10,7 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.masks import masked_data
+from otrainer.masking.masks import masked_data
 from otrainer.registry import docstrings
 from otrainer.registry.annotations import resolved, united, values_of
 from otrainer.registry.signature import NAMED, is_open, signatures_of

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.masks import masked
+from otrainer.masking.masks import masked
 from otrainer.registry.fingerprint import Code, Fingerprints, named
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from otrainer.config.expressions import NAME
 from otrainer.config.secrets import TOKEN, mentions, references
 from otrainer.errors import ConfigError, ConfigPath, Finding
-from otrainer.masks import SHORTEST
-from otrainer.screens import conceal
+from otrainer.masking.masks import SHORTEST
+from otrainer.masking.streams import conceal
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from otrainer.config.findings import as_many_as_told
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
-from otrainer.hiding import hide_in, masked_finding
-from otrainer.masks import masked
+from otrainer.masking.exceptions import hide_in, masked_finding
+from otrainer.masking.masks import masked
 from otrainer.registry.extras import how_to_install
 from otrainer.registry.secrets import Secrets
 from otrainer.registry.shape import Spec, is_spec, read_spec, reserved_keys, shape_findings

@@ -25,8 +25,8 @@ def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
 
     What is told holds no secret that this process has read.
     """
-    from otrainer.hiding import masked_finding
-    from otrainer.masks import masked
+    from otrainer.masking.exceptions import masked_finding
+    from otrainer.masking.masks import masked
 
     outcome = ended(stage, experiment, root)
     findings = tuple(map(masked_finding, outcome.findings))

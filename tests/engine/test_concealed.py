@@ -12,7 +12,7 @@ import torch
 from otrainer.engine.checkpoint import load_model_state
 from otrainer.engine.concealed import concealed, revealed
 from otrainer.errors import ConfigError
-from otrainer.masks import forget, remember
+from otrainer.masking.masks import forget, remember
 
 PASSWORD = 'hunter2-pä"ss'  # noqa: S105 - it is one
 CONFIG = {"callbacks": [{"_type_": "cb.any", "token": "${secret:PW}"}]}

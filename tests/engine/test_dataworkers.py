@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 from otrainer.engine.dataworkers import Undisturbed
-from otrainer.masks import forget, masked, remember
+from otrainer.masking.masks import forget, masked, remember
 
 
 def test_a_worker_that_is_no_fork_prints_no_secret() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otrainer.masks import REFERENCE, Masks, masked, remember
+from otrainer.masking.masks import REFERENCE, Masks, masked, remember
 
 VALUE = "pä'ss\"w\\ord/+& %x"
 ENCODED = VALUE.encode()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from otrainer.screens import Screen, conceal
+from otrainer.masking.streams import Screen, conceal
 
 PASSWORD = "hunter2-xyz"  # noqa: S105 - it is one
 

@@ -8,8 +8,8 @@ import pytest
 
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
-from otrainer.hiding import hide_in
-from otrainer.masks import remember
+from otrainer.masking.exceptions import hide_in
+from otrainer.masking.masks import remember
 
 PASSWORD = "hunter2-xyz"  # noqa: S105 - it is one
 
@@ -29,7 +29,7 @@ def test_an_exception_loses_its_secrets_but_not_its_place():
     told = "".join(traceback.format_exception(caught.value)) + draw_error(caught.value)
     assert hidden
     assert PASSWORD not in told
-    for text in ("with ${secret:PW}", "/srv/${secret:PW}", "tried ${secret:PW}", "not ${secret:PW}", "test_hiding.py"):
+    for text in ("with ${secret:PW}", "/srv/${secret:PW}", "tried ${secret:PW}", "not ${secret:PW}", "test_exceptions.py"):
         assert text in told
 
 

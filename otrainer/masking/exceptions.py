@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from otrainer.errors import ConfigError, Finding
-from otrainer.masks import known, masked
+from otrainer.masking.masks import known, masked
 
 
 def masked_finding(finding: Finding) -> Finding:

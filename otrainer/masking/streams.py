@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from otrainer.masks import masked, remember
+from otrainer.masking.masks import masked, remember
 
 
 def conceal(values: Mapping[str, str]) -> None:
