@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from otrainer.errors import Finding, SourceLocation
 from otrainer.registry.handshake import check_taken, refuse
-from otrainer.registry.origin import origin_of, place_of_function, shown_origin
+from otrainer.registry.places import origin_of, place_of_function, shown_origin
 
 if TYPE_CHECKING:
     from otrainer.registry.core import Registry

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from otrainer.errors import ConfigError, Finding, SourceLocation, nearest
 from otrainer.registry.contracts import breaches
-from otrainer.registry.origin import shown_origin
+from otrainer.registry.places import shown_origin
 
 KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*", re.ASCII)
 DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"

@@ -29,7 +29,13 @@ def test_an_exception_loses_its_secrets_but_not_its_place():
     told = "".join(traceback.format_exception(caught.value)) + draw_error(caught.value)
     assert hidden
     assert PASSWORD not in told
-    for text in ("with ${secret:PW}", "/srv/${secret:PW}", "tried ${secret:PW}", "not ${secret:PW}", "test_exceptions.py"):
+    for text in (
+        "with ${secret:PW}",
+        "/srv/${secret:PW}",
+        "tried ${secret:PW}",
+        "not ${secret:PW}",
+        "test_exceptions.py",
+    ):
         assert text in told
 
 

@@ -29,7 +29,7 @@ ASIDE = {
     "otrainer.registry.torch_names": "the same",
     "otrainer.registry.core:import_factory": "imports what a key stands for, which counts on its own",
     "otrainer.registry.core:import_hint": "words of an error",
-    "otrainer.registry.origin": "where something was registered",
+    "otrainer.registry.places": "where something was registered",
     "otrainer.registry.handshake": "what is refused when a plugin registers",
     "otrainer.registry.contracts": "the same",
     "otrainer.registry.entries": "the same",
