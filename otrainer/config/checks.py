@@ -110,7 +110,7 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
         message = f"`{section.name}.type` names a class by its key `{section.cls}*`."
         yield Finding(message, "`type` is needed", path, hint=f"Add `type: {section.cls}NAME`.")
     elif holds_secret(cls):
-        yield out_of_place((*path, "type"), "it names a class")
+        yield out_of_place((*path, "type"), why="it names a class")
     elif not isinstance(cls, str) or not cls.startswith(section.cls):
         message = f"`{section.name}.type` takes keys `{section.cls}*`, and `{cls}` is not one."
         meant = (f"{section.cls}{cls}",) if isinstance(cls, str) and "." not in cls else ()
@@ -209,7 +209,7 @@ def check_run(run: Any) -> Iterator[Finding]:
                 hint = f"Add `{key}: ...` under `run`."
                 yield Finding(f"`run.{key}` is needed: {rule.words}.", "missing key", ("run", key), hint=hint)
         elif holds_secret(value):
-            yield out_of_place(("run", key), "it is written down with every run")
+            yield out_of_place(("run", key), why="it is written down with every run")
         elif not (isinstance(value, str) or not rule.choices) or not rule.fits(value):
             near = meant_name(value) if key == "name" else nearest(str(value), rule.choices)
             hint = "" if key == "name" and near else f"Write `{key}: {rule.example}`, for example."

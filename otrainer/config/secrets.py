@@ -50,7 +50,7 @@ def holds_secret(value: object) -> bool:
     return next(references(value), None) is not None
 
 
-def out_of_place(path: ConfigPath, why: str, *, at: SourceLocation | None = None, on_key: bool = False) -> Finding:
+def out_of_place(path: ConfigPath, *, why: str, at: SourceLocation | None = None, on_key: bool = False) -> Finding:
     """What to say of a secret where none can be."""
     message = f"A secret has no place in {f'the key `{path[-1]}`' if on_key else f'`{dotted(path)}`'}: {why}."
     hint = "It goes to a component of your own, as an argument; what may be seen is `${env:NAME}`."
@@ -62,7 +62,7 @@ def secret_keys(value: object, path: ConfigPath = ()) -> Iterator[Finding]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             if isinstance(key, str) and OPENING in key:
-                yield out_of_place((*path, key), "keys are never evaluated", on_key=True)
+                yield out_of_place((*path, key), why="keys are never evaluated", on_key=True)
             yield from secret_keys(item, (*path, key))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):

@@ -113,7 +113,7 @@ def module_list(
         if not isinstance(text, str):
             findings.append(wrong_kind(item, (*path, index), what, hint))
         elif holds_secret(text):
-            findings.append(out_of_place((*path, index), BEFORE, at=place_of(item)))
+            findings.append(out_of_place((*path, index), why=BEFORE, at=place_of(item)))
         elif not fits(text):
             message = f"`{text}` is not {what}."
             findings.append(Finding(message, "invalid name", (*path, index), place_of(item), hint=hint))
@@ -177,7 +177,7 @@ def unknown_setting(name: str, value: Node, known: list[str]) -> Finding:
 
 def wrong_kind(node: Node, path: ConfigPath, expected: str, hint: str) -> Finding:
     if isinstance(node, Scalar) and holds_secret(node.value):
-        return out_of_place(path, BEFORE, at=place_of(node))
+        return out_of_place(path, why=BEFORE, at=place_of(node))
     shown = f"{kind_of(node)}, not {expected}"
     if isinstance(node, Scalar) and node.value is not None:
         shown = f"`{as_text(node.value)}`, {shown}"

@@ -20,7 +20,7 @@ from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.snapshot import NotPlainError, Snapshots, check_plain
 from otrainer.engine.state import TrainState
 from otrainer.engine.writer import write_checkpoint
-from otrainer.errors import ConfigError, ConfigPath, dotted
+from otrainer.errors import ConfigError, ConfigPath, Finding, dotted
 from otrainer.model.lazy import has_lazy, random_states_kept
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ConfigError(message, title="not a checkpoint", hint=hint) from cause
     if problem := flaw(parts):
         raise ConfigError(
-            f"`{path}` holds no run that can be continued: {problem}.",
+            f"`{path}` holds no run that can be continued: {problem.message}.",
             title="not a checkpoint",
             hint=f"Checkpoints of otrainer are of format {FORMAT}.",
         )
@@ -179,19 +179,19 @@ def own(part: Any) -> Any:
     return copied
 
 
-def flaw(parts: Any) -> str | None:
-    """What keeps loaded data from being a checkpoint, in a few words."""
+def flaw(parts: Any) -> Finding | None:
+    """Return what keeps loaded data from being a checkpoint, in a few words."""
     if not isinstance(parts, dict):
-        return "it is no mapping"
+        return Finding("it is no mapping")
     missing = [name for name in PARTS if name not in parts]
     if missing:
-        return f"it has no part `{missing[0]}`"
+        return Finding(f"it has no part `{missing[0]}`")
     meta, progress = parts["meta"], parts["progress"]
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        return "it is of another format"
+        return Finding("it is of another format")
     if not isinstance(progress, dict) or not set(TrainState().state_dict()) <= set(progress):
-        return "its `progress` does not say where training stands"
-    return None if isinstance(parts["model"], dict) else "its `model` is no state dict"
+        return Finding("its `progress` does not say where training stands")
+    return None if isinstance(parts["model"], dict) else Finding("its `model` is no state dict")
 
 
 def damaged(path: Path, what: str) -> ConfigError:
@@ -217,7 +217,7 @@ def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
     try:
         model.load_state_dict(parts["model"])
     except RuntimeError as cause:
-        raise model_misfit(str(cause)) from cause
+        raise model_misfit([str(cause)]) from cause
 
 
 def restore(ctx: RunContext, parts: dict[str, Any]) -> None:

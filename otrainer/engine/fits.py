@@ -27,8 +27,7 @@ def check_model(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
         if name in now and differs(now[name], value)
     ]
     if misfits:
-        more = f"; {len(misfits) - MOST_NAMED} more" if len(misfits) > MOST_NAMED else ""
-        raise model_misfit(f"{'; '.join(misfits[:MOST_NAMED])}{more}.")
+        raise model_misfit(misfits)
 
 
 def differs(now: Any, kept: Any) -> bool:
@@ -37,9 +36,10 @@ def differs(now: Any, kept: Any) -> bool:
     return bool(hasattr(now, "shape") and hasattr(kept, "shape") and now.shape != kept.shape)
 
 
-def model_misfit(what: str) -> ConfigError:
+def model_misfit(misfits: Sequence[str]) -> ConfigError:
+    more = f"; {len(misfits) - MOST_NAMED} more." if len(misfits) > MOST_NAMED else "."
     return ConfigError(
-        f"The checkpoint's weights do not fit this model: {what}",
+        f"The checkpoint's weights do not fit this model: {'; '.join(misfits[:MOST_NAMED])}{more}",
         title="model does not match the checkpoint",
         config_path=("model",),
         hint="Continue with the model that wrote it, or train from the start.",

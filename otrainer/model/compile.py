@@ -46,9 +46,9 @@ def read_model(
     section: object, registry: Registry, settings: Settings, path: ConfigPath
 ) -> tuple[ModelIR | None, list[Finding]]:
     report = Report()
-    model = report.mapping(section, "`model`", path)
+    model = report.mapping(section, path, what="`model`")
     chosen = [name for name in FRONTENDS if name in model]
-    report.keys(model, FRONTENDS, "A model", path)
+    report.keys(model, FRONTENDS, path, what="A model")
     if isinstance(section, Mapping) and not chosen:
         hint = "Add `sequential: {layers: [...]}` or `graph: {...}`."
         report.add("A model is written as `sequential` or as `graph`.", path, title="missing key", hint=hint)
@@ -65,7 +65,7 @@ def read_model(
 
 
 def read_frontend(name: str, section: object, path: ConfigPath, registry: Registry, report: Report) -> ModelIR:
-    body = report.mapping(section, f"`{name}`", path)
+    body = report.mapping(section, path, what=f"`{name}`")
     if name == "sequential":
         return compile_sequential(body, path, report)
     return compile_graph(body, path, registry, report)

@@ -17,7 +17,7 @@ RETURNS: tuple[Returns, ...] = get_args(Returns)
 
 def read_inputs(value: object, path: ConfigPath, report: Report) -> tuple[str, ...]:
     """The names of a model's inputs, at least one, each once."""
-    names = report.sequence(value, "`inputs`", path, hint=f"Write `[{value}]`." if isinstance(value, str) else "")
+    names = report.sequence(value, path, what="`inputs`", hint=f"Write `[{value}]`." if isinstance(value, str) else "")
     if isinstance(value, list | tuple) and not names:
         report.add("A model needs at least one input.", path, title="missing input", hint="Write `inputs: [x]`.")
     for index, name in enumerate(names):

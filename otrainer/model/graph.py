@@ -22,8 +22,8 @@ KEYS = ("inputs", "modules", "nodes", "order", "steps", "outputs", "return")
 
 def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Registry, report: Report) -> ModelIR:
     """The graph as modules and calls; names are looked up as the calls run, so every reference points back."""
-    report.keys(section, KEYS, "A graph", path)
-    report.required(section, ("inputs", "outputs"), "A graph", path)
+    report.keys(section, KEYS, path, what="A graph")
+    report.required(section, ("inputs", "outputs"), path, what="A graph")
     modules = read_modules(section.get("modules"), (*path, "modules"), report)
     values = Values(report)
     for name in read_inputs(section["inputs"], (*path, "inputs"), report) if "inputs" in section else ():
@@ -41,7 +41,7 @@ def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Regist
 def read_modules(section: object, path: ConfigPath, report: Report) -> tuple[ModuleSpec, ...]:
     if section is None:
         return ()
-    body = report.mapping(section, "`modules`", path)
+    body = report.mapping(section, path, what="`modules`")
     for name in body:
         report.extend(check_name(name, "module", (*path, name), on_key=True))
     return tuple(ModuleSpec(str(name), spec, (*path, name)) for name, spec in body.items())
@@ -68,7 +68,7 @@ def read_outputs(
         entries = [(key, item, (*path, key)) for key, item in section.items()]
     else:
         hint = f"Write `[{section}]`." if isinstance(section, str) else ""
-        items = report.sequence(section, "`outputs`", path, hint=hint)
+        items = report.sequence(section, path, what="`outputs`", hint=hint)
         entries = [(None, item, (*path, index)) for index, item in enumerate(items)]
     if isinstance(section, Mapping | list | tuple) and not entries:
         report.add("A graph needs at least one output.", path, title="nothing named", hint="Write `outputs: [$y]`.")

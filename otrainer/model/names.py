@@ -16,32 +16,25 @@ GLOBALS = {"torch", "getattr", "inf", "nan", "device", "NoneType", "fx_pytree", 
 ATTRIBUTES = frozenset(dir(GeneratedModel())) | frozenset(GeneratedModel.__annotations__)
 
 
-def check_name(name: object, what: str, path: ConfigPath, *, on_key: bool = False) -> Iterator[Finding]:
-    """Why `name` cannot be the name of an input, a module or a value (`what`), if it cannot."""
-    problem, hint = problem_with(name, what)
-    if problem:
-        yield Finding(
-            f"{shown(name)} cannot name {article(what)}: {problem}.", "invalid name", path, None, on_key, (), hint
-        )
+def check_name(name: object, role: str, path: ConfigPath, *, on_key: bool = False) -> Iterator[Finding]:
+    """Yield why `name` cannot be the name of an input, a module or a value (`role`), if it cannot."""
+    wrong = problem_with(name, role)
+    if wrong is not None:
+        shown, article = f"`{name}`" if isinstance(name, str) else repr(name), "an" if role[0] in "aeiou" else "a"
+        message = f"{shown} cannot name {article} {role}: {wrong.message}."
+        yield Finding(message, "invalid name", path, None, on_key, (), wrong.hint)
 
 
-def problem_with(name: object, what: str) -> tuple[str, str]:
+def problem_with(name: object, role: str) -> Finding | None:
+    """Return what is wrong with a name, in half a sentence, and how to put it right."""
     if not isinstance(name, str):
-        return f"a name is text, not {kind(name)}", "Write a word, or put it in quotes."
+        return Finding(f"a name is text, not {kind(name)}", hint="Write a word, or put it in quotes.")
     if not NAME.fullmatch(name):
-        return "it is no identifier", "Use letters, digits and `_`, and begin with no digit."
+        return Finding("it is no identifier", hint="Use letters, digits and `_`, and begin with no digit.")
     if keyword.iskeyword(name):
-        return "it is a word of the Python language", f"Write `{name}_`, say."
-    if name in RESERVED or (what == "input" and name in GLOBALS):
-        return "the generated code uses it itself", f"Write `{name}_`, say."
-    if what == "module" and name in ATTRIBUTES:
-        return "every model has an attribute of this name already", f"Write `{name}_`, say."
-    return "", ""
-
-
-def shown(name: object) -> str:
-    return f"`{name}`" if isinstance(name, str) else repr(name)
-
-
-def article(what: str) -> str:
-    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+        return Finding("it is a word of the Python language", hint=f"Write `{name}_`, say.")
+    if name in RESERVED or (role == "input" and name in GLOBALS):
+        return Finding("the generated code uses it itself", hint=f"Write `{name}_`, say.")
+    if role == "module" and name in ATTRIBUTES:
+        return Finding("every model has an attribute of this name already", hint=f"Write `{name}_`, say.")
+    return None

@@ -86,12 +86,12 @@ def known(
 
 
 def read_args(section: object, path: ConfigPath, values: Values, report: Report) -> Iterator[Arg]:
-    for index, item in enumerate(() if section is None else report.sequence(section, "`args`", path)):
+    for index, item in enumerate(() if section is None else report.sequence(section, path, what="`args`")):
         yield read_arg(item, (*path, index), values, report)
 
 
 def read_kwargs(section: object, path: ConfigPath, values: Values, report: Report) -> Iterator[tuple[str, Arg]]:
-    body: Mapping[Any, Any] = {} if section is None else report.mapping(section, "`kwargs`", path)
+    body: Mapping[Any, Any] = {} if section is None else report.mapping(section, path, what="`kwargs`")
     for name, item in body.items():
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
             message, hint = f"`{name}` cannot be the name of an argument.", "Write the name of a Python argument."
@@ -102,7 +102,7 @@ def read_kwargs(section: object, path: ConfigPath, values: Values, report: Repor
 def read_arg(item: object, path: ConfigPath, values: Values, report: Report) -> Arg:
     """An argument with its references looked up; after a finding, None stands for what was wrong."""
     if isinstance(item, str) and holds_secret(item):
-        report.extend([out_of_place(path, "the model's code is written with it")])
+        report.extend([out_of_place(path, why="the model's code is written with it")])
         return None
     if isinstance(item, str):
         if item.startswith("$$"):

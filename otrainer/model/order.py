@@ -55,13 +55,13 @@ def refuse_order(section: Mapping[Any, Any], path: ConfigPath, report: Report) -
 
 def from_list(nodes: object, path: ConfigPath, report: Report) -> Iterator[Written]:
     seen: list[str] = []
-    for index, body in enumerate(report.sequence(nodes, "`nodes`", path)):
+    for index, body in enumerate(report.sequence(nodes, path, what="`nodes`")):
         place = (*path, index)
-        entry = report.mapping(body, "A node", place)
+        entry = report.mapping(body, place, what="A node")
         if not isinstance(body, Mapping):
             continue
-        report.keys(entry, ("name", *CALL_KEYS), "A node", place)
-        report.required(entry, ("name",), "A node", place)
+        report.keys(entry, ("name", *CALL_KEYS), place, what="A node")
+        report.required(entry, ("name",), place, what="A node")
         if "name" in entry and entry.get("out") is not None:
             check_own_name(entry["name"], (*place, "name"), seen, report)
         name = entry.get("name")
@@ -81,13 +81,13 @@ def check_own_name(name: object, place: ConfigPath, seen: list[str], report: Rep
 
 
 def from_steps(steps: object, path: ConfigPath, report: Report) -> Iterator[Written]:
-    for index, body in enumerate(report.sequence(steps, "`steps`", path)):
+    for index, body in enumerate(report.sequence(steps, path, what="`steps`")):
         place = (*path, index)
-        entry = report.mapping(body, "A step", place)
+        entry = report.mapping(body, place, what="A step")
         if not isinstance(body, Mapping):
             continue
-        report.keys(entry, CALL_KEYS, "A step", place)
-        report.required(entry, ("out",), "A step", place)
+        report.keys(entry, CALL_KEYS, place, what="A step")
+        report.required(entry, ("out",), place, what="A step")
         yield make(f"step_{index}", entry, place, None, report)
 
 
@@ -102,8 +102,8 @@ def from_mapping(
     bodies = {name: body for name, body in nodes.items() if not (inside and name == "order")}
     for name, body in bodies.items():
         place = (*path, "nodes", name)
-        entry = report.mapping(body, f"The node `{name}`", place)
-        report.keys(entry, CALL_KEYS, f"The node `{name}`", place)
+        entry = report.mapping(body, place, what=f"The node `{name}`")
+        report.keys(entry, CALL_KEYS, place, what=f"The node `{name}`")
         report.extend(check_name(name, "node", place, on_key=True) if entry.get("out") is not None else ())
     if order is None:
         hint = f"Write `order: [{', '.join(map(str, bodies))}]` beside `nodes`."
@@ -122,7 +122,7 @@ def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, repor
     """The nodes in the order in which they run; those that `order` leaves out come last, after a finding."""
     run: dict[Any, None] = {}
     known = [str(name) for name in bodies]
-    for index, name in enumerate(report.sequence(order, "`order`", path)):
+    for index, name in enumerate(report.sequence(order, path, what="`order`")):
         place = (*path, index)
         if not isinstance(name, str):
             message, hint = f"`order` lists names, not {kind(name)}.", "Write the names of the nodes."
@@ -151,7 +151,7 @@ def make(
     report: Report,
 ) -> Written:
     """The entry with what it produces: what `out` names, or else its own name."""
-    report.required(body, ("call",), "A call", place) if body else None
+    report.required(body, ("call",), place, what="A call") if body else None
     if body.get("out") is None:
         return Written(label, body, place, (default,) if default else ())
     return Written(label, body, place, tuple(outs_of(body["out"], (*place, "out"), report)))

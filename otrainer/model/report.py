@@ -39,7 +39,7 @@ class Report:
     def extend(self, findings: Iterable[Finding]) -> None:
         self.findings.extend(findings)
 
-    def mapping(self, value: object, what: str, path: ConfigPath) -> Mapping[Any, Any]:
+    def mapping(self, value: object, path: ConfigPath, *, what: str) -> Mapping[Any, Any]:
         """`value` if it is a mapping, else a finding and an empty one."""
         if isinstance(value, Mapping):
             return value
@@ -47,7 +47,7 @@ class Report:
         self.add(f"{what} is a mapping, not {kind(value)}.", path, title="wrong type", hint=hint)
         return {}
 
-    def sequence(self, value: object, what: str, path: ConfigPath, *, hint: str = "") -> Sequence[Any]:
+    def sequence(self, value: object, path: ConfigPath, *, what: str, hint: str = "") -> Sequence[Any]:
         """`value` if it is a list, else a finding and an empty one."""
         if isinstance(value, list | tuple):
             return value
@@ -55,7 +55,7 @@ class Report:
         self.add(f"{what} is a list, not {kind(value)}.", path, title="wrong type", hint=hint)
         return ()
 
-    def keys(self, section: Mapping[Any, Any], known: Sequence[str], what: str, path: ConfigPath) -> None:
+    def keys(self, section: Mapping[Any, Any], known: Sequence[str], path: ConfigPath, *, what: str) -> None:
         """A finding for every key of `section` that is not known."""
         for name in section:
             if name not in known:
@@ -65,7 +65,7 @@ class Report:
                     f"{what} has no key `{name}`.", (*path, name), title="unknown key", key=True, near=near, hint=hint
                 )
 
-    def required(self, section: Mapping[Any, Any], keys: Sequence[str], what: str, path: ConfigPath) -> bool:
+    def required(self, section: Mapping[Any, Any], keys: Sequence[str], path: ConfigPath, *, what: str) -> bool:
         """Whether all `keys` are there, with a finding for each that is missing."""
         missing = [name for name in keys if name not in section]
         for name in missing:

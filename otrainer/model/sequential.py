@@ -21,13 +21,13 @@ def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Rep
 
     With `return: dict` the result is under the key `output`.
     """
-    report.keys(section, KEYS, "A sequential model", path)
-    report.required(section, ("layers",), "A sequential model", path)
+    report.keys(section, KEYS, path, what="A sequential model")
+    report.required(section, ("layers",), path, what="A sequential model")
     inputs = read_inputs(section.get("inputs", ["x"]), (*path, "inputs"), report)
     if len(inputs) > 1:
         hint = "Use `model.graph` for several inputs."
         report.add("A sequential model has exactly one input.", (*path, "inputs"), title="several inputs", hint=hint)
-    layers = report.sequence(section.get("layers", []), "`layers`", (*path, "layers"))
+    layers = report.sequence(section.get("layers", []), (*path, "layers"), what="`layers`")
     if "layers" in section and isinstance(section["layers"], list | tuple) and not layers:
         hint = "Write `layers: [{_type_: nn.Linear, ...}]`."
         report.add("A sequential model needs at least one layer.", (*path, "layers"), title="no layer", hint=hint)

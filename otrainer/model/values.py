@@ -24,13 +24,13 @@ class Values:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.inputs: tuple[str, ...] = ()
-        self.known: dict[str, str] = {}
+        self.known: dict[str, str | None] = {}  # with the node that each comes from, None for an input
         self.later: list[str] = []
         self.renamed: dict[str, tuple[str, ...]] = {}
 
     def add_input(self, name: str) -> None:
         self.inputs = (*self.inputs, name)
-        self.known[name] = "an input"
+        self.known[name] = None
 
     def expect(self, names: Iterable[object], node: str) -> None:
         """Announce what a later call produces."""
@@ -46,10 +46,11 @@ class Values:
         if wrong or not isinstance(name, str):
             return
         if name in self.known:
-            message = f"The name `{name}` is taken: it is {self.known[name]}."
+            node = self.known[name]
+            message = f"The name `{name}` is taken: it is {f'produced by `{node}`' if node else 'an input'}."
             hint = "Every name is produced once; give this one another `out`."
             self.report.add(message, place, title="duplicate name", key=on_key, hint=hint)
-        self.known.setdefault(name, f"produced by `{by}`")
+        self.known.setdefault(name, by)
 
     def reference(self, text: str, place: ConfigPath) -> Ref | None:
         """The value that `$name` means, or None after a finding."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from types import ModuleType
@@ -143,21 +143,22 @@ class Registry:
         """What to say where `name` is used but not registered."""
         from_plugins = name.startswith(PLUGIN_PREFIXES) or "." not in name
         near = nearest(name, self._modules)
-        hint = self._where_keys_come_from() if from_plugins else ""
+        hint = where_keys_come_from(self.plugins) if from_plugins else ""
         return Finding(f"No component is registered as `{name}`.", "unknown component", suggestions=near, hint=hint)
-
-    def _where_keys_come_from(self) -> str:
-        """The next step where a plugin's key is missing: a module may be listed, and yet register nothing."""
-        silent = [f"`{name}`" for name, module in self.plugins.items() if not hasattr(module, "register")]
-        if silent:
-            return f"{', '.join(silent)}, listed under `imports`, has no `register(registry)`: it registers nothing."
-        return "Keys of a plugin exist once its module is listed under `imports`."
 
     def unknown_op(self, name: str) -> Finding:
         """What to say where the op `name` is called but not registered."""
         near = nearest(name, self._ops)
         hint = f"Known ops are {', '.join(self.list_ops())}." if not near else ""
         return Finding(f"There is no op `{name}`.", "unknown op", suggestions=near, hint=hint)
+
+
+def where_keys_come_from(plugins: Mapping[str, ModuleType]) -> str:
+    """Return the next step where a plugin's key is missing: a module may be listed, and yet register nothing."""
+    silent = [f"`{name}`" for name, module in plugins.items() if not hasattr(module, "register")]
+    if silent:
+        return f"{', '.join(silent)}, listed under `imports`, has no `register(registry)`: it registers nothing."
+    return "Keys of a plugin exist once its module is listed under `imports`."
 
 
 def import_factory(name: str, factory: Factory) -> Callable[..., Any]:

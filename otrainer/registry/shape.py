@@ -91,7 +91,7 @@ def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Findi
             hint = "Write a registered key." if form == "_type_" else "Write `package.module.attr`."
             yield Finding(f"`{form}` is a name, not {kind(value[form])}.", "wrong type", (*path, form), hint=hint)
         elif holds_secret(value.get(form)):
-            yield out_of_place((*path, form), "it names what is built")
+            yield out_of_place((*path, form), why="it names what is built")
     if not isinstance(value.get("_args_", []), list | tuple):
         message = f"`_args_` is a list, not {kind(value['_args_'])}."
         yield Finding(message, "wrong type", (*path, "_args_"), hint="Write `_args_: [...]`.")

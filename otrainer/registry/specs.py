@@ -116,7 +116,7 @@ def secrets_of_own(spec: Spec, registry: Registry) -> Iterator[Finding]:
     for item, place in spec.arguments():
         if place[-1] not in others:
             for at in plain_secrets(item, place):
-                yield out_of_place(at, f"`{spec.key}` is otrainer's own, and none of those takes any")
+                yield out_of_place(at, why=f"`{spec.key}` is otrainer's own, and none of those takes any")
 
 
 def is_own(form: str, key: object, registry: Registry) -> bool:
@@ -187,11 +187,11 @@ def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], sp
 
 
 def building_failed(spec: Spec, cause: Exception) -> ConfigError:
-    message = masked(f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": "))
+    message = f"`{spec.key}` raised {type(cause).__name__}: {cause}".removesuffix(": ")
     install = how_to_install(cause) if isinstance(cause, ImportError) else ""
     hint = install or f"Change the arguments of `{spec.key}` in the config, or mend its code if they are right."
     path, related = blamed(spec, str(cause)), own_lines(cause)
-    return ConfigError(message, title="could not build", config_path=path, related=related, hint=hint)
+    return ConfigError(masked(message), title="could not build", config_path=path, related=related, hint=hint)
 
 
 def blamed(spec: Spec, message: str) -> ConfigPath:
