@@ -1,0 +1,220 @@
+"""The tables of the READMEs say what the code's own tables say, so that neither drifts from the other."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from readme_pages import ROOT, bare, names_in, table
+
+from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.config import resolve_config
+from otrainer.config.checks import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
+from otrainer.config.limits import Limits
+from otrainer.config.settings import Settings
+from otrainer.engine.checkpoint import PARTS
+from otrainer.engine.state import RunSettings
+from otrainer.errors import ConfigError
+from otrainer.model import blocks as built_in_blocks
+from otrainer.registry import build_registry
+from otrainer.registry.builtins import COMPONENTS
+from otrainer.registry.contracts import CONTRACTS
+from otrainer.registry.core import POLICIES
+
+CONFIGS, EXTENSIONS, RUNS, SECURITY = "configs/README.md", "extensions/README.md", "runs/README.md", "SECURITY.md"
+TESTS = "tests/README.md"
+HEAD = "schema_version: 1\nmodel: {}\n"
+PARAMS = "params: {width: 64, name: big, dims: [32, [64, 16]], on: true}\n"
+
+
+def read(folder: Path, text: str, **env: str) -> dict[str, Any]:
+    (folder / "probe.yaml").write_text(text)
+    return resolve_config(folder / "probe.yaml", env=env).data
+
+
+def check(folder: Path, wanted: str, text: str, **env: str) -> None:
+    """The value `probe` of a config is the wanted one, or resolving it fails under the wanted title."""
+    if wanted.startswith("error: "):
+        with pytest.raises(ConfigError) as caught:
+            read(folder, text, **env)
+        assert caught.value.findings[0].title == wanted.removeprefix("error: ")
+    else:
+        assert read(folder, text, **env)["probe"] == yaml.safe_load(bare(wanted))
+
+
+@pytest.mark.parametrize("row", table(CONFIGS, "written", "is"), ids=str)
+def test_scalars_are_read_as_the_table_says(row: list[str], tmp_path: Path) -> None:
+    check(tmp_path, row[1], f"{HEAD}probe: {bare(row[0])}\n")
+
+
+@pytest.mark.parametrize("row", table(CONFIGS, "below", "on top"), ids=str)
+def test_merging_comes_to_what_the_table_says(row: list[str], tmp_path: Path) -> None:
+    (tmp_path / "below.yaml").write_text(f"{HEAD}probe: {bare(row[0])}\n")
+    check(tmp_path, row[2], f"defaults: [below.yaml]\nprobe: {bare(row[1])}\n")
+
+
+@pytest.mark.parametrize("row", table(CONFIGS, "written", "environment"), ids=str)
+def test_expressions_come_to_what_the_table_says(row: list[str], tmp_path: Path) -> None:
+    written, environment, wanted = row
+    name, _, value = bare(environment).partition("=")
+    check(tmp_path, wanted, f"{HEAD}{PARAMS}probe: '{bare(written)}'\n", **({name: value} if name else {}))
+
+
+def test_every_merge_mode_has_a_row() -> None:
+    from otrainer.config.containers import MODES
+
+    assert [bare(row[0]) for row in table(CONFIGS, "mode", "takes")] == list(MODES)
+
+
+def test_every_top_level_key_has_a_row() -> None:
+    rows = {bare(row[0]): row[1:] for row in table(CONFIGS, "key", "needed", "what stands there")}
+
+    assert set(rows) == {*KNOWN_SECTIONS, "defaults", "templates"}
+    for section in SECTIONS:
+        needed, words = rows[section.name]
+        assert needed == ("yes" if section.required else "no")
+        assert f"`{section.prefix}*`" in words
+        assert not section.cls or f"`type: {section.cls}*`" in words
+        assert ("a list of specs" in words) == section.many
+
+
+def test_every_key_of_run_has_a_row_with_its_default() -> None:
+    rows = {bare(row[0]): bare(row[2]) for row in table(CONFIGS, "key", "type", "default")}
+    defaults = {part.name: part.default for part in fields(RunSettings)}
+
+    assert list(rows) == list(RUN_KEYS)
+    for name, default in rows.items():
+        assert (default == "needed") == RUN_KEYS[name].required
+        assert default == "needed" or yaml.safe_load(default) == defaults[name]
+
+
+def test_every_setting_has_a_row_with_its_default() -> None:
+    rows = {bare(row[0]): yaml.safe_load(bare(row[2])) for row in table(CONFIGS, "setting", "type")}
+    defaults = {part.name: getattr(Settings(), part.name) for part in fields(Settings)}
+
+    assert rows == {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+
+
+@pytest.mark.parametrize("page", [CONFIGS, SECURITY])
+def test_every_limit_has_a_row_with_its_default(page: str) -> None:
+    rows = {bare(row[0]): int(row[1].split()[0].replace(",", "")) for row in table(page, "limit", "default")}
+
+    assert rows == {part.name: part.default for part in fields(Limits)}
+
+
+def test_every_op_and_block_has_a_row() -> None:
+    registry = build_registry()
+
+    assert sorted(bare(row[0]) for row in table(CONFIGS, "op", "takes")) == registry.list_ops()
+    rows = table(CONFIGS, "block", "arguments with their defaults")
+    assert [bare(row[0]) for row in rows] == [
+        key for key in ("mlp", "conv_bn_act", "residual_block") if key in registry
+    ]
+    for key, arguments in rows:
+        assert names_in(arguments) == signature(getattr(built_in_blocks, bare(key)))
+
+
+def test_every_kind_of_component_has_a_row_with_all_its_methods() -> None:
+    rows = {bare(row[1]): row for row in table(EXTENSIONS, "section", "keys", "what the object offers")}
+    sections = {section.prefix: section.name for section in SECTIONS}
+
+    assert set(rows) == {f"{contract.prefix}*" for contract in CONTRACTS}
+    for contract in CONTRACTS:
+        section, keys, offers = rows[f"{contract.prefix}*"]
+        assert (bare(section), bare(keys)) == (sections[contract.prefix], f"{contract.prefix}*")
+        assert {str(method) for method in contract.methods} <= set(names_in(offers))
+
+
+def test_every_hook_and_policy_has_a_row() -> None:
+    callbacks = next(contract for contract in CONTRACTS if contract.prefix == "cb.")
+
+    assert [bare(row[0]) for row in table(EXTENSIONS, "hook", "is called")] == [str(m) for m in callbacks.methods]
+    assert [bare(row[0]) for row in table(EXTENSIONS, "signature policy")] == list(POLICIES)
+
+
+def test_every_built_in_component_has_a_row_with_its_arguments() -> None:
+    rows = {key: arguments for keys, arguments, _ in table(EXTENSIONS, "key", "arguments") for key in names_in(keys)}
+    registry = build_registry()
+
+    assert list(rows) == [key for key, _, _ in COMPONENTS]
+    for key, arguments in rows.items():
+        if "](" not in arguments:
+            assert names_in(arguments) == signature(registry.get_module(key).target), key
+
+
+def test_the_families_of_torch_have_all_their_keys() -> None:
+    keys = build_registry().list_modules()
+    rows = {bare(row[0]).removesuffix("*"): row[1] for row in table(EXTENSIONS, "family", "keys")}
+
+    for prefix in ("optim_cls.", "sched_cls."):
+        assert sorted(names_in(rows[prefix])) == sorted(
+            key.removeprefix(prefix) for key in keys if key.startswith(prefix)
+        )
+    assert set(names_in(rows["nn."])) <= set(keys)
+
+
+def test_every_part_of_a_checkpoint_has_a_row() -> None:
+    assert [bare(row[0]) for row in table(RUNS, "part", "holds")] == list(PARTS)
+
+
+def test_every_argument_of_the_checkpoint_callback_has_a_row() -> None:
+    named = [name for row in table(RUNS, "argument", "writes") for name in names_in(row[0])]
+
+    assert sorted(named) == sorted(inspect.signature(ModelCheckpoint).parameters)
+
+
+def test_every_verb_is_in_the_table_of_commands() -> None:
+    """A task of dodo.py that people type; the stages, of which `train` and `resume` consist, are not among them."""
+    tasks = re.findall(r"^def task_(\w+)", (ROOT / "dodo.py").read_text(), re.MULTILINE)
+    shown = re.findall(r"`doit ([\w-]+)", "".join(row[0] for row in table("README.md", "command", "what it does")))
+
+    assert sorted(shown) == sorted(
+        ["list", *(name.replace("_", "-") for name in tasks if name not in ("resolve", "manifest", "fit"))]
+    )
+
+
+def test_every_folder_of_tests_has_a_row() -> None:
+    folders = sorted(f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/*.py"))
+
+    assert [bare(row[0]) for row in table(TESTS, "folder", "covers")] == list(dict.fromkeys(folders))
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("campaign", "campaigns"), ("benchmark", "bench")])
+def test_every_campaign_and_benchmark_has_a_row(kind: str, folder: str) -> None:
+    names = re.search(r"^[A-Z]+ = \(([^)]*)\)", (ROOT / "tests" / folder / "dodo.py").read_text(), re.MULTILINE)
+
+    assert names is not None
+    assert [bare(row[0]) for row in table(TESTS, kind)] == re.findall(r"\w+", names[1])
+
+
+def test_the_parts_of_the_tests_that_can_be_run_are_there() -> None:
+    for command, _ in table(TESTS, "command", "runs"):
+        for path in re.findall(r"tests/[\w/.:]+", command):
+            file, _, name = path.partition("::")
+            assert (ROOT / file).exists()
+            assert f"def {name}" in (ROOT / file).read_text() if name else True
+
+
+def signature(function: Any) -> list[str]:
+    """The arguments of a function as a table writes them: with what they are where they are left out."""
+    defaults = made_by_dataclass(function)
+    given = inspect.signature(function).parameters.values()
+    return [
+        part.name if part.default is part.empty else f"{part.name}={shown(defaults.get(part.name, part.default))}"
+        for part in given
+    ]
+
+
+def made_by_dataclass(function: Any) -> dict[str, Any]:
+    """Defaults that a signature does not show, since each object gets its own."""
+    parts = fields(function) if is_dataclass(function) else ()
+    return {part.name: part.default_factory() for part in parts if part.default_factory is not MISSING}
+
+
+def shown(default: object) -> str:
+    return f'"{default}"' if isinstance(default, str) else repr(default)
