@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from otrainer.experiment import run_experiment as run_experiment
-    from otrainer.load import load_model as load_model
+    from otrainer.stages.load_model import load_model as load_model
 
-LAZY = {"load_model": "otrainer.load", "run_experiment": "otrainer.experiment"}
+LAZY = {"load_model": "otrainer.stages.load_model", "run_experiment": "otrainer.experiment"}
 __all__ = ["load_model", "run_experiment"]
 
 

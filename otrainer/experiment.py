@@ -9,31 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, resolve_config
-from otrainer.confine import all_outside
-from otrainer.datafiles import identify
-from otrainer.definition import fingerprints, outdated
+from otrainer.diagnostics.redaction.exceptions import hide_in
 from otrainer.engine.accelerator import numerics
 from otrainer.engine.checkpoint import check_fits
-from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
 from otrainer.engine.seed import seed_everything
+from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
-from otrainer.keepsakes import device_name, git_state, leave_keepsakes, versions
-from otrainer.kept import bring_back, kept_place, lay_out, move_aside
-from otrainer.loaded import refuse_stale
-from otrainer.masking.exceptions import hide_in
 from otrainer.model import assemble, compile_model
 from otrainer.model.build import build_module
-from otrainer.origin import Origins
-from otrainer.ownership import refuse_links
-from otrainer.plan import Plan, make_plan
-from otrainer.project import project, project_root
 from otrainer.registry import Built, build_registry, instantiate_value, load_plugins
-from otrainer.registry.secrets import require_secrets
-from otrainer.runbook import Runbook
-from otrainer.runs import RUN_FILE, lock_run, refuse_within
-from otrainer.starts import Start, first_start, folders_elsewhere, refuse_taken, shown
-from otrainer.validation import COMPONENTS, all_mistakes
+from otrainer.registry.build.secrets import require_secrets
+from otrainer.registry.plugins.stale import refuse_stale
+from otrainer.stages.checks import COMPONENTS, all_mistakes
+from otrainer.stages.definition import fingerprints, outdated
+from otrainer.stages.failures import Origins
+from otrainer.stages.fit.provenance import device_name, git_state, leave_keepsakes, versions
+from otrainer.stages.fit.run_record import Runbook
+from otrainer.stages.fit.start import Start, first_start, folders_elsewhere, refuse_taken, shown
+from otrainer.stages.plan import Plan, make_plan
+from otrainer.storage.data_files import identify
+from otrainer.storage.inside_project import all_outside
+from otrainer.storage.project import project, project_root
+from otrainer.storage.runs.archive import bring_back, kept_place, lay_out, move_aside
+from otrainer.storage.runs.ownership import refuse_links
+from otrainer.storage.runs.run_json import RUN_FILE, lock_run, refuse_within
 
 if TYPE_CHECKING:
     import os

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 def no_secrets() -> Iterator[None]:
     """What a test reads as a secret is none to the next one."""
     yield
-    if "otrainer.masking.masks" in sys.modules:
-        sys.modules["otrainer.masking.masks"].forget()
+    if "otrainer.diagnostics.redaction.values" in sys.modules:
+        sys.modules["otrainer.diagnostics.redaction.values"].forget()
 
 
 @pytest.fixture

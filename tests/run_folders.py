@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from otrainer import runs
+from otrainer.storage.runs import run_json as runs
 
 
 def sealed(path: Path, text: str = "") -> Path:

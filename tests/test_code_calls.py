@@ -20,22 +20,25 @@ CALLS = (*LOADERS, *RUNNERS, *STARTERS)
 
 ALLOWED = {
     ("__init__.py", "importlib.import_module"): "a name of otrainer's own, on its first use",
-    ("components/array_files.py", "numpy.load"): "with allow_pickle=False",
+    ("components/data/array_files.py", "numpy.load"): "with allow_pickle=False",
     ("components/metrics.py", "importlib.import_module"): "torchmetrics, by its name",
-    ("engine/container.py", "import pickle"): "checkpoints are written by it; of its loading only the error is named",
-    ("engine/container.py", "import pickletools"): "shortens what was just written",
-    ("engine/container.py", "torch.load"): "with weights_only=True",
-    ("engine/snapshot.py", "import ctypes"): "takes a buffer's memory before it is needed",
-    ("keepsakes.py", "subprocess.run"): "git, with words of our own",
+    (
+        "engine/checkpoint/file_format.py",
+        "import pickle",
+    ): "checkpoints are written by it; of its loading only the error is named",
+    ("engine/checkpoint/file_format.py", "import pickletools"): "shortens what was just written",
+    ("engine/checkpoint/file_format.py", "torch.load"): "with weights_only=True",
+    ("engine/checkpoint/snapshot.py", "import ctypes"): "takes a buffer's memory before it is needed",
+    ("stages/fit/provenance.py", "subprocess.run"): "git, with words of our own",
     ("model/codegen.py", "compile"): "the forward that the compiler wrote, from names that it checked",
     ("model/codegen.py", "exec"): "the same",
     ("queries/__init__.py", "importlib.import_module"): "a query of otrainer's own",
     ("registry/core.py", "importlib.import_module"): "what a key stands for, once it is used",
-    ("registry/plugins.py", "importlib.import_module"): "plugins, once the settings allow them",
-    ("registry/targets.py", "importlib.import_module"): "targets, once the settings allow them",
-    ("tasks/client.py", "subprocess.Popen"): "this Python, as a worker",
+    ("registry/plugins/load.py", "importlib.import_module"): "plugins, once the settings allow them",
+    ("registry/build/targets.py", "importlib.import_module"): "targets, once the settings allow them",
+    ("tasks/worker/client.py", "subprocess.Popen"): "this Python, as a worker",
     ("tasks/interrupts.py", "import ctypes"): "lets a worker end with doit",
-    ("verify.py", "subprocess.run"): "this Python, to train a stretch",
+    ("commands/verify_resume/__init__.py", "subprocess.run"): "this Python, to train a stretch",
 }
 
 
@@ -94,8 +97,8 @@ def test_every_place_is_on_the_list_with_its_reason_and_no_other() -> None:
 
 
 AS_DATA = [
-    ("engine/container.py", "torch.load", "weights_only", True),
-    ("components/array_files.py", "numpy.load", "allow_pickle", False),
+    ("engine/checkpoint/file_format.py", "torch.load", "weights_only", True),
+    ("components/data/array_files.py", "numpy.load", "allow_pickle", False),
 ]
 
 

@@ -13,9 +13,9 @@ from trained import A, ask, copy, forget_plugins, inside
 
 from otrainer.errors import ConfigError
 from otrainer.experiment import resolve_fully, run_experiment
-from otrainer.load import load_model
-from otrainer.stages import MANIFESTS, run_stage
-from otrainer.tasks.experiments import find_experiment
+from otrainer.stages.load_model import load_model
+from otrainer.stages.table import MANIFESTS, run_stage
+from otrainer.storage.experiments import find_experiment
 
 MARK = "open('ran', 'a').write(__name__ + ' ')\n"
 

@@ -15,13 +15,13 @@ import torch
 from incremental.steps import edit
 from trained import A, ask, copy, forget_plugins, inside
 
-from otrainer.components.array_files import open_arrays
+from otrainer.components.data.array_files import open_arrays
 from otrainer.engine.checkpoint import load_checkpoint
-from otrainer.engine.container import write_container
+from otrainer.engine.checkpoint.file_format import write_container
 from otrainer.errors import ConfigError
-from otrainer.load import load_model
-from otrainer.stages import run_stage
-from otrainer.tasks.experiments import find_experiment
+from otrainer.stages.load_model import load_model
+from otrainer.stages.table import run_stage
+from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.state import StateDB
 
 

@@ -17,9 +17,9 @@ from otrainer.diagnostics.drawing import draw_error
 from otrainer.engine.state import Progress
 from otrainer.errors import ConfigError
 from otrainer.experiment import blamed_on, locked, run_experiment
-from otrainer.plan import Plan
-from otrainer.runbook import Runbook
-from otrainer.runs import lock_run
+from otrainer.stages.fit.run_record import Runbook
+from otrainer.stages.plan import Plan
+from otrainer.storage.runs.run_json import lock_run
 
 EVERYTHING = """
 from dataclasses import dataclass, field

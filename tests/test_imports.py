@@ -64,10 +64,10 @@ LIGHT = [
     "otrainer",
     "otrainer.config",
     "otrainer.registry",
-    "otrainer.schema",
+    "otrainer.commands.schema",
     "otrainer.tasks",
-    "otrainer.stages",
-    "otrainer.queries",
+    "otrainer.stages.table",
+    "otrainer.commands",
 ]
 
 

@@ -14,12 +14,12 @@ import pytest
 from projects import doit
 from trained import REPO, ask, inside
 
-from otrainer.artifacts import read_json
 from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment
-from otrainer.tasks.execute import execute
-from otrainer.tasks.experiments import find_experiment
-from otrainer.tasks.outcome import Outcome
+from otrainer.stages.outcome import Outcome
+from otrainer.storage.atomic import read_json
+from otrainer.storage.experiments import find_experiment
+from otrainer.tasks.worker.execute import execute
 
 pytestmark = pytest.mark.filterwarnings("ignore:warned of")
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from otrainer.config import resolve_config
-from otrainer.definition import fingerprints
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
 from otrainer.experiment import build_parts
-from otrainer.plan import Plan, make_plan
 from otrainer.registry import build_registry
+from otrainer.stages.definition import fingerprints
+from otrainer.stages.plan import Plan, make_plan
 
 PLUGIN = '''\
 import torch

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from incremental.steps import make
 
-from otrainer.queries import answer
-from otrainer.stages import run_stage
-from otrainer.tasks.experiments import find_experiment
-from otrainer.tasks.outcome import Outcome
-from otrainer.tasks.question import Question
+from otrainer.commands import answer
+from otrainer.commands.request import Question
+from otrainer.stages.outcome import Outcome
+from otrainer.stages.table import run_stage
+from otrainer.storage.experiments import find_experiment
 
 REPO = Path(__file__).parents[1]
 A, BASE = "configs/experiments/a.yaml", "configs/experiments/base.yaml"

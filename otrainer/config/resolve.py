@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otrainer.collector import collector_paused
 from otrainer.config.budget import Budget
 from otrainer.config.errors import ResolveError
 from otrainer.config.findings import Findings
@@ -23,6 +22,7 @@ from otrainer.config.settings import Settings, check_schema, parse_settings
 from otrainer.config.source_map import SourceMap
 from otrainer.config.templates import expand_templates
 from otrainer.errors import ConfigError, Finding
+from otrainer.storage.gc_pause import collector_paused
 
 Source = str | os.PathLike[str] | AnyMapping[str, Any]
 

@@ -17,7 +17,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from otrainer.diagnostics.sources import Sources
+from otrainer.diagnostics.source_text import Sources
 from otrainer.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 from otrainer.diagnostics.layout import again, report
-from otrainer.diagnostics.sources import Sources
+from otrainer.diagnostics.source_text import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,7 @@ from otrainer.diagnostics.characters import cells, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otrainer.diagnostics.sources import Sources
+    from otrainer.diagnostics.source_text import Sources
     from otrainer.errors import SourceLocation
 
 Line = list[tuple[str, str]]

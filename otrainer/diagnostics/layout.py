@@ -12,7 +12,7 @@ from otrainer.errors import did_you_mean, dotted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from otrainer.diagnostics.sources import Sources
+    from otrainer.diagnostics.source_text import Sources
     from otrainer.errors import Finding
 
 MARGIN = "  "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from otrainer.diagnostics.documents import own_version, rule_id
-from otrainer.diagnostics.sources import Sources
+from otrainer.diagnostics.source_text import Sources
 from otrainer.errors import did_you_mean, dotted
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from otrainer.errors import ConfigError, Finding, nearest
 if TYPE_CHECKING:
     import torch
 
-    from otrainer.engine.loaders import Loader
-    from otrainer.engine.parts import Baseline
+    from otrainer.engine.checkpoint.part_state import Baseline
+    from otrainer.engine.data.loader import Loader
     from otrainer.registry import Registry
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.interrupt import TrainingInterrupted
-from otrainer.engine.loaders import worker_trouble
+from otrainer.diagnostics.redaction.values import masked
+from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.logs import StepLogs, detached, mean_of
-from otrainer.engine.measures import Snapshot, log_epoch, reset_metrics, update_metrics
+from otrainer.engine.loss_check import check_loss
+from otrainer.engine.metrics import Snapshot, log_epoch, reset_metrics, update_metrics
 from otrainer.engine.monitor import monitored
-from otrainer.engine.session import Session, begin, no_batches
+from otrainer.engine.setup import Session, begin, no_batches
+from otrainer.engine.signals import TrainingInterrupted
 from otrainer.engine.tree import count_samples
-from otrainer.engine.watch import check_loss
 from otrainer.errors import ConfigError
-from otrainer.masking.masks import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,18 +13,18 @@ from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.errors import ConfigError
 from otrainer.model.codegen import model_class
 from otrainer.model.compile import compile_model
-from otrainer.project import importable, project_root
+from otrainer.registry.build.instantiate import instantiate_value
+from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.builtins import build_registry
-from otrainer.registry.plugins import load_plugins
-from otrainer.registry.secrets import conceal_secrets
-from otrainer.registry.specs import instantiate_value
+from otrainer.registry.plugins.load import load_plugins
+from otrainer.storage.project import importable, project_root
 
 if TYPE_CHECKING:
     from otrainer.config import Settings
     from otrainer.model.generated import GeneratedModel
     from otrainer.model.ir import ModelIR, ModuleSpec
+    from otrainer.registry.build.instantiate import Built
     from otrainer.registry.core import Registry
-    from otrainer.registry.specs import Built
 
 Build: TypeAlias = "Callable[[ModuleSpec, Registry, Settings], nn.Module]"
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedConfig

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.model.graph import compile_graph
-from otrainer.model.report import Report
+from otrainer.model.section import Report
 from otrainer.model.sequential import compile_sequential
-from otrainer.registry.shape import is_spec, kind
-from otrainer.registry.specs import check_value
+from otrainer.registry.build.instantiate import check_value
+from otrainer.registry.build.spec import is_spec, kind
 
 if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR, ModuleSpec

@@ -10,7 +10,7 @@ from otrainer.model.ir import Returns
 from otrainer.model.names import check_name
 
 if TYPE_CHECKING:
-    from otrainer.model.report import Report
+    from otrainer.model.section import Report
 
 RETURNS: tuple[Returns, ...] = get_args(Returns)
 

@@ -14,7 +14,7 @@ from otrainer.model.values import Values
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
-    from otrainer.model.report import Report
+    from otrainer.model.section import Report
     from otrainer.registry.core import Registry
 
 KEYS = ("inputs", "modules", "nodes", "order", "steps", "outputs", "return")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from otrainer.errors import ConfigPath, Finding
 from otrainer.model.generated import GeneratedModel
-from otrainer.registry.shape import kind
+from otrainer.registry.build.spec import kind
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = {"self", "forward", "__debug__"}

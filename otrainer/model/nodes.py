@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigError, ConfigPath
 from otrainer.model.ir import Arg, Items, ModuleSpec, Node, Out, Pairs, Picks
-from otrainer.model.report import listed
+from otrainer.model.section import listed
 from otrainer.model.signatures import forward_of
-from otrainer.registry.shape import is_spec, kind
-from otrainer.registry.signature import check_call
+from otrainer.registry.build.signature import check_call
+from otrainer.registry.build.spec import is_spec, kind
 
 if TYPE_CHECKING:
     from otrainer.model.order import Written
-    from otrainer.model.report import Report
+    from otrainer.model.section import Report
     from otrainer.model.values import Values
     from otrainer.registry.core import Registry
 

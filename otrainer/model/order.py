@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from otrainer.model.names import check_name
-from otrainer.model.report import listed
-from otrainer.registry.shape import kind
+from otrainer.model.section import listed
+from otrainer.registry.build.spec import kind
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
-    from otrainer.model.report import Report
+    from otrainer.model.section import Report
 
 CALL_KEYS = ("call", "args", "kwargs", "out")
 

@@ -10,7 +10,7 @@ from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Ref
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
-    from otrainer.model.report import Report
+    from otrainer.model.section import Report
 
 KEYS = ("inputs", "layers", "return")
 OUTPUT = "output"

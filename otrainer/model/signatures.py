@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from otrainer.errors import ConfigError
-from otrainer.registry.shape import is_spec
+from otrainer.registry.build.spec import is_spec
 
 if TYPE_CHECKING:
     from otrainer.model.nodes import Calls

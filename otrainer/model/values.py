@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from otrainer.model.ir import Ref
 from otrainer.model.names import check_name
-from otrainer.model.report import listed
-from otrainer.registry.shape import kind
+from otrainer.model.section import listed
+from otrainer.registry.build.spec import kind
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
-    from otrainer.model.report import Report
+    from otrainer.model.section import Report
 
 REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from otrainer.registry.build.instantiate import Built, check_value, instantiate_value
+from otrainer.registry.build.signature import check_call, validate_kwargs
 from otrainer.registry.builtins import build_registry
 from otrainer.registry.contracts import KNOWN_HOOKS
 from otrainer.registry.core import ModuleEntry, OpEntry, Registry
-from otrainer.registry.plugins import load_plugins
-from otrainer.registry.signature import check_call, validate_kwargs
-from otrainer.registry.specs import Built, check_value, instantiate_value
+from otrainer.registry.plugins.load import load_plugins
 
 __all__ = [
     "KNOWN_HOOKS",

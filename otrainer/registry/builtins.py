@@ -12,7 +12,7 @@ COMPONENTS = (
     ("trainer.default", "engine.trainer:DefaultTrainer", "trainer"),
     ("data.random_regression", "components.data:RandomRegressionDataModule", "data"),
     ("data.dataset", "components.data:DatasetDataModule", "data"),
-    ("dataset.arrays", "components.datasets:ArraysDataset", "dataset"),
+    ("dataset.arrays", "components.data.arrays:ArraysDataset", "dataset"),
     ("io.mapping", "components.io:MappingIO", "io"),
     ("loss.torch", "components.loss:TorchLoss", "loss"),
     ("optim_factory.torch", "components.optim:TorchOptimizerFactory", "optim"),
@@ -23,9 +23,9 @@ COMPONENTS = (
     ("log.json_lines", "components.loggers:JsonLinesLogger", "logger"),
     ("metric.torchmetrics", "components.metrics:TorchMetric", "metric"),
     ("tensor", "components.tensors:tensor", "value"),
-    ("mlp", "model.blocks:mlp", "block"),
-    ("conv_bn_act", "model.blocks:conv_bn_act", "block"),
-    ("residual_block", "model.blocks:residual_block", "block"),
+    ("mlp", "components.blocks:mlp", "block"),
+    ("conv_bn_act", "components.blocks:conv_bn_act", "block"),
+    ("residual_block", "components.blocks:residual_block", "block"),
 )
 OPS = ("add", "mul", "cat", "stack", "getitem", "identity")
 
@@ -57,4 +57,4 @@ def policy_of(name: str) -> Policy:
 
 def builtin_ops() -> Iterator[OpEntry]:
     for name in OPS:
-        yield OpEntry(name, f"otrainer.model.ops:{name}")
+        yield OpEntry(name, f"otrainer.components.ops:{name}")

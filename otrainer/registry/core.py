@@ -11,10 +11,10 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias, get_args
 
 from otrainer.errors import ConfigError, Finding, SourceLocation, nearest
+from otrainer.registry.checks import check_factory, check_module, check_name, check_taken, doc_of, refuse
 from otrainer.registry.contracts import PLUGIN_PREFIXES
 from otrainer.registry.entries import Entries
-from otrainer.registry.handshake import check_factory, check_module, check_name, check_taken, doc_of, refuse
-from otrainer.registry.places import origin_of, shown_origin
+from otrainer.registry.locations import origin_of, shown_origin
 
 Policy: TypeAlias = Literal["strict", "best_effort", "runtime_only"]
 Factory: TypeAlias = Callable[..., Any] | str

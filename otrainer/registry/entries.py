@@ -8,8 +8,8 @@ from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from otrainer.errors import Finding, SourceLocation
-from otrainer.registry.handshake import check_taken, refuse
-from otrainer.registry.places import origin_of, place_of_function, shown_origin
+from otrainer.registry.checks import check_taken, refuse
+from otrainer.registry.locations import origin_of, place_of_function, shown_origin
 
 if TYPE_CHECKING:
     from otrainer.registry.core import Registry

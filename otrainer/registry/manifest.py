@@ -6,9 +6,9 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+from otrainer.diagnostics.redaction.values import masked
 from otrainer.errors import ConfigError
-from otrainer.masking.masks import masked
-from otrainer.registry.fingerprint import Code, Fingerprints, named
+from otrainer.fingerprint import Code, Fingerprints, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from otrainer.registry.fingerprint import Code, Fingerprints, named
-from otrainer.registry.packages import PREFIX as PACKAGE
-from otrainer.registry.packages import package_code, package_rows
+from otrainer.fingerprint import Code, Fingerprints, named
+from otrainer.registry.plugins.packages import PREFIX as PACKAGE
+from otrainer.registry.plugins.packages import package_code, package_rows
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath

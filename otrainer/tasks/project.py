@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 
 from otrainer.errors import ConfigError, Finding
-from otrainer.tasks import graft
+from otrainer.stages.freshness.uptodate import is_finished, is_unchanged, why_schema_stale
+from otrainer.storage.experiments import ALL, Experiment, all_experiments, sentence
+from otrainer.tasks import doit_patches as graft
 from otrainer.tasks.commandline import CommandLine
-from otrainer.tasks.experiments import ALL, Experiment, all_experiments, sentence
-from otrainer.tasks.freshness import is_finished, is_unchanged, why_schema_stale
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import StageReporter
 from otrainer.tasks.runner import Runner

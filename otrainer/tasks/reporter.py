@@ -18,7 +18,7 @@ from otrainer.errors import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otrainer.diagnostics.gathering import Gathered
+    from otrainer.diagnostics.deduplicate import Gathered
     from otrainer.tasks.interrupts import Interrupts
     from otrainer.tasks.stdout import Document
 
@@ -49,7 +49,7 @@ class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no typ
 
     @cached_property
     def gathered(self) -> Gathered:
-        from otrainer.diagnostics.gathering import Gathered
+        from otrainer.diagnostics.deduplicate import Gathered
 
         return Gathered()
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from otrainer.artifacts import write_json
+from otrainer.commands.request import Question
 from otrainer.errors import ConfigError
-from otrainer.records import relative_to_root
-from otrainer.tasks.freshness import artifact, configured_run_dir, is_finished, validated_run
+from otrainer.stages.freshness.uptodate import artifact, configured_run_dir, is_finished, validated_run
+from otrainer.storage.atomic import write_json
+from otrainer.storage.records import relative_to_root
 from otrainer.tasks.interrupts import end_with_parent
-from otrainer.tasks.question import Question
 from otrainer.tasks.reporter import StageFailed
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.config import SourceMap
-    from otrainer.queries.reason import Reasons
-    from otrainer.tasks.client import Client
-    from otrainer.tasks.experiments import Experiment
+    from otrainer.stages.freshness.reason import Reasons
+    from otrainer.stages.outcome import Outcome
+    from otrainer.storage.experiments import Experiment
     from otrainer.tasks.interrupts import Interrupts
-    from otrainer.tasks.outcome import Outcome
+    from otrainer.tasks.worker.client import Client
 
 TRAINING = ("fit", "resume")
 CHECK = "verify-resume"
@@ -63,13 +63,13 @@ class Runner:
     @cached_property
     def client(self) -> Client:
         """Where stages run that need torch."""
-        from otrainer.tasks.client import Client
+        from otrainer.tasks.worker.client import Client
 
         return Client(self.root, self.interrupts, alone=self._alone)
 
     @cached_property
     def _reasons(self) -> Reasons:
-        from otrainer.queries.reason import Reasons
+        from otrainer.stages.freshness.reason import Reasons
 
         return Reasons(self.root, whole=self._trains or self._alone)
 
@@ -84,7 +84,7 @@ class Runner:
         if os.getpid() != self._pid:
             end_with_parent()  # one of `doit -n 2`, which would wait for its training when the others are gone
         if stage == "resolve":
-            from otrainer.stages import read_sources
+            from otrainer.stages.table import read_sources
 
             self._say_why(stage, experiment)
             ahead = self._start_ahead(experiment)
@@ -100,7 +100,7 @@ class Runner:
             if stage in TRAINING and self._bring_back(experiment):
                 return None
         except ConfigError as error:
-            from otrainer.tasks.outcome import Outcome
+            from otrainer.stages.outcome import Outcome
 
             located = error.at_least(("run", "out_dir")).located(written_places(experiment, self.root))
             return self._settle(Outcome.failed(located.findings), "claim", experiment)
@@ -125,7 +125,7 @@ class Runner:
         self, query: str, experiments: tuple[Experiment, ...], variables: Mapping[str, str]
     ) -> StageFailed | None:
         """doit's action for a question: answered in this process, unless that takes torch, and executing no stage."""
-        from otrainer.queries import answer
+        from otrainer.commands import answer
 
         def ask(stage: str, experiment: Experiment) -> Outcome:
             return self.client.run(stage, experiment)
@@ -135,7 +135,7 @@ class Runner:
 
     def _resolve(self, experiment: Experiment) -> Outcome:
         """Resolve; where that fails over mistakes, let the worker look for the mistakes behind the first ones too."""
-        from otrainer.tasks.execute import execute
+        from otrainer.tasks.worker.execute import execute
 
         outcome = execute("resolve", experiment, self.root)
         if outcome.status != "failed":
@@ -145,9 +145,9 @@ class Runner:
 
     def _bring_back(self, experiment: Experiment) -> bool:
         """Whether the finished run of this definition was kept, and has its place again: nothing is trained then."""
-        from otrainer.confine import refuse_outside
-        from otrainer.kept import bring_back, settle
-        from otrainer.locks import lock_run
+        from otrainer.storage.inside_project import refuse_outside
+        from otrainer.storage.runs.archive import bring_back, settle
+        from otrainer.storage.runs.lock import lock_run
 
         run = validated_run(experiment, self.root)
         if run is None:
@@ -177,8 +177,8 @@ class Runner:
 
         Raises ConfigError where another process has it. The worker that writes there takes the run's own lock.
         """
-        from otrainer.locks import lock_run, refuse_if_locked
-        from otrainer.runs import refuse_within
+        from otrainer.storage.runs.lock import lock_run, refuse_if_locked
+        from otrainer.storage.runs.run_json import refuse_within
 
         run_dir = configured_run_dir(experiment, self.root)
         if run_dir is not None and self._claims.get(run_dir, experiment) != experiment and self._trains:

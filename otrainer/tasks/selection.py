@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, Finding, nearest
-from otrainer.tasks.experiments import Experiment, all_experiments, find_experiment, listed, sentence
+from otrainer.storage.experiments import Experiment, all_experiments, find_experiment, listed, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -230,7 +230,7 @@ def which_one(verb: str, root: Path) -> str:
 
 def interrupted_last(root: Path) -> Selection:
     """The experiment of the run that stopped last before its end."""
-    from otrainer.runs import last_interrupted, read_run
+    from otrainer.storage.runs.run_json import last_interrupted, read_run
 
     run_dir = last_interrupted(root / "runs")
     run = read_run(run_dir) if run_dir else None

@@ -116,7 +116,7 @@ def is_gone(error: Exception, path: Path) -> bool:
 
 def set_aside(path: Path) -> None:
     """Rename a damaged file, its journal with it, and say so; one that was set aside before stays."""
-    from otrainer.kept import vacant
+    from otrainer.storage.runs.archive import vacant
 
     kept = vacant(path.with_name(f"{path.name}.damaged"))
     path.replace(kept)

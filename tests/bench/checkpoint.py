@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from otrainer.engine.container import check_container, read_container
-from otrainer.engine.snapshot import Snapshots
+from otrainer.engine.checkpoint.file_format import check_container, read_container
+from otrainer.engine.checkpoint.snapshot import Snapshots
+from otrainer.engine.checkpoint.writer import Saved, Writer
 from otrainer.engine.tree import leaves
-from otrainer.engine.writer import Saved, Writer
 
 WIDTH = 1024
 

@@ -223,7 +223,7 @@ def compile_all(folder):
 
 
 def fingerprints(folder):
-    from otrainer.registry.fingerprint import Fingerprints
+    from otrainer.fingerprint import Fingerprints
 
     places = [place(number) for number in range(MODULES)]
     prints = Fingerprints(root=folder, cache=folder / "cache")

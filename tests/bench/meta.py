@@ -86,8 +86,8 @@ LOOK = """\
 import resource, sys, time
 from pathlib import Path
 import otrainer.experiment
-from otrainer.tasks.execute import execute
-from otrainer.tasks.experiments import find_experiment
+from otrainer.tasks.worker.execute import execute
+from otrainer.storage.experiments import find_experiment
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 start, busy = time.perf_counter(), time.process_time()
 outcome = execute(sys.argv[1], find_experiment("decoder", Path.cwd()), Path.cwd())

@@ -39,10 +39,10 @@ EDITS = (
 def main(request: str) -> None:
     asked = json.loads(Path(request).read_text())
     corpus, repository = Path(asked["corpus"]), Path(asked["repository"])
-    sys.path[:0] = [str(corpus), str(repository), str(repository / "tests/registry/fingerprint")]
+    sys.path[:0] = [str(corpus), str(repository), str(repository / "tests/fingerprint")]
     from golden import corpus_digests, digests_of
 
-    from otrainer.registry.fingerprint import Fingerprints
+    from otrainer.fingerprint import Fingerprints
 
     prints = Fingerprints(root=corpus)
     codes: dict[str, dict[str, str]] = {}
@@ -62,14 +62,14 @@ def main(request: str) -> None:
 
 
 def summary(path: Path, module: str):
-    from otrainer.registry.fingerprint.summary import summary_of
+    from otrainer.fingerprint.summary import summary_of
 
     return summary_of(path.read_bytes(), module, is_package=path.name == "__init__.py")
 
 
 def rows(found) -> list[tuple[int, str]]:
     """The line of each statement, and a digest of all that is remembered of it; last, of the module itself."""
-    from otrainer.registry.fingerprint.form import digest_of
+    from otrainer.fingerprint.normal_form import digest_of
 
     whole = digest_of(json.dumps([found.digest, found.registration]))
     return [*((each.line, digest_of(json.dumps(each))) for each in found.statements), (0, whole)]
@@ -90,7 +90,7 @@ def faults(corpus: Path, folder: Path):
 
 def names_of(folder: Path, module: str, text: str) -> dict[str, str]:
     """The fingerprint of each name of a module with this text."""
-    from otrainer.registry.fingerprint import Fingerprints
+    from otrainer.fingerprint import Fingerprints
 
     folder.mkdir(parents=True)
     (folder / f"{module}.py").write_text(text)

@@ -29,11 +29,11 @@ from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.data import DatasetDataModule
 from otrainer.components.io import ArgsKwargs
 from otrainer.components.loggers import JsonLinesLogger
-from otrainer.engine import session
+from otrainer.engine import setup as session
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.checkpoint import load_checkpoint
-from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
-from otrainer.engine.parts import same
+from otrainer.engine.checkpoint.part_state import same
+from otrainer.engine.signals import StopRequest, TrainingInterrupted
 
 KINDS = ("workers: 0", "workers: 2", "generator", "scaler")
 EPOCHS, TRAIN, VAL, SIZE = 3, 5, 2, 4

@@ -18,7 +18,7 @@ from support import Batches, fit, random_batches, small_model
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import load_checkpoint
-from otrainer.engine.container import DamagedError, check_container
+from otrainer.engine.checkpoint.file_format import DamagedError, check_container
 
 OPTIMIZERS = {
     "with optimizer state": {"type": "optim_cls.AdamW", "kwargs": {"lr": 1e-3}},

@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from support import Batches, fit, parameters_of, random_batches
 
-from otrainer.artifacts import TEMP_PREFIX
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import Progress
 from otrainer.errors import ConfigError
+from otrainer.storage.atomic import TEMP_PREFIX
 
 EPOCHS, BATCHES, WIDTH = 6, 10, 256
 KILLS_A_SERIES = 10

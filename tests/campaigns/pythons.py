@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "registry/fingerprint"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fingerprint"))
 
 from golden import CORPUS, NEWER, read_golden
 from oracle import write

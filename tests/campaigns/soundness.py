@@ -23,7 +23,7 @@ from oracle import behaviour, write
 from packages import NAMED, make_package
 from real import copy_packages, mutate
 
-from otrainer.registry.fingerprint import Code, Fingerprints
+from otrainer.fingerprint import Code, Fingerprints
 
 EDITS_A_PACKAGE = 8
 

@@ -107,7 +107,7 @@ def resolved(_case: str) -> Sequence[Finding]:
 
 
 def validated(_case: str) -> Sequence[Finding]:
-    from otrainer.validation import REMEMBERED, all_mistakes
+    from otrainer.stages.checks import REMEMBERED, all_mistakes
 
     REMEMBERED.clear()
     try:

@@ -19,47 +19,47 @@ import numpy
 import torch
 from support import Batches, fit, random_batches, small_model
 
-from otrainer.blame import cannot_write, unexplained
+from otrainer.commands import answer
+from otrainer.commands.request import Question
+from otrainer.commands.show_model.step import by_name
+from otrainer.commands.verify_resume import judged
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loggers import refuse_foreign_rows
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import Limits, Settings, resolve_config
 from otrainer.config.limits import limits_in_force
-from otrainer.definition import fingerprints
+from otrainer.diagnostics.exceptions import cannot_write, unexplained
 from otrainer.engine.accelerator import check_device, deterministic
 from otrainer.engine.checkpoint import load_checkpoint, load_optimizer, unreadable
-from otrainer.engine.concealed import refuse_lost
-from otrainer.engine.container import write_container
-from otrainer.engine.fits import check_built, check_model
-from otrainer.engine.loaders import Loader, worker_trouble
+from otrainer.engine.checkpoint.compatible import check_built, check_model
+from otrainer.engine.checkpoint.file_format import write_container
+from otrainer.engine.checkpoint.part_state import check_same_classes
+from otrainer.engine.checkpoint.secrets import refuse_lost
+from otrainer.engine.checkpoint.writer import check_finite, write_checkpoint
+from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.monitor import monitored
-from otrainer.engine.parts import check_same_classes
-from otrainer.engine.session import check_hooks, check_metric_names
+from otrainer.engine.setup import check_hooks, check_metric_names
 from otrainer.engine.trainer import DefaultTrainer
-from otrainer.engine.writer import check_finite, write_checkpoint
 from otrainer.errors import Finding
-from otrainer.estimate.step import by_name
 from otrainer.experiment import refuse_changed
-from otrainer.kept import find_run
-from otrainer.load import find_checkpoint, load_model
-from otrainer.loaded import refuse_stale
-from otrainer.locks import lock_run
 from otrainer.model.lazy import materialize
-from otrainer.ownership import refuse_foreign_files, refuse_links
-from otrainer.plan import stamp_data
-from otrainer.queries import answer
 from otrainer.registry import build_registry, instantiate_value, load_plugins
-from otrainer.runs import read_run, refuse_foreign, refuse_within
-from otrainer.starts import refuse_taken, resumed_start
-from otrainer.tasks.client import death
+from otrainer.registry.plugins.stale import refuse_stale
+from otrainer.stages.definition import fingerprints
+from otrainer.stages.fit.start import refuse_taken, resumed_start
+from otrainer.stages.load_model import find_checkpoint, load_model
+from otrainer.stages.plan import stamp_data
+from otrainer.storage.experiments import Experiment, find_experiment
+from otrainer.storage.runs.archive import find_run
+from otrainer.storage.runs.lock import lock_run
+from otrainer.storage.runs.ownership import refuse_foreign_files, refuse_links
+from otrainer.storage.runs.run_json import read_run, refuse_foreign, refuse_within
+from otrainer.storage.watch_reads import Witness
 from otrainer.tasks.commandline import CommandLine
-from otrainer.tasks.experiments import Experiment, find_experiment
-from otrainer.tasks.question import Question
 from otrainer.tasks.runner import shared_run_dir
 from otrainer.tasks.selection import select
-from otrainer.verify import judged
-from otrainer.witness import Witness
+from otrainer.tasks.worker.client import death
 
 Found = Sequence[Finding] | Finding
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otrainer.diagnostics.drawing import draw, show
-from otrainer.diagnostics.plain import from_plain, to_plain
+from otrainer.diagnostics.serialize import from_plain, to_plain
 from otrainer.errors import Finding, SourceLocation
 
 FINDING = Finding(

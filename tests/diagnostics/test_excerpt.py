@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from otrainer.diagnostics.characters import cells, visible
 from otrainer.diagnostics.excerpt import excerpt
-from otrainer.diagnostics.sources import Sources
+from otrainer.diagnostics.source_text import Sources
 from otrainer.errors import SourceLocation
 
 

@@ -54,7 +54,7 @@ def test_no_changed_bit_of_a_runs_checkpoint_goes_unnoticed() -> None:
 BLIND = """
 import sys
 sys.path.insert(0, {campaigns!r})
-from otrainer.engine import writer
+from otrainer.engine.checkpoint import writer
 {how}
 import kills
 print(len(kills.campaign(40, 10, 5, enough=1).wrong))

@@ -16,7 +16,7 @@ from support import Batches, Notes, fit, parameters_of, random_batches, small_mo
 from otrainer.components.callbacks import EarlyStopping, ModelCheckpoint
 from otrainer.components.loggers import JsonLinesLogger
 from otrainer.engine.checkpoint import load_checkpoint
-from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
+from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.engine.state import RunContext
 from otrainer.errors import ConfigError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from otrainer.fingerprint import Fingerprints
 from otrainer.registry import build_registry
-from otrainer.registry.fingerprint import Fingerprints
 from otrainer.registry.manifest import manifest_of
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from otrainer.runs import read_run
+from otrainer.storage.runs.run_json import read_run
 
 from .processes import until_gone
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 class StubStages:
-    """Finds `otrainer.stages` here, and nothing else."""
+    """Finds `otrainer.stages.table` here, and nothing else."""
 
     @staticmethod
     def find_spec(name, _path=None, _target=None):
-        if name != "otrainer.stages":
+        if name != "otrainer.stages.table":
             return None
         return importlib.util.spec_from_file_location(name, Path(__file__).with_name("stub_stages.py"))
 

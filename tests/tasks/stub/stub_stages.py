@@ -16,12 +16,12 @@ import sys
 import time
 
 from otrainer import kept, runs
-from otrainer.artifacts import digest, read_json, write_json
-from otrainer.engine.interrupt import StopRequest, TrainingInterrupted
+from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError, Finding, SourceLocation
-from otrainer.records import Record, stamp_files
-from otrainer.tasks.experiments import all_experiments
-from otrainer.tasks.outcome import Outcome
+from otrainer.stages.outcome import Outcome
+from otrainer.storage.atomic import digest, read_json, write_json
+from otrainer.storage.experiments import all_experiments
+from otrainer.storage.records import Record, stamp_files
 
 DEADLINE_S = 60
 

@@ -1,0 +1,26 @@
+"""What people ask of their experiments and runs: why, show, diff, audit, runs, prune. Nothing here executes a stage."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from otrainer.config.limits import room_beyond
+from otrainer.errors import ConfigError, Finding
+from otrainer.stages.outcome import Outcome
+
+if TYPE_CHECKING:
+    from otrainer.commands.request import Question
+
+
+def answer(query: str, question: Question) -> Outcome:
+    """The answer to `query` as an outcome, or the report of one; a mistake in what was asked is a finding."""
+    try:
+        with room_beyond():
+            found: str | Outcome = getattr(import_module(f"otrainer.commands.{query}"), query)(question)
+    except ConfigError as error:
+        return Outcome.failed(error.findings)
+    except OSError as error:
+        message, hint = f"`{error.filename}`: {error.strerror}.", "Let this user read and write it, and ask again."
+        return Outcome.failed([Finding(message, "cannot read or write", hint=hint)])
+    return found if isinstance(found, Outcome) else Outcome(report=found)

@@ -1,0 +1,77 @@
+"""`doit audit`: every callable that an experiment's config reaches, before anything of it is imported or run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from otrainer.commands.callables import Audit, Reached
+from otrainer.commands.runs import width
+from otrainer.config import resolve_config
+from otrainer.errors import ConfigError
+from otrainer.stages.definition import fingerprints
+
+if TYPE_CHECKING:
+    from otrainer.commands.request import Question
+    from otrainer.storage.experiments import Experiment
+
+WIDE = 10_000
+GAP = "  "
+BEYOND = """\
+The code of a plugin is arbitrary Python: what it imports, reads, writes or
+starts besides is up to it. A fingerprint covers all that is reached in the
+project's own sources; of what is installed, the version is given."""
+
+
+def audit(question: Question) -> str:
+    """The list of each experiment, as text or, with FORMAT=json, as one JSON document.
+
+    Raises ConfigError with everything that is refused, after the rest was printed.
+    """
+    audits = [(experiment, audited(experiment, question)) for experiment in question.experiments]
+    listed = [(experiment, each, each.rows()) for experiment, each in audits]
+    findings = [each.located(found.config.source_map) for _, found, _ in listed for each in found.findings]
+    if question.variables.get("FORMAT") == "json":
+        text = json.dumps([document(*each) for each in listed], indent=2)
+    else:
+        text = "\n\n".join([*("\n".join(lines(*each)) for each in listed), BEYOND])
+    if findings:
+        print(text, flush=True)
+        raise ConfigError.of(findings)
+    return text
+
+
+def audited(experiment: Experiment, question: Question) -> Audit:
+    config = resolve_config(question.root / experiment.file, root=question.root)
+    return Audit(config, fingerprints(question.root), question.root)
+
+
+def document(experiment: Experiment, found: Audit, rows: list[Reached]) -> dict[str, Any]:
+    """One experiment's rows as plain data."""
+    return {
+        "experiment": experiment.name,
+        "file": experiment.file.as_posix(),
+        "refused": [finding.message for finding in found.findings],
+        "callables": [{key: value for key, value in row._asdict().items() if value} for row in rows],
+    }
+
+
+def lines(experiment: Experiment, found: Audit, rows: list[Reached]) -> Iterator[str]:
+    """The rows under their kinds, in columns; where a terminal is too narrow for these, each has a line of its own."""
+    refused = "; parts of it are refused" if found.findings else ""
+    yield f"{experiment.name} reaches these {len(rows)}{refused}:"
+    name_width, place_width, code_width = (max(map(len, column)) for column in zip(*map(cells, rows), strict=True))
+    fits = len(GAP) * 4 + name_width + place_width + code_width <= (width() or WIDE)
+    for kind, group in groupby(rows, key=lambda row: row.kind):
+        yield f"{GAP}{kind}"
+        for name, place, code in map(cells, group):
+            rest = f"{place:<{place_width}}{GAP}{code}".rstrip()
+            yield from (
+                [f"{GAP * 2}{name:<{name_width}}{GAP}{rest}"] if fits else [f"{GAP * 2}{name}", f"{GAP * 3}{rest}"]
+            )
+
+
+def cells(row: Reached) -> tuple[str, str, str]:
+    return row.name, row.where, row.code

@@ -1,0 +1,226 @@
+"""Every callable that a config reaches, read from its text and from sources: nothing of it is imported or run."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otrainer.config.settings import module_allowed
+from otrainer.errors import ConfigError, Finding
+from otrainer.fingerprint import PACKAGE_FOLDER, Fingerprints
+from otrainer.fingerprint.locate import INSTALLED, STDLIB, parents
+from otrainer.registry import build_registry
+from otrainer.registry.code_rows import Registered, registrations
+from otrainer.registry.plugins.load import check_imports
+from otrainer.registry.plugins.packages import installed, version_of
+from otrainer.registry.static_source import Finder, Place
+from otrainer.registry.usage import COMPOSITION_ROOT, ROOT_KEY, keys_in, registered_in
+
+if TYPE_CHECKING:
+    from otrainer.config import ResolvedConfig
+    from otrainer.errors import ConfigPath
+
+SHORT = 12
+TASKS, ROOT = "run by doit itself", "puts an experiment together"
+PLUGINS, MODULES, PACKAGES = "imported as plugins", "imported by these", "installed packages that these import"
+COMPONENTS, MODEL, TARGETS, NAMED = "components", "modules and ops of the model", "targets", "named by an argument"
+KINDS = (TASKS, ROOT, PLUGINS, MODULES, PACKAGES, COMPONENTS, MODEL, TARGETS, NAMED)
+NOTHING = hashlib.sha256(b"").hexdigest()
+
+
+class Reached(NamedTuple):
+    """Something that is called: its kind and name, the "module:name" behind it, its place, and which code it is.
+
+    That is a `fingerprint`, or the `package` ("torch 2.13.0") for code that is installed.
+    """
+
+    kind: str
+    name: str
+    target: str
+    file: str = ""
+    line: int = 0
+    fingerprint: str = ""
+    package: str = ""
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}" if self.file else "no source"
+
+    @property
+    def code(self) -> str:
+        return "does nothing" if self.fingerprint == NOTHING else self.fingerprint[:SHORT] or self.package
+
+
+class Audit:
+    """What one config reaches; `findings` are the parts of it that are refused, of which nothing is listed."""
+
+    def __init__(self, config: ResolvedConfig, prints: Fingerprints, root: Path) -> None:
+        self.config, self.prints, self.root = config, prints, root
+        self.registry, self.finder, self.findings = build_registry(), Finder(), list[Finding]()
+        self.refused = False
+        self.imports = self.allowed_imports()
+        self.registered: dict[str, Registered] = {}
+        self.computed: list[str] = []
+        for plugin in self.imports:
+            found, _ = registrations(plugin, self.finder)
+            self.registered = {**found, **self.registered}
+            summary = prints.sources.summary(plugin)
+            if summary is not None and summary.registration is None:
+                self.computed.append(plugin)
+
+    def rows(self) -> list[Reached]:
+        """Everything that is reached, by kinds in their order, each in the order of names but for plugins."""
+        found = [*self.tasks(), *self.composition(), *self.plugins(), *self.modules(), *self.packages(), *self.named()]
+        return sorted(dict.fromkeys(found), key=lambda row: (KINDS.index(row.kind), self.rank(row), row.name))
+
+    def rank(self, row: Reached) -> int:
+        return self.imports.index(row.name.partition(":")[0]) if row.kind == PLUGINS else 0
+
+    def allowed_imports(self) -> list[str]:
+        try:
+            return list(check_imports(self.config.data.get("imports"), self.config.settings, ("imports",)))
+        except ConfigError as error:
+            self.findings += error.findings
+            self.refused = True
+            return []
+
+    def tasks(self) -> Iterator[Reached]:
+        """What doit runs before anything is asked of a config: the project's tasks, and plugins of doit's own."""
+        for name in ("dodo.py", "doit.cfg"):
+            if (self.root / name).is_file():
+                digest = hashlib.sha256((self.root / name).read_bytes()).hexdigest()
+                yield Reached(TASKS, name, "", name, 1, digest)
+
+    def composition(self) -> Iterator[Reached]:
+        yield self.row(ROOT, ROOT_KEY, COMPOSITION_ROOT)
+
+    def plugins(self) -> Iterator[Reached]:
+        """Each plugin's module, and the function by which it registers."""
+        for plugin in self.imports:
+            place = self.finder.whole(plugin)
+            fingerprint = self.prints.plugin(plugin).digest if self.is_local(plugin) else ""
+            yield self.at(PLUGINS, plugin, f"{plugin}:", place, fingerprint)
+            if register := self.finder.find(plugin, "register"):
+                fingerprint = self.prints.register_of(plugin).digest if self.is_local(plugin) else ""
+                yield self.at(PLUGINS, f"{plugin}:register", f"{plugin}:register", register, fingerprint)
+
+    def modules(self) -> Iterator[Reached]:
+        """The project's modules that plugins import, the packages around them included."""
+        above = {name for plugin in self.imports for name in parents(plugin)}
+        for name in sorted({*self.prints.modules(self.imports), *above} - set(self.imports)):
+            if self.is_local(name) and name.partition(".")[0] != ROOT_KEY:
+                yield self.at(MODULES, name, f"{name}:", self.finder.whole(name), self.prints.imported(name).digest)
+
+    def packages(self) -> Iterator[Reached]:
+        """What is installed and imported by plugins and the modules that they import."""
+        local = [name for name in self.prints.modules(self.imports) if name.partition(".")[0] != ROOT_KEY]
+        imported = {each.partition(".")[0] for name in local for each in imports_of(self.prints, name)}
+        for name in sorted(imported - {ROOT_KEY}):
+            if not self.is_local(name) and name not in sys.stdlib_module_names and self.finder.locator.file(name):
+                yield self.at(PACKAGES, name, f"{name}:", self.finder.whole(name), "")
+
+    def named(self) -> Iterator[Reached]:
+        """What the config itself names: components, classes, ops, targets."""
+        for path, form, name in keys_in(self.config.data):
+            if form == "_target_":
+                yield from self.target(name, path)
+            else:
+                yield from self.component(name, MODEL if path[0] == "model" else COMPONENTS, path)
+        for name in metrics_in(self.config.data):
+            yield self.row(NAMED, f"torchmetrics.{name}", f"torchmetrics:{name}")
+        if self.config.data.get("run", {}).get("compile"):
+            yield self.row(NAMED, "torch.compile", "torch:compile")
+
+    def component(self, key: str, kind: str, path: ConfigPath) -> Iterator[Reached]:
+        """A key or op: built in, or registered by a plugin; where no source says by which, by any that may."""
+        if key in self.registered:
+            plugin, line, target = self.registered[key]
+            found = self.row(kind, key, target or f"{plugin}:register", plugin)
+            yield found if target else found._replace(line=line)
+            return
+        try:
+            yield self.row(kind, key, registered_in(self.registry)(key)[0])
+        except ConfigError as error:
+            yield from (self.row(kind, key, f"{plugin}:register", plugin) for plugin in self.computed)
+            if not self.computed and not self.refused:
+                self.findings += [finding.at_least(path) for finding in error.findings]
+
+    def target(self, name: str, path: ConfigPath) -> Iterator[Reached]:
+        """What a `_target_` names, where that is allowed."""
+        settings = self.config.settings
+        module, attribute = self.split(name)
+        if not settings.allow_target or not module_allowed(module, settings.allowed_import_prefixes):
+            why = "is under no allowed prefix" if settings.allow_target else "is switched off by the settings"
+            hint = "`settings.allow_target` and `settings.allowed_import_prefixes` allow it, if it is meant."
+            self.findings.append(Finding(f"The target `{name}` {why}.", "target not allowed", path, hint=hint))
+        else:
+            yield self.row(TARGETS, name, f"{module}:{attribute}")
+
+    def split(self, name: str) -> tuple[str, str]:
+        """A dotted name as the longest module with a file, and the name in it."""
+        parts = name.split(".")
+        sizes = [size for size in range(len(parts) - 1, 0, -1) if self.finder.locator.file(".".join(parts[:size]))]
+        size = sizes[0] if sizes else max(1, len(parts) - 1)
+        return ".".join(parts[:size]), ".".join(parts[size:])
+
+    def row(self, kind: str, name: str, target: str, plugin: str | None = None) -> Reached:
+        module, _, attribute = target.partition(":")
+        place = self.finder.find(module, attribute)
+        local = self.is_local(place.module if place else module)
+        fingerprint = self.prints.registered(plugin, name, target).digest if local or plugin else ""
+        return self.at(kind, name, target, place, fingerprint)
+
+    def at(self, kind: str, name: str, target: str, place: Place | None, fingerprint: str) -> Reached:
+        module = place.module if place else target.partition(":")[0]
+        package = "" if fingerprint else package_of(module)
+        if place is None or place.file is None:
+            return Reached(kind, name, target, "", 0, fingerprint, package)
+        return Reached(kind, name, target, shown(place.file, self.root), place.line, fingerprint, package)
+
+    def is_local(self, module: str) -> bool:
+        return self.prints.file_of(module) is not None
+
+
+def metrics_in(value: Any) -> Iterator[str]:
+    """The classes of torchmetrics that a config names."""
+    if isinstance(value, Mapping):
+        if value.get("_type_") == "metric.torchmetrics" and isinstance(value.get("metric"), str):
+            yield value["metric"]
+        for item in value.values():
+            yield from metrics_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from metrics_in(item)
+
+
+def imports_of(prints: Fingerprints, module: str) -> Iterator[str]:
+    """What a local module imports at any time."""
+    summary = prints.sources.summary(module)
+    for statement in summary.statements if summary else ():
+        yield from (*statement.modules, *statement.later)
+
+
+distributions_by_module = cache(packages_distributions)
+
+
+def package_of(module: str) -> str:
+    """The installed package that a module belongs to, with its version; Python itself for its own."""
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return f"Python {sys.version.split()[0]}"
+    name = top if installed(top) else next(iter(distributions_by_module().get(top, ())), top)
+    return f"{name} {version_of(name)}"
+
+
+def shown(file: Path, root: Path) -> str:
+    """A file from the project's root, from the folder of installed packages, or as it is."""
+    for base in (root, PACKAGE_FOLDER, *map(Path, STDLIB)):
+        if file.is_relative_to(base) and not any(part in INSTALLED for part in file.parts):
+            return file.relative_to(base).as_posix()
+    marks = [index for index, part in enumerate(file.parts) if part in INSTALLED]
+    return Path(*file.parts[marks[-1] + 1 :]).as_posix() if marks else file.as_posix()

@@ -1,0 +1,137 @@
+"""`doit prune`: removes kept runs, which nothing else ever does; first it only says which."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from otrainer.commands.runs import disk_use, size_text, wanted
+from otrainer.errors import ConfigError
+from otrainer.stages.fit.start import shown
+from otrainer.storage.runs.archive import is_behind_link, kept_runs
+from otrainer.storage.runs.files import files_below, foreign_files
+from otrainer.storage.runs.lock import is_locked, lock_run
+from otrainer.storage.runs.run_json import RUN_FILE, read_run_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from otrainer.commands.request import Question
+
+
+class Kept(NamedTuple):
+    """A kept run; `stays` says why it is not to be removed, if it is not; `foreign` are files that it did not write."""
+
+    folder: Path
+    size: str
+    bytes: int
+    stays: str = ""
+    foreign: tuple[str, ...] = ()
+
+
+def prune(question: Question) -> str:
+    """What would be removed, or with YES=1 what was.
+
+    Raises ConfigError for another value of YES, OSError for what cannot be removed.
+    """
+    answer = question.variables.get("YES", "")
+    if answer not in ("", "1"):
+        message = f"`YES={answer}` is neither yes nor no."
+        raise ConfigError(message, title="unclear answer", hint="Only `YES=1` removes anything.")
+    found = list(removed(question) if answer else foreseen(question))
+    going, staying = [each for each in found if not each.stays], [each for each in found if each.stays]
+    if not found:
+        return "There are no kept runs to remove."
+    words = [*told(going, question, done=bool(answer)), *told_staying(staying, question)]
+    return "\n".join([*words, *told_foreign(going, question, done=bool(answer))])
+
+
+def foreseen(question: Question) -> Iterator[Kept]:
+    """All kept runs, without touching any."""
+    for run_dir in wanted(question):
+        busy = is_locked(run_dir) or is_locked(run_dir, claim=True)
+        yield from kept_of(run_dir, busy=busy)
+
+
+def removed(question: Question) -> Iterator[Kept]:
+    """The same, each removed on the way; nobody trains into its run directory meanwhile."""
+    for run_dir in wanted(question):
+        if not kept_runs(run_dir):
+            continue
+        with ExitStack() as locks:
+            try:
+                locks.enter_context(lock_run(run_dir, claim=True))
+                locks.enter_context(lock_run(run_dir))
+            except ConfigError:
+                yield from kept_of(run_dir, busy=True)
+                continue
+            for each in kept_of(run_dir, busy=False):
+                if not each.stays:
+                    remove(each.folder, each.foreign)
+                yield each
+
+
+def kept_of(run_dir: Path, *, busy: bool) -> Iterator[Kept]:
+    for folder in kept_runs(run_dir):
+        used, stays = disk_use(folder), why_it_stays(folder, busy=busy)
+        foreign = () if stays else tuple(foreign_files(folder, read_run_or_none(folder)))
+        yield Kept(folder, size_text(used), used, stays, foreign)
+
+
+def why_it_stays(folder: Path, *, busy: bool) -> str:
+    if busy:
+        return "its experiment is being trained"
+    if is_behind_link(folder):
+        return "it is a link to elsewhere"
+    return "" if read_run_or_none(folder) else f"its {RUN_FILE} is damaged"
+
+
+def remove(folder: Path, foreign: Collection[str]) -> None:
+    """Remove a kept run but for what is `foreign` in its folder; cut off in the middle, it can still be pruned."""
+    for name in list(files_below(folder)):
+        if name not in foreign and name != RUN_FILE:
+            (folder / name).unlink()
+    (folder / RUN_FILE).unlink()
+    for here, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # something foreign is in it
+            Path(here).rmdir()
+    with suppress(OSError):  # others are kept there
+        folder.parent.rmdir()
+
+
+def told(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
+    """Those that go, and how."""
+    if not runs:
+        return
+    total = size_text(sum(each.bytes for each in runs))
+    what = "this kept run" if len(runs) == 1 else f"these {len(runs)} kept runs"
+    yield f"Removed {what}, {total}:" if done else f"Would remove {what}, {total}:"
+    yield from lines(runs, question)
+    if not done:
+        names = ",".join(each.name for each in question.experiments)
+        yield f"`{' '.join(['doit prune', *([f'EXP={names}'] if names else []), 'YES=1'])}` does it."
+
+
+def told_staying(runs: list[Kept], question: Question) -> Iterator[str]:
+    if runs:
+        yield "This kept run stays:" if len(runs) == 1 else f"These {len(runs)} kept runs stay:"
+        yield from lines(runs, question)
+
+
+def told_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
+    """The files in the folders of runs that go which training did not write."""
+    names = [shown(each.folder / name, question.root) for each in runs for name in each.foreign]
+    if names:
+        verb = "stayed" if done else "would stay"
+        yield f"What training did not write {verb}:"
+        yield from (f"  {name}" for name in names)
+
+
+def lines(runs: Iterable[Kept], question: Question) -> Iterator[str]:
+    """A line for each, the sizes below each other."""
+    rows = [(shown(each.folder, question.root), each) for each in runs]
+    longest, widest = max(len(name) for name, _ in rows), max(len(each.size) for _, each in rows)
+    for name, each in rows:
+        yield f"  {name:<{longest}}  {each.size:>{widest}}{each.stays and f'  ({each.stays})'}"

@@ -1,0 +1,164 @@
+"""`doit runs`: the runs there are, with the kept ones below theirs, and what they take on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from otrainer.errors import ConfigError
+from otrainer.stages.freshness.uptodate import configured_run_dir
+from otrainer.storage.runs.archive import all_kept, kept_runs
+from otrainer.storage.runs.lock import is_locked
+from otrainer.storage.runs.run_json import read_run, read_run_or_none, run_dirs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from otrainer.commands.request import Question
+
+RUNS = "runs"
+MOST_METRICS = 2
+HEAD = ("run", "state", "step", "metrics", "started (UTC)", "size", "definition", "continued from")
+TO_THE_RIGHT = ("step", "size")
+# What a narrow terminal does without, one after the other: a kept run's name holds its start and definition.
+SPARE = ("metrics", "started (UTC)", "definition", "continued from", "step")
+
+
+class Row(NamedTuple):
+    """A line of the table; a kept run's name is indented."""
+
+    name: str
+    state: str
+    step: str
+    metrics: str
+    started: str
+    size: int
+    definition: str
+    origin: str = ""
+
+    def cells(self) -> dict[str, str]:
+        """The texts of its columns by their heads."""
+        texts = (*self[:5], size_text(self.size) if self.size else "", *self[6:])
+        return dict(zip(HEAD, texts, strict=True))
+
+
+def runs(question: Question) -> str:
+    """The table of all runs below `runs`, or of those of the experiments that EXP names."""
+    folders = wanted(question)
+    rows = [row for folder in folders for row in rows_of(folder, question.root)]
+    if not rows:
+        return "There are no runs yet: `doit train EXP=NAME` makes one."
+    total, kept = sum(row.size for row in rows), sum(row.size for row in rows if row.name.startswith(" "))
+    count = f"{len(rows)} run{'' if len(rows) == 1 else 's'}, {size_text(total)}"
+    spare = f"; kept runs take {size_text(kept)} (`doit prune` removes them)" if kept else ""
+    return "\n".join([*table([row.cells() for row in rows], width()), count + spare])
+
+
+def width() -> int | None:
+    """The columns of the terminal; None where the answer goes to a file or another program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def wanted(question: Question) -> list[Path]:
+    """The run directories to show: those that are there, and those of which only kept runs are left."""
+    root = question.root / RUNS
+    found = dict.fromkeys(run_dirs(root))
+    found |= {kept.parent.parent.parent / kept.parent.name: None for kept in all_kept(root)}
+    if not question.experiments:
+        return sorted(found)
+    chosen = {str(question.root / each.file) for each in question.experiments}
+    theirs = [folder for folder in found if experiment_of(folder, question.root) in chosen]
+    configured = (configured_run_dir(each, question.root) for each in question.experiments)
+    elsewhere = [folder for folder in configured if folder and (read_run_or_none(folder) or kept_runs(folder))]
+    return sorted({*theirs, *elsewhere})
+
+
+def experiment_of(folder: Path, root: Path) -> str | None:
+    """The YAML file that a run directory's runs come from."""
+    for each in (folder, *kept_runs(folder)):
+        run = read_run_or_none(each)
+        if run is not None and run["experiment"] is not None:
+            return str(root / run["experiment"])
+    return None
+
+
+def rows_of(folder: Path, root: Path) -> Iterator[Row]:
+    inside = folder.is_relative_to(root / RUNS)
+    name = folder.relative_to(root / RUNS).as_posix() if inside else str(folder)
+    if (folder / "run.json").exists():
+        yield row_of(folder, name)
+    else:
+        yield Row(name, "only kept runs", "", "", "", 0, "")
+    for kept in kept_runs(folder):
+        yield row_of(kept, f"  {kept.name}")
+
+
+def row_of(folder: Path, name: str) -> Row:
+    size = disk_use(folder)
+    try:
+        run = read_run(folder)
+    except ConfigError:
+        return Row(name, "damaged run.json", "", "", "", size, "")
+    if run is None:
+        return Row(name, "gone", "", "", "", size, "")
+    metrics = ", ".join(f"{key} {value:.4g}" for key, value in list(run["metrics"].items())[:MOST_METRICS])
+    started = str(run["started"]).replace("T", " ").removesuffix("Z")
+    step, definition = f"{run['global_step']:,}", run["definition"][:8]
+    return Row(name, state_of(folder, run), step, metrics, started, size, definition, origin_of(run))
+
+
+def state_of(folder: Path, run: Mapping[str, Any]) -> str:
+    """Its state in words; a run whose process is gone was cut off."""
+    if run["state"] != "running":
+        return str(run["state"])
+    return f"running ({run['pid']})" if is_locked(folder) else "cut off"
+
+
+def origin_of(run: Mapping[str, Any]) -> str:
+    """Of a child, its parent's definition and the step at which it went on."""
+    parent = run["lineage"].get("parent")
+    return f"{parent[:8]} at {run['lineage']['global_step']:,}" if parent else ""
+
+
+def disk_use(folder: Path) -> int:
+    """Bytes of all files below `folder`; one with several names counts once."""
+    seen: dict[tuple[int, int], int] = {}
+    for here, _, files in os.walk(folder):
+        for name in files:
+            try:
+                status = Path(here, name).lstat()
+            except OSError:
+                continue
+            seen[status.st_dev, status.st_ino] = status.st_size
+    return sum(seen.values())
+
+
+def size_text(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def table(rows: list[dict[str, str]], most: int | None) -> Iterator[str]:
+    """Aligned columns, numbers to the right; empty ones are left out, and those that `most` has no room for."""
+    heads = [head for head in HEAD if any(row[head] for row in rows)]
+    widths = {head: max(len(head), *(len(row[head]) for row in rows)) for head in heads}
+    left_out = []
+    for head in SPARE:
+        if most is not None and head in heads and sum(widths[each] + 2 for each in heads) - 2 > most:
+            heads.remove(head)
+            left_out.append(head)
+    for cells in ({head: head for head in heads}, *rows):
+        aligned = (
+            cells[head].rjust(widths[head]) if head in TO_THE_RIGHT else cells[head].ljust(widths[head])
+            for head in heads
+        )
+        yield "  ".join(aligned).rstrip()
+    if left_out:
+        yield f"(a wider terminal also shows: {', '.join(left_out)})"

@@ -1,0 +1,105 @@
+"""The whole schema: an experiment's file, or one that lies below experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from otrainer.commands.schema.keys import NEW_KEYS, key_definitions, specs_of
+from otrainer.commands.schema.model import model_definitions
+from otrainer.commands.schema.plain import plain_sections
+from otrainer.commands.schema.sections import section_definitions, section_schemas
+from otrainer.commands.schema.values import Schema, choice, definitions, place, ref
+from otrainer.storage.atomic import digest
+
+Interface: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+ABOUT = """\
+An experiment of otrainer, or a file that lies below experiments by `defaults`.
+
+A file may be partial, since its bases supply the rest: no section and no key of a section is required here. Values of
+your own go under `params`: a section of another name is right where some `${...}` reads it, but one file does not show
+that, so it is marked like a misspelt one. What else a file does not show, `doit validate` says: whether all is there,
+whether `${...}` leads somewhere, whether the parts fit each other."""
+SECTION_ERROR = (
+    "No section has this name. Values of your own go under `params`; a section of another name is right only if some "
+    "`${...}` reads it, which an editor cannot tell."
+)
+SPEC_ERROR = (
+    "No component is registered under this key. There are `nn.*` for every class of torch.nn, otrainer's own, and "
+    f"those of plugins. {NEW_KEYS}"
+)
+RULE = ("if", "then", "else", "anyOf")
+STAND_INS = (ref("stand-in"), ref("text-stand-in"))
+
+
+def schema_of(interfaces: Iterable[Interface]) -> Schema:
+    """The schema of configs that may use the keys of all `interfaces`, which are those of `interface_of`.
+
+    It is of draft 2020-12, with `errorMessage` as yaml-language-server knows it.
+    """
+    several = list(interfaces)
+    keys, ops = joined(several, "modules"), joined(several, "ops")
+    sections = {
+        **plain_sections(),
+        "model": place(ref("model")) | {"description": "What is trained: `sequential` or `graph`."},
+        **section_schemas(),
+    }
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "otrainer",
+        "description": ABOUT,
+        "type": "object",
+        "properties": sections,
+        **choice(not_strict(), True, known_sections(sections)),
+        "$defs": {
+            **definitions(),
+            **model_definitions(ops),
+            "spec": specs_of(keys, "A spec is a mapping.", SPEC_ERROR),
+            **section_definitions(keys),
+            **key_definitions(keys),
+        },
+    }
+    return shared(document)
+
+
+def not_strict() -> Schema:
+    """Files with `settings: {strict: false}`."""
+    off = {"properties": {"strict": {"const": False}}, "required": ["strict"]}
+    return {"properties": {"settings": off}, "required": ["settings"]}
+
+
+def known_sections(sections: Iterable[str]) -> Schema:
+    return {"properties": dict.fromkeys(sections, True), "additionalProperties": False, "errorMessage": SECTION_ERROR}
+
+
+def joined(interfaces: Iterable[Interface], part: str) -> dict[str, list[Any]]:
+    """All names in order, each with the different things that it stands for."""
+    found: dict[str, list[Any]] = {}
+    for interface in interfaces:
+        for name, row in interface[part].items():
+            if row not in found.setdefault(name, []):
+                found[name].append(row)
+    return dict(sorted(found.items()))
+
+
+def shared(document: Schema) -> Schema:
+    """The same with what many arguments say of their values said once, among the definitions."""
+    found: Schema = {}
+
+    def visit(schema: Any) -> Any:
+        if isinstance(schema, list):
+            return [visit(item) for item in schema]
+        if not isinstance(schema, dict):
+            return schema
+        inside = {name: visit(item) for name, item in schema.items()}
+        if inside.get("if") not in STAND_INS:
+            return inside
+        rule = {name: inside.pop(name) for name in RULE if name in inside}
+        name = f"values:{digest(rule)[:12]}"
+        found[name] = rule
+        return {**ref(name), **inside}
+
+    whole: Schema = visit(document)
+    whole["$defs"] |= dict(sorted(found.items()))
+    return whole

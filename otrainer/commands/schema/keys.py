@@ -1,0 +1,191 @@
+"""The registered keys as choices: what each may have beside `_type_`, and which belong to a kind of component."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from otrainer.commands.schema.values import (
+    HOLDS,
+    NO_RESERVED,
+    RESERVED,
+    VALUE,
+    Schema,
+    argument,
+    choice,
+    has,
+    ref,
+    special_words,
+)
+from otrainer.registry.describe.annotations import united
+
+Row: TypeAlias = Mapping[str, Any]
+Keys: TypeAlias = Mapping[str, list[Row]]
+
+DEFAULT = re.compile(r"\bdefaults?\b", re.IGNORECASE)
+WORDS = {
+    "boolean": "true or false",
+    "integer": "integer",
+    "number": "number",
+    "string": "text",
+    "object": "mapping or spec",
+    "null": "null",
+}
+NEW_KEYS = "A plugin's come here once an experiment imports it and `doit schema` has run."
+FEW = 12
+# Names under which a value is never passed on.
+UNNAMED = ("_merge_", "_value_", "_template_")
+
+
+def key_definitions(keys: Keys) -> Schema:
+    """A schema for each key; several where plugins give one key to different things, which exclude each other."""
+    each = {name: key_schema(key, row) for key, rows in keys.items() for name, row in named(key, rows)}
+    return {**each, "whole": whole(keys)}
+
+
+def named(key: str, rows: list[Row]) -> Iterator[tuple[str, Row]]:
+    for number, row in enumerate(rows, start=1):
+        yield f"key:{key}:{number}" if len(rows) > 1 else f"key:{key}", row
+
+
+def key_ref(key: str, rows: list[Row]) -> Schema:
+    several = [ref(name) for name, _ in named(key, rows)]
+    return several[0] if len(several) == 1 else {"anyOf": several}
+
+
+def key_schema(key: str, row: Row) -> Schema:
+    """A mapping with `_type_: key`."""
+    arguments = arguments_of(row["arguments"])
+    words = special_words() | {"_target_": False}
+    if not row["open"]:
+        words["_kwargs_"] |= {"propertyNames": one_of([*arguments, *UNNAMED], f"`{key}` has no such argument.")}
+    named_key = {"const": key, "description": row["doc"] or f"`{key}`"}
+    return {"properties": {"_type_": named_key, **words, **arguments}, **others(is_open=row["open"])}
+
+
+def others(*, is_open: bool) -> Schema:
+    """What holds for keys that are not named."""
+    if not is_open:
+        return {"additionalProperties": False}
+    return {
+        "patternProperties": {RESERVED: False},
+        "additionalProperties": ref("value"),
+        "errorMessage": NO_RESERVED,
+    }
+
+
+def arguments_of(arguments: Mapping[str, Row]) -> Schema:
+    return {name: argument_schema(each) for name, each in arguments.items()}
+
+
+def argument_schema(row: Row, inside: str = VALUE) -> Schema:
+    found: Schema = argument(row["values"], inside)
+    if text := described(row):
+        found["description"] = text
+    if "default" in row:
+        found["default"] = row["default"]
+    return found
+
+
+def described(row: Row) -> str:
+    """What is said of an argument, its types, and its default where that is not said yet."""
+    text: str = row["doc"]
+    facts = [f"Type: {in_words(row['values'])}."] if row["values"] else []
+    if row.get("default") is not None and not DEFAULT.search(text):
+        facts.append(f"Default: `{json.dumps(row['default'])}`.")
+    return "\n\n".join(filter(None, [text, " ".join(facts)]))
+
+
+def in_words(values: Schema) -> str:
+    """The types of an argument, as people read them."""
+    if values["type"] == ["object"] and "additionalProperties" not in values:
+        return "what a spec builds"
+    return " or ".join(list_in_words(values) if kind == "array" else WORDS[kind] for kind in values["type"])
+
+
+def list_in_words(values: Schema) -> str:
+    number = f" of {values['minItems']}" if "minItems" in values else ""
+    return f"list{number} ({in_words(values['items'])})" if values.get("items") else f"list{number}"
+
+
+def whole(keys: Keys) -> Schema:
+    """The arguments that a spec needs where no base or template completes it, if it gives none in another way."""
+    return choice(has("_args_", "_kwargs_", "_template_"), True, {"allOf": list(each_by("_type_", needed(keys)))})
+
+
+def needed(keys: Keys) -> dict[str, Schema]:
+    found = {key: [name for name in rows[0]["arguments"] if is_needed(name, rows)] for key, rows in keys.items()}
+    return {key: {"required": names} for key, names in found.items() if names}
+
+
+def is_needed(name: str, rows: list[Row]) -> bool:
+    return all(name in row["arguments"] and row["arguments"][name]["required"] for row in rows)
+
+
+def specs_of(keys: Keys, no_spec: str, no_key: str, partial: Schema | bool = True) -> Schema:
+    """Mappings whose `_type_` is one of `keys`; without a `_type_`, which a base may give, they are `partial`."""
+    chosen = each_by("_type_", {key: key_ref(key, rows) for key, rows in keys.items()})
+    unnamed = choice(has("_target_"), ref("mapping"), partial)
+    return {
+        "properties": {"_type_": one_of(keys, no_key)},
+        "allOf": [{"type": "object", "errorMessage": no_spec}, *chosen, choice(has("_type_"), True, unnamed)],
+    }
+
+
+def each_by(word: str, schemas: Mapping[str, Schema]) -> Iterator[Schema]:
+    """For each name that may stand under `word`, what then holds.
+
+    Many are asked in groups, or a language server that notes each schema that it asks runs out of stack over a large
+    config; by `not`, which keeps it from showing a group's names as values that are allowed.
+    """
+    names = list(schemas)
+    size = max(FEW, math.isqrt(len(names)))
+    groups = [names[start : start + size] for start in range(0, len(names), size)]
+    for group in groups:
+        single = [choice(says(word, {"const": name}), schemas[name]) for name in group]
+        if len(groups) == 1:
+            yield from single
+        else:
+            yield choice({"not": says(word, {"enum": group})}, True, {"allOf": single})
+
+
+def says(word: str, value: Schema) -> Schema:
+    return {"properties": {word: value}, "required": [word]}
+
+
+def one_of(names: Iterable[str], message: str) -> Schema:
+    """One of these names, or text with a `${...}` in it. A pattern: an editor shows all of an `enum` each time."""
+    alternatives = "|".join(name.replace(".", r"\.") for name in names)
+    return {"type": "string", "pattern": f"^(?:{alternatives})$|{HOLDS}", "errorMessage": message}
+
+
+def partial_of(keys: Keys) -> Schema:
+    """A mapping without `_type_`: any argument that one of `keys` takes."""
+    rows = [row for several in keys.values() for row in several]
+    return {
+        "properties": {**special_words(), **merged_arguments(rows)},
+        **others(is_open=any(row["open"] for row in rows)),
+    }
+
+
+def merged_arguments(rows: Iterable[Row], inside: str = VALUE) -> Schema:
+    """The arguments of several keys, each with all that any of them takes there."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        for name, each in row["arguments"].items():
+            found.setdefault(name, []).append(each)
+    return {name: argument_schema(merged(several), inside) for name, several in found.items()}
+
+
+def merged(several: list[Row]) -> Row:
+    if all(each == several[0] for each in several):
+        return several[0]
+    docs = filter(None, dict.fromkeys(each["doc"] for each in several))
+    return {"values": united([each["values"] for each in several]), "doc": "\n\n".join(docs)}
+
+
+def of_kind(keys: Keys, prefix: str) -> dict[str, list[Row]]:
+    return {key: rows for key, rows in keys.items() if key.startswith(prefix)}

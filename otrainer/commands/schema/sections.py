@@ -1,0 +1,99 @@
+"""The sections of components, each restricted to the keys of its kind."""
+
+from __future__ import annotations
+
+from otrainer.commands.schema.keys import (
+    NEW_KEYS,
+    Keys,
+    Row,
+    each_by,
+    merged_arguments,
+    of_kind,
+    one_of,
+    others,
+    partial_of,
+    specs_of,
+)
+from otrainer.commands.schema.values import PLAIN, Schema, argument, choice, has, place, ref
+from otrainer.config.checks import SECTIONS, Section
+
+DOCS = {
+    "trainer": "The loop that trains: `{_type_: trainer.*}`.",
+    "data": "The data to train and validate on: `{_type_: data.*}`.",
+    "io": "How a batch becomes the model's arguments and the targets: `{_type_: io.*}`.",
+    "loss": "What is minimised: `{_type_: loss.*}`.",
+    "optimizer": "What steps the parameters: `{_type_: optim_factory.*, type: optim_cls.*, kwargs: {...}}`.",
+    "scheduler": "What changes the learning rate, if anything: `{_type_: sched_factory.*, type: sched_cls.*}`.",
+    "callbacks": "What is called as training goes on: a list of `{_type_: cb.*}`.",
+    "loggers": "Where metrics are written: a list of `{_type_: log.*}`.",
+    "metrics": "What is measured besides the loss: a list of `{_type_: metric.*}`.",
+}
+NO_TYPE = "A component says what it is: `_type_` names its key."
+
+
+def section_definitions(keys: Keys) -> Schema:
+    """A schema for the specs of each section, and for the arguments of the classes that factories build."""
+    found: Schema = {}
+    for section in SECTIONS:
+        classes = of_kind(keys, section.cls) if section.cls else {}
+        found |= {f"arguments:{key}": class_arguments(rows) for key, rows in classes.items()}
+        found[f"section:{section.name}"] = component(section, of_kind(keys, section.prefix), classes)
+    return found
+
+
+def component(section: Section, keys: Keys, classes: Keys) -> Schema:
+    """The specs of a section."""
+    no_spec = f"A component is a mapping such as `{{_type_: {next(iter(keys))}}}`."
+    schema = specs_of(keys, no_spec, wrong_key(section.prefix, keys), partial_of(keys))
+    if section.cls:
+        schema["properties"]["type"] = one_of(classes, wrong_key(section.cls, classes))
+        schema["properties"]["args"] = argument({"type": ["array", "null"]}, PLAIN)
+        by_class = {key: of_class(key, rows) for key, rows in classes.items()}
+        any_class = class_arguments([row for rows in classes.values() for row in rows])
+        unknown = {"properties": {"kwargs": arguments_in_place(any_class)}}
+        schema["allOf"] += [*each_by("type", by_class), choice(has("type"), True, unknown)]
+    return schema
+
+
+def wrong_key(prefix: str, keys: Keys) -> str:
+    return f"There is no such key. Under `{prefix}*` there are {', '.join(keys)}. {NEW_KEYS}"
+
+
+def of_class(key: str, rows: list[Row]) -> Schema:
+    """What holds of a factory's keywords once its class is known."""
+    kwargs = arguments_in_place(ref(f"arguments:{key}"))
+    return {"properties": {"type": {"const": key, "description": rows[0]["doc"] or f"`{key}`"}, "kwargs": kwargs}}
+
+
+def arguments_in_place(arguments: Schema) -> Schema:
+    return choice(ref("stand-in"), ref(PLAIN), arguments)
+
+
+def class_arguments(rows: list[Row]) -> Schema:
+    """The keywords for a class, without its first argument, which the factory gives."""
+    given = [{**row, "arguments": dict(list(row["arguments"].items())[1:])} for row in rows]
+    known = merged_arguments(given, PLAIN)
+    return {"properties": known, **others(is_open=any(row["open"] for row in given))}
+
+
+def section_schemas() -> Schema:
+    return {section.name: section_schema(section) | {"description": DOCS[section.name]} for section in SECTIONS}
+
+
+def section_schema(section: Section) -> Schema:
+    own = ref(f"section:{section.name}")
+    if not section.many:
+        return place(own if section.required else nullable(own))
+    message = f"`{section.name}` is a list of specs: `[{{_type_: {section.prefix}*}}, ...]`."
+    listed = {"items": element(own), "allOf": [{"type": "array", "errorMessage": message}]}
+    return place(nullable(listed), element(own), own)
+
+
+def nullable(schema: Schema) -> Schema:
+    return choice({"type": "null"}, True, schema)
+
+
+def element(spec: Schema) -> Schema:
+    """An element of a list, which no base completes."""
+    named = choice(has("_target_", "_template_"), True, {"required": ["_type_"], "errorMessage": NO_TYPE})
+    return place({"allOf": [spec, ref("whole"), choice({"type": "object"}, named)]})

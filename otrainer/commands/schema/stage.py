@@ -1,0 +1,66 @@
+"""What editors are given: one JSON Schema of all configs of a project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch.version
+
+from otrainer.commands.schema import schema_of
+from otrainer.registry import build_registry
+from otrainer.registry.describe.interface import interface_of
+from otrainer.stages.outcome import Outcome
+from otrainer.stages.table import VERSIONS, keep, look, own_modules
+from otrainer.storage.atomic import canonical_json, read_json
+from otrainer.storage.experiments import ALL, all_experiments
+from otrainer.storage.records import FileStamp, Record, relative_to_root, stamp_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.storage.experiments import Experiment
+
+HEADER = "# yaml-language-server: $schema=../../build/schema.json"
+
+
+def write_schema(root: Path) -> Outcome:
+    """Write `build/schema.json` from what the manifests' stages left of all experiments, as far as they did."""
+    experiments, registry = all_experiments(root), build_registry()
+    sources = look(root).modules([*own_modules(registry), __name__]).values()
+    record = Record({**stamp_files([*sources, torch.version.__file__], root), **stamps(experiments, root)})
+    several = {each.name: keys_of(each, root) for each in experiments}
+    known = [keys for keys in several.values() if keys is not None]
+    schema = schema_of([interface_of(registry, built_in=True), *known])
+    keep(ALL, root, "schema", {"schema.json": canonical_json(schema)}, record)
+    lacking = [name for name, keys in several.items() if keys is None]
+    return Outcome(report=told(len(known), lacking))
+
+
+def stamps(experiments: list[Experiment], root: Path) -> dict[str, FileStamp | None]:
+    """What the schema is made of besides otrainer itself; None for an experiment that has never had a manifest."""
+    found: dict[str, FileStamp | None] = {}
+    for experiment in experiments:
+        path = experiment.built("keys.json")
+        try:
+            found[relative_to_root(path, root)] = FileStamp.of(root / path)
+        except OSError:
+            found[relative_to_root(path, root)] = None
+    return found
+
+
+def keys_of(experiment: Experiment, root: Path) -> dict[str, Any] | None:
+    """The keys that an experiment's plugins register; None where this version has not left them."""
+    try:
+        keys: dict[str, Any] = read_json(root / experiment.built("keys.json"))
+    except (OSError, ValueError):
+        return None
+    return keys if isinstance(keys, dict) and keys.get("version") == VERSIONS["manifest"] else None
+
+
+def told(known: int, lacking: list[str]) -> str:
+    """Where the schema is, and how an editor comes to use it."""
+    without = f", without the plugins of {', '.join(lacking)}" if lacking else ""
+    many = f"{known} experiment{'' if known == 1 else 's'}"
+    return (
+        f"build/schema.json holds the keys of {many}{without}; an editor reads it where a file begins with `{HEADER}`"
+    )

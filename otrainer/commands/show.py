@@ -1,0 +1,87 @@
+"""`doit show`: an experiment's config as its files are now, each value with its origin; what its model takes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from otrainer.config import resolve_config
+from otrainer.config.to_yaml import annotated
+from otrainer.errors import ConfigError, Finding
+from otrainer.stages.outcome import Outcome
+
+if TYPE_CHECKING:
+    from otrainer.commands.request import Question
+    from otrainer.config import ResolvedConfig
+    from otrainer.storage.experiments import Experiment
+
+DIM, RESET = "\x1b[2m", "\x1b[0m"
+
+
+def show(question: Question) -> str | Outcome:
+    """The listings of the experiments, or with MODEL=1 what their models take; under their names if there are several.
+
+    Raises ConfigError with all mistakes of those that do not resolve, after what can be listed of them was printed,
+    and for another value of MODEL.
+    """
+    asked = question.variables.get("MODEL", "")
+    if asked not in ("", "1"):
+        message, hint = f"`MODEL={asked}` is neither yes nor no.", "`MODEL=1` shows what the model takes."
+        raise ConfigError(message, title="unclear question", hint=hint)
+    return models(question) if asked else listings(question)
+
+
+def models(question: Question) -> Outcome:
+    """What each model takes, found where torch may be imported; the mistakes come after all that is known."""
+    outcomes = {experiment.name: ask(question, experiment) for experiment in question.experiments}
+    several = len(outcomes) > 1
+    reports = [f"# {name}\n{each.report}" if several else each.report for name, each in outcomes.items() if each.report]
+    text, failed = "\n\n".join(reports), {name: each for name, each in outcomes.items() if each.findings}
+    if not failed:
+        return Outcome(report=text)
+    if text:
+        print(text, flush=True)
+    told = [replace(finding, experiments=(name,)) for name, each in failed.items() for finding in each.findings]
+    return next(iter(failed.values()))._replace(findings=tuple(told))
+
+
+def ask(question: Question, experiment: Experiment) -> Outcome:
+    if question.ask is not None:
+        return question.ask("show-model", experiment)
+    from otrainer.tasks.worker.execute import execute
+
+    return execute("show-model", experiment, question.root)
+
+
+def listings(question: Question) -> str:
+    parts: list[str] = []
+    findings: list[Finding] = []
+    for experiment in question.experiments:
+        config, error = resolved_now(experiment, question)
+        if error is not None:
+            findings += error.findings
+        if config is not None:
+            head = f"# {experiment.name}\n" if len(question.experiments) > 1 else ""
+            parts.append(head + dimmed(annotated(config.data, config.source_map)).rstrip("\n"))
+    text = "\n\n".join(parts)
+    if findings:
+        print(text, flush=True)
+        raise ConfigError.of(findings)
+    return text
+
+
+def resolved_now(experiment: Experiment, question: Question) -> tuple[ResolvedConfig | None, ConfigError | None]:
+    """The config as the files are now; where that has mistakes, what there is of it, and them."""
+    try:
+        return resolve_config(question.root / experiment.file, root=question.root), None
+    except ConfigError as error:
+        return getattr(error, "partial", None), error
+
+
+def dimmed(text: str) -> str:
+    """The same with faint comments where a person reads it."""
+    if not sys.stdout.isatty():
+        return text
+    lines = (line.rpartition("  # ") for line in text.splitlines())
+    return "\n".join(f"{head}{DIM}{mark}{note}{RESET}" if mark else note for head, mark, note in lines)

@@ -1,0 +1,40 @@
+"""`doit why`: for each stage of an experiment whether it would run, and everything that makes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otrainer.diagnostics.drawing import draw_error
+from otrainer.stages.freshness.forecast import Forecast
+
+if TYPE_CHECKING:
+    from otrainer.commands.request import Question
+    from otrainer.stages.freshness.verdict import Verdict
+    from otrainer.storage.experiments import Experiment
+
+MOST = 12
+WIDTH = len("validate")
+
+
+def why(question: Question) -> str:
+    """The verdicts on the experiments' stages, one experiment after the other."""
+    return "\n\n".join(verdicts_of(experiment, question) for experiment in question.experiments)
+
+
+def verdicts_of(experiment: Experiment, question: Question) -> str:
+    forecast = Forecast(experiment, question.root)
+    lines = [f"{experiment.name}:"]
+    for stage, verdict in forecast.verdicts().items():
+        lines += stage_lines(stage, verdict)
+    if forecast.error is not None:
+        lines += ["", draw_error(forecast.error)]
+    return "\n".join(lines)
+
+
+def stage_lines(stage: str, verdict: Verdict) -> list[str]:
+    """The verdict, and below it each reason on a line; of very many the rest is counted."""
+    said = [*verdict.reasons[:MOST]]
+    if len(verdict.reasons) > MOST:
+        said.append(f"And {len(verdict.reasons) - MOST} more{verdict.more and f': {verdict.more}'}.")
+    below = [text for text in [*said, *verdict.notes] if text]
+    return [f"  {stage:<{WIDTH}}  {verdict.word}", *(f"  {'':<{WIDTH}}    {text}" for text in below)]

@@ -1,0 +1,127 @@
+"""Batches of a map-style dataset whose order and randomness are a function of (seed, epoch, batch number) alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from otrainer.engine.data.workers import Undisturbed
+from otrainer.engine.seed import derive_seed, seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class SeededBatch(list[int]):
+    """The indices of one batch, and the seed of the randomness in loading it."""
+
+    seed: int
+
+
+class EpochSampler(Sampler[SeededBatch]):
+    """The batches of one epoch from number `start` on; its order is drawn whole, so that a late start costs nothing."""
+
+    def __init__(self, length: int, batch_size: int, *, shuffle: bool, drop_last: bool) -> None:
+        self.length, self.batch_size, self.shuffle, self.drop_last = length, batch_size, shuffle, drop_last
+        self.seed = self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.length, self.batch_size)
+        return whole + bool(rest and not self.drop_last)
+
+    def __iter__(self) -> Iterator[SeededBatch]:
+        order = self._order()
+        for number in range(self.start, len(self)):
+            first = number * self.batch_size
+            batch = SeededBatch(order[first : first + self.batch_size].tolist())
+            batch.seed = derive_seed(self.seed, self.epoch, number)
+            yield batch
+
+    def _order(self) -> torch.Tensor:
+        if not self.shuffle:
+            return torch.arange(self.length)
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch, "order"))
+        return torch.randperm(self.length, generator=generator)
+
+
+class BatchDataset(Dataset[Any]):
+    """A dataset seen as whole batches, loaded and collated under the batch's own seed, in a worker or here."""
+
+    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any] | None) -> None:
+        self.dataset = dataset
+        self.collate = collate if collate is not None else default_collate
+        self.whole = collate is None and callable(getattr(dataset, "batch", None))
+
+    def __getitems__(self, indices: SeededBatch) -> Any:
+        if self.whole:
+            return self.dataset.batch(indices)
+        with seeded(indices.seed):
+            return self.collate(self._samples(indices))
+
+    def _samples(self, indices: list[int]) -> list[Any]:
+        if callable(getattr(self.dataset, "__getitems__", None)):
+            samples: list[Any] = self.dataset.__getitems__(indices)
+            return samples
+        return [self.dataset[index] for index in indices]
+
+
+class Epochs(ABC):
+    """What can begin anywhere in any epoch; iterated over by somebody else's loop, each time gives the next epoch."""
+
+    epoch = -1
+
+    @abstractmethod
+    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
+        """The batches of `epoch` from number `start` on."""
+
+    def next_epoch(self) -> Iterator[Any]:
+        """The epoch after the last one of these, under the seed that torch was given."""
+        self.epoch += 1
+        return self.iterate_epoch(seed=torch.initial_seed(), epoch=self.epoch, start=0)
+
+
+class SeededLoader(Epochs):
+    """A DataLoader that can begin at any batch of any epoch; workers, if any, stay from epoch to epoch."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        drop_last: bool,
+        num_workers: int,
+        pin_memory: bool,
+        collate_fn: Callable[[list[Any]], Any] | None,
+        timeout: float = 0.0,
+    ) -> None:
+        self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last)
+        self.loader = DataLoader(
+            BatchDataset(dataset, collate_fn),
+            batch_sampler=self.sampler,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            timeout=timeout,
+            persistent_workers=num_workers > 0,
+            collate_fn=as_loaded,
+            worker_init_fn=Undisturbed(),
+            generator=torch.Generator(),  # its own, so that beginning an epoch draws nothing from the global one
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.next_epoch()
+
+    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
+        self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start
+        return iter(self.loader)
+
+
+def as_loaded(batch: Any) -> Any:
+    """The batch as BatchDataset made it (a named function, so that workers can be sent it)."""
+    return batch

@@ -1,0 +1,88 @@
+"""Whether a checkpoint fits the parts that are to go on from it, found before anything of the run is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch.nn.parameter import is_lazy
+
+from otrainer.engine.checkpoint.part_state import check_same_classes, same
+from otrainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_NAMED = 4
+
+
+def check_model(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
+    """Raise ConfigError where weights are missing, left over, or of another shape; a lazy width fits any."""
+    now, kept = model.state_dict(keep_vars=True), parts["model"]
+    misfits = [f"it has no `{name}`" for name in now if name not in kept]
+    misfits += [f"`{name}` of the checkpoint has no place here" for name in kept if name not in now]
+    misfits += [
+        f"`{name}` is {list(now[name].shape)} here and {list(value.shape)} there"
+        for name, value in kept.items()
+        if name in now and differs(now[name], value)
+    ]
+    if misfits:
+        raise model_misfit(misfits)
+
+
+def differs(now: Any, kept: Any) -> bool:
+    if is_lazy(now):
+        return False
+    return bool(hasattr(now, "shape") and hasattr(kept, "shape") and now.shape != kept.shape)
+
+
+def model_misfit(misfits: Sequence[str]) -> ConfigError:
+    more = f"; {len(misfits) - MOST_NAMED} more." if len(misfits) > MOST_NAMED else "."
+    return ConfigError(
+        f"The checkpoint's weights do not fit this model: {'; '.join(misfits[:MOST_NAMED])}{more}",
+        title="model does not match the checkpoint",
+        config_path=("model",),
+        hint="Continue with the model that wrote it, or train from the start.",
+    )
+
+
+def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
+    """Whether optimizer and scheduler are made as those of the checkpoint were.
+
+    Raises ConfigError for another class of optimizer, whose state means something else, and for what would silently
+    train with a wrong learning rate.
+    """
+    kept = parts["meta"]["built"]
+    unchanged = same(kept, built)
+    was, now = kept["optimizer"]["class"], built["optimizer"]["class"]
+    if now != was:
+        raise ConfigError(
+            f"The checkpoint's optimizer is `{was}`, and this config's is `{now}`.",
+            title="optimizer does not match the checkpoint",
+            config_path=("optimizer", "type"),
+            hint="Resume with the optimizer that wrote it, or train from the start.",
+        )
+    has, had = built["scheduler"] is not None, kept["scheduler"] is not None
+    if has != had:
+        words = "has a scheduler, and this config has none" if had else "has no scheduler, and this config has one"
+        raise scheduler_misfit(f"The checkpoint {words}.")
+    if has and not unchanged:
+        raise scheduler_misfit(
+            "The optimizer or the scheduler changed, and the learning rate depends on both over the whole run."
+        )
+    return unchanged
+
+
+def scheduler_misfit(message: str) -> ConfigError:
+    return ConfigError(
+        message,
+        title="scheduler does not match the checkpoint",
+        config_path=("scheduler",),
+        hint="Resume with the optimizer and scheduler of the checkpoint, or train from the start.",
+    )
+
+
+def check_lists(parts: Mapping[str, Any], **sections: Sequence[Any]) -> None:
+    """Raise ConfigError where callbacks, metrics or loggers are not those whose state the checkpoint holds."""
+    for section, now in sections.items():
+        check_same_classes(now, parts[section], section)

@@ -1,0 +1,134 @@
+"""A run's state without its secrets: a checkpoint holds references to them, and what is read back, their values."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.config.secrets import references
+from otrainer.diagnostics.redaction.values import Masks, known
+from otrainer.errors import ConfigError, ConfigPath, Finding, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+# Parts that are otrainer's own through and through; of the others all texts count, but for the names of weights.
+OWN = ("progress", "rng", "meta")
+BYTES = (torch.uint8, torch.int8)
+LONGEST = 1 << 20
+
+
+def concealed(state: dict[str, Any], config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parts of a checkpoint with references in place of secrets, those that `config` names; `meta` lists them.
+
+    Without a config, all count that this process has read. Raises ConfigError for one inside a tensor.
+    """
+    if not known():
+        return state
+    masks = known() if config is None else known().only(name for name, _ in references(config))
+    if not masks:
+        return state
+    refuse_in_tensors({name: part for name, part in state.items() if name not in OWN}, masks)
+    changed = every_text(state, masks.held)
+    return {**changed, "meta": {**changed["meta"], "secrets": sorted(masks.values)}}
+
+
+def revealed(parts: dict[str, Any]) -> dict[str, Any]:
+    """What `concealed` was given, with the values that this process has read; so it stays if it is revealed again.
+
+    Plain attributes (see `part_state`) that hold an unknown secret, or a part of one, are left out, so that those of
+    the new component stay. Raises ConfigError where anything else holds one.
+    """
+    if "secrets" not in parts["meta"]:
+        return parts
+    parts = {name: part if name in OWN else without_lost(part) for name, part in parts.items()}
+    refuse_lost(parts)
+    given = every_text(parts, known().given_back)
+    return {**given, "meta": {name: value for name, value in given["meta"].items() if name != "secrets"}}
+
+
+def every_text(parts: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    changed = {
+        name: part if name in OWN else each_text(part, change, keys=name != "model") for name, part in parts.items()
+    }
+    return {**changed, "meta": {**parts["meta"], "built": each_text(parts["meta"]["built"], change)}}
+
+
+def each_text(value: Any, change: Callable[[str], str], *, keys: bool = True) -> Any:
+    """The same nested data with every text changed, and every key that is one; without `keys`, not those on top."""
+    if type(value) is str:
+        return change(value)
+    if type(value) is bytes:
+        return change(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    if type(value) in (list, tuple):
+        return type(value)(each_text(item, change) for item in value)
+    if type(value) not in (dict, OrderedDict):
+        return value
+    changed = type(value)()
+    for key, item in value.items():
+        changed[change(key) if keys and type(key) is str else key] = each_text(item, change)
+    if hasattr(value, "_metadata"):
+        changed._metadata = value._metadata
+    return changed
+
+
+def lost(value: Any) -> Iterator[str]:
+    """The names of secrets in concealed data that cannot be given back."""
+    found: list[str] = []
+
+    def note(text: str) -> str:
+        found.extend(known().lost_in(text))
+        return text
+
+    each_text(value, note)
+    yield from dict.fromkeys(found)
+
+
+def without_lost(value: Any) -> Any:
+    """The state of a part, or of a list of them, without plain attributes that cannot be given back."""
+    if type(value) is list:
+        return [without_lost(item) for item in value]
+    if type(value) is not dict:
+        return value
+    if value.keys() == {"attributes"}:
+        return {"attributes": {name: item for name, item in value["attributes"].items() if not any(lost({name: item}))}}
+    return {name: without_lost(item) if name in ("state", "module") else item for name, item in value.items()}
+
+
+def refuse_lost(parts: dict[str, Any]) -> None:
+    findings = [
+        Finding(
+            f"The `{section}` of the checkpoint holds the secret `{name}` or a part of it, which cannot be given back.",
+            "secret of a checkpoint",
+            (section,),
+            hint="Let the config name the secret as it did, or train from the start.",
+        )
+        for section, part in parts.items()
+        if section not in OWN
+        for name in lost(part)
+    ]
+    if findings:
+        raise ConfigError.of(findings)
+
+
+def refuse_in_tensors(state: Any, masks: Masks, path: ConfigPath = ()) -> None:
+    """Raise ConfigError where a small tensor of bytes spells a secret, which could not be replaced in there."""
+    if isinstance(state, torch.Tensor):
+        if state.dtype not in BYTES or state.numel() > LONGEST or state.is_meta:
+            return
+        spelt = state.detach().cpu().contiguous().numpy().tobytes()
+        if masks.shown_in(spelt.decode("utf-8", "surrogateescape")):
+            raise ConfigError(
+                f"The tensor `{dotted(path)}` of the run's state spells a secret, which no checkpoint may hold.",
+                title="state cannot be saved",
+                config_path=path[:1],
+                hint="Leave it out of `state_dict()`: after a resume the component is built with the secret again.",
+            )
+    elif isinstance(state, dict):
+        for key, item in state.items():
+            refuse_in_tensors(item, masks, (*path, key))
+    elif isinstance(state, list | tuple):
+        for index, item in enumerate(state):
+            refuse_in_tensors(item, masks, (*path, index))

@@ -1,0 +1,244 @@
+"""What decides that a component's code changed: everything that it reaches, symbol by symbol, read from the sources.
+
+A fingerprint is a hash over the normalised syntax trees of a class or function, of every name of a local module that
+it can reach, and of everything that importing these modules may do. Comments and layout do not count. Installed
+packages are not looked into; otrainer's own code is, wherever it lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otrainer.fingerprint.dynamic import BYTES, DOCS, MODULE, PACKAGE
+from otrainer.fingerprint.excluded import is_aside
+from otrainer.fingerprint.graph import Graph, Node
+from otrainer.fingerprint.locate import OWN
+from otrainer.fingerprint.names import IMPORTING, WHOLE, Symbol
+from otrainer.fingerprint.normal_form import digest_of
+from otrainer.fingerprint.registrations import REGISTER
+from otrainer.fingerprint.sources import Sources
+from otrainer.storage.gc_pause import collector_paused
+
+if TYPE_CHECKING:
+    from otrainer.registry.core import Factory
+
+# The folder in which the package lies.
+PACKAGE_FOLDER = Path(__file__).parents[2]
+CONSEQUENCES = {
+    MODULE: "all of the module counts",
+    PACKAGE: "all modules of the package count",
+    BYTES: "sources count as they are written",
+    DOCS: "docstrings count",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Everything that some code reaches: `symbols` ("package.module:NAME") with a digest of each one's own form, and
+    which `uses` which. `digest` is one sha256 over the symbols; `notes` say where more had to be taken than is reached.
+    """
+
+    digest: str
+    symbols: Mapping[str, str]
+    uses: Mapping[str, tuple[str, ...]]
+    roots: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Counted(NamedTuple):
+    """A symbol as it is followed, made once however many reach it: its name, and what it uses that counts."""
+
+    name: str
+    node: Node
+    uses: frozenset[Symbol]
+    shown: tuple[str, ...]
+
+
+class Fingerprints:
+    """One look at the sources: a file is read once, whoever asks, and a reach is followed once."""
+
+    def __init__(self, *, root: Path | None = None, cache: Path | None = None) -> None:
+        self.root = root
+        self.sources = Sources(cache)
+        self.graph = Graph(self.sources)
+        self._codes: dict[tuple[Symbol, ...], Code] = {}
+        self._counted: dict[Symbol, Counted] = {}
+
+    def symbol(self, target: str) -> Code:
+        """The code of "package.module:Qual.name"; of what is not local, only the name counts."""
+        roots = self.roots_of(target)
+        return self.reached(*roots) if roots else outside(target)
+
+    def imported(self, module: str) -> Code:
+        """What importing a module does, with all that it imports."""
+        return self.reached((module, IMPORTING))
+
+    def registered(self, plugin: str | None, key: str, target: str) -> Code:
+        """The code of a component: what it is, how its plugin registers it under `key`, and what both do on import."""
+        roots = self.roots_of(target)
+        if plugin is not None:
+            roots = [*roots, (plugin, f"{REGISTER}[{key}]")]
+        return self.reached(*roots) if roots else outside(target)
+
+    def plugin(self, module: str) -> Code:
+        """What a plugin does whichever of its keys are used: at import, and in a `register` that is not simple."""
+        summary = self.sources.summary(module)
+        if summary is None:
+            return outside(f"{module}:") if self.graph.acts(module) else self.imported(module)
+        roots: list[Symbol] = [(module, IMPORTING)]
+        if summary.registration is not None:
+            roots += [(name, IMPORTING) for name in summary.registration.modules]
+        else:  # a module may compute its register
+            roots += [(module, name) for name in (REGISTER, "__getattr__") if self.defines(module, name)]
+        return self.reached(*roots)
+
+    def register_of(self, module: str) -> Code:
+        """How a plugin registers its keys, all of them."""
+        return self.reached((module, REGISTER)) if self.sources.summary(module) else outside(f"{module}:{REGISTER}")
+
+    def file_of(self, module: str) -> Path | None:
+        """The source file of a local module."""
+        return self.sources.locator.source(module)
+
+    def modules(self, names: Iterable[str]) -> dict[str, Path]:
+        """The modules `names` and all local ones that they import, directly or not, with their files."""
+        with collector_paused():
+            return self.sources.closure(list(names))
+
+    def defines(self, module: str, name: str) -> bool:
+        """Whether a statement of a module binds a name, or may by `*`."""
+        return name in self.graph.bindings(module) or any(
+            self.graph.gives(star, name) for _, star in self.graph.stars(module)
+        )
+
+    def roots_of(self, target: str) -> list[Symbol]:
+        """The symbols that a target begins with; none where it is not local."""
+        module, _, name = target.partition(":")
+        while name and "." in module and self.sources.summary(module) is None:
+            module, _, last = module.rpartition(".")  # a class, perhaps, of which something is asked
+            name = f"{last}.{name}"
+        if self.sources.summary(module) is None:
+            return []
+        if not name:
+            return [(module, IMPORTING)]
+        top, *rest = name.split(".")
+        roots = [(module, top)] if self.defines(module, top) else []
+        if self.graph.may_be_module(module, top):
+            roots += dict.fromkeys(self.graph.named(f"{module}.{top}", None, rest))
+        return roots or [(module, WHOLE)]
+
+    def reached(self, *roots: Symbol) -> Code:
+        if roots not in self._codes:
+            with collector_paused():
+                self._codes[roots] = self.follow(roots)
+        return self._codes[roots]
+
+    def follow(self, roots: tuple[Symbol, ...]) -> Code:
+        """Everything that `roots` reach; what does nothing itself is left out, and passed through."""
+        counted, seen, waiting = self._counted, set(roots), list(roots)
+        while waiting:
+            symbol = waiting.pop()
+            fresh = (counted.get(symbol) or self.count(symbol)).uses - seen
+            seen |= fresh
+            waiting += fresh
+        found = [counted[symbol] for symbol in sorted(seen)]
+        kinds = {kind for each in found for kind, _, _ in each.node.opaque}
+        digests = attrgetter("documented" if DOCS in kinds else "digest")
+        symbols = {each.name: digests(each.node) for each in found if each.node.digest is not None}
+        if BYTES in kinds:
+            symbols |= {f"{module}:<text>": self.text(module) for module, _ in sorted(seen)}
+        uses = {each.name: each.shown for each in found if each.shown}
+        return Code(digest_over(symbols), symbols, uses, tuple(map(shown, roots)), tuple(self.notes(found)))
+
+    def count(self, symbol: Symbol) -> Counted:
+        """What a symbol is to whatever reaches it."""
+        node = self.graph.node(symbol)
+        uses = frozenset(each for each in node.uses if not is_aside(*each))
+        self._counted[symbol] = Counted(shown(symbol), node, uses, tuple(sorted(map(shown, uses))))
+        return self._counted[symbol]
+
+    def text(self, module: str) -> str:
+        summary = self.sources.summary(module)
+        return summary.digest if summary else ""
+
+    def notes(self, found: Iterable[Counted]) -> list[str]:
+        notes: dict[str, None] = {}
+        for each in (each for each in found if each.node.opaque):
+            module = each.name.partition(":")[0]
+            for kind, what, line in each.node.opaque:
+                if kind in CONSEQUENCES and not module.startswith("otrainer."):
+                    notes[f"`{self.shown_file(module)}:{line}` uses {what}: {CONSEQUENCES[kind]}."] = None
+        return list(notes)
+
+    def shown_file(self, module: str) -> str:
+        """The file of a module as people read it: from the project's root, otrainer's own from its package."""
+        path = self.file_of(module)
+        if path is None:
+            return module
+        if module.partition(".")[0] == OWN and path.is_relative_to(PACKAGE_FOLDER):
+            return path.relative_to(PACKAGE_FOLDER).as_posix()
+        inside = self.root is not None and path.is_relative_to(self.root)
+        return (path.relative_to(self.root) if inside and self.root else path).as_posix()
+
+
+def shown(symbol: Symbol) -> str:
+    return ":".join(symbol)
+
+
+def digest_over(symbols: Mapping[str, str]) -> str:
+    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in symbols.items()).encode()).hexdigest()
+
+
+def outside(target: str) -> Code:
+    """The code of what is not local: its name."""
+    symbols = {target: digest_of(target)}
+    return Code(digest_over(symbols), symbols, {}, (target,))
+
+
+def chain(code: Code, symbol: str) -> list[str]:
+    """A shortest way of names from a root to `symbol`; itself alone where there is none.
+
+    One through what a module does when imported is taken only where there is no other.
+    """
+    came: dict[str, str | None] = dict.fromkeys(code.roots)
+    waiting, late = list(code.roots), list[tuple[str, str]]()
+    while waiting or late:
+        if not waiting:
+            name, by = late.pop(0)
+            if name in came:
+                continue
+            came[name] = by
+            waiting.append(name)
+        for name in waiting:
+            for each in code.uses.get(name, ()):
+                if each.endswith(f":{IMPORTING}"):
+                    late.append((each, name))
+                elif each not in came:
+                    came[each] = name
+                    waiting.append(each)
+        waiting = []
+    way: list[str] = []
+    here: str | None = symbol
+    while here is not None:
+        way.append(here)
+        here = came.get(here)
+    return way[::-1]
+
+
+def local_modules(names: Iterable[str]) -> dict[str, Path]:
+    """The modules `names` and all local ones that they import, directly or not: name -> source file."""
+    return Fingerprints().modules(names)
+
+
+def named(factory: Factory) -> tuple[str, str]:
+    """The module and the name in it under which a factory is defined."""
+    if isinstance(factory, str):
+        module, _, name = factory.partition(":")
+        return module, name
+    defined: Any = factory if hasattr(factory, "__qualname__") else getattr(factory, "func", type(factory))
+    return defined.__module__, defined.__qualname__

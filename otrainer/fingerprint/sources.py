@@ -1,0 +1,98 @@
+"""Summaries of local modules: parsed once as long as a file is the same, in this process and across processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from otrainer.fingerprint.locate import Locator, parents
+from otrainer.fingerprint.summary import Summary, summary_of_json
+from otrainer.storage.atomic import write_atomic
+
+HERE = Path(__file__).parent
+# Those whose code decides what a summary says.
+RULES = (
+    "builtin_names.py",
+    "normal_form.py",
+    "side_effects.py",
+    "locate.py",
+    "dynamic.py",
+    "registrations.py",
+    "scopes.py",
+    "summary.py",
+)
+# A summary is the same under every Python that can parse the source, and those after the one that did can.
+VERSION = list(sys.version_info[:2])
+MEMORY: dict[tuple[str, str, int, int], Summary] = {}
+
+
+class Sources:
+    """The sources of local modules as they are when they are first asked for."""
+
+    def __init__(self, cache_folder: Path | None = None) -> None:
+        self.locator = Locator()
+        self.cache_folder = cache_folder
+        self._summaries: dict[str, Summary | None] = {}
+
+    def summary(self, module: str) -> Summary | None:
+        """The summary of a local module; None for one that is not local."""
+        if module not in self._summaries:
+            path = self.locator.source(module)
+            self._summaries[module] = None if path is None else self.read(path, module)
+        return self._summaries[module]
+
+    def read(self, path: Path, module: str) -> Summary | None:
+        try:
+            status = path.stat()
+            known = (str(path), module, status.st_size, status.st_mtime_ns)
+            if known not in MEMORY:
+                MEMORY[known] = self.from_content(path.read_bytes(), path, module)
+        except OSError:
+            return None  # gone between two looks: importing it will say so
+        return MEMORY[known]
+
+    def from_content(self, content: bytes, path: Path, module: str) -> Summary:
+        """The summary of a file's content, from the cache where it was parsed before."""
+        is_package = path.name == "__init__.py"
+        mark = hashlib.sha256(f"{rules()} {module} {is_package} ".encode() + content).hexdigest()[:40]
+        kept = None if self.cache_folder is None else self.cache_folder / f"{mark}.json"
+        if kept is not None:
+            # Not there, or damaged: made anew.
+            with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+                version, data = json.loads(kept.read_bytes())
+                if version <= VERSION:
+                    return summary_of_json(data)
+        from otrainer.fingerprint.summary import summary_of
+
+        made = summary_of(content, module, is_package=is_package)
+        if kept is not None and made.is_read:  # a newer Python may read what this one cannot
+            with suppress(OSError):  # what cannot be kept is only parsed once more
+                write_atomic(kept, json.dumps([VERSION, made]).encode(), durable=False)
+        return made
+
+    def closure(self, names: list[str]) -> dict[str, Path]:
+        """The modules `names` and all local ones that they import at any time, with their files, sorted."""
+        found: dict[str, Path] = {}
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            summary = self.summary(name) if name not in found else None
+            path = self.locator.source(name)
+            if summary is None or path is None:
+                continue
+            found[name] = path
+            waiting += parents(name)
+            for each in summary.statements:
+                waiting += [*each.modules, *each.later]
+                waiting += [what for kind, what, _ in each.opaque if kind == "import"]
+        return dict(sorted(found.items()))
+
+
+@cache
+def rules() -> str:
+    """A hash of the rules by which summaries are made: others make others."""
+    return hashlib.sha256(b"".join((HERE / name).read_bytes() for name in RULES)).hexdigest()

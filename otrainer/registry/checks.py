@@ -1,0 +1,90 @@
+"""What is checked the moment something is registered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from otrainer.errors import ConfigError, Finding, SourceLocation, nearest
+from otrainer.registry.contracts import breaches
+from otrainer.registry.locations import shown_origin
+
+KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*", re.ASCII)
+DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+REFERENCE = re.compile(f"{DOTTED}:{DOTTED}", re.ASCII)
+
+
+class Registered(Protocol):
+    """An entry that may already hold a name."""
+
+    @property
+    def at(self) -> SourceLocation | None: ...
+
+
+def refuse(findings: Iterable[Finding], at: SourceLocation | None) -> None:
+    """Raise all findings, each at the line that registers."""
+    placed = [
+        Finding(item.message, item.title, (), at, False, item.suggestions, item.hint, item.related) for item in findings
+    ]
+    if placed:
+        raise ConfigError.of(placed)
+
+
+def check_module(name: object, factory: object, policy: object, policies: Sequence[str]) -> list[Finding]:
+    """What speaks against registering `factory` as a component, whatever else is registered."""
+    return [
+        *check_name(name, "key"),
+        *check_policy(policy, name, policies),
+        *check_factory(factory, name),
+        *check_contract(name, factory),
+    ]
+
+
+def check_name(name: object, kind: str) -> list[Finding]:
+    if isinstance(name, str) and KEY.fullmatch(name):
+        return []
+    message = f"{name!r} cannot be a{'n' if kind == 'op' else ''} {kind}."
+    hint = "Use letters, digits, `_` and `-`, in parts that are joined by dots, as in `loss.my_team.focal`."
+    return [Finding(message, "invalid registration", hint=hint)]
+
+
+def check_policy(policy: object, name: object, policies: Sequence[str]) -> list[Finding]:
+    if policy in policies:
+        return []
+    message = f"`{policy}` is no signature policy (registering `{name}`)."
+    hint = f"The policies are {', '.join(policies)}."
+    return [Finding(message, "invalid registration", suggestions=nearest(str(policy), policies), hint=hint)]
+
+
+def check_factory(factory: object, name: object) -> list[Finding]:
+    if callable(factory) or (isinstance(factory, str) and REFERENCE.fullmatch(factory)):
+        return []
+    message = f"`{name}` is registered with {factory!r}, which cannot be called."
+    hint = 'Give a class, a function, or a string such as "package.module:attr".'
+    return [Finding(message, "invalid registration", hint=hint)]
+
+
+def check_taken(name: object, entries: Mapping[str, Registered], kind: str) -> list[Finding]:
+    earlier = entries.get(name) if isinstance(name, str) else None
+    if earlier is None:
+        return []
+    first = "is built in" if earlier.at is None else f"was registered at {shown_origin(earlier.at)}"
+    message = f"The {kind} `{name}` is taken: it {first}."
+    return [Finding(message, "duplicate registration", hint="Choose another name.")]
+
+
+def check_contract(name: object, factory: object) -> list[Finding]:
+    found = breaches(name, factory) if isinstance(name, str) else ()
+    return [
+        Finding(f"`{name}`: {item.message}", "invalid component", suggestions=item.suggestions, hint=item.hint)
+        for item in found
+    ]
+
+
+def doc_of(factory: object, doc: str | None) -> str:
+    """The first line of what is said about a factory; the call that `dataclass` writes there says nothing."""
+    text = doc if doc is not None else None if isinstance(factory, str) else getattr(factory, "__doc__", None)
+    line = next(iter((text or "").strip().splitlines()), "")
+    generated = doc is None and line.startswith(f"{getattr(factory, '__name__', '')}(")
+    return "" if generated else line

@@ -1,0 +1,125 @@
+"""What an editor is told of a registry's keys: the arguments of each with types, defaults and docs, as plain data."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterable
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any
+
+from otrainer.diagnostics.redaction.values import masked_data
+from otrainer.errors import ConfigError
+from otrainer.registry.build.signature import NAMED, is_open, signatures_of
+from otrainer.registry.describe import docstrings
+from otrainer.registry.describe.annotations import resolved, united, values_of
+
+if TYPE_CHECKING:
+    from otrainer.registry.core import ModuleEntry, OpEntry, Registry
+
+Row = dict[str, Any]
+
+DEEPEST = 4
+
+
+def interface_of(registry: Registry, *, built_in: bool) -> dict[str, dict[str, Row]]:
+    """Each key and op of plugins, or else of what is built in: its doc, its arguments, whether it takes others too.
+
+    Of an argument: the `values` that it admits (see `values_of`), whether it is `required`, its `default` if that is
+    plain data, and its `doc`.
+    """
+    modules = [registry.get_module(name) for name in registry.list_modules()]
+    ops = [registry.op_entry(name) for name in registry.list_ops()]
+    rows = {
+        "modules": {entry.name: module_row(entry) for entry in modules if (entry.plugin is None) == built_in},
+        "ops": {entry.name: op_row(entry) for entry in ops if (entry.plugin is None) == built_in},
+    }
+    # A default may be read from the environment.
+    return rows if built_in else masked_data(rows)
+
+
+def module_row(entry: ModuleEntry) -> Row:
+    target = found(entry)
+    if target is None:
+        return {"doc": entry.doc, "open": True, "arguments": {}}
+    signatures = [] if entry.signature_policy == "runtime_only" else signatures_of(target)
+    kinds = [{each.kind for each in signature.parameters.values()} for signature in signatures]
+    return {
+        "doc": doc_of(entry, target),
+        "open": not signatures or any(Parameter.VAR_KEYWORD in each for each in kinds),
+        "arguments": arguments_of(target, [each for each in signatures if not is_open(each)]),
+    }
+
+
+def op_row(entry: OpEntry) -> Row:
+    target = found(entry)
+    return {"doc": entry.doc if target is None else doc_of(entry, target)}
+
+
+def found(entry: ModuleEntry | OpEntry) -> Callable[..., Any] | None:
+    """What an entry stands for; None where it cannot be imported."""
+    try:
+        return entry.target
+    except ConfigError:
+        return None
+
+
+def doc_of(entry: ModuleEntry | OpEntry, target: Callable[..., Any]) -> str:
+    """The docstring up to its first section; what was said when registering goes before it."""
+    text = written(target)
+    if entry.doc and entry.doc != next(iter(text.splitlines()), ""):
+        return entry.doc
+    return docstrings.summary(text)
+
+
+def written(target: object) -> str:
+    """A docstring without the call that `dataclass`, and some in torch, write on its first line."""
+    text = inspect.getdoc(target) or ""
+    line, _, rest = text.partition("\n")
+    call = line.startswith(("__init__(", f"{getattr(target, '__name__', '')}(")) and line.endswith(")")
+    return rest.lstrip("\n") if call else text
+
+
+def arguments_of(target: Callable[..., Any], signatures: Iterable[Signature]) -> dict[str, Row]:
+    """The arguments that can be given by name, in their order; under several signatures, what any of them says."""
+    maker = getattr(target, "__init__", target) if isinstance(target, type) else target
+    texts = [written(target), written(maker)] if maker is not target else [written(target)]
+    said = {name: text for each in reversed(texts) for name, text in docstrings.arguments(each).items()}
+    whole = docstrings.summary(texts[0])
+    rows: dict[str, list[Row]] = {}
+    for signature in signatures:
+        for parameter in signature.parameters.values():
+            if parameter.kind in NAMED:
+                rows.setdefault(parameter.name, []).append(argument_row(parameter, maker))
+    everywhere = len(list(signatures))
+    docs = {name: said.get(name) or docstrings.mentions(whole, name) for name in rows}
+    return {name: {**joined(several, everywhere), "doc": docs[name]} for name, several in rows.items()}
+
+
+def joined(several: list[Row], everywhere: int) -> Row:
+    required = len(several) == everywhere and all(row["required"] for row in several)
+    values = united([row["values"] for row in several])
+    return {**several[0], "required": required, "values": values}
+
+
+def argument_row(parameter: Parameter, maker: Callable[..., Any]) -> Row:
+    values = values_of(resolved(parameter.annotation, maker))
+    row: Row = {"values": values, "required": parameter.default is Parameter.empty}
+    if parameter.default is None and values:
+        row["values"] = united([values, {"type": ["null"]}])
+    if is_plain(parameter.default):
+        row["default"] = json.loads(json.dumps(parameter.default))  # without tuples
+    return row
+
+
+def is_plain(value: object, depth: int = DEEPEST) -> bool:
+    """Whether JSON can hold a default as it is, and an editor show it."""
+    if type(value) in (type(None), bool, int, str):
+        return True
+    if type(value) is float:
+        return math.isfinite(value)
+    if type(value) in (list, tuple) and depth:
+        return all(is_plain(item, depth - 1) for item in value)  # type: ignore[attr-defined]  # it is one of them
+    names = value if type(value) is dict and depth else None
+    return names is not None and all(type(name) is str and is_plain(names[name], depth - 1) for name in names)

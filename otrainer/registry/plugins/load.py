@@ -1,0 +1,187 @@
+"""`imports:`: the user's own modules are imported and asked to register what they bring."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from otrainer.config.settings import Settings, module_allowed
+from otrainer.diagnostics.exceptions import place_of_failure
+from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+from otrainer.registry.build.spec import kind
+from otrainer.registry.build.targets import NAME
+from otrainer.registry.builtins import builtins
+from otrainer.registry.entries import held_in, meddling
+from otrainer.registry.plugins.from_source import load_from_source
+from otrainer.registry.plugins.import_reads import reads_noted
+from otrainer.registry.plugins.install_hint import how_to_install
+from otrainer.storage.project import project_root
+
+if TYPE_CHECKING:
+    from otrainer.registry.core import Registry
+
+TITLE = "plugin failed"
+
+
+def load_plugins(
+    imports: object, *, registry: Registry, settings: Settings, config_path: ConfigPath = ("imports",)
+) -> list[ModuleType]:
+    """Import each module of `imports` and call its `register(registry)` where it has one.
+
+    Each registry asks a module once, however often it is listed or loaded; a new registry asks it again.
+
+    Raises:
+        ConfigError: entries that are no module names or not allowed, before anything is imported; then every plugin
+            that is missing, fails, or registers what cannot be registered.
+    """
+    path = tuple(config_path)
+    names = check_imports(imports, settings, path)
+    modules: list[ModuleType] = []
+    findings: list[Finding] = []
+    cause: BaseException | None = None
+    if names:
+        importlib.invalidate_caches()
+        load_from_source(project_root())
+    for name, place in names.items():
+        try:
+            modules.append(load_plugin(name, registry))
+        except ConfigError as error:
+            cause = cause or error.__cause__
+            findings += [finding.at_least(place) for finding in error.findings]
+    if findings:
+        raise ConfigError.of(findings) from cause
+    return modules
+
+
+def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict[str, ConfigPath]:
+    """The module names in their order, each with the place that lists it first."""
+    if imports is None:
+        return {}
+    if not isinstance(imports, list | tuple):
+        message, hint = (
+            f"`imports` is a list of module names, not {kind(imports)}.",
+            "Write `imports: [package.module]`.",
+        )
+        raise ConfigError(message, title="invalid import", config_path=path, hint=hint)
+    findings = [
+        finding for index, name in enumerate(imports) for finding in check_import(name, (*path, index), settings)
+    ]
+    if imports and not settings.allow_imports:
+        hint = "Set `settings.allow_imports: true`, or leave `imports` out."
+        off = Finding("The settings allow no imports.", "import not allowed", path, hint=hint)
+        findings = [off, *(finding for finding in findings if finding.title != off.title)]
+    if findings:
+        raise ConfigError.of(findings)
+    places: dict[str, ConfigPath] = {}
+    for index, name in enumerate(imports):
+        places.setdefault(name, (*path, index))
+    return places
+
+
+def check_import(name: object, place: ConfigPath, settings: Settings) -> Iterator[Finding]:
+    if not isinstance(name, str):
+        message = f"A plugin is given by its module's name, not {kind(name)}."
+        yield Finding(message, "invalid import", place, hint="Write `package.module`.")
+    elif not NAME.fullmatch(name):
+        hint = "Write `package.module`, without `.py` and slashes."
+        yield Finding(f"`{name}` is no module name.", "invalid import", place, hint=hint)
+    elif not module_allowed(name, settings.allowed_import_prefixes):
+        message = f"`{name}` is under no allowed prefix."
+        hint = f"Add `{name.partition('.')[0]}.` to `settings.allowed_import_prefixes` if it is meant."
+        yield Finding(message, "import not allowed", place, suggestions=under_allowed(name, settings), hint=hint)
+
+
+def under_allowed(name: str, settings: Settings) -> tuple[str, ...]:
+    """`name` with its package spelt as the nearest allowed one."""
+    package, _, rest = name.partition(".")
+    allowed = [prefix.partition(".")[0] for prefix in settings.allowed_import_prefixes]
+    return tuple(f"{near}.{rest}" for near in nearest(package, allowed, most=1) if rest and near != package)
+
+
+def load_plugin(name: str, registry: Registry) -> ModuleType:
+    """The module `name`, with its registrations made in `registry`."""
+    if name in registry.plugins:
+        return registry.plugins[name]
+    with reads_noted(name):
+        module = import_plugin(name)
+        register = getattr(module, "register", None)
+        if register is not None:
+            check_register(name, register)
+            run_register(name, register, registry)
+    registry.plugins[name] = module
+    return module
+
+
+def import_plugin(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ConfigError:
+        raise
+    except ModuleNotFoundError as cause:
+        if cause.name is not None and f"{name}.".startswith(f"{cause.name}."):
+            raise no_module(name, cause.name) from cause
+        raise plugin_failed(name, "imported", cause) from cause
+    except (Exception, SystemExit) as cause:
+        raise plugin_failed(name, "imported", cause) from cause
+
+
+def run_register(name: str, register: Callable[[Registry], object], registry: Registry) -> None:
+    registry.registering, before = name, held_in(registry)
+    try:
+        register(registry)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as cause:
+        raise plugin_failed(name, "asked to register", cause) from cause
+    finally:
+        registry.registering = None
+    if findings := list(meddling(before, registry, name, register)):
+        builtins.cache_clear()  # what other registries begin with may have been changed as well
+        raise ConfigError.of(findings)
+
+
+def check_register(name: str, register: object) -> None:
+    """`register` must be a function that can be called with the registry alone."""
+    problem = f"it is {kind(register)}"
+    if callable(register):
+        try:
+            inspect.signature(register).bind(None)
+        except (TypeError, ValueError) as cause:
+            problem = str(cause)
+        else:
+            return
+    message = f"`register` of the plugin `{name}` cannot be called with the registry: {problem}."
+    raise ConfigError(message, title=TITLE, hint="Define `register(registry)`.")
+
+
+def plugin_failed(name: str, when: str, cause: BaseException) -> ConfigError:
+    """Which plugin failed, with what, and the line of the user's own code that did."""
+    what = f"{type(cause).__name__}: {cause.msg if isinstance(cause, SyntaxError) else cause}".removesuffix(": ")
+    place, install = place_of_failure(cause), how_to_install(cause) if isinstance(cause, ImportError) else ""
+    message = f"The plugin `{name}` failed when {when}: {what}"
+    hint = install or "Mend that line of the plugin, or take it out of `imports`."
+    return ConfigError(message, title=TITLE, location=place, hint=hint)
+
+
+def no_module(name: str, missing: str) -> ConfigError:
+    """`missing` is `name` or a package on the way to it."""
+    parent, _, last = missing.rpartition(".")
+    near = (
+        tuple(f"{parent}.{found}{name[len(missing) :]}" for found in nearest(last, modules_in(parent)))
+        if parent
+        else ()
+    )
+    message = f"There is no module `{missing}`."
+    hint = "" if near else "Plugins are looked for from the project's root, the folder of dodo.py."
+    return ConfigError(message, title="unknown plugin", suggestions=near, hint=hint)
+
+
+def modules_in(package: str) -> list[str]:
+    """Names of the modules in a package's folder."""
+    spec = find_spec(package)
+    return sorted(item.name for item in pkgutil.iter_modules(spec.submodule_search_locations if spec else None))

@@ -1,0 +1,41 @@
+"""Whether the modules that this process imported are those on the disk: Python never looks at a source again."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otrainer.fingerprint import Fingerprints
+
+# For each module the spec it was imported by, which a reload replaces, and its statements then.
+SEEN: dict[str, tuple[Any, list[str]]] = {}
+
+
+def refuse_stale(names: Iterable[str], prints: Fingerprints) -> None:
+    """Raise ConfigError where a local module that `names` reach was edited after this process had imported it.
+
+    The first call for a module takes its source for what was imported, so call this before and after importing.
+    """
+    stale = []
+    for name in prints.modules(names):
+        spec, summary = getattr(sys.modules.get(name), "__spec__", None), prints.sources.summary(name)
+        if spec is None or summary is None:
+            continue
+        now = (spec, [statement.digest_with_docs for statement in summary.statements])
+        if SEEN.setdefault(name, now)[0] is not spec:
+            SEEN[name] = now
+        if SEEN[name] != now:
+            stale.append(f"`{prints.shown_file(name)}`")
+    if stale:
+        raise ConfigError(
+            f"{', '.join(stale)} changed after this process had imported {'it' if len(stale) == 1 else 'them'}: what "
+            "would be trained is not what the files say.",
+            title="edited after import",
+            config_path=("imports",),
+            hint="Start a new process, or reload the modules by `importlib.reload`.",
+        )

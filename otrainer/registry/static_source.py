@@ -1,0 +1,162 @@
+"""Where a name is defined, read from source text: nothing is imported for it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from otrainer.fingerprint.locate import Locator, absolute
+
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+MOST_HOPS = 20
+BLOCKS = ("body", "orelse", "finalbody", "handlers")
+
+
+@lru_cache(maxsize=64)
+def parsed(path: Path, _size: int, _mtime_ns: int) -> ast.Module | None:
+    """The syntax tree of a file; None where it cannot be parsed."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def tree_of(path: Path | None) -> ast.Module | None:
+    """The syntax tree of a source as it is now; None where there is none to read."""
+    if path is None or path.suffix != ".py":
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return parsed(path, status.st_size, status.st_mtime_ns)
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when a body does, those inside of `if`, `try` and `with` included."""
+    for node in body:
+        yield node
+        if not isinstance(node, Definition):
+            for block in BLOCKS:
+                for each in getattr(node, block, ()):
+                    yield from statements(each.body if isinstance(each, ast.ExceptHandler) else [each])
+
+
+def definition_in(body: list[ast.stmt], qualname: str) -> Definition | None:
+    """The class or function that `qualname` is defined as; where there are several, the last."""
+    name, _, rest = qualname.partition(".")
+    found = [node for node in statements(body) if isinstance(node, Definition) and node.name == name]
+    if not found or not rest:
+        return found[-1] if found else None
+    return definition_in(found[-1].body, rest) if isinstance(found[-1], ast.ClassDef) else None
+
+
+class Binding(NamedTuple):
+    """The statement that binds a name at the top of a module: its line, and what it imports as that name, if it does.
+
+    `name` is None where a module is imported as a whole.
+    """
+
+    line: int
+    module: str = ""
+    name: str | None = None
+    level: int = 0
+
+
+def binding_of(tree: ast.Module, name: str) -> Binding | None:
+    """The last statement that binds `name`, but for imports by `*`."""
+    found = [binding for node in statements(tree.body) if (binding := bound_by(node, name))]
+    return found[-1] if found else None
+
+
+def bound_by(node: ast.stmt, name: str) -> Binding | None:
+    if isinstance(node, Definition):
+        return Binding(node.lineno) if node.name == name else None
+    if isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            if (alias.asname or alias.name) == name:
+                return Binding(node.lineno, node.module or "", alias.name, node.level)
+    elif isinstance(node, ast.Import):
+        for alias in node.names:
+            if (alias.asname or alias.name.partition(".")[0]) == name:
+                return Binding(node.lineno, alias.name if alias.asname else name)
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(each, ast.Name) and each.id == name for target in targets for each in ast.walk(target)):
+            return Binding(node.lineno)
+    return None
+
+
+def dotted_name(node: ast.expr) -> str | None:
+    """`a.b.c` as it is written; None for any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    above = dotted_name(node.value) if isinstance(node, ast.Attribute) else None
+    return f"{above}.{node.attr}" if above and isinstance(node, ast.Attribute) else None
+
+
+def stars_of(tree: ast.Module) -> list[tuple[str, int]]:
+    """The modules whose names a module takes by `*`, each with its level, the last one first."""
+    nodes = [node for node in statements(tree.body) if isinstance(node, ast.ImportFrom)]
+    return [(node.module or "", node.level) for node in nodes[::-1] if any(each.name == "*" for each in node.names)]
+
+
+class Place(NamedTuple):
+    """Where something is defined: its module, the name in it, and the line in a file, if there is a source."""
+
+    module: str
+    name: str
+    file: Path | None
+    line: int
+
+
+class Finder:
+    """Follows names through imports, in sources alone."""
+
+    def __init__(self) -> None:
+        self.locator = Locator()
+
+    def find(self, module: str, name: str, depth: int = 0) -> Place | None:
+        """Where `name` (dotted, perhaps) of a module is defined; None where its sources do not say."""
+        file = self.locator.file(module)
+        tree, (head, _, rest) = tree_of(file), name.partition(".")
+        if tree is None or depth > MOST_HOPS:
+            return None
+        bound = binding_of(tree, head)
+        if bound is not None and not bound.module and not bound.level:
+            found = definition_in(tree.body, name)
+            return Place(module, name, file, found.lineno if found else bound.line)
+        if bound is not None:
+            return self.imported(bound, module, rest, depth) or Place(module, name, file, bound.line)
+        for star, level in stars_of(tree):
+            if found_there := self.find(self.absolute(star, level, module), name, depth + 1):
+                return found_there
+        return self.submodule(f"{module}.{head}", rest, depth)
+
+    def inside(self, function: ast.AST, module: str, name: str) -> Place | None:
+        """Where a name that an import inside of a function binds is defined."""
+        head, _, rest = name.partition(".")
+        bound = [found for node in ast.walk(function) if isinstance(node, ast.stmt) and (found := bound_by(node, head))]
+        imports = [each for each in bound if each.module or each.level]
+        return self.imported(imports[-1], module, rest, 0) if imports else None
+
+    def imported(self, bound: Binding, module: str, rest: str, depth: int) -> Place | None:
+        """What an import binds, followed to where it is defined."""
+        source = self.absolute(bound.module, bound.level, module)
+        name = ".".join(filter(None, (bound.name, rest)))
+        return self.find(source, name, depth + 1) if name else self.whole(source)
+
+    def submodule(self, module: str, rest: str, depth: int) -> Place | None:
+        return self.find(module, rest, depth + 1) if rest else self.whole(module)
+
+    def whole(self, module: str) -> Place | None:
+        """A module itself."""
+        file = self.locator.file(module)
+        return Place(module, "", file, 1) if file is not None else None
+
+    def absolute(self, module: str, level: int, importer: str) -> str:
+        package = importer if self.locator.is_package(importer) else importer.rpartition(".")[0]
+        return absolute(level, module, package)

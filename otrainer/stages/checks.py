@@ -1,0 +1,250 @@
+"""Everything that can be found wrong with an experiment before it trains, and what building it for a trial finds."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from otrainer.config.checks import SECTIONS, check_sections
+from otrainer.config.findings import as_many_as_told
+from otrainer.config.validate import check_inputs
+from otrainer.engine.accelerator import check_device
+from otrainer.engine.checkpoint import load_checkpoint
+from otrainer.engine.state import RunSettings
+from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.model import blueprint, check_model, compile_model
+from otrainer.model.summary import model_summary
+from otrainer.registry import (
+    Registry,
+    build_registry,
+    check_call,
+    check_value,
+    instantiate_value,
+    load_plugins,
+)
+from otrainer.registry.build.secrets import conceal_secrets
+from otrainer.registry.build.spec import reserved_keys
+from otrainer.registry.plugins.packages import check_packages
+from otrainer.storage.inside_project import all_outside
+from otrainer.storage.project import project_root
+
+if TYPE_CHECKING:
+    from otrainer.config import ResolvedConfig
+
+T = TypeVar("T")
+# What a judgement of this process came to, by all that it depends on: many experiments share most of their sections.
+REMEMBERED: dict[str, Any] = {}
+COMPONENTS = tuple(section.name for section in SECTIONS)
+
+
+def load_registry(config: ResolvedConfig, registry: Registry) -> None:
+    """Run the config's plugins, which may print; raises ConfigError with every one that fails."""
+    conceal_secrets(config.data)
+    load_plugins(config.data.get("imports"), registry=registry, settings=config.settings)
+
+
+def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    """All mistakes that show without building anything: in sections, paths, plugins, specs and the model's graph.
+
+    Where a plugin fails, keys are not looked up, since it may be the one that registers them.
+    """
+    findings = as_many_as_told(check_sections(config.data, strict=config.settings.strict, used=config.used))
+    findings += all_outside(config.data, project_root())
+    findings += check_packages(config.settings.track_packages)
+    try:
+        load_registry(config, registry)
+    except ConfigError as error:
+        return [*findings, *error.findings]
+    findings += beside(findings, as_many_as_told(spec_mistakes(config, registry)))
+    findings += model_mistakes(config, registry)
+    return list(dict.fromkeys(findings))
+
+
+def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:
+    """`more` without what the wrong kind of a component leads to, which is one of the `findings` already."""
+    kinds = {finding.config_path[:-1] for finding in findings if finding.title == "wrong kind of component"}
+    known = {finding.config_path for finding in findings}
+    return [
+        finding
+        for finding in more
+        if finding.config_path not in known and not any(finding.config_path[: len(path)] == path for path in kinds)
+    ]
+
+
+def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
+    for name, value in config.data.items():
+        if name in COMPONENTS:
+            yield from remembered(section_mistakes, name, value, config, registry)
+        elif name not in ("model", "settings"):
+            yield from reserved_anywhere(value, (name,), strict=config.settings.strict)
+    for section in SECTIONS:
+        if section.cls:
+            yield from class_mistakes(section.name, section.cls, config.data.get(section.name), registry)
+
+
+def section_mistakes(name: str, value: Any, config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    return check_value(value, registry=registry, settings=config.settings, config_path=(name,))
+
+
+def remembered(
+    judge: Callable[[str, Any, ResolvedConfig, Registry], T],
+    name: str,
+    value: Any,
+    config: ResolvedConfig,
+    registry: Registry,
+) -> T:
+    """What `judge` says of a section; asked once a process for each value under the same plugins and settings."""
+    context = (judge.__name__, name, value, config.data.get("imports"), config.data.get("settings"))
+    mark = json.dumps(context)
+    if mark not in REMEMBERED:
+        REMEMBERED[mark] = judge(name, value, config, registry)
+    found: T = REMEMBERED[mark]
+    return found
+
+
+def reserved_anywhere(value: Any, path: ConfigPath, *, strict: bool) -> Iterator[Finding]:
+    """Unknown reserved keys in sections that hold no components."""
+    if isinstance(value, Mapping):
+        yield from reserved_keys(value, path, strict=strict)
+        for key, item in value.items():
+            yield from reserved_anywhere(item, (*path, key), strict=strict)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from reserved_anywhere(item, (*path, index), strict=strict)
+
+
+def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) -> Iterator[Finding]:
+    """An unknown class of an optimizer or scheduler, and keywords that it does not take."""
+    key = value.get("type") if isinstance(value, Mapping) else None
+    if not isinstance(key, str) or not key.startswith(prefix):
+        return
+    try:
+        entry = registry.get_module(key)
+        kwargs = value.get("kwargs")
+        if isinstance(kwargs, Mapping):
+            found = check_call(entry.target, (), kwargs, entry.signature_policy, (section, "kwargs"), skip=1)
+            yield from (finding for finding in found if finding.on_key)
+    except ConfigError as error:
+        yield from (finding.at_least((section, "type")) for finding in error.findings)
+
+
+def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    findings, inputs = remembered(judged_model, "model", config.data["model"], config, registry)
+    return findings if inputs is None else [*findings, *check_inputs(config.data, inputs)]
+
+
+def judged_model(
+    _name: str, model: Any, config: ResolvedConfig, registry: Registry
+) -> tuple[list[Finding], list[str] | None]:
+    """What is wrong with a model's section; with nothing wrong, the names of its inputs too."""
+    findings = check_model(model, registry=registry, settings=config.settings)
+    if findings:
+        return findings, None
+    return [], list(compile_model(model, registry=registry, settings=config.settings).program.inputs)
+
+
+def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> dict[str, Any]:
+    """Put the experiment together for a trial, device, model and built-in components; returned is the model's shape.
+
+    Sections with `mistakes` are left out, and nothing is tried where a plugin fails. Nothing is written for it: the
+    model is built without its numbers, and of the plugins' components none is.
+    Raises ConfigError with the mistakes and everything that fails.
+    """
+    findings = list(mistakes)
+    wrong = {finding.config_path[0] for finding in mistakes if finding.config_path}
+    if not wrong.isdisjoint(("imports", "settings")) or any(not finding.config_path for finding in mistakes):
+        raise ConfigError.of(findings)
+
+    def attempt(trial: Callable[..., T], *arguments: Any) -> T | None:
+        try:
+            return trial(*arguments)
+        except ConfigError as error:
+            findings.extend(error.findings)
+            return None
+
+    if "run" not in wrong:
+        run = RunSettings.of(config.data["run"])
+        attempt(check_device, run.device, run.precision)
+        attempt(check_resume, run.resume_from)
+    model: dict[str, Any] | None = (
+        attempt(remembered, trial_model, "model", config.data.get("model"), config, registry)
+        if "model" not in wrong
+        else None
+    )
+    for section in COMPONENTS:
+        if section not in wrong and config.data.get(section) is not None:
+            attempt(remembered, trial_section, section, config.data[section], config, registry)
+    if findings or model is None:
+        raise ConfigError.of(findings)
+    return model
+
+
+def all_mistakes(config: ResolvedConfig, broken: Sequence[Finding] = ()) -> list[Finding]:
+    """Every mistake of a config, with those that resolving it found; what these have broken is not judged again."""
+    paths = [finding.config_path for finding in broken if finding.config_path]
+    registry = build_registry()
+    found = find_mistakes(config, registry)
+    beyond = [finding for finding in found if not any(finding.config_path[: len(path)] == path for path in paths)]
+    try:
+        try_out(config, registry, [*broken, *beyond])
+    except ConfigError as error:
+        return list(error.located(config.source_map).findings)
+    return []
+
+
+def check_resume(path: str | None) -> None:
+    if path is not None and not os.path.isfile(path):  # noqa: PTH113 - reads the same and needs no Path
+        message = f"There is no checkpoint at `{path}`."
+        place, hint = ("run", "resume_from"), "Check the path; `doit runs` lists the runs that have checkpoints."
+        raise ConfigError(message, title="checkpoint not found", config_path=place, hint=hint)
+    if path is not None:
+        try:
+            load_checkpoint(path)
+        except ConfigError as error:
+            raise error.at_least(("run", "resume_from")) from error.__cause__
+
+
+def trial_model(_name: str, model: Any, config: ResolvedConfig, registry: Registry) -> dict[str, Any]:
+    """The shape of the model, built without storage for its numbers."""
+    ir = compile_model(model, registry=registry, settings=config.settings)
+    return model_summary(blueprint(ir, registry, config.settings))
+
+
+def trial_section(section: str, value: Any, config: ResolvedConfig, registry: Registry) -> None:
+    """Build a section's components if all of them are built in; a factory also builds its class on a parameter."""
+    if not is_built_in(value, registry):
+        return
+    built = instantiate_value(value, registry=registry, settings=config.settings, config_path=(section,))
+    with off_the_compiler():
+        if section == "optimizer":
+            built.build(torch.nn.Linear(1, 1, bias=False), registry=registry)  # a matrix, which every optimizer takes
+        elif section == "scheduler":
+            built.build(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=1.0, momentum=0.9), registry=registry)
+
+
+@contextmanager
+def off_the_compiler() -> Iterator[None]:
+    """Let optimizers be built without torch.compile, which torch imports, for a second, to shield them from it."""
+    shielded = torch.optim.Optimizer.add_param_group
+    torch.optim.Optimizer.add_param_group = inspect.unwrap(shielded)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.optim.Optimizer.add_param_group = shielded  # type: ignore[method-assign]
+
+
+def is_built_in(value: Any, registry: Registry) -> bool:
+    """Whether every spec in `value` names something that comes with otrainer."""
+    if isinstance(value, Mapping):
+        keys = [value[name] for name in ("_type_", "type") if isinstance(value.get(name), str)]
+        ours = all(registry.get_module(key).at is None for key in keys if key in registry)
+        return ours and "_target_" not in value and all(is_built_in(item, registry) for item in value.values())
+    if isinstance(value, list):
+        return all(is_built_in(item, registry) for item in value)
+    return True

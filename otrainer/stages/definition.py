@@ -1,0 +1,64 @@
+"""The definition of a run: one sha256 over all that decides what is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otrainer.fingerprint import Fingerprints
+from otrainer.registry.usage import code_of
+from otrainer.storage.atomic import digest
+from otrainer.storage.data_files import identify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+# What they allow is checked before; what they lead to stands in the rows of the code.
+NOT_DEFINING = ("imports", "settings")
+CODE_CACHE = "build/.code"
+
+
+def fingerprints(root: Path) -> Fingerprints:
+    """A look at the sources as they are now; what was parsed is remembered under `build`."""
+    return Fingerprints(root=root, cache=root / CODE_CACHE)
+
+
+def define(
+    config: Mapping[str, Any], code: Sequence[Mapping[str, Any]], data: Mapping[str, Mapping[str, Any]], root: Path
+) -> str:
+    """The sha256 of a definition; the order of sections does not count, what stands in them does in its order.
+
+    `code` are the rows of `code_behind`, `data` the identities of declared files by name.
+    Raises OSError where the checkpoint that `run.resume_from` names cannot be read.
+    """
+    prints = [[row["key"], row["fingerprint"]] for row in code]
+    return digest([sorted(counted(config, root).items()), prints, sorted(data.items())])
+
+
+def counted(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """The sections as they count: a checkpoint to start from by its content, unless it is the run's own."""
+    run = dict(config["run"])
+    if run.get("resume_from") is not None and not is_own(run["resume_from"], run["out_dir"], root):
+        run["resume_from"] = identify(run["resume_from"], root).sha256
+    return {name: value for name, value in {**config, "run": run}.items() if name not in NOT_DEFINING}
+
+
+def is_own(checkpoint: str, run_dir: str, root: Path) -> bool:
+    """Whether a checkpoint lies in the run's own directory: training writes there, so its content defines nothing."""
+    return (root / checkpoint).resolve().is_relative_to((root / run_dir).resolve())
+
+
+def detail(code: Sequence[Mapping[str, Any]], prints: Fingerprints) -> dict[str, Any]:
+    """What the rows of the code are made of: the symbols that each begins with, all symbols with their digests, and
+    which uses which."""
+    codes = {row["key"]: code_of(row, prints) for row in code}
+    return {
+        "roots": {key: list(each.roots) for key, each in codes.items()},
+        "symbols": dict(sorted(pair for each in codes.values() for pair in each.symbols.items())),
+        "uses": dict(sorted((name, list(used)) for each in codes.values() for name, used in each.uses.items())),
+    }
+
+
+def outdated(code: Sequence[Mapping[str, Any]], prints: Fingerprints) -> list[str]:
+    """The keys of rows whose code is another one now."""
+    return [row["key"] for row in code if code_of(row, prints).digest != row["fingerprint"]]

@@ -1,0 +1,122 @@
+"""What a run folder keeps of how it came about: the config for people, the plugin sources, and facts of the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.config.to_yaml import annotated
+from otrainer.errors import ConfigError
+from otrainer.fingerprint.sources import rules
+from otrainer.stages.definition import detail, fingerprints
+from otrainer.storage.atomic import write_atomic, write_json
+from otrainer.storage.runs.files import CODE, FINGERPRINTS, RESOLVED, SOURCES, code_files
+from otrainer.storage.runs.ownership import is_own_file, refuse_links
+
+if TYPE_CHECKING:
+    from otrainer.config import SourceMap
+    from otrainer.stages.plan import Plan
+
+GIT_S = 5.0
+
+
+def leave_keepsakes(run_dir: Path, plan: Plan, places: SourceMap | None, root: Path) -> None:
+    """Write `resolved.yaml` and `code/` into a run folder.
+
+    Raises ConfigError where a link, or a file that otrainer did not write, is in the way.
+    """
+    prints, code = fingerprints(root), run_dir / CODE
+    refuse_links(run_dir / name for name in (RESOLVED, CODE, FINGERPRINTS, SOURCES))
+    write_atomic(run_dir / RESOLVED, annotated(plan.config, places).encode(), durable=False)
+    remove_code(run_dir)  # of an earlier stretch of this run
+    modules = [row["target"].partition(":")[0] for row in plan.code]
+    sources = {
+        place_of(path, root).as_posix(): path
+        for name, path in prints.modules([*modules, *(plan.config.get("imports") or ())]).items()
+        if name.partition(".")[0] != "otrainer"
+    }
+    # Named first: a run that is killed meanwhile knows which files are its own.
+    whole = {"rules": rules(), **detail(plan.code, prints), "files": sorted(sources)}
+    write_json(run_dir / FINGERPRINTS, whole, durable=False)
+    for name, path in sources.items():
+        copy_source(path, code / name, code)
+    if places is not None:
+        write_json(run_dir / SOURCES, {"places": places.to_json()}, durable=False)
+
+
+def remove_code(run_dir: Path) -> None:
+    """Remove the sources that the run in this folder kept, and folders that are empty then; nothing else."""
+    own = set(code_files(run_dir))
+    for here, _, files in os.walk(run_dir / CODE, topdown=False):
+        for path in (Path(here, name) for name in files):
+            if path.relative_to(run_dir / CODE).as_posix() in own and is_own_file(path):
+                path.unlink()
+        with suppress(OSError):  # something is left in it
+            Path(here).rmdir()
+
+
+def copy_source(path: Path, target: Path, code: Path) -> None:
+    refuse_links(each for each in target.parents if each.is_relative_to(code))
+    if os.path.lexists(target) and not (is_own_file(target) and target.read_bytes() == path.read_bytes()):
+        raise ConfigError(
+            f"`{target}` is no source that this run keeps, and one would take its place.",
+            title="name taken",
+            config_path=("run", "out_dir"),
+            hint="Move what is there.",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+def place_of(path: Path, root: Path) -> Path:
+    """Where a source lies within `code`: as in the project, or below `outside` with its whole path."""
+    if path.is_relative_to(root):
+        return path.relative_to(root)
+    return Path("outside", *path.parts[1:])
+
+
+def versions() -> dict[str, str]:
+    """Python's version and that of every installed package, by name."""
+    found = {
+        str(each.metadata["Name"]): each.version for each in distributions() if each.metadata and each.metadata["Name"]
+    }
+    return {"python": sys.version.split()[0], **dict(sorted(found.items(), key=lambda item: item[0].lower()))}
+
+
+def git_state(root: Path) -> dict[str, Any] | None:
+    """The commit of the project, and whether files differ from it (runs and build aside); None without git."""
+    commit = git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changes = git(root, "status", "--porcelain", "--", ".", ":(exclude)runs", ":(exclude)build")
+    return {"commit": commit.strip(), "dirty": bool(changes and changes.strip())}
+
+
+def git(root: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603 - words of our own
+            ["git", "-C", str(root), *words],  # noqa: S607 - the user's git, wherever it lies
+            capture_output=True,
+            text=True,
+            timeout=GIT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def device_name(device: str) -> str:
+    """The device that a run's setting means here, with the name of its model where it has one."""
+    import torch
+
+    found = torch.device(device)
+    if found.type == "cuda" and torch.cuda.is_available():
+        return f"{found} {torch.cuda.get_device_name(found)}"
+    return str(found)

@@ -1,0 +1,155 @@
+"""run.json while a run is under way, and the words with which it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+
+from otrainer.diagnostics.redaction.values import masked
+from otrainer.engine.signals import TrainingInterrupted
+from otrainer.errors import ConfigError
+from otrainer.storage.runs.files import files_below, foreign_files, is_passing
+from otrainer.storage.runs.run_json import measure, read_run, utc_now, write_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from otrainer.engine.state import Progress
+    from otrainer.stages.plan import Plan
+
+log = logging.getLogger("otrainer")
+
+
+class Runbook:
+    """Keeps run.json true: `running` inside the block, then `complete`, `interrupted` or `failed` as it ends."""
+
+    def __init__(
+        self, run_dir: Path, plan: Plan, progress: Progress, lineage: dict[str, Any], facts: dict[str, Any]
+    ) -> None:
+        self.facts = facts
+        self.run_dir, self.plan, self.progress, self.lineage = run_dir, plan, progress, lineage
+        earlier = read_run(run_dir)
+        before = earlier or {}
+        # What people put into the folder stays theirs.
+        self.foreign = set(foreign_files(run_dir, earlier))
+        self.outputs_before = list(before.get("outputs", {}))
+        self.started = before.get("started") or utc_now()
+        self.wall_before = float(before.get("wall_s") or 0.0)
+        self.metrics_before = before.get("metrics") or {}
+        self.steps_before = self.steps_saved = (before.get("global_step", 0), before.get("epoch", 0))
+
+    def __enter__(self) -> Runbook:
+        self._clock = time.monotonic()
+        try:
+            self._write("running", None)
+        except OSError as error:
+            message = f"`{error.filename}` cannot be written: {error.strerror}."
+            hint = "Make room there, or let this user write to it."
+            raise ConfigError(message, title="cannot write", config_path=("run", "out_dir"), hint=hint) from error
+        self.progress.on_output = self._saved
+        return self
+
+    def _saved(self) -> None:
+        """A checkpoint was written: a run that is killed has then said from where it can go on."""
+        self.steps_saved = self.progress.saved or self.steps
+        self._write("running", None)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Steps and epochs so far."""
+        return self.progress.state.global_step, self.progress.state.epochs_done
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _tb: TracebackType | None) -> None:
+        self.progress.on_output = None
+        if kind is None:
+            state = "complete"
+        else:
+            state = "interrupted" if isinstance(exc, TrainingInterrupted | KeyboardInterrupt) else "failed"
+        try:
+            self._write(state, utc_now())
+        except OSError as failed:
+            if exc is None:
+                raise
+            # The disk that ended the run may have no room for this either, and the first error is what people need.
+            log.error("`%s` cannot be written: %s", failed.filename, failed.strerror)  # noqa: TRY400
+
+    def _write(self, state: str, ended: str | None) -> None:
+        steps, outputs = self.steps, self._outputs()
+        metrics = self.progress.metrics or self.metrics_before
+        if state == "running" or (state != "complete" and outputs):
+            steps = self.steps_saved  # what came after the last checkpoint is lost
+        write_run(
+            self.run_dir,
+            {
+                "name": self.plan.name,
+                "experiment": self.plan.experiment,
+                "state": state,
+                "definition": self.plan.definition,
+                "global_step": steps[0],
+                "epoch": steps[1],
+                "metrics": {masked(name): value for name, value in metrics.items()},
+                "outputs": measure(self.run_dir, outputs),
+                "started": self.started,
+                "ended": ended,
+                "wall_s": round(self.wall_s, 3),
+                "pid": os.getpid(),
+                "host": platform.node(),
+                "lineage": self.lineage,
+                **self.facts,
+                "code": self.plan.code,
+                "data": self.plan.data_files,
+                "config": self.plan.config,
+                "files": self._files(),
+            },
+        )
+
+    def _files(self) -> list[str]:
+        """What training has written into the run's folder so far, sorted."""
+        found = (name for name in files_below(self.run_dir) if not is_passing(name))
+        return sorted(name for name in found if name not in self.foreign)
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of training, earlier stretches of this run included."""
+        return self.wall_before + time.monotonic() - self._clock
+
+    def _outputs(self) -> list[str]:
+        """The checkpoints that are there, those of earlier stretches first, as paths from the run directory."""
+        written = [os.path.relpath(path, self.run_dir) for path in self.progress.outputs]
+        return [name for name in dict.fromkeys([*self.outputs_before, *written]) if (self.run_dir / name).is_file()]
+
+    def summary(self, shown_dir: str) -> str:
+        """What the run came to: steps, time, validation values, and where the weights are."""
+        state, metrics = self.progress.state, self.progress.metrics
+        names = [name for name in self._outputs() if name.endswith(("best.pt", "last.pt"))]
+        weights = [os.path.normpath(f"{shown_dir}/{name}") for name in names]
+        length = f"{count(state.epochs_done, 'epoch')}, {count(state.global_step, 'step')}, {self.wall_s:.1f} s"
+        lines = [f"{self.plan.name}: {length}{self.origin()}"]
+        if metrics:
+            values = ", ".join(f"{bare(name)} {number(value)}" for name, value in metrics.items())
+            lines.append(f"  on validation data: {values}")
+        lines.append(f"  weights: {', '.join(weights) or 'not saved (there is no cb.model_checkpoint)'}")
+        return "\n".join(lines)
+
+    def origin(self) -> str:
+        """For the child of another run, where it came from."""
+        parent = self.lineage.get("parent")
+        return f", continued from {parent[:8]} at step {self.lineage['global_step']:,}" if parent else ""
+
+
+def bare(name: str) -> str:
+    """`val_accuracy` as `accuracy`."""
+    return name.removeprefix("val_").removeprefix("val/")
+
+
+def number(value: float) -> str:
+    """Four decimals where they say enough, four digits elsewhere."""
+    return f"{value:.4f}" if 1e-2 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

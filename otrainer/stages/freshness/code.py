@@ -1,0 +1,160 @@
+"""What tells the code of a run from the code as it is now, symbol by symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otrainer.fingerprint import Code, chain
+from otrainer.fingerprint.names import ATTEMPT, IMPORTING, WHOLE
+from otrainer.fingerprint.sources import rules
+from otrainer.registry.plugins.packages import PREFIX
+from otrainer.registry.usage import ROOT_KEY, code_of
+
+if TYPE_CHECKING:
+    from otrainer.fingerprint import Fingerprints
+
+Rows = Sequence[Mapping[str, Any]]
+Detail = Mapping[str, Any]
+TEXT = "<text>"
+
+
+class Told(NamedTuple):
+    """A changed symbol and the sentence about it; `detour` counts the imports on the way that it tells."""
+
+    symbol: str
+    detour: int
+    text: str
+
+
+def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, prints: Fingerprints) -> Iterator[str]:
+    """A sentence for each symbol whose code differs, with the chain of names that leads to it from a component.
+
+    Without the detail of the old code, or for code that is not seen through, the component is named instead.
+    """
+    before = {row["key"]: row["fingerprint"] for row in old_rows}
+    # Another key is another value, which is told as such.
+    differing = [
+        row
+        for row in new_rows
+        if not row["key"].startswith(PREFIX) and before.get(row["key"], row["fingerprint"]) != row["fingerprint"]
+    ]
+    if differing and old_detail is not None and old_detail.get("rules", rules()) != rules():
+        yield "This version of otrainer reads code in another way."
+        return
+    found: dict[str, Told] = {}
+    for row in sorted(differing, key=remoteness):
+        label = label_of(row["key"])
+        for told in symbol_changes(row, old_detail, prints) or [Told(label, 0, f"The code of {label} changed.")]:
+            if told.symbol not in found or told.detour < found[told.symbol].detour:
+                found[told.symbol] = told
+    yield from (told.text for told in sorted(found.values(), key=lambda told: told.detour))
+    yield from plugin_sentences(plugins(old_rows), plugins(new_rows))
+    yield from package_sentences(packages(old_rows), packages(new_rows))
+
+
+def remoteness(row: Mapping[str, Any]) -> int:
+    """How far a row is from what the user wrote: chains that begin near there say more."""
+    of_component = row["key"] not in (ROOT_KEY, row["plugin"])
+    return (0 if of_component else 1) if row["plugin"] else (2 if of_component else 3)
+
+
+def plugins(rows: Rows) -> list[str]:
+    """The plugins that do something of their own."""
+    return [row["key"] for row in rows if row["plugin"] == row["key"]]
+
+
+def plugin_sentences(old: list[str], new: list[str]) -> Iterator[str]:
+    yield from (f"The plugin `{key}`, which acts when imported, is new." for key in new if key not in old)
+    yield from (f"The plugin `{key}`, which acted when imported, is gone." for key in old if key not in new)
+
+
+def packages(rows: Rows) -> dict[str, str]:
+    """The tracked packages with their versions."""
+    targets = (row["target"] for row in rows if row["key"].startswith(PREFIX))
+    return {name: version for name, _, version in (target.partition(" ") for target in targets)}
+
+
+def package_sentences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name in dict.fromkeys([*new, *old]):
+        if name not in old:
+            yield f"The package `{name}` ({new[name]}) is tracked now."
+        elif name not in new:
+            yield f"The package `{name}` is not tracked any more."
+        elif old[name] != new[name]:
+            yield f"The tracked package `{name}` was {old[name]}, is {new[name]}."
+
+
+def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fingerprints) -> list[Told]:
+    """Every symbol behind a row that is another one, or is used where it was not, or the other way round."""
+    if old_detail is None:
+        return []
+    code, old = code_of(row, prints), old_code(old_detail, row["key"])
+    changed = [
+        told(row["key"], symbol, "changed" if symbol in old.symbols else "is used now", code, prints)
+        for symbol, digest in code.symbols.items()
+        if old.symbols.get(symbol) != digest
+    ]
+    gone = (symbol for symbol in old.symbols if symbol not in code.symbols)
+    return [*changed, *(told(row["key"], symbol, "is not used any more", old, prints) for symbol in gone)]
+
+
+def told(key: str, symbol: str, verb: str, code: Code, prints: Fingerprints) -> Told:
+    names = chain(code, symbol)
+    detour = sum(name.endswith(f":{IMPORTING}") for name in names)
+    return Told(symbol, detour, f"{subject(symbol, prints)} {verb} ({way(key, names)}).")
+
+
+def old_code(detail: Detail, key: str) -> Code:
+    """What a key of an earlier run reached."""
+    roots = tuple(detail["roots"].get(key, ()))
+    seen: dict[str, None] = dict.fromkeys(roots)
+    waiting = list(seen)
+    while waiting:
+        for each in detail["uses"].get(waiting.pop(), ()):
+            if each not in seen:
+                seen[each] = None
+                waiting.append(each)
+    symbols = {name: detail["symbols"][name] for name in seen if name in detail["symbols"]}
+    return Code("", symbols, detail["uses"], roots)
+
+
+def unparsed(rows: Rows, prints: Fingerprints) -> Iterator[str]:
+    """A sentence for each module that rows reach whose text Python cannot read."""
+    modules = dict.fromkeys(name.partition(":")[0] for row in rows for name in code_of(row, prints).symbols)
+    for module in modules:
+        summary = prints.sources.summary(module)
+        if summary is not None and any(each.digest == summary.digest for each in summary.statements):
+            yield f"`{prints.shown_file(module)}` cannot be parsed."
+
+
+def label_of(key: str) -> str:
+    return "what puts a run together" if key == ROOT_KEY else f"`{key}`"
+
+
+def way(key: str, names: Sequence[str]) -> str:
+    """`loss.huber` -> Huber -> SCALE."""
+    steps = [name_in_chain(*each.split(":", 1)) for each in names]
+    return " -> ".join(dict.fromkeys([label_of(key), *steps]))
+
+
+def name_in_chain(module: str, name: str) -> str:
+    special = {IMPORTING: f"import {module}", WHOLE: f"all of {module}", TEXT: f"the text of {module}"}
+    return special.get(name, name)
+
+
+def subject(symbol: str, prints: Fingerprints) -> str:
+    """A symbol at the beginning of a sentence."""
+    module, _, name = symbol.partition(":")
+    file = f"`{prints.shown_file(module)}`"
+    special = {IMPORTING: f"What {file} does when imported", WHOLE: f"All of {file}", TEXT: f"The text of {file}"}
+    special[ATTEMPT] = f"Whether {file} can be imported"
+    return special.get(name, f"`{shown_symbol(symbol, prints)}`")
+
+
+def shown_symbol(symbol: str, prints: Fingerprints) -> str:
+    """`extensions/helper.py: SCALE`."""
+    module, _, name = symbol.partition(":")
+    special = {IMPORTING: "what it does when imported", WHOLE: "all of it", TEXT: "its text"}
+    special[ATTEMPT] = "whether it can be imported"
+    return f"{prints.shown_file(module)}: {special.get(name, name)}"

@@ -1,0 +1,53 @@
+"""What would be another in a manifest, as far as the sources tell without being run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otrainer.fingerprint import Fingerprints
+
+
+def rows_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The rows of components and ops by the keys that the code of a run has."""
+    return {**manifest["modules"], **{f"op:{name}": row for name, row in manifest["ops"].items()}}
+
+
+def manifest_changes(manifest: Mapping[str, Any] | None, used: Collection[str], prints: Fingerprints) -> Iterator[str]:
+    """A sentence for each component whose code or docstring is another one; those that are `used` come first."""
+    if manifest is None:
+        yield "The manifest is made anew."
+        return
+    rows = rows_of(manifest)
+    changed: set[str | None] = set()
+    for key in sorted(rows, key=lambda key: key not in used):
+        row = rows[key]
+        if prints.registered(row["plugin"], key, row["target"]).digest != row["fingerprint"]:
+            changed.add(row["plugin"])
+            yield f"The code of `{key}`{'' if key in used else ', which is not used here,'} changed."
+        elif row["plugin"] and docstring_changed(row, prints):
+            changed.add(row["plugin"])
+            yield f"The docstring of `{key}` changed."
+    for plugin, digest in manifest["plugins"].items():
+        # What a plugin registers is part of how it registers.
+        if plugin not in changed and prints.register_of(plugin).digest != digest:
+            yield f"What `{plugin}` registers changed."
+
+
+def docstring_changed(row: Mapping[str, Any], prints: Fingerprints) -> bool:
+    """Whether the first line of a target's docstring is another one than the manifest has."""
+    module, _, name = row["target"].partition(":")
+    path = prints.file_of(module)
+    if path is None or not row["doc"]:
+        return False
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return False
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            doc = ast.get_docstring(node)
+            return doc is not None and doc.splitlines()[0] != row["doc"]
+    return False

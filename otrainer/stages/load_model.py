@@ -1,0 +1,63 @@
+"""A trained model, back from its run directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otrainer.config import Settings
+from otrainer.engine.checkpoint import load_checkpoint, load_model_state
+from otrainer.errors import ConfigError, nearest
+from otrainer.model import assemble, compile_model
+from otrainer.registry import build_registry, load_plugins
+from otrainer.registry.build.secrets import conceal_secrets
+from otrainer.storage.project import project, project_root
+from otrainer.storage.runs.run_json import read_run
+
+if TYPE_CHECKING:
+    import torch
+
+PREFERRED = "last.pt"
+
+
+def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None) -> torch.nn.Module:
+    """The model of a run with its trained weights, on the CPU, in eval mode.
+
+    `checkpoint` picks one of the run's by name (`best`, `step_100`; default: `last`, else the newest).
+    Raises ConfigError where `run_dir` is no run, or has no such checkpoint.
+    """
+    folder = Path(run_dir).absolute()
+    run = read_run(folder)
+    if run is None:
+        raise ConfigError(f"`{run_dir}` is not a run: it has no run.json.", title="not a run", hint=other_runs(folder))
+    parts = load_checkpoint(folder / find_checkpoint(list(run["outputs"]), checkpoint, str(run_dir)))
+    config, registry, settings = run["config"], build_registry(), Settings.of(run["config"].get("settings"))
+    with project(project_root(folder)):
+        conceal_secrets(config)
+        load_plugins(config.get("imports"), registry=registry, settings=settings)
+        model = assemble(compile_model(config["model"], registry=registry, settings=settings), registry, settings)
+    load_model_state(model, parts)
+    return model.eval()
+
+
+def find_checkpoint(outputs: list[str], name: str | None, run_dir: str) -> str:
+    """The path of a checkpoint within its run directory."""
+    by_name = {Path(output).name: output for output in outputs}
+    wanted = f"{name.removesuffix('.pt')}.pt" if name else PREFERRED
+    if wanted in by_name:
+        return by_name[wanted]
+    if name is None and outputs:
+        return outputs[-1]
+    there = f"It has {', '.join(by_name)}." if by_name else "It has saved none."
+    raise ConfigError(
+        f"`{run_dir}` has no checkpoint `{wanted}`. {there}",
+        title="checkpoint not found",
+        suggestions=nearest(wanted, by_name),
+        hint="Name one that it has by `checkpoint=...`." if by_name else "Train the run until its first checkpoint.",
+    )
+
+
+def other_runs(folder: Path) -> str:
+    runs = sorted(path.parent.name for path in folder.parent.glob("*/run.json"))
+    return f"Runs in `{folder.parent.name}` are {', '.join(runs)}." if runs else "`doit runs` lists the runs there are."

@@ -1,0 +1,201 @@
+"""The plan of a run: a validated experiment as plain data, and the definition that tells it from every other one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from otrainer.config import ResolvedConfig, Settings
+from otrainer.diagnostics.exceptions import MEND, own_lines
+from otrainer.diagnostics.redaction.values import known
+from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+from otrainer.registry import Registry, instantiate_value
+from otrainer.registry.plugins.import_reads import read_by
+from otrainer.registry.usage import code_behind, registered_in
+from otrainer.stages.checks import find_mistakes, try_out
+from otrainer.stages.definition import define
+from otrainer.storage.data_files import identify
+from otrainer.storage.records import FileStamp, relative_to_root
+from otrainer.storage.watch_reads import Witness, watched
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.fingerprint import Fingerprints
+
+VERSION = 1
+FROM_ROOT = "Relative paths start from the project's folder."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of. `definition` is one sha256 over all that decides what is trained."""
+
+    name: str
+    experiment: str | None
+    run_dir: str
+    definition: str
+    code: list[dict[str, Any]]
+    model: dict[str, Any]
+    data_files: dict[str, dict[str, Any]]
+    config: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": VERSION, **{part.name: getattr(self, part.name) for part in fields(self)}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        return cls(**{key: value for key, value in data.items() if key != "version"})
+
+    @property
+    def resume_from(self) -> str | None:
+        """The checkpoint that the config names to begin with, if any."""
+        named: str | None = self.config["run"].get("resume_from")
+        return named
+
+    @property
+    def allowed(self) -> Settings:
+        """The settings under which the run's plugins and specs were allowed."""
+        return Settings.of(self.config.get("settings"))
+
+
+def make_plan(
+    config: ResolvedConfig,
+    registry: Registry,
+    prints: Fingerprints,
+    *,
+    experiment: str | None,
+    root: Path,
+    witness: Witness | None = None,
+) -> Plan:
+    """Validate an experiment and say what it trains; plugins are loaded into `registry`.
+
+    `witness` sees what components read to say which files they declare.
+    Raises ConfigError with everything that is wrong.
+    """
+    try:
+        model = try_out(config, registry, find_mistakes(config, registry))
+        data_files = stamp_data(config, registry, root, witness or Witness(root))
+        data_files |= read_on_import(config, prints)
+    except ConfigError as error:
+        raise error.located(config.source_map) from error.__cause__
+    run, code = config.data["run"], code_behind(config.data, registered_in(registry), prints)
+    identities = {name: {"sha256": stamp.sha256, "size": stamp.size} for name, stamp in data_files.items()}
+    return Plan(
+        name=run["name"],
+        experiment=experiment,
+        run_dir=run["out_dir"],
+        definition=define(config.data, code, identities, root),
+        code=code,
+        model=model,
+        data_files=identities,
+        config=config.data,
+    )
+
+
+def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: Witness) -> dict[str, FileStamp]:
+    """Each file or folder that a component declares by `files()`; raises ConfigError for those that cannot be read."""
+    stamps: dict[str, FileStamp] = {}
+    unread: list[Finding] = []
+    for spec, path in declaring(config.data, registry):
+        with watched(witness):
+            built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
+            files = declared_by(built, spec, path)
+        before = len(unread)
+        for file in files:
+            name = relative_to_root(file, root)
+            if not (root / name).exists():
+                message, near = f"There is no data file `{name}`.", similar(root / name, root)
+                unread.append(Finding(message, "data file not found", path, suggestions=near, hint=FROM_ROOT))
+                continue
+            try:
+                stamps[name] = identify(name, root)
+            except OSError as error:
+                shown = relative_to_root(error.filename or name, root)
+                hint = "Make it readable for this user."
+                unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path, hint=hint))
+        if len(unread) == before and callable(getattr(built, "check", None)):
+            with told_at(path, f"In `check`, `{spec['_type_']}`"):
+                unread += failures_of(built.check, path)
+    if unread:
+        raise ConfigError.of(unread)
+    return stamps
+
+
+def similar(path: Path, root: Path) -> tuple[str, ...]:
+    """Files beside a missing one that may have been meant."""
+    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    return tuple(relative_to_root(path.with_name(found), root) for found in nearest(path.name, beside))
+
+
+def read_on_import(config: ResolvedConfig, prints: Fingerprints) -> dict[str, FileStamp]:
+    """What plugins read in the project when they are imported, as it was then."""
+    read = read_by(prints.modules(config.data.get("imports") or ()))
+    return {name: stamp for name, stamp in read.items() if stamp is not None}
+
+
+def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[str]:
+    """What a component's `files()` names; raises ConfigError where that is no list of paths."""
+    with told_at(path, f"In `files`, `{spec['_type_']}`"):
+        files = built.files()
+        # Text would be taken for a list of its letters.
+        listed = list(files) if isinstance(files, Iterable) and not isinstance(files, str | bytes) else [None]
+    paths = [file for file in listed if isinstance(file, str | bytes | os.PathLike)]
+    if len(paths) < len(listed):
+        raise ConfigError(
+            f"`files()` of `{spec['_type_']}` returned {files!r}, which is not a list of paths.",
+            title="wrong data files",
+            config_path=path,
+            hint="Let it return a list of paths, `[]` where there are none.",
+        )
+    names = [os.fsdecode(file) for file in paths]
+    if any(known().shown_in(name) for name in names):
+        raise ConfigError(
+            f"`files()` of `{spec['_type_']}` names a file by a secret, and what is read is written down.",
+            title="secret out of place",
+            config_path=path,
+            hint="Name files by what may be seen.",
+        )
+    return names
+
+
+@contextmanager
+def told_at(path: ConfigPath, who: str) -> Iterator[None]:
+    """Let what a component raises be told at its place in the config, with the lines of the user's own."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as cause:
+        message = f"{who} raised {type(cause).__name__}: {cause}".removesuffix(": ")
+        related = own_lines(cause)
+        raise ConfigError(message, title="component failed", config_path=path, related=related, hint=MEND) from cause
+
+
+def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:
+    """What a component finds wrong with its files."""
+    try:
+        check()
+    except ConfigError as error:
+        return error.under(path).findings
+    return ()
+
+
+def declaring(value: Any, registry: Registry, path: ConfigPath = ()) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
+    """The specs of components that declare files."""
+    if isinstance(value, Mapping):
+        key = value.get("_type_")
+        if (
+            isinstance(key, str)
+            and path[:1] != ("model",)
+            and callable(getattr(registry.get_module(key).target, "files", None))
+        ):
+            yield value, path
+        for name, item in value.items():
+            yield from declaring(item, registry, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from declaring(item, registry, (*path, index))

@@ -1,0 +1,67 @@
+"""What data is, by content: each file is hashed once and remembered, folders by all that they hold."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.storage.atomic import digest, read_json, write_json
+from otrainer.storage.records import UNTRUSTED, FileStamp, folder_files, folder_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEMORY = Path("build", ".hashes")
+
+
+def identify(name: str | os.PathLike[str], root: Path) -> FileStamp:
+    """The stamp of a data file or folder, whose content is read only where its size or mtime_ns changed.
+
+    What was read is remembered under `build`. Raises OSError where something cannot be read.
+    """
+    path = root / name
+    remembered = root / MEMORY / f"{hashlib.sha256(os.fsencode(os.path.normpath(path))).hexdigest()[:32]}.json"
+    known = recall(remembered)
+    stamps = {inside: stamp_of(path / inside, known.get(inside)) for inside in parts_of(path)}
+    now = time.time_ns()
+    kept = {inside: stamp.settled(now) for inside, stamp in stamps.items()}
+    if kept != known:
+        with suppress(OSError):  # what cannot be remembered is only read once more
+            write_json(remembered, {inside: list(stamp) for inside, stamp in kept.items()}, durable=False)
+    return stamps[""] if "" in stamps else whole_folder(path, kept)
+
+
+def parts_of(path: Path) -> list[str]:
+    """The files of a folder; a file is its own only part."""
+    return folder_files(path) if path.is_dir() else [""]
+
+
+def whole_folder(path: Path, stamps: Mapping[str, FileStamp]) -> FileStamp:
+    content = digest([[inside, stamp.sha256] for inside, stamp in stamps.items()])
+    now = folder_stamp(path)
+    young = any(stamp.mtime_ns == UNTRUSTED for stamp in stamps.values())
+    return FileStamp(content, now.size, UNTRUSTED if young else now.mtime_ns)
+
+
+def stamp_of(path: Path, known: FileStamp | None) -> FileStamp:
+    """The stamp of a file, by memory while size and time are those it had."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise OSError(errno.EINVAL, "neither a file nor a folder", str(path))
+    if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        return known
+    return FileStamp.of(path)
+
+
+def recall(remembered: Path) -> Mapping[str, FileStamp]:
+    try:
+        rows: dict[str, Any] = read_json(remembered)
+        return {inside: FileStamp(str(row[0]), int(row[1]), int(row[2])) for inside, row in rows.items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
+        return {}

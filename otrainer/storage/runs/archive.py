@@ -1,0 +1,205 @@
+"""Earlier runs: moved aside and never overwritten, found again by their definition, and brought back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.storage.runs.files import ELSEWHERE
+from otrainer.errors import ConfigError, nearest
+from otrainer.storage.runs.ownership import is_output, is_own_file, refuse_links
+from otrainer.storage.runs.run_json import DAMAGED, KEPT, LAST, PREVIOUS, RUN_FILE, has_all_outputs, read_run, refuse_foreign, run_dirs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
+    """Keep the run in `run_dir` under `.kept` beside it, and say where; None if there is nothing to keep.
+
+    What it left in other folders goes with it. Raises ConfigError where the folder holds something that is not a run
+    of ours, or runs would be kept behind a link; nothing is touched then.
+    """
+    from otrainer.storage.atomic import sync_folder
+
+    folder = Path(run_dir).resolve()
+    run = read_run(folder)
+    if run is None:
+        refuse_foreign(folder, run_dir)
+        return None
+    kept = kept_folder(folder)
+    refuse_links((kept.parent, kept, folder / ELSEWHERE), ("run", "out_dir"))
+    kept.mkdir(parents=True, exist_ok=True)
+    place = vacant(kept / f"{str(run['started']).replace(':', '')}-{str(run['definition'])[:8]}")
+    take_along(folder, run)
+    folder.rename(place)
+    sync_folder(kept)
+    sync_folder(folder.parent)
+    return place
+
+
+def settle(run_dir: str | os.PathLike[str]) -> None:
+    """End a move that was cut off: what was taken along for it is laid out again. Call it under the lock of the run."""
+    if (Path(run_dir) / ELSEWHERE).is_dir():
+        lay_out(Path(run_dir).resolve())
+
+
+def bring_back(run_dir: str | os.PathLike[str], definition: str, *, complete: bool) -> tuple[Path, Path | None] | None:
+    """Give a kept run of `definition` its place in `run_dir` again, and keep the one that is there now.
+
+    A `complete` one is one with all that it left; else one that stopped with a checkpoint. Says where the run came
+    from and where the other one went; None if no such run is kept. Call it under the lock of the run.
+    """
+    settle(run_dir)
+    found = next((path for path in kept_runs(run_dir) if fits(path, definition, complete=complete)), None)
+    if found is None:
+        return None
+    folder = Path(run_dir).resolve()
+    aside = move_aside(run_dir)
+    if aside is None and folder.is_dir():
+        folder.rmdir()  # it is empty
+    found.rename(folder)
+    lay_out(folder)
+    return found, aside
+
+
+def fits(kept: Path, definition: str, *, complete: bool) -> bool:
+    if is_behind_link(kept):
+        return False  # it is somebody else's
+    try:
+        run = read_run(kept)
+    except ConfigError:
+        return False  # a damaged one says nothing
+    if run is None or run["definition"] != definition or not run["outputs"]:
+        return run is not None and complete and run["definition"] == definition and run["state"] == "complete"
+    return has_all_outputs(kept, run) and (run["state"] == "complete") == complete
+
+
+def kept_folder(run_dir: str | os.PathLike[str]) -> Path:
+    folder = Path(run_dir).resolve()
+    return folder.parent / KEPT / folder.name
+
+
+def kept_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
+    """The kept runs of a run directory, newest first."""
+    found = sorted(kept_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)
+    return [path.parent for path in found]
+
+
+def is_behind_link(kept: Path) -> bool:
+    """Whether a kept run is a link, or lies in a folder for kept runs that is one."""
+    return any(path.is_symlink() for path in (kept, kept.parent, kept.parent.parent))
+
+
+def take_along(folder: Path, run: dict[str, Any]) -> None:
+    """Move a run's outputs that lie elsewhere into its folder; what it did not write, or another run has, stays."""
+    for name in left_elsewhere(run):
+        source, target = folder / name, folder / ELSEWHERE / waiting_name(name)
+        if is_left(source, run["outputs"].get(name)) and not is_in_a_run(source):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(source, target)
+
+
+def lay_out(folder: Path) -> None:
+    """Move what was taken along back to where it lay."""
+    run = read_run(folder)
+    if run is None:
+        return
+    for name in left_elsewhere(run):
+        source, target = folder / ELSEWHERE / waiting_name(name), folder / name
+        if is_left(source, run["outputs"].get(name)) and not os.path.lexists(target) and not is_in_a_run(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(source, target)
+    remove_empty(folder / ELSEWHERE)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove the folders below, and this one, as far as nothing is left in them."""
+    for here, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            Path(here).rmdir()
+
+
+def is_left(path: Path, mark: list[Any] | None) -> bool:
+    """Whether a file is what a run left; a checkpoint that was found damaged is only known by its name."""
+    return is_output(path, mark) or (path.name == DAMAGED and is_own_file(path))
+
+
+def is_in_a_run(path: Path) -> bool:
+    """Whether a file lies in the folder of a run."""
+    return any((above / RUN_FILE).exists() for above in path.resolve().parents)
+
+
+def left_elsewhere(run: dict[str, Any]) -> Iterator[str]:
+    """A run's outputs outside of its folder; beside a last checkpoint lies the one before it, which nobody lists.
+
+    Left behind, it would be taken for that of the next run.
+    """
+    for name in run["outputs"]:
+        if ".." in Path(name).parts:
+            yield name
+            if Path(name).name == LAST:
+                yield from (str(Path(name).with_name(spare)) for spare in (PREVIOUS, DAMAGED))
+
+
+def waiting_name(name: str) -> Path:
+    return Path(*("__" if part == ".." else part for part in Path(name).parts))
+
+
+def kept_place(path: Path, run_dir: Path, kept: Path | None) -> Path:
+    """Where a file of a run is once that was moved to `kept`."""
+    if kept is None:
+        return path
+    name = os.path.relpath(path, run_dir)
+    moved = kept / (ELSEWHERE / waiting_name(name) if name.startswith("..") else Path(name))
+    return moved if moved.exists() else path
+
+
+def vacant(place: Path) -> Path:
+    """`place`, with a number behind it where it is taken."""
+    taken, number = place, 1
+    while os.path.lexists(taken):
+        number += 1
+        taken = place.with_name(f"{place.name}-{number}")
+    return taken
+
+
+def all_kept(runs_root: Path) -> list[Path]:
+    """Every kept run below `runs_root`, sorted; those of runs in subfolders too."""
+    return sorted(path.parent for path in runs_root.rglob(f"{KEPT}/*/*/{RUN_FILE}"))
+
+
+def find_run(text: str, root: Path) -> Path:
+    """The run that `text` means: a run folder, a run's name, or the beginning of a definition or of a kept folder.
+
+    Raises ConfigError with the nearest names where there is none, or where several begin so.
+    """
+    path = root / text
+    if (path / RUN_FILE).is_file():
+        return path
+    current, kept = list(run_dirs(root / "runs")), all_kept(root / "runs")
+    by_name = {folder.relative_to(root / "runs").as_posix(): folder for folder in current}
+    if text in by_name:
+        return by_name[text]
+    begun = [folder for folder in [*current, *kept] if begins(folder, text)]
+    if len(begun) == 1:
+        return begun[0]
+    names = [folder.relative_to(root).as_posix() for folder in begun]
+    raise ConfigError(
+        f"`{text}` begins {len(begun)} runs: {', '.join(names)}." if begun else f"There is no run `{text}`.",
+        title="ambiguous run" if begun else "unknown run",
+        suggestions=() if begun else nearest(text, by_name),
+        hint="`doit runs` shows all runs, the kept ones with their definitions.",
+    )
+
+
+def begins(folder: Path, text: str) -> bool:
+    try:
+        run = read_run(folder)
+    except ConfigError:
+        return False
+    definition = str(run["definition"]) if run else ""
+    return len(text) >= 4 and (definition.startswith(text) or folder.name.startswith(text))

@@ -1,0 +1,119 @@
+"""One writer a run directory: a lock that ends with its process and names its holder."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otrainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCKS = ".locks"
+WRITING, CLAIM = ".lock", ".claim.lock"
+HOLDER_WAIT_S = 1.0
+
+
+@contextmanager
+def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterator[None]:
+    """Let this process alone write into `run_dir` while inside; a killed process lets go of it.
+
+    With `claim` it only keeps others from claiming it, and leaves the writing to a process of its own.
+    Raises ConfigError at once where another one holds it, naming that process.
+    """
+    from filelock import FileLock, Timeout
+
+    from otrainer.storage.runs.ownership import refuse_links
+
+    path = lock_file(run_dir, CLAIM if claim else WRITING)
+    refuse_links((path.parent, path, holder_file(path)), ("run", "out_dir"))
+    lock = FileLock(path, blocking=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise in_use(run_dir, read_holder(path)) from None
+    except OSError as error:
+        message = f"No run can be kept at `{run_dir}`: {error.strerror}."
+        place, hint = ("run", "out_dir"), "Name a `run.out_dir` that this user can write to."
+        raise ConfigError(message, title="cannot write", config_path=place, hint=hint) from error
+    try:
+        holder_file(path).write_text(f"{os.getpid()} {os.uname().nodename}\n", encoding="utf-8")
+        yield
+    finally:
+        holder_file(path).unlink(missing_ok=True)
+        lock.release()
+
+
+def is_locked(run_dir: str | os.PathLike[str], *, claim: bool = False) -> bool:
+    """Whether some process is writing into `run_dir` right now; with `claim`, whether one is about to."""
+    from filelock import FileLock, Timeout
+
+    path = lock_file(run_dir, CLAIM if claim else WRITING)
+    if path.is_symlink() or not path.exists():  # some versions of filelock empty what a link leads to
+        return False
+    try:
+        with FileLock(path, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def refuse_if_locked(run_dir: str | os.PathLike[str]) -> None:
+    """Raise ConfigError if some process is writing into `run_dir`, naming that process."""
+    if is_locked(run_dir):
+        raise in_use(run_dir, read_holder(lock_file(run_dir)))
+
+
+def lock_file(run_dir: str | os.PathLike[str], suffix: str = WRITING) -> Path:
+    """Where the lock of `run_dir` lies: beside it, so that the folder can be moved; the same for every link to it."""
+    folder = Path(run_dir).resolve()
+    return folder.parent / LOCKS / f"{folder.name}{suffix}"
+
+
+def holder_file(lock: Path) -> Path:
+    # Beside the lock, since some versions of filelock empty the lock file when they try it.
+    return lock.with_suffix(".holder")
+
+
+def read_holder(lock: Path) -> tuple[int, str] | None:
+    """Pid and host of the process that holds `lock`; it may need a moment to write them."""
+    deadline = time.monotonic() + HOLDER_WAIT_S
+    while True:
+        try:
+            pid, host = holder_file(lock).read_text(encoding="utf-8").split()
+            if is_alive(int(pid), host):
+                return int(pid), host
+        except (OSError, ValueError):
+            pass  # not there, or not whole yet
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
+
+
+def is_alive(pid: int, host: str) -> bool:
+    """Whether the process still runs; on another machine that cannot be seen, so it counts as alive."""
+    if host != os.uname().nodename:
+        return True
+    from otrainer.storage.atomic import is_running
+
+    return is_running(pid)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """`path` as a person at this prompt would write it."""
+    here = Path.cwd()
+    return (Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(path)).as_posix()
+
+
+def in_use(run_dir: str | os.PathLike[str], holder: tuple[int, str] | None) -> ConfigError:
+    by = "another process" if holder is None else f"process {holder[0]} on {holder[1]}"
+    return ConfigError(
+        f"`{shown(run_dir)}` is being written by {by}.",
+        title="run in use",
+        hint="Wait until it has ended, or give this experiment another `run.name`.",
+    )

@@ -1,0 +1,248 @@
+"""A run directory and what is known of it: its run.json is the truth about a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import ConfigError
+from otrainer.storage.runs.lock import LOCKS, is_locked, shown
+from otrainer.storage.runs.lock import lock_run as lock_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+SCHEMA = 1
+TAIL = 65536
+RUN_FILE = "run.json"
+KEPT = ".kept"
+# Checkpoints: the last one, the one that was it before, and one that was found damaged.
+LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
+UNFINISHED = {"running": "It was cut off.", "interrupted": "It was interrupted.", "failed": "It failed."}
+STATES = (*UNFINISHED, "complete")
+KEYS = (
+    "schema",
+    "name",
+    "experiment",
+    "state",
+    "definition",
+    "global_step",
+    "epoch",
+    "metrics",
+    "outputs",
+    "started",
+    "ended",
+    "wall_s",
+    "pid",
+    "host",
+    "lineage",
+    "versions",
+    "git",
+    "device",
+    "code",
+    "data",
+    "config",
+)
+
+
+def read_run(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What run.json in `run_dir` says; None if there is none. Raises ConfigError where it is damaged."""
+    path = Path(run_dir) / RUN_FILE
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, str(error)) from error
+    if problem := flaw(data):
+        raise damaged(path, problem)
+    return data  # type: ignore[no-any-return]  # flaw() has looked at it
+
+
+def read_run_or_none(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The same; None also where it is damaged."""
+    try:
+        return read_run(run_dir)
+    except ConfigError:
+        return None
+
+
+def flaw(data: Any) -> str | None:
+    """What keeps `data` from being a run.json of ours, in a few words."""
+    if not isinstance(data, dict):
+        return "it holds no mapping"
+    if data.get("schema") != SCHEMA:
+        return f"its schema is {data.get('schema')!r}, not {SCHEMA}"
+    if data.get("state") not in STATES:
+        return f"its state is {data.get('state')!r}"
+    outputs = data.get("outputs")
+    if not isinstance(outputs, dict) or not all(is_mark(mark) for mark in outputs.values()):
+        return "its outputs are not a mapping of paths to sizes and times"
+    missing = [key for key in KEYS if key not in data]
+    return f"it lacks {', '.join(f'`{key}`' for key in missing)}" if missing else None
+
+
+def is_mark(mark: Any) -> bool:
+    return isinstance(mark, list) and len(mark) == 3 and all(isinstance(each, int) for each in mark[:2])
+
+
+def damaged(path: Path, problem: str) -> ConfigError:
+    return ConfigError(
+        f"`{shown(path)}` does not read as a run's file: {problem}.",
+        title="damaged run",
+        hint="Nothing in this folder is touched; move it away, or mend the file.",
+    )
+
+
+def write_run(run_dir: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+    """Write run.json, its keys in their fixed order. Raises ValueError for one that `read_run` would refuse."""
+    from otrainer.storage.atomic import write_json
+
+    whole = {"schema": SCHEMA, **{key: data[key] for key in KEYS if key in data}, **data}
+    if problem := flaw(whole):
+        raise ValueError(f"not a run.json: {problem}")
+    write_json(Path(run_dir) / RUN_FILE, whole)
+
+
+def utc_now() -> str:
+    """The time as run.json holds it: ISO 8601 in UTC, to the second, ending in Z."""
+    return utc_text(time.time())
+
+
+def utc_text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def measure(run_dir: str | os.PathLike[str], paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Any]]:
+    """The `outputs` of run.json: each path, relative to the run directory, with its size, mtime_ns and checksum now."""
+    folder = Path(run_dir)
+    return {Path(path).as_posix(): mark_of(folder / path) for path in paths}
+
+
+def mark_of(path: Path) -> list[Any]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, checksum(path)]
+
+
+def checksum(path: Path) -> str:
+    """What tells a checkpoint from another of the same size without reading all of it: the zip's own table of CRCs.
+
+    The last 64 KiB of a file of torch's hold the name, size and CRC of each member.
+    """
+    import hashlib
+
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TAIL))
+        return hashlib.sha256(stream.read()).hexdigest()[:32]
+
+
+def altered(path: Path, mark: list[Any]) -> bool:
+    """Whether a file is another than its mark says; one that was only copied or touched is not.
+
+    Raises OSError where it is not there.
+    """
+    status = path.stat()
+    if status.st_size != mark[0]:
+        return True
+    return bool(status.st_mtime_ns != mark[1] and checksum(path) != mark[2])
+
+
+def has_all_outputs(run_dir: Path, run: Mapping[str, Any]) -> bool:
+    """Whether all that a run left is there, wherever it waits."""
+    names = [run_dir / name for name in run["outputs"] if ".." not in Path(name).parts]
+    return all(path.is_file() for path in names)
+
+
+def is_complete(run_dir: str | os.PathLike[str], definition: str) -> bool:
+    """Whether `run_dir` holds a finished run of `definition`, with all that it left still there."""
+    return why_unfinished(run_dir, definition) is None
+
+
+def why_unfinished(run_dir: str | os.PathLike[str], definition: str) -> str | None:
+    """What keeps the run in `run_dir` from being a finished one of `definition`, as a sentence; None if nothing does.
+
+    Raises ConfigError where run.json is damaged.
+    """
+    run = read_run(run_dir)
+    if run is None:
+        return "It was not trained yet."
+    if run["definition"] != definition:
+        return "Its definition changed."
+    if run["state"] in UNFINISHED:
+        return UNFINISHED[run["state"]]
+    for name, mark in run["outputs"].items():
+        try:
+            if altered(Path(run_dir) / name, mark):
+                return f"`{name}` was altered."
+        except (FileNotFoundError, NotADirectoryError):
+            return f"`{name}` was deleted."
+    return None
+
+
+def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
+    """Raise ConfigError unless `folder` is missing or empty; the error calls it as it was `named`."""
+    try:
+        empty = not any(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        empty = False
+    if not empty:
+        raise ConfigError(
+            f"`{shown(named)}` holds something, but no {RUN_FILE}: it is not a run of ours. Nothing in it is touched.",
+            title="not a run",
+            hint="Name another `run.out_dir`, or move what is there.",
+        )
+
+
+def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
+    """Raise ConfigError where `folder` lies in a run, or among kept ones; the error calls it as it was `named`.
+
+    It would be moved aside with that run, be found by nobody there, and be pruned with it.
+    """
+    place = folder.resolve()
+    runs = (above for above in place.parents if (above / RUN_FILE).exists())
+    ours = (above for above in (place, *place.parents[:2]) if above.name in (KEPT, LOCKS))
+    around = next(runs, None) or next(ours, None)
+    if around is not None:
+        raise ConfigError(
+            f"`{shown(named)}` lies in `{shown(around)}`, and a run takes all that is in its folder along when it is "
+            "kept or removed.",
+            title="a run within a run",
+            config_path=("run", "out_dir"),
+            hint="Name a `run.out_dir` beside it.",
+        )
+
+
+def last_interrupted(runs_root: str | os.PathLike[str]) -> Path | None:
+    """The run directory below `runs_root` whose training stopped last before its end; kept runs do not count."""
+    stopped = [(when, folder) for folder in run_dirs(Path(runs_root)) if (when := stopped_at(folder))]
+    return max(stopped)[1] if stopped else None
+
+
+def run_dirs(root: Path) -> Iterator[Path]:
+    """Every folder with a run.json below `root`, sorted; neither hidden folders nor runs are looked into."""
+    for here, folders, files in os.walk(root):
+        if RUN_FILE in files:
+            folders.clear()
+            yield Path(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+
+
+def stopped_at(run_dir: Path) -> str | None:
+    """When an unfinished run stopped, as UTC text; None if it is complete, still running or unreadable."""
+    try:
+        run = read_run(run_dir)
+    except ConfigError:
+        return None  # a damaged file tells nothing that could be continued
+    if run is None or run["state"] == "complete":
+        return None
+    if run["state"] == "failed" and not run["outputs"]:
+        return None  # there is nothing to go on from
+    if run["state"] == "running" and is_locked(run_dir):
+        return None
+    return run["ended"] or max(run["started"] or "", utc_text((run_dir / RUN_FILE).stat().st_mtime))

@@ -1,0 +1,176 @@
+"""doit's end of the line to the worker: it starts one on first need, asks it for stages, and outlives its crashes."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import Finding
+from otrainer.stages.outcome import Outcome
+from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, Interrupts
+from otrainer.tasks.runner import TRAINING
+
+if TYPE_CHECKING:
+    from otrainer.storage.experiments import Experiment
+
+CLOSE_S = 10.0
+POLL_S = 0.5
+HINTS = {
+    signal.SIGKILL: "The system ends a process like this when memory runs out; a smaller batch needs less.",
+    signal.SIGSEGV: "Native code crashed; with PYTHONFAULTHANDLER=1 in the environment it says where.",
+    signal.SIGBUS: "Shared memory may be full: fewer data workers need less.",
+}
+
+
+class Worker:
+    """A worker process that inherits the terminal and the environment, the project root first on its path."""
+
+    def __init__(self, root: Path) -> None:
+        requests, self._requests = os.pipe()
+        self._answers, answers = os.pipe()
+        self._open = True
+        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+        # Blocked until the worker is ready for them, so that none meets Python's own handlers and prints a traceback.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, with arguments of our own
+                [sys.executable, "-m", "otrainer.tasks.worker.process", str(requests), str(answers)],
+                pass_fds=(requests, answers),
+                cwd=root,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(requests)
+            os.close(answers)
+
+    def ask(self, stage: str, experiment: Experiment) -> Outcome | None:
+        """Let the worker run a stage; None if it died of it."""
+        names = {"name": experiment.name, "file": str(experiment.file), "build": str(experiment.build)}
+        self._send({"stage": stage, "experiment": names})
+        answer = self._receive()
+        return Outcome.from_json(json.loads(answer)) if answer else None
+
+    def prepare(self) -> None:
+        """Let the worker import what every stage needs; no answer comes."""
+        self._send({"prepare": True})
+
+    def ask_to_stop(self, signum: int) -> None:
+        """Pass a signal on; the worker knows whether it got that one itself, as with Ctrl-C."""
+        self._send({"signal": signum})
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> int:
+        """Let the worker end, with force if it does not want to, and give its exit status as subprocess does."""
+        if self._open:
+            os.close(self._requests)
+            os.close(self._answers)
+            self._open = False
+        try:
+            return self._process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        # A handler may call this for a worker that was closed a moment ago.
+        if not self._open:
+            return
+        with suppress(BrokenPipeError):  # it is dead already, which whoever waits for the answer will notice
+            os.write(self._requests, json.dumps(message).encode() + b"\n")
+
+    def _receive(self) -> bytes:
+        answer = b""
+        while not answer.endswith(b"\n"):
+            ready, _, _ = select.select([self._answers], [], [], POLL_S)
+            if not ready:
+                # A process that the worker left behind may keep the pipe open.
+                if self._process.poll() is not None:
+                    return b""
+                continue
+            chunk = os.read(self._answers, 65536)
+            if not chunk:
+                return b""
+            answer += chunk
+        return answer
+
+
+class Client:
+    """Runs stages in workers: one for all checks, which then trains too if the experiment is `alone`.
+
+    Among several experiments, each training gets a worker of its own, so that nothing leaks from one into the next.
+    """
+
+    def __init__(self, root: Path, interrupts: Interrupts, *, alone: bool) -> None:
+        self.root = root
+        self.interrupts = interrupts
+        self.alone = alone
+        self._worker: Worker | None = None
+        atexit.register(self.close)
+
+    def start(self) -> bool:
+        """Start the worker before it is needed; says whether it was not there yet."""
+        if self._worker is not None:
+            return False
+        self._worker = Worker(self.root)
+        self._worker.prepare()
+        return True
+
+    def run(self, stage: str, experiment: Experiment) -> Outcome:
+        """Run `stage` in a worker; if that dies, the outcome says of what."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if stage in TRAINING:
+            return self._train(stage, experiment)
+        if self._worker is None:
+            self._worker = Worker(self.root)
+        outcome = self._worker.ask(stage, experiment)
+        return outcome or self._bury(self._worker, stage, experiment)
+
+    def close(self) -> None:
+        """End the worker that checks, if there is one."""
+        worker, self._worker = self._worker, None
+        if worker:
+            worker.close()
+
+    def _train(self, stage: str, experiment: Experiment) -> Outcome:
+        worker = None
+        if self.alone:
+            worker, self._worker = self._worker, None
+        worker = worker or Worker(self.root)
+        try:
+            with self.interrupts.training(worker):
+                outcome = worker.ask(stage, experiment)
+            return outcome or self._bury(worker, stage, experiment)
+        finally:
+            worker.close()
+
+    def _bury(self, worker: Worker, stage: str, experiment: Experiment) -> Outcome:
+        status = worker.close()
+        if worker is self._worker:
+            self._worker = None
+        if status == CUT_SHORT:  # also where this process took both Ctrl-C for one, as they arrived at once
+            self.interrupts.end(signal.SIGINT)
+        if self.interrupts.exit_code is not None:
+            return Outcome("interrupted", "Interrupted before training had begun.", self.interrupts.exit_code)
+        return Outcome.crashed(death(f"{stage}:{experiment.task_name}", status))
+
+
+def death(task: str, status: int) -> Finding:
+    """What is known of a worker that ended without an answer."""
+    if status >= 0:
+        message, hint = f"The process that ran `{task}` ended with exit status {status}.", "What it printed says why."
+        return Finding(message, title="worker died", hint=hint)
+    name = signal.Signals(-status).name
+    hint = HINTS.get(signal.Signals(-status), "Run the same command again.")
+    return Finding(f"The process that ran `{task}` was ended by {name}.", title="worker died", hint=hint)

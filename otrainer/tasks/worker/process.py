@@ -1,0 +1,100 @@
+"""The process in which stages that need torch run: it takes requests from doit, and ends with it.
+
+Started as `python -m otrainer.tasks.worker.process REQUESTS ANSWERS`, two inherited pipes with a JSON object a line:
+`{"stage": ..., "experiment": {...}}` is answered by an outcome; `{"signal": 2}` asks a training to stop, and
+`{"prepare": true}` lets it import what stages need before the first one is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from otrainer.storage.experiments import Experiment
+from otrainer.storage.gc_pause import collector_paused, keep_all
+from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, end_with_parent
+from otrainer.tasks.worker.execute import execute
+
+# Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
+GRACE_S = 0.1
+
+Requests = queue.SimpleQueue[dict[str, Any] | None]
+
+
+def main(requests: int, answers: int) -> None:
+    """Serve until the pipe of requests ends."""
+    end_with_parent()
+    # A process forked from this one, such as a data loader's, would keep doit waiting after this one's death.
+    os.register_at_fork(after_in_child=lambda: os.closerange(requests, requests + 1))
+    os.register_at_fork(after_in_child=lambda: os.closerange(answers, answers + 1))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    inbox: Requests = queue.SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=listen, args=(requests, inbox, busy), daemon=True).start()
+    served = 0
+    while (request := inbox.get()) is not None:
+        answer = prepare() if "prepare" in request else serve(request)
+        busy.clear()
+        served += 1
+        if served == 1:
+            keep_all()  # the first stage has imported what the others need
+        with suppress(BrokenPipeError):  # doit has just ended, and the end of its pipe ends this process
+            os.write(answers, answer)
+
+
+def prepare() -> bytes:
+    """Import what the stages will; what goes wrong with it, they will say."""
+    with suppress(Exception), collector_paused():
+        import otrainer.experiment  # noqa: F401 - torch comes with it
+    return b""
+
+
+def serve(request: dict[str, Any]) -> bytes:
+    """Run the stage that `request` names; the answer is one line."""
+    names = request["experiment"]
+    experiment = Experiment(names["name"], Path(names["file"]), Path(names["build"]))
+    try:
+        outcome = execute(request["stage"], experiment, Path.cwd())
+    except KeyboardInterrupt:
+        # A second Ctrl-C: doit ends as well, and says so.
+        os._exit(CUT_SHORT)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return json.dumps(outcome.to_json()).encode() + b"\n"
+
+
+def listen(requests: int, inbox: Requests, busy: threading.Event) -> None:
+    """Take messages from the pipe: stages go to `inbox`, signals to this process, and its end ends everything."""
+    with os.fdopen(requests, "rb", closefd=False) as stream:
+        for line in stream:
+            message = json.loads(line)
+            if "signal" in message:
+                pass_on(message["signal"])
+            else:
+                busy.set()
+                inbox.put(message)
+    if busy.is_set():
+        os.kill(os.getpid(), signal.SIGKILL)  # doit is gone, and nobody waits for the answer
+    inbox.put(None)
+
+
+def pass_on(signum: int) -> None:
+    """Send `signum` to this process unless a training here was already asked to stop."""
+    from otrainer.engine.signals import current_stop_request
+
+    time.sleep(GRACE_S)
+    if current_stop_request().signum is None:
+        os.kill(os.getpid(), signum)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,187 @@
+"""Of otrainer's own code what decides the training counts by the rule for all code; the rest stands in a table.
+
+A copy of the package is edited, and one process that imports it says which fingerprints changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from otrainer.fingerprint.excluded import ASIDE, is_aside
+
+PACKAGE = Path(__file__).parents[2] / "otrainer"
+# What each edit changes: by what it is called, a file, a text that stands there once, and another one.
+SILENT = {
+    "a reworded refusal": ("registry/checks.py", "which cannot be called.", "which nobody can call."),
+    "a reworded mistake in a config": ("config/settings.py", "message = ", "message = '' or "),
+    "another limit of what may be registered": ("registry/checks.py", "re.ASCII)", "re.ASCII | re.DEBUG * 0)"),
+    "a built-in key more": ("registry/builtins.py", '("tensor", ', '("tensor2", "components.tensors:tensor", "value"),\n    ("tensor", '),
+    "an op more": ("registry/builtins.py", '"identity")', '"identity", "sub")'),
+    "how a mistake is drawn": ("errors.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
+    "how files are written": ("storage/atomic.py", "LEVELS = 2", "LEVELS = 3"),
+    "how runs are locked": ("storage/runs/lock.py", "HOLDER_WAIT_S = 1.0", "HOLDER_WAIT_S = 2.0"),
+    "what is told of a failure": ("stages/failures/layers.py", "input `", "its input `"),
+    "what is told": ("commands/why.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
+    "another command": ("tasks/selection.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
+    "a docstring in the trainer": ("engine/trainer.py", '"""Validate, log, step what goes by epochs,', '"""Validate, log, step,'),
+    "a comment in the model's code": ("model/codegen.py", "def make_class", "# As it is\ndef make_class"),
+    "how fingerprints are taken": ("fingerprint/names.py", 'WHOLE = "<module>"', 'WHOLE = "<all>"'),
+}  # fmt: skip
+TELLING = {
+    "the trainer's loop": ("engine/trainer.py", "else loss / count)", "else loss / count * 1)", {"trainer.default"}),
+    "a loss": ("components/loss.py", "LossOutput(self.fn(prediction, target))", "LossOutput(self.fn(target, prediction))", {"loss.torch"}),
+    "what losses share": ("components/io.py", "def pick_one(", "def pick_one(_x=0, *, ", {"loss.torch", "metric.torchmetrics"}),
+    "how everything is seeded": ("engine/seed.py", "random.seed(seed)", "random.seed(seed + 1)", {"otrainer", "trainer.default"}),
+    "how seeds are derived": ("engine/seed.py", "digest_size=8", "digest_size=16", {"trainer.default", "data.dataset"}),
+    "how a model's class is made": ("model/codegen.py", 'return type("Model"', 'return type("Net"', {"otrainer"}),
+    "how a model is compiled": ("model/compile.py", "\nfrom otrainer", "\nprint(end='')\nfrom otrainer", {"otrainer"}),
+    "in which order parts are built": ("experiment.py", '"io": built("io"),', "", {"otrainer"}),
+    "under which settings everything is built": ("experiment.py", "with numerics(settings):", "if settings:", {"otrainer"}),
+    "what deterministic means": ("engine/accelerator.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
+    "what a run's settings are by default": ("engine/state.py", "    seed: int = 0", "    seed: int = 1", {"otrainer", "trainer.default"}),
+    "how values become parts": ("registry/build/instantiate.py", "return secrets.fill(value)", "return value", {"otrainer"}),
+    "how a mean is taken": ("engine/logs.py", "weights = [1.0] * len(rows)", "weights = [2.0] * len(rows)", {"trainer.default"}),
+    "how better is told": ("engine/monitor.py", "def improves(", "def improves(_x=0, *, ", {"cb.early_stopping", "cb.model_checkpoint"}),
+    "a block": ("components/blocks.py", "def mlp(", "def mlp(_x=0, *, ", {"mlp"}),
+    "what a package does when imported": ("engine/__init__.py", "", "import os\nos.environ['OTRAINER'] = '1'\n", {"trainer.default", "otrainer"}),
+}  # fmt: skip
+INSIDE = """
+import json, sys
+from pathlib import Path
+from otrainer.registry import build_registry
+from otrainer.fingerprint import Fingerprints, named
+from otrainer.registry.usage import COMPOSITION_ROOT
+folder = Path(sys.argv[1]) / "otrainer"
+registry = build_registry()
+targets = {key: ":".join(named(registry.get_module(key).factory)) for key in registry.list_modules()}
+targets |= {f"op:{key}": ":".join(named(registry.op_entry(key).fn)) for key in registry.list_ops()}
+targets["otrainer"] = COMPOSITION_ROOT
+def digests():
+    prints = Fingerprints()
+    return {key: prints.symbol(target).digest for key, target in targets.items()}
+before, changed = digests(), {}
+assert "torch" not in sys.modules and "otrainer.registry" in sys.modules
+assert Fingerprints().file_of("otrainer.experiment") == folder / "experiment.py"
+for what, (name, old, new, *_) in json.loads(sys.stdin.read()).items():
+    path = folder / name
+    text = path.read_text()
+    if old not in text:
+        changed[what] = ["no such text"]
+        continue
+    edited = text.replace(old, new, 1) if old else text + new
+    compile(edited, name, "exec")
+    path.write_text(edited)
+    after = digests()
+    changed[what] = sorted(key for key in before if after[key] != before[key])
+    path.write_text(text)
+assert digests() == before
+print(json.dumps([changed, sorted(before)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[str]], list[str]]:
+    """Which fingerprints each edit changes, and all there are."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(PACKAGE, folder / "otrainer", ignore=shutil.ignore_patterns("__pycache__"))
+    edits = {what: [*row[:3]] for what, row in {**SILENT, **TELLING}.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE, str(folder)],
+        input=json.dumps(edits),
+        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    changed, keys = json.loads(done.stdout)
+    return changed, keys
+
+
+@pytest.mark.parametrize("what", SILENT)
+def test_what_decides_nothing_of_the_training_retrains_nothing(found, what: str) -> None:
+    assert found[0][what] == []
+
+
+@pytest.mark.parametrize("what", TELLING)
+def test_what_decides_the_training_counts_for_those_who_reach_it(found, what: str) -> None:
+    assert TELLING[what][3] <= set(found[0][what])
+
+
+def test_a_change_of_one_component_leaves_the_others_alone(found) -> None:
+    changed, keys = found
+
+    assert changed["a loss"] == ["loss.torch"]
+    assert changed["a block"] == ["mlp"]
+    assert changed["the trainer's loop"] == ["trainer.default"]
+    assert len(keys) > 100
+
+
+@pytest.mark.parametrize("entry", ASIDE)
+def test_every_entry_stands_for_something_that_exists(entry: str) -> None:
+    module, _, name = entry.removesuffix(".*").partition(":")
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    source = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+
+    assert path.is_dir() if entry.endswith(".*") else source.is_file()
+    names = {node.name for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)}
+    assert not name or name in names
+
+
+@pytest.mark.parametrize("entry", ASIDE)
+def test_no_entry_is_covered_by_another_and_each_has_a_reason(entry: str) -> None:
+    module, _, name = entry.removesuffix(".*").partition(":")
+    wider = {key: reason for key, reason in ASIDE.items() if key != entry}
+    above = [".".join(module.split(".")[:length]) for length in range(1, module.count(".") + 2)]
+
+    assert ASIDE[entry]
+    assert not any(f"{each}.*" in wider for each in above)
+    assert not name or module not in wider
+
+
+def test_nothing_but_what_the_table_names_is_aside() -> None:
+    assert is_aside("otrainer.config", "<import>")
+    assert is_aside("otrainer.config.load", "anything")
+    assert is_aside("otrainer.registry.core", "import_factory")
+    assert not is_aside("otrainer.registry.core", "Registry")
+    assert not is_aside("otrainer.configuration", "anything")
+    assert not is_aside("otrainer_plugins.errors", "anything")
+    assert not is_aside("plug.otrainer.errors", "anything")
+
+
+MAY_TRAIN = ("torch", "random", "numpy")
+# The first tries a model out before anything is trained, and all streams are seeded after that; the second has its say
+# once a training has failed.
+BESIDE = ("otrainer.stages.checks", "otrainer.stages.failures.*")
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ASIDE if entry not in BESIDE])
+def test_what_is_aside_computes_with_no_tensor_and_draws_no_number(entry: str) -> None:
+    """A module that imports torch or random when it is imported could have a say in what is trained."""
+    module = entry.removesuffix(".*").partition(":")[0]
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    files = sorted(path.rglob("*.py")) if entry.endswith(".*") else [path.with_suffix(".py")]
+    if entry == "otrainer":
+        files = [PACKAGE / "__init__.py"]
+    imported = {
+        alias.partition(".")[0]
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        for alias in names_of(node)
+    }
+
+    assert imported.isdisjoint(MAY_TRAIN)
+
+
+def names_of(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [each.name for each in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []

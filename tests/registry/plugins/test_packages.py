@@ -1,0 +1,74 @@
+"""A package under `settings.track_packages` counts by its installed version."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from otrainer.fingerprint import Fingerprints
+from otrainer.registry.plugins.packages import check_packages, metadata_files
+from otrainer.registry.usage import code_behind, code_of
+
+CONFIG = {"settings": {"track_packages": ["Tracked_Thing"]}}
+
+
+def install(site: Path, version: str) -> None:
+    """What pip leaves of a package, the version before it removed."""
+    for old in site.glob("tracked_thing-*"):
+        for file in old.iterdir():
+            file.unlink()
+        old.rmdir()
+    info = site / f"tracked_thing-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tracked-thing\nVersion: {version}\n")
+    (info / "RECORD").write_text(f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    install(tmp_path, "1.0")
+    return tmp_path
+
+
+def row(config: dict[str, object]) -> dict[str, object]:
+    rows = code_behind(config, lambda key: (key, None), Fingerprints())
+    return next(each for each in rows if each["key"] == "package:tracked-thing")
+
+
+def test_another_version_is_another_code(site: Path) -> None:
+    before = row(CONFIG)
+    assert before["target"] == "tracked-thing 1.0"
+
+    install(site, "1.1")
+
+    assert row(CONFIG)["fingerprint"] != before["fingerprint"] == code_of_version_one(site, before)
+
+
+def code_of_version_one(site: Path, before: dict[str, object]) -> str:
+    install(site, "1.0")
+    return code_of(before, Fingerprints()).digest
+
+
+def test_its_metadata_is_a_file_that_another_version_does_not_have(site: Path) -> None:
+    (file,) = metadata_files(CONFIG)
+    assert file == site / "tracked_thing-1.0.dist-info" / "METADATA"
+
+    install(site, "1.1")
+
+    assert not file.exists()
+
+
+def test_untracked_packages_do_not_count() -> None:
+    rows = code_behind({"settings": {}}, lambda key: (key, None), Fingerprints())
+    assert not any(each["key"].startswith("package:") for each in rows)
+
+
+def test_a_package_that_is_not_installed_is_told_with_the_nearest_name() -> None:
+    (finding,) = check_packages(["pyyml"])
+    assert finding.message == "There is no installed package `pyyml`."
+    assert finding.config_path == ("settings", "track_packages", 0)
+    assert "PyYAML" in finding.suggestions

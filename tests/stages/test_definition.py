@@ -1,0 +1,304 @@
+"""The definition of a run changes with what decides the training, and with nothing else: values, used code, data."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otrainer.registry.usage import COMPOSITION_ROOT, code_behind, keys_in, listed_in
+from otrainer.stages.definition import define, detail, fingerprints, outdated
+from otrainer.storage.data_files import identify
+
+PARTS = '''\
+"""Parts."""
+from . import helper
+
+
+class Part:
+    def run(self):
+        return helper.used()
+
+    @classmethod
+    def made(cls):
+        return cls()
+
+
+class Beside:
+    value = 1
+
+
+def doubled(x):
+    return 2 * x
+
+
+def register(registry):
+    registry.register_module("my.part", Part)
+    registry.register_module("my.beside", Beside)
+    registry.register_op("doubled", doubled)
+'''
+HELPER = "def used():\n    return SIZE\n\n\nSIZE = 1\nSPARE = 1\n"
+ROWS = {"my.part": "Part", "my.beside": "Beside"}
+MANIFEST = {
+    "modules": {key: {"target": f"plug.parts:{name}", "plugin": "plug.parts"} for key, name in ROWS.items()},
+    "ops": {"doubled": {"target": "plug.parts:doubled", "plugin": "plug.parts"}},
+}
+CONFIG: dict[str, Any] = {
+    "imports": ["plug.parts"],
+    "settings": {"allowed_import_prefixes": ["plug."]},
+    "run": {"name": "a", "seed": 1, "out_dir": "runs/a"},
+    "model": {"layers": [{"_type_": "my.part", "x": 1, "y": 2}, {"call": "op:doubled"}]},
+    "loss": {"weights": [1, 2], "kind": {"_target_": "plug.parts.Part"}},
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "plug").mkdir()
+    for name, text in (("__init__", ""), ("parts", PARTS), ("helper", HELPER), ("quiet", "VALUE = 1\n")):
+        (tmp_path / "plug" / f"{name}.py").write_text(text)
+    (tmp_path / "plug/loud.py").write_text("print(end='')\n")
+    return tmp_path
+
+
+def config_with(**sections: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(CONFIG), **sections}
+
+
+def definition(root: Path, config: dict[str, Any] = CONFIG, files: tuple[str, ...] = ()) -> str:
+    code = code_behind(config, listed_in(MANIFEST), fingerprints(root))
+    stamps = {name: identify(name, root) for name in files}
+    return define(config, code, {name: {"sha256": s.sha256, "size": s.size} for name, s in stamps.items()}, root)
+
+
+def edit(root: Path, name: str, old: str, new: str) -> None:
+    path = root / "plug" / f"{name}.py"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_the_order_of_sections_does_not_count(root: Path) -> None:
+    assert definition(root, dict(reversed(CONFIG.items()))) == definition(root)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"loss": {"kind": {"_target_": "plug.parts.Part"}, "weights": [1, 2]}},
+        {"loss": {"weights": [2, 1], "kind": {"_target_": "plug.parts.Part"}}},
+        {"model": {"layers": [{"_type_": "my.part", "y": 2, "x": 1}, {"call": "op:doubled"}]}},
+        {"model": {"layers": [{"call": "op:doubled"}, {"_type_": "my.part", "x": 1, "y": 2}]}},
+    ],
+    ids=["keys of a section", "items of a list", "arguments of a part", "layers"],
+)
+def test_the_order_inside_a_section_counts(root: Path, sections: dict[str, Any]) -> None:
+    """It decides in which order weights are made and numbers drawn."""
+    assert definition(root, config_with(**sections)) != definition(root)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"run": {**CONFIG["run"], "seed": 2}},
+        {"run": {**CONFIG["run"], "seed": 1.0}},
+        {"run": {**CONFIG["run"], "seed": True}},
+        {"run": {**CONFIG["run"], "name": "b"}},
+        {"run": {**CONFIG["run"], "out_dir": "runs/b"}},
+        {"run": {**CONFIG["run"], "device": None}},
+        {"notes": "a word"},
+        {"loss": None},
+    ],
+    ids=[
+        "a seed",
+        "its type",
+        "a truth for it",
+        "the name",
+        "the folder",
+        "a default written down",
+        "a section",
+        "none",
+    ],
+)
+def test_every_value_counts(root: Path, sections: dict[str, Any]) -> None:
+    """Name and folder of a run too: a run under another name is another run."""
+    assert definition(root, config_with(**sections)) != definition(root)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"settings": {"allowed_import_prefixes": ["plug.", "other."], "strict": True}},
+        {"settings": None},
+        {"imports": ["plug.parts", "plug.quiet"]},
+        {"imports": ["plug.quiet", "plug.parts"]},
+        {"imports": ["plug.parts", "plug.parts"]},
+    ],
+    ids=["settings", "no settings", "a quiet plugin", "a quiet one first", "one twice"],
+)
+def test_what_is_allowed_and_what_is_listed_do_not_count_by_themselves(root: Path, sections: dict[str, Any]) -> None:
+    assert definition(root, config_with(**sections)) == definition(root)
+
+
+def test_a_plugin_that_acts_when_imported_counts_and_so_does_its_place(root: Path) -> None:
+    (root / "plug/louder.py").write_text("print(end='')\n")
+    orders = (["plug.parts"], ["plug.parts", "plug.loud"], ["plug.louder", "plug.loud"], ["plug.loud", "plug.louder"])
+
+    assert len({definition(root, config_with(imports=list(order))) for order in orders}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("parts", "value = 1", "value = 2"),
+        ("parts", '"""Parts."""', '"""All parts."""'),
+        ("parts", "return 2 * x", "return 2 * x  # twice"),
+        ("parts", '"my.beside", Beside', '"my.beside", Part'),
+        ("helper", "SPARE = 1", "SPARE = 2"),
+        ("quiet", "VALUE = 1", "VALUE = 2"),
+    ],
+)
+def test_code_that_is_not_used_does_not_count(root: Path, name: str, old: str, new: str) -> None:
+    config = config_with(imports=["plug.parts", "plug.quiet"])
+    before = definition(root, config)
+    edit(root, name, old, new)
+
+    assert definition(root, config) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("parts", "return helper.used()", "return -helper.used()"),
+        ("parts", "return 2 * x", "return 3 * x"),
+        ("parts", '"my.part", Part', '"my.part", Beside'),
+        ("parts", "from . import helper", "from . import helper, loud"),
+        ("helper", "SIZE = 1", "SIZE = 2"),
+    ],
+)
+def test_code_that_is_used_counts(root: Path, name: str, old: str, new: str) -> None:
+    before = definition(root)
+    edit(root, name, old, new)
+
+    assert definition(root) != before
+
+
+@pytest.mark.parametrize("target", ["plug.parts.Part", "plug.parts.Part.made"])
+def test_the_code_behind_a_target_counts(root: Path, target: str) -> None:
+    """Also where something of a class is asked for."""
+    config = config_with(model={"_target_": target}, loss={}, imports=[])
+    before = definition(root, config)
+    edit(root, "parts", "value = 1", "value = 2")
+    beside = definition(root, config)
+    edit(root, "parts", "return cls()", "return cls")
+
+    assert beside == before
+    assert definition(root, config) != before
+
+
+def test_what_puts_an_experiment_together_is_a_row_of_its_own(root: Path) -> None:
+    rows = code_behind(CONFIG, listed_in(MANIFEST), fingerprints(root))
+
+    assert [row["key"] for row in rows] == ["otrainer", "my.part", "op:doubled", "plug.parts.Part"]
+    assert rows[0]["target"] == COMPOSITION_ROOT
+    assert [row["plugin"] for row in rows] == [None, "plug.parts", "plug.parts", None]
+
+
+def test_params_and_settings_name_no_code_and_what_only_looks_so_neither() -> None:
+    config = {
+        "params": {"_type_": "my.part"},
+        "settings": {"_type_": "my.part"},
+        "loss": {"type": "optim_cls.Adam", "call": "me", "params": {"_type_": "my.part"}, "_type_": 3},
+        "model": [{"type": "plain", "call": "op:add"}],
+    }
+
+    assert list(keys_in(config)) == [
+        (("loss", "type"), "type", "optim_cls.Adam"),
+        (("loss", "params", "_type_"), "_type_", "my.part"),
+        (("model", 0, "call"), "call", "op:add"),
+    ]
+
+
+def test_data_counts_by_content_and_name_and_not_by_time(root: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (root / name).write_text("1 2 3")
+    before = definition(root, files=("a.txt", "b.txt"))
+    os.utime(root / "a.txt", ns=(10**18, 10**18))
+
+    assert definition(root, files=("a.txt", "b.txt")) == definition(root, files=("b.txt", "a.txt")) == before
+    assert definition(root, files=("a.txt",)) != before
+    (root / "c.txt").write_text("1 2 3")
+    assert definition(root, files=("a.txt", "c.txt")) != before
+    (root / "b.txt").write_text("1 2 4")
+    assert definition(root, files=("a.txt", "b.txt")) != before
+
+
+def test_a_checkpoint_to_start_from_counts_by_its_content(root: Path) -> None:
+    def started(path: str) -> str:
+        return definition(root, config_with(run={**CONFIG["run"], "resume_from": path}))
+
+    (root / "elsewhere").mkdir()
+    for name in ("first.pt", "elsewhere/second.pt"):
+        (root / name).write_bytes(b"weights")
+    before = started("first.pt")
+
+    assert started("elsewhere/second.pt") == started(str(root / "first.pt")) == before != definition(root)
+    (root / "first.pt").write_bytes(b"others")
+    assert started("first.pt") != before
+    with pytest.raises(FileNotFoundError):
+        started("third.pt")
+
+
+@pytest.mark.parametrize("path", ["runs/a/checkpoints/last.pt", "runs/b/../a/checkpoints/last.pt"])
+def test_a_checkpoint_of_the_run_itself_counts_by_its_path(root: Path, path: str) -> None:
+    """Training writes it, so its content cannot define what is trained; it need not be there yet."""
+    config = config_with(run={**CONFIG["run"], "resume_from": path})
+    before = definition(root, config)
+    (root / "runs/a/checkpoints").mkdir(parents=True)
+    (root / "runs/b").mkdir()
+    (root / "runs/a/checkpoints/last.pt").write_bytes(b"weights")
+
+    assert definition(root, config) == before
+
+
+def test_outdated_rows_are_named(root: Path) -> None:
+    rows = code_behind(CONFIG, listed_in(MANIFEST), fingerprints(root))
+    assert outdated(rows, fingerprints(root)) == []
+    edit(root, "parts", "return 2 * x", "return 3 * x")
+
+    assert outdated(rows, fingerprints(root)) == ["op:doubled"]
+
+
+def test_the_detail_tells_what_each_row_is_made_of(root: Path) -> None:
+    rows = code_behind(CONFIG, listed_in(MANIFEST), fingerprints(root))
+    found = detail(rows, fingerprints(root))
+
+    assert found["roots"]["my.part"] == ["plug.parts:Part", "plug.parts:register[my.part]"]
+    assert "plug.helper:SIZE" in found["symbols"]
+    assert "plug.helper:SIZE" in found["uses"]["plug.helper:used"]
+    assert "plug.helper:SPARE" not in found["symbols"]
+
+
+def test_a_definition_is_the_same_in_every_process(root: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:]; import test_definition as t; "
+        "print(t.definition(Path(sys.argv[2])), 'torch' in sys.modules)"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(Path(__file__).parent), str(root)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=cwd,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed, cwd in (("1", root), ("2", root.parent))
+    }
+
+    assert found == {f"{definition(root)} False\n"}
