@@ -32,12 +32,13 @@ ALLOWED = {
     ("stages/fit/provenance.py", "subprocess.run"): "git, with words of our own",
     ("model/codegen.py", "compile"): "the forward that the compiler wrote, from names that it checked",
     ("model/codegen.py", "exec"): "the same",
-    ("queries/__init__.py", "importlib.import_module"): "a query of otrainer's own",
+    ("commands/__init__.py", "importlib.import_module"): "a query of otrainer's own",
     ("registry/core.py", "importlib.import_module"): "what a key stands for, once it is used",
     ("registry/plugins/load.py", "importlib.import_module"): "plugins, once the settings allow them",
     ("registry/build/targets.py", "importlib.import_module"): "targets, once the settings allow them",
     ("tasks/worker/client.py", "subprocess.Popen"): "this Python, as a worker",
-    ("tasks/interrupts.py", "import ctypes"): "lets a worker end with doit",
+    ("tasks/worker/table.py", "importlib.import_module"): "stages, by a table of their modules",
+    ("storage/processes.py", "import ctypes"): "lets a worker end with doit",
     ("commands/verify_resume/__init__.py", "subprocess.run"): "this Python, to train a stretch",
 }
 

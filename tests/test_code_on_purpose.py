@@ -12,10 +12,12 @@ from projects import doit
 from trained import A, ask, copy, forget_plugins, inside
 
 from otrainer.errors import ConfigError
-from otrainer.experiment import resolve_fully, run_experiment
+from otrainer.experiment import run_experiment
 from otrainer.stages.load_model import load_model
-from otrainer.stages.table import MANIFESTS, run_stage
+from otrainer.stages.manifest import MANIFESTS
+from otrainer.stages.resolve import resolve_fully
 from otrainer.storage.experiments import find_experiment
+from otrainer.tasks.worker.table import run_stage
 
 MARK = "open('ran', 'a').write(__name__ + ' ')\n"
 

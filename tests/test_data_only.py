@@ -20,9 +20,9 @@ from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.checkpoint.file_format import write_container
 from otrainer.errors import ConfigError
 from otrainer.stages.load_model import load_model
-from otrainer.stages.table import run_stage
 from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.state import StateDB
+from otrainer.tasks.worker.table import run_stage
 
 
 class Evil:

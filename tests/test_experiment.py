@@ -16,8 +16,9 @@ import otrainer
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.engine.state import Progress
 from otrainer.errors import ConfigError
-from otrainer.experiment import blamed_on, locked, run_experiment
+from otrainer.experiment import run_experiment
 from otrainer.stages.fit.run_record import Runbook
+from otrainer.stages.fit.train import blamed_on, locked
 from otrainer.stages.plan import Plan
 from otrainer.storage.runs.run_json import lock_run
 

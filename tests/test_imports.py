@@ -11,53 +11,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "otrainer"
 FLOORS = (
-    ("errors",),
-    ("diagnostics",),
-    (
-        "artifacts",
-        "collector",
-        "records",
-        "runs",
-        "locks",
-        "project",
-        "datafiles",
-        "witness",
-        "kept",
-        "blame",
-        "masking",
-        "confine",
-        "ownership",
-        "belongings",
-    ),
+    ("errors", "protocols"),
+    ("storage",),
+    ("diagnostics", "fingerprint"),
     ("config",),
-    ("listing",),
-    ("tasks",),
     ("registry",),
-    ("schema",),
     ("model",),
     ("engine",),
     ("components",),
-    ("definition", "loaded", "origin"),
-    (
-        "deps",
-        "estimate",
-        "validation",
-        "plan",
-        "keepsakes",
-        "starts",
-        "runbook",
-        "experiment",
-        "load",
-        "stages",
-        "worker",
-        "trace",
-        "verify",
-        "editing",
-    ),
-    ("queries",),
+    ("stages",),
+    ("experiment", "commands"),
+    ("tasks",),
+    ("deps",),
 )
-# Stages and queries are called by the tasks, whose plain facts they use; neither needs the other to load.
-CALLED_WHEN_USED = {"tasks": {"stages", "queries"}}
 
 
 LIGHT = [
@@ -66,7 +32,7 @@ LIGHT = [
     "otrainer.registry",
     "otrainer.commands.schema",
     "otrainer.tasks",
-    "otrainer.stages.table",
+    "otrainer.stages.manifest",
     "otrainer.commands",
 ]
 
@@ -95,11 +61,7 @@ def test_imports_go_downward(path: Path) -> None:
     if room == "__init__":
         return
     own = floor_of(f"otrainer.{room}")
-    allowed = CALLED_WHEN_USED.get(room, set())
-    upward = [
-        (line, module)
-        for line, module in imports_of(path)
-        if floor_of(module) > own and module.split(".")[1] not in allowed
-    ]
+
+    upward = [(line, module) for line, module in imports_of(path) if floor_of(module) > own]
 
     assert upward == []

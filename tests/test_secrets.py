@@ -10,9 +10,9 @@ import pytest
 from otrainer.config import resolve_config
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
-from otrainer.experiment import build_parts
 from otrainer.registry import build_registry
 from otrainer.stages.definition import fingerprints
+from otrainer.stages.fit.compose import build_parts
 from otrainer.stages.plan import Plan, make_plan
 
 PLUGIN = '''\

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from incremental.steps import make
 from otrainer.commands import answer
 from otrainer.commands.request import Question
 from otrainer.stages.outcome import Outcome
-from otrainer.stages.table import run_stage
 from otrainer.storage.experiments import find_experiment
+from otrainer.tasks.worker.execute import execute
+from otrainer.tasks.worker.table import run_stage
 
 REPO = Path(__file__).parents[1]
 A, BASE = "configs/experiments/a.yaml", "configs/experiments/base.yaml"
@@ -64,7 +66,7 @@ def train(root: Path, name: str = "a", *, stages: str = "resolve manifest valida
 def ask(query: str, root: Path, *names: str, **variables: str) -> Outcome:
     """What a question about experiments is answered."""
     experiments = tuple(find_experiment(name, root) for name in names)
-    return answer(query, Question(root, experiments, variables))
+    return answer(query, Question(root, experiments, variables, partial(execute, root=root)))
 
 
 def listing(root: Path) -> dict[str, tuple[int, int]]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class Question(NamedTuple):
     """`experiments` are those that EXP names, in order; `variables` all that were set, as text.
 
-    `ask` lets a process that may import torch run a stage.
+    `ask` runs a stage in a process that may import torch.
     """
 
     root: Path
     experiments: tuple[Experiment, ...]
     variables: Mapping[str, str]
-    ask: Callable[[str, Experiment], Outcome] | None = None
+    ask: Callable[[str, Experiment], Outcome]

@@ -34,7 +34,7 @@ def show(question: Question) -> str | Outcome:
 
 def models(question: Question) -> Outcome:
     """What each model takes, found where torch may be imported; the mistakes come after all that is known."""
-    outcomes = {experiment.name: ask(question, experiment) for experiment in question.experiments}
+    outcomes = {experiment.name: question.ask("show-model", experiment) for experiment in question.experiments}
     several = len(outcomes) > 1
     reports = [f"# {name}\n{each.report}" if several else each.report for name, each in outcomes.items() if each.report]
     text, failed = "\n\n".join(reports), {name: each for name, each in outcomes.items() if each.findings}
@@ -44,14 +44,6 @@ def models(question: Question) -> Outcome:
         print(text, flush=True)
     told = [replace(finding, experiments=(name,)) for name, each in failed.items() for finding in each.findings]
     return next(iter(failed.values()))._replace(findings=tuple(told))
-
-
-def ask(question: Question, experiment: Experiment) -> Outcome:
-    if question.ask is not None:
-        return question.ask("show-model", experiment)
-    from otrainer.tasks.worker.execute import execute
-
-    return execute("show-model", experiment, question.root)
 
 
 def listings(question: Question) -> str:

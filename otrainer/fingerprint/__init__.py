@@ -8,11 +8,11 @@ packages are not looked into; otrainer's own code is, wherever it lies.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from otrainer.fingerprint.dynamic import BYTES, DOCS, MODULE, PACKAGE
 from otrainer.fingerprint.excluded import is_aside
@@ -23,9 +23,6 @@ from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
 from otrainer.fingerprint.sources import Sources
 from otrainer.storage.gc_pause import collector_paused
-
-if TYPE_CHECKING:
-    from otrainer.registry.core import Factory
 
 # The folder in which the package lies.
 PACKAGE_FOLDER = Path(__file__).parents[2]
@@ -235,7 +232,7 @@ def local_modules(names: Iterable[str]) -> dict[str, Path]:
     return Fingerprints().modules(names)
 
 
-def named(factory: Factory) -> tuple[str, str]:
+def named(factory: Callable[..., Any] | str) -> tuple[str, str]:
     """The module and the name in it under which a factory is defined."""
     if isinstance(factory, str):
         module, _, name = factory.partition(":")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
     from otrainer.registry.core import Registry
 
-COMPOSITION_ROOT = "otrainer.experiment:composed"
+COMPOSITION_ROOT = "otrainer.stages.fit.compose:composed"
 ROOT_KEY = "otrainer"
 # From a key or an op (`op:NAME`) to its target and the plugin that registered it.
 Lookup: TypeAlias = Callable[[str], tuple[str, str | None]]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # The exit status of a worker that a second Ctrl-C ended.
 CUT_SHORT = 128 + signal.SIGINT
-PR_SET_PDEATHSIG = 1
 
 
 class Ended(SystemExit):
@@ -77,11 +76,3 @@ class Interrupts:
         if os.getpid() == self._pid:
             print(f"ended by {signal.Signals(signum).name}", file=sys.stderr, flush=True)
         raise Ended(self.exit_code)
-
-
-def end_with_parent() -> None:
-    """Let Linux kill this process when its parent dies; elsewhere a worker sees the end of its pipe."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -14,8 +14,8 @@ from otrainer.commands.request import Question
 from otrainer.errors import ConfigError
 from otrainer.stages.freshness.uptodate import artifact, configured_run_dir, is_finished, validated_run
 from otrainer.storage.atomic import write_json
+from otrainer.storage.processes import end_with_parent
 from otrainer.storage.records import relative_to_root
-from otrainer.tasks.interrupts import end_with_parent
 from otrainer.tasks.reporter import StageFailed
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Runner:
         if os.getpid() != self._pid:
             end_with_parent()  # one of `doit -n 2`, which would wait for its training when the others are gone
         if stage == "resolve":
-            from otrainer.stages.table import read_sources
+            from otrainer.stages.manifest import read_sources
 
             self._say_why(stage, experiment)
             ahead = self._start_ahead(experiment)

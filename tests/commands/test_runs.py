@@ -79,7 +79,7 @@ def on_terminal(root: Path, query: str) -> str:
     code = (
         "import os, sys; from pathlib import Path; from otrainer.commands import answer\n"
         "from otrainer.commands.request import Question\n"
-        f"print(answer({query!r}, Question(Path.cwd(), (), {{}})).report)"
+        f"print(answer({query!r}, Question(Path.cwd(), (), {{}}, None)).report)"
     )
     ours, theirs = pty.openpty()
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}

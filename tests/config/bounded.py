@@ -26,7 +26,7 @@ from otrainer.config.errors import format_error_with_context
 from otrainer.config.load import PARSED
 from otrainer.config.validate import validate_preflight
 from otrainer.errors import ConfigError
-from otrainer.stages.table import resolved_artifacts
+from otrainer.stages.resolve import resolved_artifacts
 
 SECONDS = 2.0
 MEGABYTES = 500

@@ -91,7 +91,7 @@ def test_the_variable_holds_for_every_config_and_the_keyword_before_it(project: 
 DEEP = """
 import sys
 from otrainer.config import resolve_config
-from otrainer.stages.table import resolved_artifacts
+from otrainer.stages.resolve import resolved_artifacts
 before = sys.getrecursionlimit()
 config = resolve_config("exp.yaml", env={})
 assert sys.getrecursionlimit() == before

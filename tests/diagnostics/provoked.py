@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,12 +43,12 @@ from otrainer.engine.monitor import monitored
 from otrainer.engine.setup import check_hooks, check_metric_names
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
-from otrainer.experiment import refuse_changed
 from otrainer.model.lazy import materialize
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.fit.start import refuse_taken, resumed_start
+from otrainer.stages.fit.train import refuse_changed
 from otrainer.stages.load_model import find_checkpoint, load_model
 from otrainer.stages.plan import stamp_data
 from otrainer.storage.experiments import Experiment, find_experiment
@@ -60,6 +61,7 @@ from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.runner import shared_run_dir
 from otrainer.tasks.selection import select
 from otrainer.tasks.worker.client import death
+from otrainer.tasks.worker.execute import execute
 
 Found = Sequence[Finding] | Finding
 
@@ -432,7 +434,7 @@ def experiments_of_which_there_is_none() -> None:
 
 
 def ask(query: str, *experiments: Experiment, **variables: str) -> Found:
-    return answer(query, Question(Path.cwd(), experiments, variables)).findings
+    return answer(query, Question(Path.cwd(), experiments, variables, partial(execute, root=Path.cwd()))).findings
 
 
 def a_difference_to_nothing() -> Found:

@@ -43,8 +43,8 @@ TELLING = {
     "how seeds are derived": ("engine/seed.py", "digest_size=8", "digest_size=16", {"trainer.default", "data.dataset"}),
     "how a model's class is made": ("model/codegen.py", 'return type("Model"', 'return type("Net"', {"otrainer"}),
     "how a model is compiled": ("model/compile.py", "\nfrom otrainer", "\nprint(end='')\nfrom otrainer", {"otrainer"}),
-    "in which order parts are built": ("experiment.py", '"io": built("io"),', "", {"otrainer"}),
-    "under which settings everything is built": ("experiment.py", "with numerics(settings):", "if settings:", {"otrainer"}),
+    "in which order parts are built": ("stages/fit/compose.py", '"io": built("io"),', "", {"otrainer"}),
+    "under which settings everything is built": ("stages/fit/compose.py", "with numerics(settings):", "if settings:", {"otrainer"}),
     "what deterministic means": ("engine/accelerator.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
     "what a run's settings are by default": ("engine/state.py", "    seed: int = 0", "    seed: int = 1", {"otrainer", "trainer.default"}),
     "how values become parts": ("registry/build/instantiate.py", "return secrets.fill(value)", "return value", {"otrainer"}),
@@ -159,8 +159,8 @@ def test_nothing_but_what_the_table_names_is_aside() -> None:
 
 MAY_TRAIN = ("torch", "random", "numpy")
 # The first tries a model out before anything is trained, and all streams are seeded after that; the second has its say
-# once a training has failed.
-BESIDE = ("otrainer.stages.checks", "otrainer.stages.failures.*")
+# once a training has failed; the third shows what a model takes and checks resumes, apart from every run.
+BESIDE = ("otrainer.stages.checks", "otrainer.stages.failures.*", "otrainer.commands.*")
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ASIDE if entry not in BESIDE])

@@ -10,10 +10,11 @@ import pytest
 
 from otrainer.config import resolve_config
 from otrainer.errors import ConfigError, Finding
-from otrainer.experiment import resolve_fully, run_experiment
+from otrainer.experiment import run_experiment
 from otrainer.registry import build_registry
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.plan import Plan, make_plan
+from otrainer.stages.resolve import resolve_fully
 
 REPLACED = "{_merge_: replace, _value_: "
 

@@ -98,7 +98,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     write_atomic(path, b"old")
     code = (
-        "import os, signal, sys; from otrainer import artifacts; "
+        "import os, signal, sys; from otrainer.storage import atomic as artifacts; "
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); artifacts.write_atomic(sys.argv[1], b'new')"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)

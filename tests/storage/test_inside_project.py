@@ -9,10 +9,10 @@ import pytest
 
 from otrainer.config import resolve_config
 from otrainer.errors import ConfigError
-from otrainer.experiment import train
 from otrainer.registry import build_registry
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.fit.start import first_start, folders_elsewhere, last_checkpoint
+from otrainer.stages.fit.train import train
 from otrainer.stages.plan import Plan, make_plan
 from otrainer.storage.inside_project import all_outside, refuse_outside, way_out
 

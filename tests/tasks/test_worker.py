@@ -15,7 +15,7 @@ from otrainer.storage.experiments import Experiment, find_experiment
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.worker.client import Client, Worker, death
 
-from .tasks.processes import REPO, STUB, until, until_gone
+from .processes import REPO, STUB, until, until_gone
 
 
 @pytest.fixture

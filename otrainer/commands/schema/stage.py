@@ -9,8 +9,9 @@ import torch.version
 from otrainer.commands.schema import schema_of
 from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
+from otrainer.stages.artifacts import VERSIONS, keep
+from otrainer.stages.manifest import look, own_modules
 from otrainer.stages.outcome import Outcome
-from otrainer.stages.table import VERSIONS, keep, look, own_modules
 from otrainer.storage.atomic import canonical_json, read_json
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import FileStamp, Record, relative_to_root, stamp_files
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 HEADER = "# yaml-language-server: $schema=../../build/schema.json"
 
 
-def write_schema(root: Path) -> Outcome:
+def schema(_all: Experiment, root: Path) -> Outcome:
     """Write `build/schema.json` from what the manifests' stages left of all experiments, as far as they did."""
     experiments, registry = all_experiments(root), build_registry()
     sources = look(root).modules([*own_modules(registry), __name__]).values()
     record = Record({**stamp_files([*sources, torch.version.__file__], root), **stamps(experiments, root)})
     several = {each.name: keys_of(each, root) for each in experiments}
     known = [keys for keys in several.values() if keys is not None]
-    schema = schema_of([interface_of(registry, built_in=True), *known])
-    keep(ALL, root, "schema", {"schema.json": canonical_json(schema)}, record)
+    document = schema_of([interface_of(registry, built_in=True), *known])
+    keep(ALL, root, "schema", {"schema.json": canonical_json(document)}, record)
     lacking = [name for name, keys in several.items() if keys is None]
     return Outcome(report=told(len(known), lacking))
 

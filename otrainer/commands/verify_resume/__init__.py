@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.diagnostics.serialize import from_plain
 from otrainer.errors import Finding
 from otrainer.stages.outcome import Outcome
+from otrainer.stages.resolve import resolved
 from otrainer.storage.atomic import read_json, write_json
 from otrainer.storage.inside_project import written
 
@@ -31,6 +32,12 @@ Trace = list[dict[str, Any]]
 
 
 def verify_resume(experiment: Experiment, root: Path) -> Outcome:
+    """Whether the experiment, stopped and continued, trains to the same bits; what is wrong is told at its place."""
+    outcome, places = compared(experiment, root), resolved(experiment, root).source_map
+    return outcome._replace(findings=tuple(finding.located(places) for finding in outcome.findings))
+
+
+def compared(experiment: Experiment, root: Path) -> Outcome:
     """Train a few steps straight, and the same with stops in between, each stretch in a process of its own.
 
     Nothing of the experiment's own run is read or written. The outcome names the first fact that differs.

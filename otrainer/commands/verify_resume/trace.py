@@ -24,11 +24,11 @@ from otrainer.engine.checkpoint import capture
 from otrainer.engine.signals import StopRequest, TrainingInterrupted, current_stop_request
 from otrainer.engine.tree import leaves
 from otrainer.errors import ConfigError
-from otrainer.experiment import composed
+from otrainer.stages.fit.compose import composed
 from otrainer.stages.plan import Plan
 from otrainer.storage.atomic import read_json, write_json
+from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import project
-from otrainer.tasks.interrupts import end_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

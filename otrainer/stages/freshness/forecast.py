@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.config.source_map import SourceMap
 from otrainer.errors import ConfigError
+from otrainer.stages.artifacts import current
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.freshness.manifests import manifest_changes, rows_of
 from otrainer.stages.freshness.run import all_value_sentences
 from otrainer.stages.freshness.training import fit_verdict
 from otrainer.stages.freshness.uptodate import artifact
 from otrainer.stages.freshness.verdict import FAILS, RUNS, UNTOLD, Verdict
-from otrainer.stages.table import current, resolved_artifacts
+from otrainer.stages.resolve import resolved_artifacts
 from otrainer.storage.records import Record, reasons
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
+from otrainer.stages.artifacts import VERSIONS, current
 from otrainer.stages.freshness.uptodate import validated_run, why_schema_stale
 from otrainer.stages.freshness.verdict import RUNS, UNTOLD, Verdict
-from otrainer.stages.table import VERSIONS, current
 from otrainer.storage.records import why_stale
 from otrainer.storage.runs.run_json import read_run, why_unfinished
 

@@ -19,14 +19,14 @@ KEYS = "keys.json"
 
 def is_unchanged(stage: str, experiment: Experiment, root: Path) -> bool:
     """Whether all that the stage read and left is as its record says."""
-    from otrainer.stages.table import current
+    from otrainer.stages.artifacts import current
 
     return why_stale(root / experiment.built(f"{stage}.record.json"), root=root, **current(stage, root)) is None
 
 
 def why_schema_stale(root: Path) -> str | None:
     """Why the schema is not of just the experiments that there are, as they are; None if it is."""
-    from otrainer.stages.table import current
+    from otrainer.stages.artifacts import current
 
     path = root / ALL.built("schema.record.json")
     stale = why_stale(path, root=root, **current("schema", root))

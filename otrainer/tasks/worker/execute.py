@@ -34,7 +34,7 @@ def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
 
 
 def ended(stage: str, experiment: Experiment, root: Path) -> Outcome:
-    from otrainer.stages.table import run_stage
+    from otrainer.tasks.worker.table import run_stage
 
     try:
         return run_stage(stage, experiment, root=root)

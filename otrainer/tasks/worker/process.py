@@ -20,7 +20,8 @@ from typing import Any
 
 from otrainer.storage.experiments import Experiment
 from otrainer.storage.gc_pause import collector_paused, keep_all
-from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, end_with_parent
+from otrainer.storage.processes import end_with_parent
+from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS
 from otrainer.tasks.worker.execute import execute
 
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
@@ -54,7 +55,7 @@ def main(requests: int, answers: int) -> None:
 def prepare() -> bytes:
     """Import what the stages will; what goes wrong with it, they will say."""
     with suppress(Exception), collector_paused():
-        import otrainer.experiment  # noqa: F401 - torch comes with it
+        import otrainer.stages.fit.train  # noqa: F401 - torch comes with it
     return b""
 
 

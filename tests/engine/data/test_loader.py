@@ -22,7 +22,7 @@ from otrainer.engine.data.loader import Loader
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError
 
-from .test_resume import StopAt
+from ..test_resume import StopAt
 
 MILLION = 1_000_000
 

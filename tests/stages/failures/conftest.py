@@ -11,7 +11,7 @@ import pytest
 from otrainer.config import resolve_config
 from otrainer.engine.signals import StopRequest
 from otrainer.errors import ConfigError
-from otrainer.experiment import composed
+from otrainer.stages.fit.compose import composed
 from otrainer.stages.plan import Plan
 
 # Eight samples of four numbers and three targets a batch, two batches, and nothing written.

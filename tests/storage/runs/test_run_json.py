@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from otrainer import errors, runs
+from otrainer import errors
+from otrainer.storage.runs import run_json as runs
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.storage.runs.archive import move_aside
 

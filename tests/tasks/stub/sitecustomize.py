@@ -6,13 +6,16 @@ import importlib.util
 import sys
 from pathlib import Path
 
+NAMES = ("tasks.worker.table", "stages.artifacts", "stages.resolve", "stages.manifest")
+STUBBED = {f"otrainer.{name}" for name in NAMES}
+
 
 class StubStages:
-    """Finds `otrainer.stages.table` here, and nothing else."""
+    """Finds the stages here, and nothing else."""
 
     @staticmethod
     def find_spec(name, _path=None, _target=None):
-        if name != "otrainer.stages.table":
+        if name not in STUBBED:
             return None
         return importlib.util.spec_from_file_location(name, Path(__file__).with_name("stub_stages.py"))
 

@@ -15,13 +15,13 @@ import signal
 import sys
 import time
 
-from otrainer import kept, runs
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError, Finding, SourceLocation
 from otrainer.stages.outcome import Outcome
 from otrainer.storage.atomic import digest, read_json, write_json
 from otrainer.storage.experiments import all_experiments
 from otrainer.storage.records import Record, stamp_files
+from otrainer.storage.runs import archive, run_json
 
 DEADLINE_S = 60
 
@@ -134,10 +134,10 @@ def leave(experiment, root, stage, files, artifacts):
 def fit(experiment, root):
     validated = read_json(root / experiment.built("validated.json"))
     run_dir = root / validated["run_dir"]
-    with runs.lock_run(run_dir), StopRequest() as stop:
-        run = runs.read_run(run_dir)
+    with run_json.lock_run(run_dir), StopRequest() as stop:
+        run = run_json.read_run(run_dir)
         if run and run["definition"] != validated["definition"]:
-            kept.move_aside(run_dir)
+            archive.move_aside(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         note(run_dir, validated, experiment, "running")
         try:
@@ -154,18 +154,18 @@ def fit(experiment, root):
 
 
 def note(run_dir, validated, experiment, state, outputs=()):
-    data = dict.fromkeys(runs.KEYS)
+    data = dict.fromkeys(run_json.KEYS)
     data |= {
         "schema": 1,
         "name": run_dir.name,
         "experiment": experiment.file.as_posix(),
         "state": state,
         "definition": validated["definition"],
-        "outputs": runs.measure(run_dir, outputs),
-        "started": runs.utc_now(),
-        "ended": runs.utc_now(),
+        "outputs": run_json.measure(run_dir, outputs),
+        "started": run_json.utc_now(),
+        "ended": run_json.utc_now(),
     }
-    runs.write_run(run_dir, data)
+    run_json.write_run(run_dir, data)
 
 
 def examine(_experiment, _root):

@@ -1,0 +1,44 @@
+"""Write the artifacts of stages, each with its version and a record of what the stage read."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from otrainer.storage.atomic import canonical_json, write_changed
+from otrainer.storage.records import FileStamp, Record, relative_to_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.storage.experiments import Experiment
+
+
+VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
+
+
+OF_OTRAINER = ("manifest", "schema")
+
+
+def current(stage: str, root: Path) -> dict[str, Any]:
+    """What a stage's record is held against: its version, and a file of otrainer's where it recorded those."""
+    source = relative_to_root(__file__, root) if stage in OF_OTRAINER else None
+    return {"version": VERSIONS[stage], "source": source}
+
+
+def encoded(stage: str, artifacts: dict[str, Any]) -> dict[str, bytes]:
+    """Artifacts as they are written, each with the version of its stage."""
+    return {name: canonical_json({"version": VERSIONS[stage], **content}) for name, content in artifacts.items()}
+
+
+def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, bytes], record: Record) -> None:
+    """Write a stage's artifacts as far as they changed, then the record of what it read and left."""
+    outputs: dict[str, FileStamp] = {}
+    for name, content in artifacts.items():
+        path = root / experiment.built(name)
+        write_changed(path, content, durable=False)  # what is lost in a power cut is made again
+        status = path.stat()
+        stamp = FileStamp(hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns)
+        outputs[relative_to_root(experiment.built(name), root)] = stamp
+    whole = record._replace(outputs=outputs, version=VERSIONS[stage])
+    whole.write(root / experiment.built(f"{stage}.record.json"))

@@ -1,0 +1,88 @@
+"""Compose a run: build all that a plan names, under the settings of the run."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from otrainer.engine.accelerator import numerics
+from otrainer.engine.seed import seed_everything
+from otrainer.engine.state import RunSettings
+from otrainer.model import assemble, compile_model
+from otrainer.model.build import build_module
+from otrainer.registry import Built, build_registry, instantiate_value, load_plugins
+from otrainer.registry.build.secrets import require_secrets
+from otrainer.stages.checks import COMPONENTS
+from otrainer.stages.failures import Origins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otrainer.errors import Places
+    from otrainer.stages.plan import Plan
+
+
+BUILT = ("model", *COMPONENTS)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A run's settings, its trainer, the keywords of the trainer's `fit` but `run`, and what all of it came from."""
+
+    settings: RunSettings
+    trainer: Any
+    parts: dict[str, Any]
+    origins: Origins
+
+    def fit(self, run: RunSettings, **instead: Any) -> None:
+        """Fit the parts, or some `instead` of them. Raises ConfigError for whatever a part raises, chained to it."""
+        try:
+            self.trainer.fit(**{**self.parts, **instead}, run=run)
+        except (Exception, SystemExit) as error:
+            told = self.origins.told(error)
+            if told is error:
+                raise
+        else:
+            return
+        raise told  # out here, where nothing chains it to an error whose text may hold a secret
+
+
+@contextmanager
+def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
+    """Everything that a plan names, built under its settings, which hold as long as the block. All code here counts."""
+    settings = RunSettings.of({**plan.config["run"], "config": plan.config})
+    with numerics(settings):
+        yield Composed(settings, *build_parts(plan, settings.seed, places))
+
+
+def build_parts(plan: Plan, seed: int, places: Places | None = None) -> tuple[Any, dict[str, Any], Origins]:
+    """The trainer, the keywords of its `fit` but `run`, and their origins.
+
+    Initial weights depend on the seed and the config alone. Raises ConfigError for every secret that is not set, before
+    any plugin runs.
+    """
+    registry, made = build_registry(), list[Built]()
+    require_secrets({name: value for name, value in plan.config.items() if name in BUILT})
+    load_plugins(plan.config.get("imports"), registry=registry, settings=plan.allowed)
+
+    def built(section: str) -> Any:
+        value = plan.config.get(section)
+        return instantiate_value(value, registry=registry, settings=plan.allowed, config_path=(section,), built=made)
+
+    seed_everything(seed)
+    ir = compile_model(plan.config["model"], registry=registry, settings=plan.allowed)
+    parts = {
+        "model": assemble(ir, registry, plan.allowed, build=partial(build_module, built=made)),
+        "datamodule": built("data"),
+        "io": built("io"),
+        "loss": built("loss"),
+        "optimizer_factory": built("optimizer"),
+        "scheduler_factory": built("scheduler"),
+        "metrics": built("metrics") or [],
+        "callbacks": built("callbacks") or [],
+        "loggers": built("loggers") or [],
+        "registry": registry,
+    }
+    return built("trainer"), parts, Origins(plan.config, ir, made, places)

@@ -1,0 +1,89 @@
+"""The stage `manifest`: list every component that there is, with a fingerprint of its code."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from otrainer.errors import ConfigError
+from otrainer.registry import build_registry
+from otrainer.registry.describe.interface import interface_of
+from otrainer.registry.manifest import manifest_of
+from otrainer.registry.plugins.import_reads import read_by
+from otrainer.stages.artifacts import encoded, keep
+from otrainer.stages.definition import fingerprints
+from otrainer.stages.outcome import Outcome
+from otrainer.stages.resolve import resolved
+from otrainer.storage.atomic import read_json
+from otrainer.storage.records import Record, stamp_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.config import ResolvedConfig
+    from otrainer.fingerprint import Fingerprints
+    from otrainer.registry import Registry
+    from otrainer.storage.experiments import Experiment
+
+PACKAGE = ("otrainer.stages.fit.train", "otrainer.stages.manifest", "otrainer.stages.validate")
+
+
+# Made once a process for all experiments with the same plugins; the record says of which state of the sources it is.
+MANIFESTS: dict[str, tuple[dict[str, bytes], Record]] = {}
+
+
+LOOKS: dict[Path, Fingerprints] = {}
+
+
+def manifest(experiment: Experiment, root: Path) -> Outcome:
+    """Plugins are run, and everything that the registry then holds becomes manifest.json; keys.json is for editors."""
+    config = resolved(experiment, root)
+    plugins = json.dumps([str(root), config.data.get("imports"), config.data.get("settings")])
+    if plugins not in MANIFESTS:
+        MANIFESTS[plugins] = made_manifest(config, root)
+    keep(experiment, root, "manifest", *MANIFESTS[plugins])
+    return Outcome()
+
+
+def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:
+    from otrainer.stages.checks import all_mistakes, load_registry  # torch comes with it
+
+    registry, prints = build_registry(), look(root)
+    names = [*PACKAGE, *own_modules(registry), *(config.data.get("imports") or ())]
+    before = stamp_files(prints.modules(names).values(), root)
+    try:
+        load_registry(config, registry)
+    except ConfigError as error:
+        raise ConfigError.of(all_mistakes(config)) from error
+    files = stamp_files(prints.modules(names).values(), root)
+    read = read_by(prints.modules(names))
+    artifacts = {
+        "manifest.json": manifest_of(registry, prints),
+        "keys.json": interface_of(registry, built_in=False),
+    }
+    return encoded("manifest", artifacts), Record({**files, **before, **read})
+
+
+def look(root: Path) -> Fingerprints:
+    """This process's one look at the sources: a later edit makes the manifest's record stale."""
+    if root not in LOOKS:
+        LOOKS[root] = fingerprints(root)
+    return LOOKS[root]
+
+
+def read_sources(experiment: Experiment, root: Path) -> None:
+    """Parse the sources that `manifest` will ask for, which finds the result under `build`: for a process that waits.
+
+    What is wrong with them, `manifest` says.
+    """
+    with suppress(OSError, ValueError):
+        look(root).modules([*PACKAGE, *(read_json(root / experiment.built("plugins.json"))["imports"])])
+
+
+def own_modules(registry: Registry) -> list[str]:
+    """The modules in which built-in components are defined, which nothing else imports before they are used."""
+    entries = [registry.get_module(key).factory for key in registry.list_modules()]
+    entries += [registry.op_entry(name).fn for name in registry.list_ops()]
+    targets = dict.fromkeys(target.partition(":")[0] for target in entries if isinstance(target, str))
+    return [name for name in targets if name.startswith("otrainer.")]

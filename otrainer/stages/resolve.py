@@ -1,0 +1,73 @@
+"""The stage `resolve`: YAML files and the environment become one plain config that knows its places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.config import Reads, ResolvedConfig, Settings, SourceMap, resolve_config
+from otrainer.errors import ConfigError
+from otrainer.stages.artifacts import encoded, keep
+from otrainer.stages.outcome import Outcome
+from otrainer.storage.atomic import read_json
+from otrainer.storage.records import FileStamp, Record, hash_env
+
+if TYPE_CHECKING:
+    from otrainer.storage.experiments import Experiment
+
+
+def resolve(experiment: Experiment, root: Path) -> Outcome:
+    """YAML and environment become resolved.json, sources.json and plugins.json."""
+    config = resolve_config(root / experiment.file, root=root)
+    keep(experiment, root, "resolve", resolved_artifacts(config), reads_record(config.reads))
+    return Outcome()
+
+
+def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
+    """What resolving leaves, as it is written."""
+    artifacts: dict[str, Any] = {
+        "resolved.json": {"config": config.data, "used": sorted(config.used)},
+        "sources.json": {"places": config.source_map.to_json(), "includes": config.source_map.includes},
+        "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
+    }
+    return encoded("resolve", artifacts)
+
+
+def reads_record(reads: Reads) -> Record:
+    """What resolving read, as a record keeps it."""
+    files: dict[str, FileStamp | None] = {
+        read.path: FileStamp(read.sha256, read.size, read.mtime_ns) for read in reads.files
+    }
+    return Record({**files, **dict.fromkeys(reads.missing)}, hash_env(reads.env))
+
+
+def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
+    """The config as the stage `resolve` left it."""
+    kept = read_json(root / experiment.built("resolved.json"))
+    sources = read_json(root / experiment.built("sources.json"))
+    return ResolvedConfig(
+        data=kept["config"],
+        settings=Settings.of(kept["config"].get("settings")),
+        source_map=SourceMap.from_json(sources["places"], sources["includes"]),
+        reads=Reads(),
+        used=frozenset(kept["used"]),
+    )
+
+
+def resolve_fully(file: Path, root: Path) -> ResolvedConfig:
+    """The resolved config; where it does not resolve, the mistakes behind the first ones are found as well."""
+    try:
+        return resolve_config(file, root=root)
+    except ConfigError as error:
+        partial: ResolvedConfig | None = getattr(error, "partial", None)
+        if partial is None:
+            raise
+        from otrainer.stages.checks import all_mistakes  # torch comes with it
+
+        raise ConfigError.of(all_mistakes(partial, error.findings)) from error
+
+
+def examine(experiment: Experiment, root: Path) -> Outcome:
+    """All mistakes of an experiment that cannot be resolved, those behind the first ones included."""
+    resolve_fully(root / experiment.file, root)
+    return Outcome()

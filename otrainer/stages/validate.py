@@ -1,0 +1,41 @@
+"""The stage `validate`: find every mistake that shows before training, and fix the definition of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otrainer.registry import build_registry
+from otrainer.registry.plugins.import_reads import read_by
+from otrainer.registry.plugins.packages import metadata_files
+from otrainer.stages.artifacts import encoded, keep
+from otrainer.stages.definition import is_own
+from otrainer.stages.manifest import look
+from otrainer.stages.outcome import Outcome
+from otrainer.stages.plan import make_plan
+from otrainer.stages.resolve import resolved
+from otrainer.storage.data_files import identify
+from otrainer.storage.records import Record, relative_to_root
+from otrainer.storage.watch_reads import Witness
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.storage.experiments import Experiment
+
+
+def validate(experiment: Experiment, root: Path) -> Outcome:
+    """Everything that can be found wrong without training is found, and the definition of the run is fixed."""
+    config, witness = resolved(experiment, root), Witness(root)
+    plan = make_plan(
+        config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, witness=witness
+    )
+    named = plan.resume_from
+    foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
+    packages = [str(file) for file in metadata_files(config.data)]
+    read = [*plan.data_files, *foreign, *packages]
+    files = {relative_to_root(name, root): identify(name, root) for name in read}
+    read_on_import = read_by(look(root).modules(config.data.get("imports") or ()))
+    missed = {name: None for name, stamp in read_on_import.items() if stamp is None}
+    record = Record({**files, **witness.files, **missed}, listings=witness.listings)
+    keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
+    return Outcome()
