@@ -26,7 +26,7 @@ FOLLOWED = ("configs/README.md", "extensions/README.md", "extensions/TUTORIAL.md
 PAGES = (README, *FOLLOWED, "build/README.md", "SECURITY.md", "CONTRIBUTING.md")
 ELSEWHERE = (
     "pip ",
-    "python -m venv ",
+    "python3 -m venv ",
     "source ",
     "cd ",
     "git ",

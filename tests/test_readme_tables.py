@@ -168,6 +168,22 @@ def test_every_argument_of_the_checkpoint_callback_has_a_row() -> None:
     assert sorted(named) == sorted(inspect.signature(ModelCheckpoint).parameters)
 
 
+def test_every_shipped_experiment_has_a_row() -> None:
+    names = sorted(path.stem for path in ROOT.glob("configs/experiments/*.yaml"))
+
+    assert sorted(bare(row[0]) for row in table(CONFIGS, "shipped experiment")) == names
+
+
+@pytest.mark.parametrize("page", [CONFIGS, EXTENSIONS])
+def test_every_title_that_is_explained_is_one_that_is_drawn(page: str) -> None:
+    drawn = (*ROOT.glob("tests/diagnostics/golden/*.txt"), ROOT / "tests/config/test_drawn.py")
+    lines = "".join(path.read_text() for path in drawn)
+    titles = {title.strip("`") for title in re.findall(r"^ *(\S[^\n]*?) ── ", lines, re.MULTILINE)}
+    tried = {row[2].removeprefix("error: ") for row in table(CONFIGS, "written", "environment")}
+
+    assert {row[0].strip("` ") for row in table(page, "title")} <= titles | tried
+
+
 def test_every_verb_is_in_the_table_of_commands() -> None:
     """A task of dodo.py that people type; the stages, of which `train` and `resume` consist, are not among them."""
     tasks = re.findall(r"^def task_(\w+)", (ROOT / "dodo.py").read_text(), re.MULTILINE)
