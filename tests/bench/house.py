@@ -63,8 +63,9 @@ def house(root):
     yield "mutable globals", len(mutable_globals(trees))
     for name, pattern in (("Any", r"\bAny\b"), ("type: ignore", "type: ignore"), ("noqa", "# noqa")):
         yield f"`{name}`", sum(len(re.findall(pattern, text)) for text in texts.values())
-    rooms, calls = passed_through(root, files, trees)
-    yield "modules that `train` passes through", f"{rooms}, with {calls} calls"
+    for reach in ("file", "folder"):
+        rooms, calls = passed_through(root, files, trees, reach)
+        yield f"modules that `train` and its {reach} pass through", f"{rooms}, with {calls} calls"
     entered, modules = run(root, ENTERED).split()
     yield "functions entered by a training", f"{entered} in {modules} modules"
 
@@ -113,16 +114,16 @@ def arrows(root, graph):
     return f"{len(found) - len(level)}, and {len(level)} between rooms of one layer"
 
 
-def passed_through(root, files, trees):
+def passed_through(root, files, trees, reach):
     """Count the modules of ours whose names the orchestrating functions use, their own included, and the calls to them.
 
-    Orchestrating are `train(plan, ...)` and what it names, directly or not, in its folder (its file, at the top).
+    Orchestrating are `train(plan, ...)` and what it names, directly or not, in its file or folder (a file, at the top).
     """
     home = next(module for module, tree in trees.items() if any(is_train(node) for node in tree.body))
     folder = files[home].parent
-    near = (
-        {module for module, path in files.items() if path.parent == folder} if folder != root / "otrainer" else {home}
-    )
+    near = {home}
+    if reach == "folder" and folder != root / "otrainer":
+        near = {module for module, path in files.items() if path.parent == folder}
     names = {module: names_in(trees[module], files) for module in near}
     used, todo, calls = {(home, "train")}, [(home, "train")], 0
     while todo:
