@@ -12,6 +12,7 @@ import pytest
 import yaml
 from readme_pages import ROOT, bare, names_in, table
 
+from otrainer.components import blocks as built_in_blocks
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.config import resolve_config
 from otrainer.config.checks import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
@@ -20,7 +21,6 @@ from otrainer.config.settings import Settings
 from otrainer.engine.checkpoint import PARTS
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
-from otrainer.model import blocks as built_in_blocks
 from otrainer.registry import build_registry
 from otrainer.registry.builtins import COMPONENTS
 from otrainer.registry.contracts import CONTRACTS
