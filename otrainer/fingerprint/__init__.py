@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from otrainer.fingerprint.dynamic import BYTES, DOCS, MODULE, PACKAGE
 from otrainer.fingerprint.excluded import is_aside
 from otrainer.fingerprint.graph import Graph, Node
-from otrainer.fingerprint.locate import OWN
+from otrainer.fingerprint.identity import identities
+from otrainer.fingerprint.locate import is_own
 from otrainer.fingerprint.names import IMPORTING, WHOLE, Symbol
 from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
@@ -148,9 +149,23 @@ class Fingerprints:
         digests = attrgetter("documented" if DOCS in kinds else "digest")
         symbols = {each.name: digests(each.node) for each in found if each.node.digest is not None}
         if BYTES in kinds:
-            symbols |= {f"{module}:<text>": self.text(module) for module, _ in sorted(seen)}
+            symbols |= {f"{module}:<text>": self.text(module) for module, _ in sorted(seen) if not is_own(module)}
         uses = {each.name: each.shown for each in found if each.shown}
-        return Code(digest_over(symbols), symbols, uses, tuple(map(shown, roots)), tuple(self.notes(found)))
+        digest = self.digest_over(symbols, sorted(seen), roots)
+        return Code(digest, symbols, uses, tuple(map(shown, roots)), tuple(self.notes(found)))
+
+    def digest_over(self, symbols: Mapping[str, str], seen: Iterable[Symbol], roots: Iterable[Symbol]) -> str:
+        """The digest of a code: the user's symbols by their modules, otrainer's own by what they are."""
+        own = {symbol: self._counted[symbol].node for symbol in seen if is_own(symbol[0])}
+        found = identities({symbol: node for symbol, node in own.items() if node.digest is not None})
+        lines = [f"{name} {digest}" for name, digest in symbols.items() if not is_own(name.partition(":")[0])]
+        for symbol in seen:
+            node = self._counted[symbol].node
+            if symbol not in own and any(map(own.__contains__, node.uses)):
+                lines.append(f"{shown(symbol)} uses {' '.join(identity_of(each, own, found) for each in node.uses)}")
+        lines += sorted(found.values())
+        lines += [identity_of(root, own, found) for root in roots if root in own]
+        return digest_of_lines(lines)
 
     def count(self, symbol: Symbol) -> Counted:
         """What a symbol is to whatever reaches it."""
@@ -168,7 +183,7 @@ class Fingerprints:
         for each in (each for each in found if each.node.opaque):
             module = each.name.partition(":")[0]
             for kind, what, line in each.node.opaque:
-                if kind in CONSEQUENCES and not module.startswith("otrainer."):
+                if kind in CONSEQUENCES and not is_own(module):
                     notes[f"`{self.shown_file(module)}:{line}` uses {what}: {CONSEQUENCES[kind]}."] = None
         return list(notes)
 
@@ -177,7 +192,7 @@ class Fingerprints:
         path = self.file_of(module)
         if path is None:
             return module
-        if module.partition(".")[0] == OWN and path.is_relative_to(PACKAGE_FOLDER):
+        if is_own(module) and path.is_relative_to(PACKAGE_FOLDER):
             return path.relative_to(PACKAGE_FOLDER).as_posix()
         inside = self.root is not None and path.is_relative_to(self.root)
         return (path.relative_to(self.root) if inside and self.root else path).as_posix()
@@ -187,14 +202,21 @@ def shown(symbol: Symbol) -> str:
     return ":".join(symbol)
 
 
-def digest_over(symbols: Mapping[str, str]) -> str:
-    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in symbols.items()).encode()).hexdigest()
+def digest_of_lines(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def identity_of(symbol: Symbol, own: Mapping[Symbol, Node], found: Mapping[Symbol, str]) -> str:
+    """What a symbol of otrainer's own is; where it is only imported, what that is."""
+    if symbol not in own or symbol in found:
+        return found.get(symbol, "")
+    return ",".join(found[each] for _, symbols in own[symbol].meanings for each in symbols if each in found)
 
 
 def outside(target: str) -> Code:
     """The code of what is not local: its name."""
     symbols = {target: digest_of(target)}
-    return Code(digest_over(symbols), symbols, {}, (target,))
+    return Code(digest_of_lines([f"{target} {symbols[target]}"]), symbols, {}, (target,))
 
 
 def chain(code: Code, symbol: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.fingerprint.dynamic import BELOW, IMPORT, MODULE, PACKAGE
 from otrainer.fingerprint.excluded import is_aside
-from otrainer.fingerprint.locate import OWN, parents
+from otrainer.fingerprint.locate import OWN, is_own, parents
 from otrainer.fingerprint.names import ATTEMPT, IMPORTING, WHOLE, Meanings, Symbol
 from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 class Node(NamedTuple):
     """A symbol: digests of its own form, what it uses, and in which ways its reach is hidden.
 
-    `digest` is None for one that only leads on, such as a module whose import does nothing.
+    `digest` is None for one that only leads on, such as a module whose import does nothing. One of otrainer's own
+    has in `meanings` what each name in it stands for, so that its digest need not say where that is.
     """
 
     digest: str | None
     documented: str
     uses: tuple[Symbol, ...]
     opaque: tuple[tuple[str, str, int], ...] = ()
+    meanings: tuple[tuple[str, tuple[Symbol, ...]], ...] = ()
 
 
 class Graph(Meanings):
@@ -52,14 +54,16 @@ class Graph(Meanings):
         summary = self.sources.summary(module)
         if summary is None:
             return Node(None, "", ())
+        if name.startswith(f"{REGISTER}["):
+            return self.registration(module, summary, name[len(REGISTER) + 1 : -1])
+        if is_own(module):
+            return self.own(module, summary, name)
         if name == IMPORTING:
             return self.importing(module, summary)
         if name == WHOLE:
             return self.whole(module, summary)
         if name == ATTEMPT:
             return self.attempt(module)
-        if name.startswith(f"{REGISTER}["):
-            return self.registration(module, summary, name[len(REGISTER) + 1 : -1])
         return self.binding(module, summary, name)
 
     def binding(self, module: str, summary: Summary, name: str) -> Node:
@@ -101,13 +105,51 @@ class Graph(Meanings):
         uses.pop((module, name), None)
         return Node(digest_of("\n".join(digests)), digest_of("\n".join(documented)), tuple(uses), tuple(opaque))
 
+    def own(self, module: str, summary: Summary, name: str) -> Node:
+        """A symbol of otrainer's own: its digest says nothing of modules, so that it may move from one to another.
+
+        What hides from a reader of our own code what it reaches are components, each of which counts on its own.
+        """
+        places: Iterable[int] = self.bindings(module).get(name, ())
+        uses: dict[Symbol, None] = {(module, IMPORTING): None} if name != IMPORTING else {}
+        if name == IMPORTING:
+            uses |= dict.fromkeys((each, IMPORTING) for each in (*parents(module), *self.imported(module)))
+            places = [number for number, (_, how) in enumerate(self.acting(module)) if how]
+        elif name == WHOLE:
+            places = range(len(summary.statements))
+        entries: list[str] = []
+        meanings: list[tuple[str, tuple[Symbol, ...]]] = []
+        for number in places:
+            statement = summary.statements[number]
+            if name in statement.aliases or (name == WHOLE and statement.aliases):
+                chains: Iterable[str] = statement.aliases
+            else:
+                chains = statement.reads
+                entries += [statement.digest, *self.bindings_seen(module, number, beginnings(statement.now))]
+            for chain in chains:
+                found = dict.fromkeys(self.follow(module, statement, chain, outside=True))
+                entries += [f"{chain} {':'.join(each)}" for each in found if not is_own(each[0])]
+                meanings.append((chain, tuple(each for each in found if is_own(each[0]) and self.is_defined(*each))))
+                uses |= dict.fromkeys((*meanings[-1][1], *(each for each in found if each[1] == IMPORTING)))
+            uses |= dict.fromkeys((each, IMPORTING) for each in statement.later)
+        uses.pop((module, name), None)
+        digest = digest_of("\n".join(entries)) if entries else None
+        return Node(digest, digest or "", tuple(uses), meanings=tuple(meanings))
+
+    def is_defined(self, module: str, name: str) -> bool:
+        """Whether a symbol of our own counts, and is defined in that module rather than imported there."""
+        if name == IMPORTING or is_aside(module, name):
+            return False
+        statements, places = self.statements(module), self.bindings(module).get(name, ())
+        return not places or not all(name in statements[number].aliases for number in places)
+
     def taken(self, module: str, number: int) -> str:
         """What came before a statement that takes values: it may have changed them, or bound other ones."""
         statement = self.statements(module)[number]
         if not statement.now and all(attribute is None for _, attribute in self.bound_by_imports(statement)):
             return ""
-        names = dict.fromkeys(chain.partition(".")[0] for chain in statement.now)
-        return " ".join([f"after {self.acts_before(module, number)}", *self.bindings_seen(module, number, names)])
+        names = self.bindings_seen(module, number, beginnings(statement.now))
+        return " ".join([f"after {self.acts_before(module, number)}", *names])
 
     def whole(self, module: str, summary: Summary) -> Node:
         """All of a module, for one that is used in ways which names do not show."""
@@ -243,6 +285,8 @@ class Graph(Meanings):
 
     def how_it_acts(self, module: str, statement: Statement) -> int:
         """2 where all of a statement may act at import, 1 where its residue may, 0 where nothing does."""
+        if is_own(module):  # a test holds what ours call where they bind a name
+            return 0 if statement.binds else statement.acts
         if statement.acts < 2 and any(self.is_hooked(module, statement, base) for base in statement.bases):
             return 2
         if any(self.is_computed(*alias) for alias in self.bound_by_imports(statement)):
@@ -314,9 +358,12 @@ class Graph(Meanings):
                 yield from self.shown(module, (what, None), ())
             elif kind == BELOW:
                 yield from ((name, WHOLE) for name in self.sources.locator.all_modules(what))
-            elif kind == PACKAGE and not module.startswith(f"{OWN}."):
-                # What otrainer looks for at run time are components, each of which counts on its own.
+            elif kind == PACKAGE:
                 yield from ((name, WHOLE) for name in self.sources.locator.all_modules(module.partition(".")[0]))
+
+
+def beginnings(chains: Iterable[str]) -> dict[str, None]:
+    return dict.fromkeys(chain.partition(".")[0] for chain in chains)
 
 
 def found_or_unknown(symbols: Iterable[Symbol]) -> list[Symbol]:
@@ -327,7 +374,8 @@ def found_or_unknown(symbols: Iterable[Symbol]) -> list[Symbol]:
 
 def meant(symbols: Iterable[Symbol]) -> str:
     """What the names of a statement stand for, in words: it counts also where each of these is reached anyhow."""
-    return " ".join(":".join(each) for each in symbols if each[1] != IMPORTING and not is_aside(*each))
+    kept = [each for each in symbols if each[1] != IMPORTING and not is_aside(*each)]
+    return " ".join(f"{OWN if is_own(module) else module}:{name}" for module, name in kept)
 
 
 def seen_closure(graph: Graph, module: str, start: Iterable[Symbol]) -> list[Symbol]:

@@ -99,10 +99,15 @@ def in_folder(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name / "__init__.py", folder / f"{name}.py") if path.is_file()), None)
 
 
+def is_own(name: str) -> bool:
+    """Whether a module belongs to otrainer itself."""
+    return name.partition(".")[0] == OWN
+
+
 def is_local(name: str, path: Path) -> bool:
     if path.suffix != ".py":
         return False
-    if name.partition(".")[0] == OWN:
+    if is_own(name):
         return True
     return not any(part in INSTALLED for part in path.parts) and not any(path.is_relative_to(base) for base in STDLIB)
 

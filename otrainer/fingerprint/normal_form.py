@@ -9,6 +9,8 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
+from otrainer.fingerprint.locate import is_own
+
 SILENT_FIELDS = frozenset(("ctx", "type_comment", "kind", "type_ignores"))
 DOCUMENTED = frozenset((ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -37,9 +39,12 @@ def normal_form(node: ast.AST, *, bodies: bool = True) -> str:
     return form.without_docs()
 
 
-def digests(node: ast.AST) -> tuple[str, str, list[str]]:
-    """The digests of a node without docstrings and with them, and the parts of its form: each name in it is one."""
-    form = Form()
+def digests(node: ast.AST, *, own: bool = False) -> tuple[str, str, list[str]]:
+    """The digests of a node without docstrings and with them, and the parts of its form: each name in it is one.
+
+    With `own`, imports of otrainer's modules are left out: what they bring counts, and not from where.
+    """
+    form = Form(own=own)
     form.write(node)
     plain = digest_of(form.without_docs())
     return plain, digest_of("".join(form.parts)) if form.docs else plain, form.parts
@@ -51,8 +56,9 @@ class Form:
     `docs` says where in `parts` docstrings begin and end.
     """
 
-    def __init__(self, *, bodies: bool = True) -> None:
+    def __init__(self, *, bodies: bool = True, own: bool = False) -> None:
         self.bodies = bodies
+        self.own = own
         self.parts: list[str] = []
         self.docs: list[tuple[int, int]] = []
         self.depth = 0
@@ -111,7 +117,7 @@ class Form:
         elif node.__class__ is ast.JoinedStr:
             values = [value for value in values if getattr(value, "value", None) != ""]  # some Pythons add empty texts
         parts.append("[")
-        for value in values:
+        for value in values if not self.own else without_own_imports(values):
             if isinstance(value, ast.AST):
                 self.write(value)
                 parts.append(",")
@@ -129,6 +135,10 @@ class Form:
         self.write(body[0])
         self.docs.append((start, len(self.parts)))
         return body[1:]
+
+
+def without_own_imports(values: list[Any]) -> list[Any]:
+    return [each for each in values if not (isinstance(each, ast.ImportFrom) and is_own(each.module or ""))]
 
 
 @cache

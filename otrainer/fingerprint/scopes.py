@@ -50,10 +50,11 @@ class Names(NamedTuple):
 
 
 class Reader:
-    """Collects the names that are free in what it visits, the bodies of functions only with `bodies`."""
+    """Collects the names that are free in what it visits, bodies of functions and annotations only where asked to."""
 
-    def __init__(self, *, bodies: bool = True) -> None:
+    def __init__(self, *, bodies: bool = True, annotations: bool = True) -> None:
         self.bodies = bodies
+        self.annotations = annotations
         self.declared: set[str] = set()
         self.outermost = self.scope = Scope()
         self.imports: list[ast.Import | ast.ImportFrom] = []
@@ -157,7 +158,7 @@ class Reader:
 
     def visit_annotation(self, node: ast.expr | None) -> None:
         """An annotation, and what the texts in it mean to whoever evaluates them."""
-        if node is None:
+        if node is None or not self.annotations:
             return
         self.visit(node)
         for each in ast.walk(node) if node.__class__ is not ast.Name else ():
@@ -246,9 +247,9 @@ def places(target: ast.expr) -> Iterator[ast.expr]:
         yield target
 
 
-def names_in(*nodes: ast.AST, bodies: bool = True) -> Names:
-    """The names of a module that `nodes` read and bind, the bodies of functions aside without `bodies`."""
-    reader = Reader(bodies=bodies)
+def names_in(*nodes: ast.AST, bodies: bool = True, annotations: bool = True) -> Names:
+    """The names of a module that `nodes` read and bind, without bodies of functions or annotations where asked to."""
+    reader = Reader(bodies=bodies, annotations=annotations)
     reader.visit_all(nodes)
     found = reader.outermost
     return Names(

@@ -21,6 +21,7 @@ RULES = (
     "side_effects.py",
     "locate.py",
     "dynamic.py",
+    "messages.py",
     "registrations.py",
     "scopes.py",
     "summary.py",

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from otrainer.fingerprint.dynamic import IMPORTING_TEXT, may_hide, opaque_calls, texts_in
-from otrainer.fingerprint.locate import absolute, parents
+from otrainer.fingerprint.locate import absolute, is_own, parents
+from otrainer.fingerprint.messages import without_messages
 from otrainer.fingerprint.normal_form import TooDeepError, digest_of, digests, is_docstring, normal_form
 from otrainer.fingerprint.registrations import Registration, Row, registration_of
 from otrainer.fingerprint.scopes import Names, bound_in, names_in
@@ -99,6 +100,8 @@ def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
             warnings.simplefilter("ignore")  # which some Pythons are told to raise
             tree = ast.parse(content)
             with deep_recursion():
+                if is_own(module):
+                    without_messages(tree)
                 return Summarizer(tree, module, is_package=is_package).summary(whole)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         counted = Statement(1, acts=2, digest=whole, digest_with_docs=whole)
@@ -121,10 +124,12 @@ class Summarizer:
 
     def __init__(self, tree: ast.Module, module: str, *, is_package: bool) -> None:
         self.module = module
+        self.own_code = is_own(module)
         self.package = module if is_package else module.rpartition(".")[0]
         checked = [] if decides_checking(tree.body) else TYPE_CHECKING
         self.body = [kept for node in tree.body for kept in without_dead(node, checked)]
-        self.names = [names_in(node) for node in self.body]
+        # Nothing of ours evaluates an annotation of ours.
+        self.names = [names_in(node, annotations=not self.own_code) for node in self.body]
         self.aliases: dict[str, Alias] = {}
         declared = {name for names in self.names for name in names.declared}
         self.own = declared | {name for names in self.names for name in names.binds}
@@ -160,7 +165,7 @@ class Summarizer:
     def statement(self, node: ast.stmt, names: Names) -> Statement:
         direct, running = list(imports_at_import(node)), list(imports_at_import(node, classes=True))
         lazy = [each for each in names.imports if each not in direct]
-        plain, documented, parts = digests(node)
+        plain, documented, parts = digests(node, own=self.own_code)
         if not self.annotated and not ANNOTATIONS.isdisjoint(parts):  # which are texts then
             plain, documented = digest_of(f"texts {plain}"), digest_of(f"texts {documented}")
         classes = list(classes_in(node))

@@ -142,9 +142,12 @@ class Registry:
     def unknown_module(self, name: str) -> Finding:
         """What to say where `name` is used but not registered."""
         from_plugins = name.startswith(PLUGIN_PREFIXES) or "." not in name
-        near = nearest(name, self._modules)
-        hint = where_keys_come_from(self.plugins) if from_plugins else ""
-        return Finding(f"No component is registered as `{name}`.", "unknown component", suggestions=near, hint=hint)
+        return Finding(
+            f"No component is registered as `{name}`.",
+            "unknown component",
+            suggestions=nearest(name, self._modules),
+            hint=where_keys_come_from(self.plugins) if from_plugins else "",
+        )
 
     def unknown_op(self, name: str) -> Finding:
         """What to say where the op `name` is called but not registered."""

@@ -1,0 +1,136 @@
+"""otrainer's own code: prose and places in the package never count, and what trains always does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .own import PACKAGE, TRAINED_BY, another, constants_in, digests_in, edits, messages_in, modules, move, reworded
+
+TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".")[1] in TRAINED_BY]
+# Functions some of whose words become a part of messages only; each has such a word still.
+HAS_WORDS = {
+    "Loader", "StdoutLogger", "build_torch", "check_loss", "check_name", "different_shapes", "get_path", "known",
+    "model_misfit", "not_loadable", "read_order", "read_out", "same_length",
+}  # fmt: skip
+# Only these, which other code than components and the composition root needs, are reached by none of them.
+BESIDE = {
+    "_listed": "makes words of a message", "describe": "the same", "listed": "the same",
+    "check_fits": "judges a checkpoint before anything is trained", "save_checkpoint": "for whoever writes a trainer",
+    "build_model": "for whoever builds a model by hand", "check_model": "judges a model before anything is trained",
+    "line_of": "lines of a config for what is told", "model_summary": "the model in words",
+    "blueprint": "a model without numbers, to try out before anything is trained", "Undrawn": "the same",
+    "draws": "the same", "Valued": "the same", "empty_like": "the same",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", modules())
+def test_rewording_a_message_retrains_nobody(module: str) -> None:
+    """Each text that people read is reworded, one at a time, and every f-string with one said otherwise as a whole."""
+    found = list(edits(module, modules()[module], messages_in, reworded))
+
+    assert [each.place for each in found if each.shows and each.is_reached()] == []
+
+
+@pytest.mark.parametrize("module", TRAINING)
+def test_another_constant_in_what_trains_counts(module: str) -> None:
+    """Each number, truth value and word of each function is changed, one at a time."""
+    found = list(edits(module, modules()[module], constants_in, another))
+    silent = {name for each in found if not each.shows for name in each.binds}
+    unreached = {name for each in found if not each.is_reached() for name in each.binds}
+
+    assert silent <= HAS_WORDS
+    assert unreached <= BESIDE.keys()
+
+
+def test_nearly_everything_is_read_by_these_tests() -> None:
+    """Messages and constants are found: some thousand of both."""
+    every = [
+        node for path in modules().values() for each in ast.parse(path.read_bytes()).body for node in messages_in(each)
+    ]
+    constants = [
+        node
+        for name in TRAINING
+        for each in ast.parse(modules()[name].read_bytes()).body
+        for node in constants_in(each)
+    ]
+
+    assert len(every) > 1000
+    assert len(constants) > 500
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    return digests_in(PACKAGE.parent)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    shutil.copytree(PACKAGE, tmp_path / "otrainer", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target"),
+    [
+        ("improves", "engine.monitor", "engine.logs"),
+        ("derive_seed", "engine.seed", "engine.tree"),
+        ("LossOutput", "components.loss", "components.io"),
+        ("RETURNS", "model.forms", "model.ir"),
+        ("read_arg", "model.nodes", "model.values"),
+        ("mlp", "model.blocks", "model.ops"),
+        ("DefaultTrainer", "engine.trainer", "engine.tree"),
+    ],
+)
+def test_moving_a_definition_retrains_nobody(
+    own: Path, before: dict[str, str], name: str, source: str, target: str
+) -> None:
+    """A function, a class, a constant, one of several that lead in a circle, and what a registry's key stands for."""
+    old, new = f"otrainer.{source}", f"otrainer.{target}"
+    move(own, name, old, new)
+
+    assert digests_in(own, (f"{old}:{name}", f"{new}:{name}")) == before
+    for path in own.rglob("*.py"):
+        compile(path.read_text(), str(path), "exec")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("engine.seed", "engine.randomness"), ("model", "net"), ("components", "engine.parts_of_it")],
+)
+def test_renaming_a_module_retrains_nobody(own: Path, before: dict[str, str], old: str, new: str) -> None:
+    """One module, and a whole room that goes elsewhere, with the tables that name its targets."""
+    rename(own, old, new)
+
+    assert digests_in(own, (f"otrainer.{old}", f"otrainer.{new}")) == before
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    package = folder / "otrainer"
+    source, target = package.joinpath(*old.split(".")), package.joinpath(*new.split("."))
+    (source if source.is_dir() else source.with_suffix(".py")).rename(
+        target if source.is_dir() else target.with_suffix(".py")
+    )
+    for path in package.rglob("*.py"):
+        text = re.sub(rf"\botrainer\.{re.escape(old)}\b", f"otrainer.{new}", path.read_text())
+        path.write_text(re.sub(rf'"{re.escape(old)}([.:])', rf'"{new}\1', text))
+
+
+def test_two_definitions_of_one_name_are_told_apart_by_what_they_reach(own: Path, before: dict[str, str]) -> None:
+    """Their texts are the same, and all of both is reached anyhow: only what one name in them stands for differs."""
+    callbacks = own / "otrainer/components/callbacks.py"
+    twin = "def chosen(value):\n    return behind(value)\n"
+    for name, text in {"one": "return value", "two": "return -value"}.items():
+        (own / f"otrainer/engine/{name}.py").write_text(f"def behind(value):\n    {text}\n\n\n{twin}")
+    head = "from otrainer.engine.one import chosen as one\nfrom otrainer.engine.two import chosen as two\n"
+    text, found = callbacks.read_text(), {before["cb.early_stopping"]}
+    for first, second in (("one", "two"), ("two", "one"), ("one", "one")):
+        users = f"\nclass First:\n    run = {first}\n\n\nclass Second(First):\n    run = {second}\n"
+        callbacks.write_text(text.replace("class EarlyStopping:", f"{head}{users}\n\nclass EarlyStopping(Second):"))
+        found.add(digests_in(own)["cb.early_stopping"])
+
+    assert len(found) == 4
