@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from otrainer.fingerprint.dynamic import BYTES, DOCS, MODULE, PACKAGE
-from otrainer.fingerprint.excluded import is_aside
 from otrainer.fingerprint.graph import Graph, Node
 from otrainer.fingerprint.identity import identities
 from otrainer.fingerprint.locate import is_own
@@ -170,7 +169,7 @@ class Fingerprints:
     def count(self, symbol: Symbol) -> Counted:
         """What a symbol is to whatever reaches it."""
         node = self.graph.node(symbol)
-        uses = frozenset(each for each in node.uses if not is_aside(*each))
+        uses = frozenset(each for each in node.uses if self.graph.counts(*each))
         self._counted[symbol] = Counted(shown(symbol), node, uses, tuple(sorted(map(shown, uses))))
         return self._counted[symbol]
 

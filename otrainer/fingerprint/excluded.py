@@ -1,56 +1,33 @@
-"""Parts of otrainer that never decide what is trained, so that changing them retrains nothing; each with its reason."""
+"""Say which parts of otrainer never decide what is trained, so that a change in them retrains nobody."""
 
 from __future__ import annotations
 
-# A module, `module:NAME` for one name of it, or `package.*` for all modules of a package.
-ASIDE = {
-    "otrainer": "what a package shows at its top is reached by the names themselves",
+# Rooms and modules, each with all that is in it; where several match, the longest name does.
+EXCLUDED = {
     "otrainer.errors": "what is said where something is wrong; then nothing is trained",
-    "otrainer.config.*": "how YAML becomes the config, which counts itself",
-    "otrainer.tasks.*": "when something is done",
-    "otrainer.commands.*": "what is told of it",
-    "otrainer.stages.plan": "what is judged before, and the definition itself",
-    "otrainer.stages.checks": "the same",
-    "otrainer.stages.definition": "the same",
-    "otrainer.stages.artifacts": "the same",
-    "otrainer.stages.resolve": "the same",
-    "otrainer.stages.manifest": "the same",
-    "otrainer.stages.validate": "the same",
-    "otrainer.storage.data_files": "the identity of data, which counts itself",
-    "otrainer.stages.fit.start": "from which checkpoint a run goes on, by its definition",
-    "otrainer.stages.fit.run_record": "run.json is written beside the training",
-    "otrainer.storage.atomic": "how files are written; what stands in them is the config and the checkpoints",
-    "otrainer.storage.records": "what a stage read; judged before anything is trained",
-    "otrainer.storage.runs.run_json": "run.json is written beside the training",
-    "otrainer.storage.inside_project": "where a run may write, not what",
-    "otrainer.storage.runs.ownership": "what is left alone",
-    "otrainer.storage.runs.lock": "who may train, not what",
-    "otrainer.storage.project": "where a project lies",
-    "otrainer.diagnostics.exceptions.*": "whose fault a failure is",
-    "otrainer.stages.failures.*": "what is said of it; nothing is trained then",
-    "otrainer.registry.builtins": "which keys there are; each that is used counts by its own target",
-    "otrainer.registry.torch_names": "the same",
-    "otrainer.registry.core:import_factory": "imports what a key stands for, which counts on its own",
-    "otrainer.registry.core:import_hint": "words of an error",
-    "otrainer.registry.locations": "where something was registered",
-    "otrainer.registry.checks": "what is refused when a plugin registers",
-    "otrainer.registry.contracts": "the same",
-    "otrainer.registry.entries": "the same",
+    "otrainer.storage": "how files are written, found and locked; what stands in them counts itself",
+    "otrainer.diagnostics": "how mistakes are shown, and secrets are not",
+    "otrainer.fingerprint": "how code is told apart",
+    "otrainer.config": "how YAML becomes the config, which counts itself",
+    "otrainer.registry": "which keys there are, and what is refused of them; what a key stands for counts itself",
     "otrainer.registry.build.signature": "what is refused before anything is called",
-    "otrainer.registry.plugins.from_source": "sources are what counts",
-    "otrainer.registry.plugins.load": "imports plugins, which count on their own",
-    "otrainer.registry.build.targets": "what is refused of a `_target_`, which counts on its own",
-    "otrainer.fingerprint.*": "this package",
+    "otrainer.registry.build.targets": "what is refused of a `_target_`, which counts itself",
+    "otrainer.stages": "when something is trained, and what is judged, written down and told besides",
+    "otrainer.commands": "what people ask for",
+    "otrainer.tasks": "when a stage runs",
+}
+# What decides all the same, in a room that is excluded.
+COUNTED = {
+    "otrainer.config.secrets": "finds what is replaced by a secret in the arguments of a component",
+    "otrainer.diagnostics.redaction.values": "gives back the secrets in the state of a checkpoint",
+    "otrainer.registry.core": "gives the factory of a key to whoever builds with it",
+    "otrainer.registry.build": "makes components of specs",
+    "otrainer.stages.fit.compose": "puts a run together",
 }
 
 
-def is_aside(module: str, name: str) -> bool:
-    """Whether a name of otrainer's own decides nothing."""
-    if not module.startswith("otrainer"):
-        return False
-    package = module
-    while package:
-        if f"{package}.*" in ASIDE:
-            return True
-        package = package.rpartition(".")[0]
-    return module in ASIDE or f"{module}:{name}" in ASIDE
+def is_excluded(module: str) -> bool:
+    """Return whether a module of otrainer's own decides nothing of what is trained."""
+    while module and module not in COUNTED and module not in EXCLUDED:
+        module = module.rpartition(".")[0]
+    return module in EXCLUDED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.fingerprint.dynamic import BELOW, IMPORT, MODULE, PACKAGE
-from otrainer.fingerprint.excluded import is_aside
+from otrainer.fingerprint.excluded import is_excluded
 from otrainer.fingerprint.locate import OWN, is_own, parents
 from otrainer.fingerprint.names import ATTEMPT, IMPORTING, WHOLE, Meanings, Symbol
 from otrainer.fingerprint.normal_form import digest_of
@@ -129,19 +129,26 @@ class Graph(Meanings):
             for chain in chains:
                 found = dict.fromkeys(self.follow(module, statement, chain, outside=True))
                 entries += [f"{chain} {':'.join(each)}" for each in found if not is_own(each[0])]
-                meanings.append((chain, tuple(each for each in found if is_own(each[0]) and self.is_defined(*each))))
+                meanings.append((chain, tuple(each for each in found if self.is_own_definition(*each))))
                 uses |= dict.fromkeys((*meanings[-1][1], *(each for each in found if each[1] == IMPORTING)))
             uses |= dict.fromkeys((each, IMPORTING) for each in statement.later)
         uses.pop((module, name), None)
         digest = digest_of("\n".join(entries)) if entries else None
         return Node(digest, digest or "", tuple(uses), meanings=tuple(meanings))
 
-    def is_defined(self, module: str, name: str) -> bool:
-        """Whether a symbol of our own counts, and is defined in that module rather than imported there."""
-        if name == IMPORTING or is_aside(module, name):
-            return False
+    def counts(self, module: str, name: str) -> bool:
+        """Whether a symbol counts, or leads to one that may."""
+        return not is_excluded(module) or self.is_imported(module, name)
+
+    def is_own_definition(self, module: str, name: str) -> bool:
+        """Whether a symbol is one of our own that counts, and is defined in that module rather than imported there."""
+        own = is_own(module) and name != IMPORTING and not is_excluded(module)
+        return own and not self.is_imported(module, name)
+
+    def is_imported(self, module: str, name: str) -> bool:
+        """Whether a name of a module is nothing but what an import gives it."""
         statements, places = self.statements(module), self.bindings(module).get(name, ())
-        return not places or not all(name in statements[number].aliases for number in places)
+        return bool(places) and all(name in statements[number].aliases for number in places)
 
     def taken(self, module: str, number: int) -> str:
         """What came before a statement that takes values: it may have changed them, or bound other ones."""
@@ -269,7 +276,7 @@ class Graph(Meanings):
         seen, waiting = {module}, [module]
         while waiting:
             name = waiting.pop()
-            if self.sources.summary(name) is None or is_aside(name, IMPORTING):
+            if self.sources.summary(name) is None or is_excluded(name):
                 continue
             if self.acts_itself(name):
                 return True
@@ -374,7 +381,7 @@ def found_or_unknown(symbols: Iterable[Symbol]) -> list[Symbol]:
 
 def meant(symbols: Iterable[Symbol]) -> str:
     """What the names of a statement stand for, in words: it counts also where each of these is reached anyhow."""
-    kept = [each for each in symbols if each[1] != IMPORTING and not is_aside(*each)]
+    kept = [each for each in symbols if each[1] != IMPORTING and not is_excluded(each[0])]
     return " ".join(f"{OWN if is_own(module) else module}:{name}" for module, name in kept)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from otrainer.fingerprint.normal_form import digest_of
 
 if TYPE_CHECKING:
-    from otrainer.fingerprint.names import Symbol
     from otrainer.fingerprint.graph import Node
+    from otrainer.fingerprint.names import Symbol
 
 
 def identities(nodes: Mapping[Symbol, Node]) -> dict[Symbol, str]:

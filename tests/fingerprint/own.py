@@ -10,14 +10,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from otrainer.registry import build_registry
 from otrainer.fingerprint import Fingerprints, named
-from otrainer.fingerprint.excluded import is_aside
+from otrainer.fingerprint.excluded import is_excluded
 from otrainer.fingerprint.messages import without_messages
 from otrainer.fingerprint.summary import Statement, Summarizer
+from otrainer.registry import build_registry
 from otrainer.registry.usage import COMPOSITION_ROOT
 
-PACKAGE = Path(__file__).parents[3] / "otrainer"
+PACKAGE = Path(__file__).parents[2] / "otrainer"
 TRAINED_BY = ("engine", "model", "components")
 # Two words in a row: a mode, a key or a name of torch is never that.
 PROSE = re.compile(r"[\w`'\")\].,:;] [\w`'\"(\[$]")
@@ -67,7 +67,7 @@ def modules() -> dict[str, Path]:
     """The modules of the package that may count, with their files."""
     locator = Fingerprints().sources.locator
     every = {name: locator.source(name) for name in locator.all_modules("otrainer")}
-    return {name: path for name, path in every.items() if path is not None and not is_aside(name, "<import>")}
+    return {name: path for name, path in every.items() if path is not None and not is_excluded(name)}
 
 
 def statements_of(tree: ast.Module, module: str, path: Path) -> dict[int, Statement]:

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from otrainer.fingerprint.excluded import ASIDE, is_aside
+from otrainer.fingerprint import Fingerprints
+from otrainer.fingerprint.excluded import COUNTED, EXCLUDED, is_excluded
+
+from .own import reached
 
 PACKAGE = Path(__file__).parents[2] / "otrainer"
 # What each edit changes: by what it is called, a file, a text that stands there once, and another one.
@@ -125,60 +128,62 @@ def test_a_change_of_one_component_leaves_the_others_alone(found) -> None:
     assert len(keys) > 100
 
 
-@pytest.mark.parametrize("entry", ASIDE)
-def test_every_entry_stands_for_something_that_exists(entry: str) -> None:
-    module, _, name = entry.removesuffix(".*").partition(":")
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    source = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+@pytest.mark.parametrize("entry", [*EXCLUDED, *COUNTED])
+def test_every_row_stands_for_something_that_exists_and_says_why(entry: str) -> None:
+    path = PACKAGE.joinpath(*entry.split(".")[1:])
 
-    assert path.is_dir() if entry.endswith(".*") else source.is_file()
-    names = {node.name for node in ast.parse(source.read_text()).body if isinstance(node, ast.FunctionDef)}
-    assert not name or name in names
+    assert path.is_dir() or path.with_suffix(".py").is_file()
+    assert EXCLUDED.get(entry) or COUNTED[entry]
 
 
-@pytest.mark.parametrize("entry", ASIDE)
-def test_no_entry_is_covered_by_another_and_each_has_a_reason(entry: str) -> None:
-    module, _, name = entry.removesuffix(".*").partition(":")
-    wider = {key: reason for key, reason in ASIDE.items() if key != entry}
-    above = [".".join(module.split(".")[:length]) for length in range(1, module.count(".") + 2)]
-
-    assert ASIDE[entry]
-    assert not any(f"{each}.*" in wider for each in above)
-    assert not name or module not in wider
+@pytest.mark.parametrize("entry", [*EXCLUDED, *COUNTED])
+def test_no_row_says_what_one_above_it_says(entry: str) -> None:
+    assert (entry in EXCLUDED) == is_excluded(entry) != is_excluded(entry.rpartition(".")[0])
+    assert not (entry in EXCLUDED and entry in COUNTED)
 
 
-def test_nothing_but_what_the_table_names_is_aside() -> None:
-    assert is_aside("otrainer.config", "<import>")
-    assert is_aside("otrainer.config.load", "anything")
-    assert is_aside("otrainer.registry.core", "import_factory")
-    assert not is_aside("otrainer.registry.core", "Registry")
-    assert not is_aside("otrainer.configuration", "anything")
-    assert not is_aside("otrainer_plugins.errors", "anything")
-    assert not is_aside("plug.otrainer.errors", "anything")
+def test_nothing_but_what_the_table_names_is_excluded() -> None:
+    assert is_excluded("otrainer.config")
+    assert is_excluded("otrainer.config.load")
+    assert is_excluded("otrainer.registry.build.signature")
+    assert not is_excluded("otrainer.registry.build.spec")
+    assert not is_excluded("otrainer.engine.seed")
+    assert not is_excluded("otrainer.configuration")
+    assert not is_excluded("otrainer_plugins.errors")
+    assert not is_excluded("plug.otrainer.errors")
 
 
 MAY_TRAIN = ("torch", "random", "numpy")
-# The first tries a model out before anything is trained, and all streams are seeded after that; the second has its say
-# once a training has failed; the third shows what a model takes and checks resumes, apart from every run.
-BESIDE = ("otrainer.stages.checks", "otrainer.stages.failures.*", "otrainer.commands.*")
+# Of these rooms, which try a model out, show it and judge a failure, what trains needs no more than this.
+BESIDE = {"otrainer.stages", "otrainer.commands"}
+NEEDED = {"otrainer.stages.checks:COMPONENTS", "otrainer.stages.failures:Origins"}
 
 
-@pytest.mark.parametrize("entry", [entry for entry in ASIDE if entry not in BESIDE])
-def test_what_is_aside_computes_with_no_tensor_and_draws_no_number(entry: str) -> None:
+@pytest.mark.parametrize("entry", [entry for entry in EXCLUDED if entry not in BESIDE])
+def test_what_is_excluded_computes_with_no_tensor_and_draws_no_number(entry: str) -> None:
     """A module that imports torch or random when it is imported could have a say in what is trained."""
-    module = entry.removesuffix(".*").partition(":")[0]
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    files = sorted(path.rglob("*.py")) if entry.endswith(".*") else [path.with_suffix(".py")]
-    if entry == "otrainer":
-        files = [PACKAGE / "__init__.py"]
-    imported = {
-        alias.partition(".")[0]
-        for file in files
-        for node in ast.walk(ast.parse(file.read_text()))
-        for alias in names_of(node)
+    locator = Fingerprints().sources.locator
+    names = locator.all_modules(entry) if locator.is_package(entry) else [entry]
+    files = [locator.source(name) for name in names if is_excluded(name)]
+    trees = [ast.parse(file.read_bytes()) for file in files if file is not None]
+    imported = {alias.partition(".")[0] for tree in trees for node in ast.walk(tree) for alias in names_of(node)}
+
+    assert trees
+    assert imported.isdisjoint(MAY_TRAIN)
+
+
+def test_what_trains_needs_nothing_of_stages_and_commands_but_this() -> None:
+    graph = Fingerprints().graph
+    used = {
+        ":".join(each)
+        for module, _, name in (symbol.partition(":") for symbol in reached())
+        for number in graph.bindings(module).get(name, ())
+        for chain in graph.statements(module)[number].reads
+        for each in graph.follow(module, graph.statements(module)[number], chain, outside=True)
+        if any(each[0].startswith(room) for room in BESIDE) and is_excluded(each[0]) and each[1] != "<import>"
     }
 
-    assert imported.isdisjoint(MAY_TRAIN)
+    assert {each for each in used if not graph.is_imported(*each.split(":"))} == NEEDED
 
 
 def names_of(node: ast.AST) -> list[str]:

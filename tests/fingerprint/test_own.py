@@ -9,7 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from .own import PACKAGE, TRAINED_BY, another, constants_in, digests_in, edits, messages_in, modules, move, reworded
+from .own import (
+    PACKAGE,
+    TRAINED_BY,
+    another,
+    constants_in,
+    digests_in,
+    edits,
+    file_of,
+    messages_in,
+    modules,
+    move,
+    reworded,
+    targets,
+)
 
 TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".")[1] in TRAINED_BY]
 # Functions some of whose words become a part of messages only; each has such a word still.
@@ -82,7 +95,7 @@ def own(tmp_path: Path) -> Path:
         ("LossOutput", "components.loss", "components.io"),
         ("RETURNS", "model.forms", "model.ir"),
         ("read_arg", "model.nodes", "model.values"),
-        ("mlp", "model.blocks", "model.ops"),
+        ("mlp", "components.blocks", "components.ops"),
         ("DefaultTrainer", "engine.trainer", "engine.tree"),
     ],
 )
@@ -122,7 +135,7 @@ def rename(folder: Path, old: str, new: str) -> None:
 
 def test_two_definitions_of_one_name_are_told_apart_by_what_they_reach(own: Path, before: dict[str, str]) -> None:
     """Their texts are the same, and all of both is reached anyhow: only what one name in them stands for differs."""
-    callbacks = own / "otrainer/components/callbacks.py"
+    callbacks = file_of(own, targets()["cb.early_stopping"].partition(":")[0])
     twin = "def chosen(value):\n    return behind(value)\n"
     for name, text in {"one": "return value", "two": "return -value"}.items():
         (own / f"otrainer/engine/{name}.py").write_text(f"def behind(value):\n    {text}\n\n\n{twin}")
