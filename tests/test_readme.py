@@ -25,16 +25,8 @@ README = "README.md"
 FOLLOWED = ("configs/README.md", "extensions/README.md", "extensions/TUTORIAL.md", "runs/README.md", "tests/README.md")
 PAGES = (README, *FOLLOWED, "build/README.md", "SECURITY.md", "CONTRIBUTING.md")
 ELSEWHERE = (
-    "pip ",
-    "python3 -m venv ",
-    "source ",
-    "cd ",
-    "git ",
-    "pytest",
-    "doit -f tests/",
-    "python tests/",
-    ".ci/run",
-)
+    "pip ", "python3 -m venv ", "source ", "pytest", "doit -f ", "python tests/", "PYTHONPATH=",
+)  # fmt: skip
 TO_COME = "otrainer/README.md"  # written once the rooms of the package stand
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -112,10 +104,11 @@ class Reader:
             assert doctest.OutputChecker().check_output(wanted, said, SAME), f"{block.place}: {command}\n{said}"
 
     def python(self, block: Block) -> None:
-        done = subprocess.run(
-            [sys.executable, "-c", block.text], cwd=self.folder, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, f"{block.place}:\n{done.stdout}{done.stderr}"
+        """Run a block here, where torch is loaded already, as a script in the project would run."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.syspath_prepend(self.folder)
+            exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})  # noqa: S102 - the page's own code
 
     def compare(self, block: Block, wanted: Block) -> None:
         """The sections that the second block shows are what the first one, over the baseline, resolves to."""
