@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from otrainer.engine.checkpoint.optimizer import IMPLEMENTATION
 from otrainer.errors import ConfigError
 from otrainer.registry import Registry, validate_kwargs
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 EXAMPLES = {"optimizer": "optim_cls.AdamW", "scheduler": "sched_cls.StepLR"}
-CHOICES_OF_IMPLEMENTATION = ("fused", "foreach", "capturable", "differentiable")
 
 
 class TorchOptimizerFactory:
@@ -56,9 +56,7 @@ class TorchOptimizerFactory:
         return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
 
     def _fusible(self, cls: Any) -> bool:
-        return "fused" in inspect.signature(cls).parameters and not any(
-            name in self.kwargs for name in CHOICES_OF_IMPLEMENTATION
-        )
+        return "fused" in inspect.signature(cls).parameters and not any(name in self.kwargs for name in IMPLEMENTATION)
 
 
 def has_sparse_gradients(model: torch.nn.Module) -> bool:

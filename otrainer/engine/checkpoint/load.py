@@ -1,0 +1,82 @@
+"""Read a checkpoint as data, and refuse a file that is missing, damaged or something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from otrainer.engine.checkpoint.file_format import DamagedError, read_container
+from otrainer.engine.checkpoint.save import FORMAT
+from otrainer.engine.checkpoint.snapshot import Snapshots
+from otrainer.engine.state import TrainState
+from otrainer.errors import ConfigError, Finding
+
+PARTS = (
+    "model", "optimizer", "scheduler", "scaler", "callbacks", "metrics", "loggers", "loss", "data", "progress", "rng",
+    "meta",
+)  # fmt: skip
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return the parts of a checkpoint on the CPU; the model's tensors are read from the file as they are used.
+
+    References stand in place of secrets.
+
+    Raises ConfigError where the file is missing, cannot be read, is damaged, or not a checkpoint of this kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        hint = "Check the path; `doit runs` lists the runs that have checkpoints."
+        raise ConfigError(f"There is no checkpoint at `{path}`.", title="checkpoint not found", hint=hint)
+    try:
+        parts = read_container(path)
+    except DamagedError as cause:
+        raise damaged(path, str(cause)) from cause
+    except OSError as cause:
+        raise unreadable(path, cause) from cause
+    except ValueError as cause:
+        raise not_a_checkpoint(f"`{path}` cannot be loaded as data: {cause}") from cause
+    if problem := problem_with(parts):
+        raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {problem.message}.")
+    # What is loaded may be kept as it is, and shall not depend on a file that somebody may change.
+    return {name: part if name == "model" else own_copy(part) for name, part in parts.items()}
+
+
+def own_copy(part: Any) -> Any:
+    copied, _ = Snapshots(keep=False).take(part)
+    return copied
+
+
+def problem_with(parts: Any) -> Finding | None:
+    """Return what keeps loaded data from being a checkpoint, in a few words."""
+    if not isinstance(parts, dict):
+        return Finding("it is no mapping")
+    missing = [name for name in PARTS if name not in parts]
+    if missing:
+        return Finding(f"it has no part `{missing[0]}`")
+    meta, progress = parts["meta"], parts["progress"]
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        return Finding("it is of another format")
+    if not isinstance(progress, dict) or not set(TrainState().state_dict()) <= set(progress):
+        return Finding("its `progress` does not say where training stands")
+    return None if isinstance(parts["model"], dict) else Finding("its `model` is no state dict")
+
+
+def not_a_checkpoint(message: str) -> ConfigError:
+    return ConfigError(message, title="not a checkpoint", hint=f"Checkpoints of otrainer are of format {FORMAT}.")
+
+
+def damaged(path: Path, what: str) -> ConfigError:
+    return ConfigError(
+        f"`{path}` is damaged: {what}.",
+        title="damaged checkpoint",
+        hint="Name another checkpoint by `run.resume_from`, or move the damaged one away to train from the start.",
+    )
+
+
+def unreadable(path: Path, cause: OSError) -> ConfigError:
+    return ConfigError(
+        f"`{path}` cannot be read: {cause.strerror or cause}.",
+        title="checkpoint cannot be read",
+        hint="It may be whole: once it can be read, the same command goes on from it.",
+    )

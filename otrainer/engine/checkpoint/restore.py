@@ -1,0 +1,78 @@
+"""Put a run back to where its checkpoint left it, after checking that the two fit each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otrainer.engine.checkpoint.compatible import check_built, check_lists, check_model, model_misfit
+from otrainer.engine.checkpoint.load import load_checkpoint
+from otrainer.engine.checkpoint.optimizer import hyperparameters, load_optimizer
+from otrainer.engine.checkpoint.part_state import load_part, load_states
+from otrainer.engine.checkpoint.secrets import revealed
+from otrainer.engine.seed import set_random_state
+from otrainer.engine.state import TrainState
+from otrainer.model.lazy import has_lazy, random_states_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from otrainer.engine.state import RunContext
+
+
+def check_fits(path: str | Path, trainer: Any, parts: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a checkpoint does not fit `parts`, the keywords of the trainer's `fit`, or the trainer.
+
+    Nothing is changed by it, but that a lazy model takes its widths from the checkpoint, as it will anyway. A trainer
+    may have a `check_progress(state)` of its own.
+    """
+    saved = revealed(load_checkpoint(path))
+    if hasattr(trainer, "check_progress"):
+        state = TrainState()
+        state.load_state_dict(saved["progress"])
+        trainer.check_progress(state)
+    model, scheduler_factory = parts["model"], parts["scheduler_factory"]
+    check_lists(saved, callbacks=parts["callbacks"], metrics=parts["metrics"], loggers=parts["loggers"])
+    check_model(model, saved)
+    if has_lazy(model):
+        load_model_state(model, saved)
+    with random_states_kept():
+        optimizer = parts["optimizer_factory"].build(model, registry=parts["registry"])
+        bundle = scheduler_factory and scheduler_factory.build(optimizer, registry=parts["registry"])
+    check_built(hyperparameters(optimizer, bundle and bundle.scheduler), saved)
+
+
+def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
+    """Load the weights; raises ConfigError that names what does not fit."""
+    parts = revealed({name: parts[name] for name in ("model", "meta")})
+    check_model(model, parts)
+    try:
+        model.load_state_dict(parts["model"])
+    except RuntimeError as cause:
+        raise model_misfit([str(cause)]) from cause
+
+
+def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
+    """Put everything but the weights back to where the checkpoint has it.
+
+    Raises ConfigError where optimizer, scheduler, callbacks, metrics or loggers cannot take their part, and for secrets
+    in it that the config no longer names.
+    """
+    parts = revealed(parts)
+    unchanged = check_built(ctx.built, parts)
+    load_optimizer(ctx.optimizer, parts["optimizer"], unchanged=unchanged)
+    if ctx.scheduler is not None:
+        ctx.scheduler.load_state_dict(parts["scheduler"])
+        # It has stepped before, in another process: torch would warn of a scheduler that goes first.
+        ctx.optimizer._opt_called = parts["progress"]["global_step"] > 0  # type: ignore[attr-defined]
+    if ctx.scaler is not None and parts["scaler"] is not None:
+        ctx.scaler.load_state_dict(parts["scaler"])
+    for section in ("callbacks", "metrics", "loggers"):
+        load_states(getattr(ctx, section), parts[section], section)
+    load_part(ctx.loss, parts["loss"])
+    load_part(ctx.datamodule, parts["data"]["module"])
+    ctx.train.load_state_dict(parts["data"]["train"])
+    ctx.state.load_state_dict(parts["progress"])
+    set_random_state(parts["rng"])

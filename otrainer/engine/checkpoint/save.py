@@ -1,0 +1,91 @@
+"""Take the whole state of a run, and write it as a checkpoint."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.checkpoint.part_state import part_state, states_of
+from otrainer.engine.checkpoint.secrets import concealed
+from otrainer.engine.checkpoint.snapshot import NotPlainError, check_plain
+from otrainer.engine.checkpoint.writer import write_checkpoint
+from otrainer.engine.seed import random_state
+from otrainer.errors import ConfigError, ConfigPath, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otrainer.engine.state import RunContext
+
+FORMAT = 2
+
+
+def capture(ctx: RunContext) -> dict[str, Any]:
+    """Return the whole state of a run between two steps, with references in place of secrets.
+
+    Raises ConfigError for a secret inside a tensor.
+    """
+    state = {
+        "model": ctx.model.state_dict(),
+        "optimizer": ctx.optimizer.state_dict(),
+        "scheduler": ctx.scheduler.state_dict() if ctx.scheduler is not None else None,
+        "scaler": ctx.scaler.state_dict() if ctx.scaler is not None else None,
+        "callbacks": states_of(ctx.callbacks, ctx.baseline),
+        "metrics": states_of(ctx.metrics, ctx.baseline),
+        "loggers": states_of(ctx.loggers, ctx.baseline),
+        "loss": part_state(ctx.loss, ctx.baseline),
+        "data": {
+            "module": part_state(ctx.datamodule, ctx.baseline) if hasattr(ctx.datamodule, "state_dict") else None,
+            "train": ctx.train.state_dict(),
+        },
+        "progress": ctx.state.state_dict(),
+        "rng": random_state(),
+        "meta": {"format": FORMAT, "torch": str(torch.__version__), "built": ctx.built},
+    }
+    return concealed(state, ctx.run.config)
+
+
+def save_checkpoint(path: str | Path, ctx: RunContext) -> None:
+    """Write the state of a run durably: the file at `path` is the old one or the new one, whole, at any instant.
+
+    Raises ConfigError where it cannot be written, or must not: see `write_checkpoint`.
+    """
+    write_checkpoint(capture(ctx), (Path(path),))
+
+
+def check_loadable(ctx: RunContext) -> None:
+    """Raise ConfigError now for what a checkpoint of this run could not give back as data later."""
+    with naming_component(ctx):
+        check_plain(capture(ctx))
+
+
+@contextmanager
+def naming_component(ctx: RunContext) -> Iterator[None]:
+    """Re-raise NotPlainError as a ConfigError that names the component whose state cannot be saved."""
+    try:
+        yield
+    except NotPlainError as cause:
+        raise not_loadable(cause, ctx) from cause
+
+
+def not_loadable(cause: NotPlainError, ctx: RunContext) -> ConfigError:
+    """Return the error for a component whose state holds something else than data."""
+    section, *inside = cause.path
+    found = ctx.loss if section == "loss" else getattr(ctx, str(section), None)
+    config_path: ConfigPath = (str(section),)
+    if isinstance(found, list) and inside:
+        index = int(inside.pop(0))
+        found, config_path = found[index], (str(section), index)
+    what = dotted(step for step in inside if step not in ("state", "state_dict", "attributes"))
+    whose = f"the {section}" if found is None else f"`{type(found).__qualname__}`"
+    kind = type(cause.value).__qualname__
+    return ConfigError(
+        f"{whose} keeps {f'`{what}`, ' if what else ''}a value of type `{kind}`, which no checkpoint can hold.",
+        title="state cannot be saved",
+        config_path=config_path,
+        hint="`state_dict()` returns tensors, numbers, texts, and lists, tuples and dicts of them; an array goes in as "
+        "`torch.from_numpy(array)`.",
+    )
