@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -166,6 +166,17 @@ def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> tuple[str, .
     alike = lowered if len(lowered) <= room else [choice for choice in lowered if choice[:1] == name[:1].lower()][:room]
     close = [lowered[match] for match in get_close_matches(name.lower(), alike, n=most, cutoff=0.6)]
     return tuple(dict.fromkeys([*same, *close]))[:most]
+
+
+def is_whole(value: object, least: int = 1) -> TypeGuard[int]:
+    """Return whether `value` is a whole number from `least` on; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def check_whole(name: str, value: object, least: int = 1, *, optional: bool = False) -> None:
+    """Raise ValueError unless the argument `name` is a whole number from `least` on, or None where it is `optional`."""
+    if not is_whole(value, least) and not (optional and value is None):
+        raise ValueError(f"{name} is a whole number from {least} on{' or null' if optional else ''}, not {value!r}")
 
 
 def did_you_mean(suggestions: Sequence[str]) -> str:

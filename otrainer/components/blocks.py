@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from otrainer.errors import ConfigError, nearest
+from otrainer.errors import ConfigError, is_whole, nearest
 
 ACTIVATIONS = (
     "CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU",
@@ -152,7 +152,7 @@ def unknown(argument: str, message: str, near: tuple[str, ...], known: Sequence[
 
 
 def positive(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_whole(value):
         raise ValueError(f"`{name}` is a positive whole number, not {value!r}")
     return value
 

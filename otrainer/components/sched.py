@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.components.optim import build_torch, checked_key
-from otrainer.errors import ConfigError, nearest
+from otrainer.errors import ConfigError, is_whole, nearest
 from otrainer.registry import Registry, validate_kwargs
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def check_rhythm(interval: str, frequency: int, monitor: str | None) -> None:
             suggestions=nearest(str(interval), INTERVALS),
             hint=f"Write `interval: {INTERVALS[0]}`, for example.",
         )
-    if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
+    if not is_whole(frequency):
         raise ConfigError(
             f"A scheduler's frequency is a whole number from 1 on, not `{frequency}`.",
             title="frequency out of range",

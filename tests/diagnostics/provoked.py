@@ -25,7 +25,7 @@ from otrainer.commands.request import Question
 from otrainer.commands.show_model.step import by_name
 from otrainer.commands.verify_resume import judged
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
-from otrainer.components.loggers import refuse_foreign_rows
+from otrainer.components.loggers.json_lines import refuse_foreign_rows
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import Limits, Settings, resolve_config

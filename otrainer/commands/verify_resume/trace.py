@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.callbacks.model_checkpoint import ModelCheckpoint
 from otrainer.config import SourceMap
 from otrainer.diagnostics.serialize import to_plain
 from otrainer.engine.checkpoint import capture

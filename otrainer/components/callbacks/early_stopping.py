@@ -1,0 +1,48 @@
+"""cb.early_stopping: the end of training once a validation value no longer improves."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from otrainer.components.callbacks.config_path import config_path_of
+from otrainer.engine.monitor import check_mode, improves, monitored
+from otrainer.errors import check_whole
+
+if TYPE_CHECKING:
+    from otrainer.engine.state import RunContext
+
+log = logging.getLogger("otrainer")
+
+
+class EarlyStopping:
+    """Stop after `patience` validations in a row without an improvement of `monitor` by more than `min_delta`."""
+
+    def __init__(self, monitor: str = "val_loss", mode: str = "min", patience: int = 3, min_delta: float = 0.0) -> None:
+        check_mode(mode)
+        check_whole("patience", patience)
+        if min_delta < 0:
+            raise ValueError(f"min_delta is a number from 0 on, not {min_delta!r}")
+        self.monitor, self.mode, self.patience, self.min_delta = monitor, mode, patience, float(min_delta)
+        self.best: float | None = None
+        self.waited = 0
+
+    def on_epoch_end(self, ctx: RunContext) -> None:
+        if not ctx.validated:
+            return
+        value = monitored(ctx, self.monitor, config_path_of(self, ctx))
+        if improves(value, self.best, self.mode, self.min_delta):
+            self.best, self.waited = value, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            log.warning(
+                "stopped early: %s has not improved on %s for %d validations", self.monitor, self.best, self.waited
+            )
+            ctx.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.waited = state["best"], state["waited"]

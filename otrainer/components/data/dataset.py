@@ -1,0 +1,113 @@
+"""data.dataset: any registered dataset through torch's DataLoader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from otrainer.components.data.batches import SeededLoader
+from otrainer.errors import check_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+class DatasetDataModule:
+    """Any dataset, map- or iterable-style, in batches by torch's DataLoader.
+
+    `shuffle` (default: map-style training data is) and `drop_last` are for training; validation sees every sample in
+    order, in batches of `val_batch_size` (default: `batch_size`). `collate` makes a batch of a list of samples.
+    `pin_memory` (default: where CUDA is there) lets batches be copied to the device without waiting, and `timeout` is
+    how many seconds a worker may take for a batch. Of a map-style dataset, order and randomness are a function of the
+    run's seed, the epoch and the batch, whatever `num_workers` is; an iterable-style one goes on where it was if it has
+    `state_dict()` and `load_state_dict(state)`, and is read again up to there otherwise. Raises ValueError for a
+    shuffled iterable-style dataset, which has an order of its own.
+    """
+
+    def __init__(
+        self,
+        train: Any,
+        val: Any = None,
+        batch_size: int = 32,
+        shuffle: bool | None = None,
+        num_workers: int = 0,
+        drop_last: bool = False,
+        pin_memory: bool | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
+        val_batch_size: int | None = None,
+        timeout: float = 300.0,
+    ) -> None:
+        check_whole("batch_size", batch_size)
+        check_whole("val_batch_size", batch_size if val_batch_size is None else val_batch_size)
+        check_whole("num_workers", num_workers, 0)
+        check_dataset("train", train, num_workers)
+        if val is not None:
+            check_dataset("val", val, num_workers)
+        if shuffle and is_iterable(train):
+            raise ValueError("shuffle is for map-style datasets; an iterable-style one gives its own order")
+        self.train, self.val = train, val
+        self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
+        self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
+        self.options: dict[str, Any] = {
+            "num_workers": num_workers,
+            "pin_memory": torch.cuda.is_available() and pin_memory is not False,
+            "collate_fn": collate,
+            "timeout": checked_timeout(timeout) if num_workers else 0.0,
+        }
+
+    def setup(self, stage: str | None = None) -> None:
+        for dataset in (self.train, self.val):
+            if callable(getattr(dataset, "setup", None)):
+                dataset.setup(stage)
+
+    def example_batch(self) -> Any:
+        """A training batch as the dataset declares it by a method of this name; None where that takes reading data."""
+        declare = getattr(self.train, "example_batch", None)
+        return declare(self.batch_size) if callable(declare) and self.options["collate_fn"] is None else None
+
+    def train_dataloader(self) -> Iterable[Any]:
+        return self._loader(self.train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last)
+
+    def val_dataloader(self) -> Iterable[Any] | None:
+        return None if self.val is None else self._loader(self.val, self.val_batch_size, shuffle=False, drop_last=False)
+
+    def _loader(self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool) -> Iterable[Any]:
+        if is_iterable(dataset):
+            stream = dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
+            return DataLoader(stream, batch_size=batch_size, drop_last=drop_last, **self.options)
+        return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, **self.options)
+
+
+class Stream(IterableDataset[Any]):
+    """Anything that can be iterated over, as torch's DataLoader takes it."""
+
+    def __init__(self, samples: Iterable[Any]) -> None:
+        self.samples = samples
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.samples)
+
+
+def check_dataset(name: str, dataset: Any, num_workers: int) -> None:
+    """Raise ValueError for what is no dataset, or would give each sample once a worker."""
+    if not hasattr(dataset, "__iter__") and not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        raise ValueError(f"{name} is a dataset, with __getitem__ and __len__ or with __iter__, not {dataset!r}")
+    if num_workers and is_iterable(dataset) and not getattr(dataset, "splits_among_workers", False):
+        raise ValueError(
+            f"{name} is an iterable-style dataset, of which every worker would give all samples: set `num_workers: 0`, "
+            "or let it split itself by torch.utils.data.get_worker_info() and have `splits_among_workers = True`"
+        )
+
+
+def checked_timeout(seconds: float) -> float:
+    """`seconds` itself; raises ValueError unless it is a number above 0."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise ValueError(f"timeout is a number of seconds above 0, not {seconds!r}")
+    return float(seconds)
+
+
+def is_iterable(dataset: Any) -> bool:
+    """Whether a dataset is read through rather than indexed."""
+    return isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")

@@ -1,0 +1,24 @@
+"""log.stdout: lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otrainer.errors import check_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class StdoutLogger:
+    """Print a line a row; of the training rows only those of every `every_n_steps`-th step (null: all that come)."""
+
+    def __init__(self, every_n_steps: int | None = None) -> None:
+        check_whole("every_n_steps", every_n_steps, optional=True)
+        self.every_n_steps = every_n_steps
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int, stage: str) -> None:
+        if stage == "train" and self.every_n_steps is not None and step % self.every_n_steps != 0:
+            return
+        values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        print(f"step {step:>6}  {stage:<7}  {values}", flush=True)
