@@ -11,11 +11,11 @@ from otrainer.errors import ConfigError
 from otrainer.registry import build_registry
 from otrainer.registry.plugins.stale import refuse_stale
 from otrainer.stages.definition import fingerprints
-from otrainer.stages.fit.start import first_start, shown
+from otrainer.stages.fit.start import first_start
 from otrainer.stages.fit.train import RunResult, train
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolve_fully
-from otrainer.storage.project import project, project_root
+from otrainer.storage.project import display_path, project, project_root
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +35,8 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
         config = resolve_fully(file, root)
         try:
             refuse_stale(config.data.get("imports") or (), fingerprints(root))
-            plan = make_plan(config, build_registry(), fingerprints(root), experiment=shown(file, root), root=root)
+            name = display_path(file, root)
+            plan = make_plan(config, build_registry(), fingerprints(root), experiment=name, root=root)
             refuse_stale(config.data.get("imports") or (), fingerprints(root))
             result = train(plan, root=root, start=first_start, places=config.source_map)
         except TrainingInterrupted as stop:

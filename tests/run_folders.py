@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from otrainer.storage.runs import run_json as runs
+from otrainer.storage.runs.output_marks import measure
 
 
 def sealed(path: Path, text: str = "") -> Path:
@@ -29,7 +30,7 @@ def made(folder: Path, definition: str, *, state: str = "complete", outputs: tup
         "definition": definition,
         "global_step": 4,
         "metrics": {},
-        "outputs": runs.measure(folder, outputs),
+        "outputs": measure(folder, outputs),
         "started": f"2026-01-02T03:04:0{len(definition) % 10}Z",
         "lineage": {},
         "versions": {},

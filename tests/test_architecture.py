@@ -26,12 +26,6 @@ CIRCLES_LEFT_OVER = [
     ["otrainer.model.nodes", "otrainer.model.signatures"],
     ["otrainer.registry.core", "otrainer.registry.entries"],
     ["otrainer.stages.freshness.forecast", "otrainer.stages.freshness.training"],
-    [
-        "otrainer.storage.atomic",
-        "otrainer.storage.runs.lock",
-        "otrainer.storage.runs.ownership",
-        "otrainer.storage.runs.run_json",
-    ],
     ["otrainer.tasks.runner", "otrainer.tasks.worker.client"],
 ]
 

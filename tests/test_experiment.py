@@ -20,7 +20,7 @@ from otrainer.experiment import run_experiment
 from otrainer.stages.fit.run_record import Runbook
 from otrainer.stages.fit.train import blamed_on, locked
 from otrainer.stages.plan import Plan
-from otrainer.storage.runs.run_json import lock_run
+from otrainer.storage.runs.lock import lock_run
 
 EVERYTHING = """
 from dataclasses import dataclass, field

@@ -17,7 +17,7 @@ from trained import REPO, ask, inside
 from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment
 from otrainer.stages.outcome import Outcome
-from otrainer.storage.atomic import read_json
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.worker.execute import execute
 

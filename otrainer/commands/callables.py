@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.config.settings import module_allowed
 from otrainer.errors import ConfigError, Finding
-from otrainer.fingerprint import PACKAGE_FOLDER, Fingerprints
 from otrainer.fingerprint.locate import INSTALLED, STDLIB, parents
 from otrainer.registry import build_registry
 from otrainer.registry.code_rows import Registered, registrations
@@ -20,10 +19,12 @@ from otrainer.registry.plugins.load import check_imports
 from otrainer.registry.plugins.packages import installed, version_of
 from otrainer.registry.static_source import Finder, Place
 from otrainer.registry.usage import COMPOSITION_ROOT, ROOT_KEY, keys_in, registered_in
+from otrainer.storage.project import PACKAGE_FOLDER
 
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
     from otrainer.errors import ConfigPath
+    from otrainer.fingerprint import Fingerprints
 
 SHORT = 12
 TASKS, ROOT = "run by doit itself", "puts an experiment together"
@@ -219,7 +220,7 @@ def package_of(module: str) -> str:
 
 def shown(file: Path, root: Path) -> str:
     """A file from the project's root, from the folder of installed packages, or as it is."""
-    for base in (root, PACKAGE_FOLDER, *map(Path, STDLIB)):
+    for base in (root, PACKAGE_FOLDER.parent, *map(Path, STDLIB)):
         if file.is_relative_to(base) and not any(part in INSTALLED for part in file.parts):
             return file.relative_to(base).as_posix()
     marks = [index for index, part in enumerate(file.parts) if part in INSTALLED]

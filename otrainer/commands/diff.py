@@ -18,6 +18,7 @@ from otrainer.stages.freshness.uptodate import artifact
 from otrainer.stages.freshness.values import changes, origin, shown
 from otrainer.storage.data_files import identify
 from otrainer.storage.experiments import find_experiment
+from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import find_run
 from otrainer.storage.runs.run_json import read_run
 
@@ -112,8 +113,8 @@ def side_of_run(run_dir: Path, root: Path) -> Side:
     run = read_run(run_dir)
     assert run is not None  # noqa: S101 - it was found by its run.json
     code = run_detail(run_dir) or {}
-    name = run_dir.relative_to(root).as_posix() if run_dir.is_relative_to(root) else str(run_dir)
     symbols, its_rules = code.get("symbols"), code.get("rules", rules())
+    name = display_path(run_dir, root)
     return Side(name, run["config"], run_places(run_dir), symbols, its_rules, run["data"], run["versions"])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.commands.runs import disk_use, size_text, wanted
 from otrainer.errors import ConfigError
-from otrainer.stages.fit.start import shown
+from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import is_behind_link, kept_runs
 from otrainer.storage.runs.files import files_below, foreign_files
 from otrainer.storage.runs.lock import is_locked, lock_run
@@ -122,7 +122,7 @@ def told_staying(runs: list[Kept], question: Question) -> Iterator[str]:
 
 def told_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
     """The files in the folders of runs that go which training did not write."""
-    names = [shown(each.folder / name, question.root) for each in runs for name in each.foreign]
+    names = [display_path(each.folder / name, question.root) for each in runs for name in each.foreign]
     if names:
         verb = "stayed" if done else "would stay"
         yield f"What training did not write {verb}:"
@@ -131,7 +131,7 @@ def told_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterato
 
 def lines(runs: Iterable[Kept], question: Question) -> Iterator[str]:
     """A line for each, the sizes below each other."""
-    rows = [(shown(each.folder, question.root), each) for each in runs]
+    rows = [(display_path(each.folder, question.root), each) for each in runs]
     longest, widest = max(len(name) for name, _ in rows), max(len(each.size) for _, each in rows)
     for name, each in rows:
         yield f"  {name:<{longest}}  {each.size:>{widest}}{each.stays and f'  ({each.stays})'}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError
 from otrainer.stages.freshness.uptodate import configured_run_dir
+from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import all_kept, kept_runs
 from otrainer.storage.runs.lock import is_locked
 from otrainer.storage.runs.run_json import read_run, read_run_or_none, run_dirs
@@ -87,8 +88,7 @@ def experiment_of(folder: Path, root: Path) -> str | None:
 
 
 def rows_of(folder: Path, root: Path) -> Iterator[Row]:
-    inside = folder.is_relative_to(root / RUNS)
-    name = folder.relative_to(root / RUNS).as_posix() if inside else str(folder)
+    name = display_path(folder, root / RUNS)
     if (folder / "run.json").exists():
         yield row_of(folder, name)
     else:

@@ -27,6 +27,7 @@ from otrainer.config.parse import parse_tree
 from otrainer.config.reads import MAX_PATH, named_file, unreadable
 from otrainer.config.text import shortened
 from otrainer.errors import ConfigError, Finding
+from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
     from otrainer.config.budget import Budget
@@ -140,7 +141,7 @@ class Files:
     def open(self, path: Path, at: Scalar | None, index: int) -> ConfigFile | None:
         """Read and parse a file; a failure becomes a finding, at the entry that names the file."""
         key = self.identity(path)
-        name = self.recorder.shown(path)
+        name = display_path(path, self.recorder.root)
         if key in self.known and name in self.recorder.opened:
             return None  # what is wrong inside is said already
         self.known[key] = None

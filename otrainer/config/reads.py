@@ -13,6 +13,7 @@ from pathlib import Path
 from otrainer.config.limits import or_raise
 from otrainer.config.nodes import Scalar, place_of
 from otrainer.errors import Finding, SourceLocation, nearest
+from otrainer.storage.project import display_path
 
 ATTEMPTS = 3
 MAX_PATH = 4_096  # bytes, on Linux (limits.h); elsewhere it is less
@@ -58,10 +59,6 @@ class Recorder:
         """The raw value of an environment variable, or None."""
         return self.env.setdefault(name, self.environ.get(name))
 
-    def shown(self, path: Path) -> str:
-        """`path` relative to the root where it lies inside, with forward slashes."""
-        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
-
     def include(self, name: str, entry: Scalar | None) -> None:
         """Remember the entry of `defaults` that led to a file, if one did."""
         if place := place_of(entry):
@@ -73,7 +70,7 @@ class Recorder:
         Raises OSError where it is missing, unreadable or something else than a file, TooLongError where it has more
         than `most` bytes, and ChangingError where it does not hold still; a missing one is recorded.
         """
-        name = self.shown(path)
+        name = display_path(path, self.root)
         try:
             content, facts = read_whole(path, most)
         except (FileNotFoundError, NotADirectoryError):

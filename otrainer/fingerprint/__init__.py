@@ -23,9 +23,8 @@ from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
 from otrainer.fingerprint.sources import Sources
 from otrainer.storage.gc_pause import collector_paused
+from otrainer.storage.project import PACKAGE_FOLDER, display_path
 
-# The folder in which the package lies.
-PACKAGE_FOLDER = Path(__file__).parents[2]
 CONSEQUENCES = {
     MODULE: "all of the module counts",
     PACKAGE: "all modules of the package count",
@@ -192,9 +191,8 @@ class Fingerprints:
         if path is None:
             return module
         if is_own(module) and path.is_relative_to(PACKAGE_FOLDER):
-            return path.relative_to(PACKAGE_FOLDER).as_posix()
-        inside = self.root is not None and path.is_relative_to(self.root)
-        return (path.relative_to(self.root) if inside and self.root else path).as_posix()
+            return display_path(path, PACKAGE_FOLDER.parent)
+        return display_path(path, self.root) if self.root else path.as_posix()
 
 
 def shown(symbol: Symbol) -> str:

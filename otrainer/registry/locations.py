@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FrameType
 
 from otrainer.errors import SourceLocation
-from otrainer.storage.project import shown_path
+from otrainer.storage.project import display_path
 
 
 def origin_of(frame: FrameType | None) -> SourceLocation | None:
@@ -13,13 +13,13 @@ def origin_of(frame: FrameType | None) -> SourceLocation | None:
     if frame is None:
         return None
     column = next(iter(columns(frame)), 0)
-    return SourceLocation(shown_path(frame.f_code.co_filename), frame.f_lineno, column + 1)
+    return SourceLocation(display_path(frame.f_code.co_filename), frame.f_lineno, column + 1)
 
 
 def place_of_function(function: object) -> SourceLocation | None:
     """The line in which a function begins; None for what is written in no Python source."""
     code = getattr(function, "__code__", None)
-    return None if code is None else SourceLocation(shown_path(code.co_filename), code.co_firstlineno, 1)
+    return None if code is None else SourceLocation(display_path(code.co_filename), code.co_firstlineno, 1)
 
 
 def columns(frame: FrameType) -> list[int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from otrainer.storage.atomic import canonical_json, write_changed
-from otrainer.storage.records import FileStamp, Record, relative_to_root
+from otrainer.storage.atomic import write_changed
+from otrainer.storage.canonical_json import canonical_json
+from otrainer.storage.project import display_path
+from otrainer.storage.records import FileStamp, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +24,7 @@ OF_OTRAINER = ("manifest", "schema")
 
 def current(stage: str, root: Path) -> dict[str, Any]:
     """What a stage's record is held against: its version, and a file of otrainer's where it recorded those."""
-    source = relative_to_root(__file__, root) if stage in OF_OTRAINER else None
+    source = display_path(__file__, root) if stage in OF_OTRAINER else None
     return {"version": VERSIONS[stage], "source": source}
 
 
@@ -39,6 +41,6 @@ def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, by
         write_changed(path, content, durable=False)  # what is lost in a power cut is made again
         status = path.stat()
         stamp = FileStamp(hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns)
-        outputs[relative_to_root(experiment.built(name), root)] = stamp
+        outputs[display_path(experiment.built(name), root)] = stamp
     whole = record._replace(outputs=outputs, version=VERSIONS[stage])
     whole.write(root / experiment.built(f"{stage}.record.json"))

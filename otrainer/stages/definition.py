@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.fingerprint import Fingerprints
 from otrainer.registry.usage import code_of
-from otrainer.storage.atomic import digest
+from otrainer.storage.canonical_json import digest
 from otrainer.storage.data_files import identify
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from otrainer.stages.artifacts import encoded, keep
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
-from otrainer.storage.atomic import read_json
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.records import Record, stamp_files
 
 if TYPE_CHECKING:

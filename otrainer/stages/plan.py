@@ -18,13 +18,14 @@ from otrainer.registry.usage import code_behind, registered_in
 from otrainer.stages.checks import find_mistakes, try_out
 from otrainer.stages.definition import define
 from otrainer.storage.data_files import identify
-from otrainer.storage.records import FileStamp, relative_to_root
+from otrainer.storage.project import display_path
 from otrainer.storage.watch_reads import Witness, watched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.fingerprint import Fingerprints
+    from otrainer.storage.records import FileStamp
 
 VERSION = 1
 FROM_ROOT = "Relative paths start from the project's folder."
@@ -106,7 +107,7 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: 
             files = declared_by(built, spec, path)
         before = len(unread)
         for file in files:
-            name = relative_to_root(file, root)
+            name = display_path(file, root)
             if not (root / name).exists():
                 message, near = f"There is no data file `{name}`.", similar(root / name, root)
                 unread.append(Finding(message, "data file not found", path, suggestions=near, hint=FROM_ROOT))
@@ -114,7 +115,7 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: 
             try:
                 stamps[name] = identify(name, root)
             except OSError as error:
-                shown = relative_to_root(error.filename or name, root)
+                shown = display_path(error.filename or name, root)
                 hint = "Make it readable for this user."
                 unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path, hint=hint))
         if len(unread) == before and callable(getattr(built, "check", None)):
@@ -128,7 +129,7 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: 
 def similar(path: Path, root: Path) -> tuple[str, ...]:
     """Files beside a missing one that may have been meant."""
     beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
-    return tuple(relative_to_root(path.with_name(found), root) for found in nearest(path.name, beside))
+    return tuple(display_path(path.with_name(found), root) for found in nearest(path.name, beside))
 
 
 def read_on_import(config: ResolvedConfig, prints: Fingerprints) -> dict[str, FileStamp]:

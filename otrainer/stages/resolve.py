@@ -9,7 +9,7 @@ from otrainer.config import Reads, ResolvedConfig, Settings, SourceMap, resolve_
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import encoded, keep
 from otrainer.stages.outcome import Outcome
-from otrainer.storage.atomic import read_json
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.records import FileStamp, Record, hash_env
 
 if TYPE_CHECKING:

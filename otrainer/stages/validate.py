@@ -14,7 +14,8 @@ from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolved
 from otrainer.storage.data_files import identify
-from otrainer.storage.records import Record, relative_to_root
+from otrainer.storage.project import display_path
+from otrainer.storage.records import Record
 from otrainer.storage.watch_reads import Witness
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
     packages = [str(file) for file in metadata_files(config.data)]
     read = [*plan.data_files, *foreign, *packages]
-    files = {relative_to_root(name, root): identify(name, root) for name in read}
+    files = {display_path(name, root): identify(name, root) for name in read}
     read_on_import = read_by(look(root).modules(config.data.get("imports") or ()))
     missed = {name: None for name, stamp in read_on_import.items() if stamp is None}
     record = Record({**files, **witness.files, **missed}, listings=witness.listings)

@@ -1,60 +1,21 @@
-"""Artifacts are JSON files whose bytes depend on their content alone, and are never seen half-written."""
+"""Files are replaced whole or not at all: nobody sees one half-written, whenever a process ends."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+import re
+import stat
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
+
+from otrainer.storage.processes import beginning, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEMP_PREFIX = ".otrainer-tmp-"
-LEVELS = 2
-# Without an indent, it is written in C.
-ENCODE = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def canonical_json(data: object) -> bytes:
-    """`data` as readable UTF-8 JSON, keys in their own order, with a final newline; two levels have a line a key.
-
-    Raises TypeError for what JSON cannot hold; infinities and NaN are written as Python's json reads them.
-    """
-    return encode(f"{lines_of(data, LEVELS)}\n")
-
-
-def lines_of(data: object, levels: int, margin: str = "\n") -> str:
-    """JSON whose mappings have a line a key down to `levels`; below, json's own C code is ten times as fast."""
-    if not levels or not isinstance(data, dict) or not data or not all(isinstance(key, str) for key in data):
-        return ENCODE(data)
-    inner = f"{margin} "
-    rows = (f"{ENCODE(key)}: {lines_of(item, levels - 1, inner)}" for key, item in data.items())
-    return f"{{{inner}{f',{inner}'.join(rows)}{margin}}}"
-
-
-def digest(data: object) -> str:
-    """The sha256 of `data` as compact JSON, in hex; the order of keys counts."""
-    return hashlib.sha256(encode(json.dumps(data, ensure_ascii=False, separators=(",", ":")))).hexdigest()
-
-
-def encode(text: str) -> bytes:
-    # A lone surrogate has no UTF-8 form; written with a backslash it is the JSON escape for itself.
-    return text.encode("utf-8", "backslashreplace")
-
-
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """What `path` holds. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
-    with open(path, "rb") as stream:
-        return json.loads(stream.read())
-
-
-def write_json(path: str | os.PathLike[str], data: object, *, durable: bool = True) -> bool:
-    """Write `data` to `path` unless it already holds these bytes; says whether it was written."""
-    return write_changed(path, canonical_json(data), durable=durable)
+TEMPORARY = re.compile(rf"{re.escape(TEMP_PREFIX)}(\d+(\.\d*)?)-[0-9a-f]+")
 
 
 def write_changed(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> bool:
@@ -109,50 +70,23 @@ def new_file(path: str) -> IO[bytes]:
 def temporary_beside(target: str | os.PathLike[str]) -> str:
     """A name in the folder of `target` that no other thread or process has, by which `sweep` knows whose it is."""
     pid = os.getpid()
-    return os.path.join(os.path.dirname(target), f"{TEMP_PREFIX}{pid}.{own_beginning(pid)}-{os.urandom(4).hex()}")
+    return os.path.join(os.path.dirname(target), f"{TEMP_PREFIX}{pid}.{beginning(pid)}-{os.urandom(4).hex()}")
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove what killed processes of this machine left half-written in `folder`: files of exactly such names."""
-    import re
-
-    from otrainer.storage.runs.ownership import is_own_file
-
-    temporary = re.compile(rf"{re.escape(TEMP_PREFIX)}(\d+(\.\d*)?)-[0-9a-f]+")
     for path in Path(folder).glob(f"{TEMP_PREFIX}*"):
-        name = temporary.fullmatch(path.name)
+        name = TEMPORARY.fullmatch(path.name)
         if name is not None and is_own_file(path) and not is_alive(name[1]):
             path.unlink(missing_ok=True)
 
 
-def is_alive(process: str) -> bool:
-    """Whether `PID.BEGINNING` runs, and not another that has its number now: a container counts from 1 each time."""
-    pid, _, began = process.partition(".")
-    now = beginning(int(pid)) if pid.isdigit() else None
-    return now is not None and (began == now or not began or not now)
-
-
-def beginning(pid: int) -> str | None:
-    """When a process began, in ticks since the system did; "" where that cannot be known, None where none runs."""
+def is_own_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is a regular file, and no link, at `path`."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            state, *fields = stream.read().rpartition(b")")[2].split()
+        return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
-        return "" if is_running(pid) else None
-    return None if state == b"Z" else fields[18].decode()
-
-
-own_beginning = cache(beginning)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
         return False
-    except PermissionError:
-        pass  # it runs, as somebody else
-    return True
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

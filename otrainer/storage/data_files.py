@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.storage.atomic import digest, read_json, write_json
+from otrainer.storage.canonical_json import digest, read_json, write_json
 from otrainer.storage.records import UNTRUSTED, FileStamp, folder_files, folder_stamp
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, nearest
+from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def candidates(text: str) -> Iterator[Path]:
 def experiment_of(file: Path, root: Path) -> Experiment:
     """The experiment of a YAML file that exists; `file` is absolute or starts from `root`."""
     absolute = Path(os.path.normpath(root / file))
-    inside = absolute.relative_to(root) if absolute.is_relative_to(root) else absolute
+    inside = Path(display_path(absolute, root))
     if inside.is_relative_to(EXPERIMENTS):
         name = short_name(inside, root)
         return Experiment(name, inside, BUILD / name)

@@ -1,7 +1,8 @@
-"""Processes that end with the one that started them."""
+"""Other processes: which of them run, and that ours end with the one that started them."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -14,3 +15,30 @@ def end_with_parent() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def is_alive(process: str) -> bool:
+    """Whether `PID.BEGINNING` runs, and not another that has its number now: a container counts from 1 each time."""
+    pid, _, began = process.partition(".")
+    now = beginning(int(pid)) if pid.isdigit() else None
+    return now is not None and (began == now or not began or not now)
+
+
+def beginning(pid: int) -> str | None:
+    """When a process began, in ticks since the system did; "" where that cannot be known, None where none runs."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            state, *fields = stream.read().rpartition(b")")[2].split()
+    except OSError:
+        return "" if is_running(pid) else None
+    return None if state == b"Z" else fields[18].decode()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs, as somebody else
+    return True

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+# The folder of this package.
+PACKAGE_FOLDER = Path(__file__).parents[1]
+
 
 def project_root(start: Path | None = None) -> Path:
-    """The folder of dodo.py: the working directory (or `start`), or the nearest above it; without any, itself."""
+    """Return the folder of dodo.py: `start` (the working directory), or the nearest above it; without any, `start`."""
     here = Path.cwd() if start is None else start
     return next((folder for folder in (here, *here.parents) if (folder / "dodo.py").is_file()), here)
 
@@ -22,16 +26,17 @@ def importable(root: Path) -> None:
 
 @contextlib.contextmanager
 def project(root: Path) -> Iterator[None]:
-    """Relative paths and imports start from `root` inside this block."""
+    """Let relative paths and imports start from `root` inside this block."""
     importable(root)
     with contextlib.chdir(root):
         yield
 
 
-def shown_path(file: str) -> str:
-    """`file` relative to the working directory with forward slashes where it lies inside, else as it is."""
-    path = Path(file)
-    if not path.is_absolute():
-        return path.as_posix()
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+def display_path(path: str | os.PathLike[str], root: Path | None = None) -> str:
+    """Return `path` as reports and records write it: from `root` where it lies inside, absolute elsewhere.
+
+    Without a `root` it starts from the working directory. Slashes lean forward.
+    """
+    base = Path.cwd() if root is None else root
+    absolute = base / path
+    return (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()

@@ -15,6 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otrainer.storage.atomic import write_atomic
+from otrainer.storage.project import display_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -106,8 +109,6 @@ class Record(NamedTuple):
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
-        from otrainer.storage.atomic import write_atomic
-
         now = time.time_ns()
         files = {name: stamp and stamp.settled(now) for name, stamp in self.files.items()}
         outputs = {name: stamp.settled(now) for name, stamp in self.outputs.items()}
@@ -147,15 +148,9 @@ def checked_stamp(data: list[Any]) -> FileStamp:
     return FileStamp(*data)
 
 
-def relative_to_root(path: str | os.PathLike[str], root: Path) -> str:
-    """`path` as a record names it: with forward slashes from the root if it lies inside, absolute otherwise."""
-    absolute = root / path
-    return (absolute.relative_to(root) if absolute.is_relative_to(root) else absolute).as_posix()
-
-
 def stamp_files(paths: Iterable[str | os.PathLike[str]], root: Path) -> dict[str, FileStamp]:
     """Stamps of files as they are now, under the names a record uses. Raises OSError for one that is not there."""
-    return {relative_to_root(path, root): FileStamp.of(root / path) for path in paths}
+    return {display_path(path, root): FileStamp.of(root / path) for path in paths}
 
 
 def hash_env(values: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -192,7 +187,7 @@ def why_stale(
     except FileNotFoundError:
         return "It has not run yet."
     except (OSError, ValueError):
-        return f"Its record `{relative_to_root(path, root)}` is damaged."
+        return f"Its record `{display_path(path, root)}` is damaged."
     seen: dict[str, FileStamp] = {}
     reason = next(reasons(record, seen, root=root, environ=environ, version=version, source=source), None)
     if reason is None and (touched := record.refreshed(seen)) != record:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from otrainer.storage.data_files import identify
-from otrainer.storage.records import FileStamp, hash_listing, relative_to_root
+from otrainer.storage.project import display_path
+from otrainer.storage.records import FileStamp, hash_listing
 
 WRITING = os.O_WRONLY | os.O_RDWR
 LISTING = ("os.listdir", "os.scandir")
@@ -29,13 +30,13 @@ class Witness:
     listings: dict[str, str] = field(default_factory=dict)
 
     def opened(self, path: str) -> None:
-        name, file = relative_to_root(path, self.root), self.root / path
+        name, file = display_path(path, self.root), self.root / path
         if name not in self.files and not is_installed(file):
             with suppress(OSError):  # whoever opens it will tell
                 self.files[name] = identify(name, self.root) if file.exists() else None
 
     def listed(self, path: str) -> None:
-        name = relative_to_root(path, self.root)
+        name = display_path(path, self.root)
         if name not in self.listings and not is_installed(self.root / path):
             self.listings[name] = hash_listing(self.root / path)
 

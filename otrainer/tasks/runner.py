@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from otrainer.commands.request import Question
 from otrainer.errors import ConfigError
 from otrainer.stages.freshness.uptodate import artifact, configured_run_dir, is_finished, validated_run
-from otrainer.storage.atomic import write_json
+from otrainer.storage.canonical_json import write_json
 from otrainer.storage.processes import end_with_parent
-from otrainer.storage.records import relative_to_root
+from otrainer.storage.project import display_path
 from otrainer.tasks.reporter import StageFailed
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Runner:
             came = bring_back(run_dir, run["definition"], complete=True)
         if came is None:
             return False
-        back, aside = (path and relative_to_root(path, self.root) for path in came)
+        back, aside = (path and display_path(path, self.root) for path in came)
         went = f"; the one in its place is kept in {aside}" if aside else ""
         print(f"{experiment.name}: trained before, the finished run is back from {back}{went}", flush=True)
         self._leave_receipt(experiment)
@@ -182,7 +182,7 @@ class Runner:
 
         run_dir = configured_run_dir(experiment, self.root)
         if run_dir is not None and self._claims.get(run_dir, experiment) != experiment and self._trains:
-            raise shared_run_dir(experiment, self._claims[run_dir], relative_to_root(run_dir, self.root))
+            raise shared_run_dir(experiment, self._claims[run_dir], display_path(run_dir, self.root))
         # With `doit -n 2` the stages of one experiment run in different processes: none can hold it for the others.
         if not self._trains or run_dir is None or run_dir in self._claims or os.getpid() != self._pid:
             return

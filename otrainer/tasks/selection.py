@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, Finding, nearest
 from otrainer.storage.experiments import Experiment, all_experiments, find_experiment, listed, sentence
+from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -237,10 +238,9 @@ def interrupted_last(root: Path) -> Selection:
     if run_dir is None or run is None:
         return Selection(message="No run below `runs` was interrupted: there is nothing to resume.")
     if run["experiment"] is None:
-        shown = run_dir.relative_to(root).as_posix()
         return Selection(
-            message=f"The run in `{shown}` was interrupted last, but no YAML file is known for it: "
-            "resume it from the program that started it, or name an experiment with EXP."
+            message=f"The run in `{display_path(run_dir, root)}` was interrupted last, but no YAML file is known for "
+            "it: resume it from the program that started it, or name an experiment with EXP."
         )
     return Selection((find_experiment(run["experiment"], root),))
 

@@ -29,7 +29,7 @@ SILENT = {
     "a built-in key more": ("registry/builtins.py", '("tensor", ', '("tensor2", "components.tensors:tensor", "value"),\n    ("tensor", '),
     "an op more": ("registry/builtins.py", '"identity")', '"identity", "sub")'),
     "how a mistake is drawn": ("errors.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
-    "how files are written": ("storage/atomic.py", "LEVELS = 2", "LEVELS = 3"),
+    "how files are written": ("storage/canonical_json.py", "LEVELS = 2", "LEVELS = 3"),
     "how runs are locked": ("storage/runs/lock.py", "HOLDER_WAIT_S = 1.0", "HOLDER_WAIT_S = 2.0"),
     "what is told of a failure": ("stages/failures/layers.py", "input `", "its input `"),
     "what is told": ("commands/why.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),

@@ -13,16 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otrainer.storage.atomic import (
-    TEMP_PREFIX,
-    atomic_file,
-    canonical_json,
-    digest,
-    read_json,
-    sweep,
-    write_atomic,
-    write_json,
-)
+from otrainer.storage.atomic import TEMP_PREFIX, atomic_file, sweep, write_atomic
+from otrainer.storage.canonical_json import canonical_json, digest, read_json, write_json
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 TREES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)

@@ -10,7 +10,7 @@ from otrainer.commands.schema.model import model_definitions
 from otrainer.commands.schema.plain import plain_sections
 from otrainer.commands.schema.sections import section_definitions, section_schemas
 from otrainer.commands.schema.values import Schema, choice, definitions, place, ref
-from otrainer.storage.atomic import digest
+from otrainer.storage.canonical_json import digest
 
 Interface: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 

@@ -12,9 +12,10 @@ from otrainer.registry.describe.interface import interface_of
 from otrainer.stages.artifacts import VERSIONS, keep
 from otrainer.stages.manifest import look, own_modules
 from otrainer.stages.outcome import Outcome
-from otrainer.storage.atomic import canonical_json, read_json
+from otrainer.storage.canonical_json import canonical_json, read_json
 from otrainer.storage.experiments import ALL, all_experiments
-from otrainer.storage.records import FileStamp, Record, relative_to_root, stamp_files
+from otrainer.storage.project import display_path
+from otrainer.storage.records import FileStamp, Record, stamp_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +44,9 @@ def stamps(experiments: list[Experiment], root: Path) -> dict[str, FileStamp | N
     for experiment in experiments:
         path = experiment.built("keys.json")
         try:
-            found[relative_to_root(path, root)] = FileStamp.of(root / path)
+            found[display_path(path, root)] = FileStamp.of(root / path)
         except OSError:
-            found[relative_to_root(path, root)] = None
+            found[display_path(path, root)] = None
     return found
 
 

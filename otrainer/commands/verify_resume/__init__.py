@@ -16,7 +16,7 @@ from otrainer.diagnostics.serialize import from_plain
 from otrainer.errors import Finding
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
-from otrainer.storage.atomic import read_json, write_json
+from otrainer.storage.canonical_json import read_json, write_json
 from otrainer.storage.inside_project import written
 
 if TYPE_CHECKING:

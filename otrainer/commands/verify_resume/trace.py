@@ -26,7 +26,7 @@ from otrainer.engine.tree import leaves
 from otrainer.errors import ConfigError
 from otrainer.stages.fit.compose import composed
 from otrainer.stages.plan import Plan
-from otrainer.storage.atomic import read_json, write_json
+from otrainer.storage.canonical_json import read_json, write_json
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import project
 

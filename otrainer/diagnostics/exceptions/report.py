@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.exceptions.raised import Raised
 from otrainer.errors import Finding, SourceLocation
-from otrainer.storage.project import shown_path
+from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
     from otrainer.diagnostics.exceptions.traceback import Step
@@ -59,7 +59,7 @@ def own_lines(error: BaseException) -> list[Related]:
 def place_of_failure(cause: BaseException) -> SourceLocation | None:
     """The innermost line in code of the user's own; for a syntax error the place that Python cannot read."""
     if isinstance(cause, SyntaxError) and cause.filename and cause.lineno:
-        return SourceLocation(shown_path(cause.filename), cause.lineno, max(1, cause.offset or 1))
+        return SourceLocation(display_path(cause.filename), cause.lineno, max(1, cause.offset or 1))
     own = [step for step in Raised.of(cause).steps if step.is_own]
     return own[-1].place if own else None
 

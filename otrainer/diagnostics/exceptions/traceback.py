@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from otrainer.errors import SourceLocation
-from otrainer.storage.project import shown_path
+from otrainer.storage.project import PACKAGE_FOLDER, display_path
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Step:
 
     @property
     def place(self) -> SourceLocation:
-        return SourceLocation(shown_path(self.file), self.line, self.column)
+        return SourceLocation(display_path(self.file), self.line, self.column)
 
     @property
     def is_own(self) -> bool:
@@ -66,7 +66,7 @@ def foreign_folders() -> tuple[Path, ...]:
 
 
 def folders() -> Iterator[Path]:
-    yield Path(__file__).parents[2]
+    yield PACKAGE_FOLDER
     for name in ("stdlib", "platstdlib", "purelib", "platlib"):
         yield Path(sysconfig.get_path(name))
     yield from map(Path, site.getsitepackages())

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from otrainer.storage.project import project_root
-from otrainer.storage.records import relative_to_root
+from otrainer.storage.project import display_path, project_root
 from otrainer.storage.watch_reads import Witness, watched
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class ImportWitness(Witness):
 
     def opened(self, path: str) -> None:
         super().opened(path)
-        name = relative_to_root(path, self.root)
+        name = display_path(path, self.root)
         if name in self.files and is_input(PurePath(name)):
             reader = importing(sys._getframe(1)) or self.plugin
             READ.setdefault(reader, {}).setdefault(name, self.files[name])

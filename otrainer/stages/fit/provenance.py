@@ -15,9 +15,10 @@ from otrainer.config.to_yaml import annotated
 from otrainer.errors import ConfigError
 from otrainer.fingerprint.sources import rules
 from otrainer.stages.definition import detail, fingerprints
-from otrainer.storage.atomic import write_atomic, write_json
+from otrainer.storage.atomic import is_own_file, write_atomic
+from otrainer.storage.canonical_json import write_json
 from otrainer.storage.runs.files import CODE, FINGERPRINTS, RESOLVED, SOURCES, code_files
-from otrainer.storage.runs.ownership import is_own_file, refuse_links
+from otrainer.storage.runs.ownership import refuse_links
 
 if TYPE_CHECKING:
     from otrainer.config import SourceMap

@@ -12,7 +12,8 @@ from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import ConfigError
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
-from otrainer.storage.runs.run_json import measure, read_run, utc_now, write_run
+from otrainer.storage.runs.output_marks import measure
+from otrainer.storage.runs.run_json import read_run, utc_now, write_run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from otrainer.stages.fit.train import train
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import Plan
 from otrainer.stages.resolve import resolved
-from otrainer.storage.atomic import read_json, write_json
+from otrainer.storage.canonical_json import read_json, write_json
 from otrainer.storage.project import project
 from otrainer.storage.runs.run_json import is_complete, read_run
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.storage.inside_project import writes_of
+from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import vacant
 from otrainer.storage.runs.ownership import is_output, refuse_links
 from otrainer.storage.runs.run_json import DAMAGED, LAST, PREVIOUS, read_run
@@ -56,7 +57,7 @@ def resumed_start(plan: Plan, root: Path) -> Start:
     found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
     if found is None or not is_there(last):
         raise ConfigError(
-            f"There is no checkpoint `{shown(last, root)}` to resume from.",
+            f"There is no checkpoint `{display_path(last, root)}` to resume from.",
             title="nothing to resume",
             config_path=("run", "out_dir"),
             hint="Start the run with `doit train`; it saves where its `cb.model_checkpoint` says.",
@@ -94,8 +95,8 @@ def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
         except ConfigError as error:
             raise damaged(last, what) from error
         aside = take_the_place(previous, last)
-        state = "is gone" if gone else f"is damaged ({what}), and kept as `{shown(aside, root)}`"
-        said = f"`{shown(last, root)}` {state}; the one before it takes its place."
+        state = "is gone" if gone else f"is damaged ({what}), and kept as `{display_path(aside, root)}`"
+        said = f"`{display_path(last, root)}` {state}; the one before it takes its place."
     return Start(last, step=step, lineage=run["lineage"], warning=said)
 
 
@@ -151,7 +152,7 @@ def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:
         ]
         if taken:
             raise ConfigError(
-                f"`{shown(folder, root)}` holds checkpoints of another run: {', '.join(taken[:MOST])}"
+                f"`{display_path(folder, root)}` holds checkpoints of another run: {', '.join(taken[:MOST])}"
                 f"{', ...' if taken[MOST:] else ''}. They would be overwritten.",
                 title="checkpoints of another run",
                 config_path=path,
@@ -163,8 +164,3 @@ def own_outputs(run_dir: Path, run: Mapping[str, Any] | None) -> set[Path]:
     """The files that a run left and that are still its own."""
     marks = {run_dir / name: mark for name, mark in (run["outputs"] if run else {}).items()}
     return {path.resolve() for path, mark in marks.items() if is_output(path, mark)}
-
-
-def shown(path: Path, root: Path) -> str:
-    """A path as people read it: from the project's root where it lies inside."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

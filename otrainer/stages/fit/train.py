@@ -14,12 +14,14 @@ from otrainer.stages.definition import fingerprints, outdated
 from otrainer.stages.fit.compose import composed
 from otrainer.stages.fit.provenance import device_name, git_state, leave_keepsakes, versions
 from otrainer.stages.fit.run_record import Runbook
-from otrainer.stages.fit.start import Start, folders_elsewhere, refuse_taken, shown
+from otrainer.stages.fit.start import Start, folders_elsewhere, refuse_taken
 from otrainer.storage.data_files import identify
 from otrainer.storage.inside_project import all_outside
+from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import bring_back, kept_place, lay_out, move_aside
+from otrainer.storage.runs.lock import lock_run
 from otrainer.storage.runs.ownership import refuse_links
-from otrainer.storage.runs.run_json import RUN_FILE, lock_run, refuse_within
+from otrainer.storage.runs.run_json import RUN_FILE, refuse_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +80,8 @@ def train(
                 if kept is not None and not run.progress.outputs:
                     put_back(kept, run_dir, plan.name, root)
                 raise
-    return RunResult(run_dir, run.progress.state.global_step, run.progress.metrics, book.summary(shown(run_dir, root)))
+    summary = book.summary(display_path(run_dir, root))
+    return RunResult(run_dir, run.progress.state.global_step, run.progress.metrics, summary)
 
 
 @contextmanager
@@ -112,7 +115,7 @@ def put_back(kept: Path, run_dir: Path, name: str, root: Path) -> None:
     kept.rename(run_dir)
     lay_out(run_dir)
     if attempt is not None:
-        print(f"{name}: nothing was saved; the earlier run is back in {shown(run_dir, root)}", flush=True)
+        print(f"{name}: nothing was saved; the earlier run is back in {display_path(run_dir, root)}", flush=True)
 
 
 def refuse_changed(plan: Plan, root: Path) -> None:
@@ -134,8 +137,8 @@ def is_same(name: str, facts: Mapping[str, Any], root: Path) -> bool:
 def brought(came: tuple[Path, Path | None], root: Path) -> str:
     """Which run came back, and what became of the one in its place."""
     back, aside = came
-    went = f"; the one in its place is kept in {shown(aside, root)}" if aside else ""
-    return f"the earlier run of this definition is back from {shown(back, root)}{went}"
+    went = f"; the one in its place is kept in {display_path(aside, root)}" if aside else ""
+    return f"the earlier run of this definition is back from {display_path(back, root)}{went}"
 
 
 def announce(name: str, kept: Path | None, resume_from: str | None, begin: Start, root: Path) -> None:
@@ -143,7 +146,7 @@ def announce(name: str, kept: Path | None, resume_from: str | None, begin: Start
     if begin.warning:
         print(f"{name}: warning: {begin.warning}", flush=True)
     if kept is not None:
-        print(f"{name}: the earlier run is kept in {shown(kept, root)}", flush=True)
+        print(f"{name}: the earlier run is kept in {display_path(kept, root)}", flush=True)
     if resume_from is not None:
         at = "" if begin.step is None else f", step {begin.step:,}"
-        print(f"{name}: continuing from {shown(root / resume_from, root)}{at}", flush=True)
+        print(f"{name}: continuing from {display_path(root / resume_from, root)}{at}", flush=True)

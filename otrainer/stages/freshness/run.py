@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.config.source_map import SourceMap
 from otrainer.stages.definition import NOT_DEFINING
 from otrainer.stages.freshness.values import changes, sentence
-from otrainer.storage.atomic import read_json
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.runs.files import FINGERPRINTS, SOURCES
 
 if TYPE_CHECKING:

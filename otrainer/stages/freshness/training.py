@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.stages.definition import define
-from otrainer.stages.fit.start import is_there, last_checkpoint, refuse_taken, shown
+from otrainer.stages.fit.start import is_there, last_checkpoint, refuse_taken
 from otrainer.stages.freshness.code import code_sentences, unparsed
 from otrainer.stages.freshness.run import data_sentences, run_detail, run_places, value_sentences, version_drift
 from otrainer.stages.freshness.verdict import FAILS, RUNS, UNTOLD, UP_TO_DATE, Verdict
 from otrainer.storage.data_files import identify
+from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import fits, kept_runs
 from otrainer.storage.runs.lock import refuse_if_locked
 from otrainer.storage.runs.run_json import (
@@ -110,12 +111,12 @@ class Outlook:
         """Which kept run would come back."""
         for path in kept_runs(self.run_dir):
             if fits(path, definition, complete=True):
-                yield f"Nothing would be trained: the finished run in `{shown(path, self.root)}` comes back."
+                yield f"Nothing would be trained: the finished run in `{display_path(path, self.root)}` comes back."
                 return
         for path in kept_runs(self.run_dir):
             if fits(path, definition, complete=False):
                 step = (read_run(path) or {})["global_step"]
-                yield f"The run in `{shown(path, self.root)}` comes back, and continues from step {step:,}."
+                yield f"The run in `{display_path(path, self.root)}` comes back, and continues from step {step:,}."
                 return
 
     def unvalidated(self, run: Run | None, rows: Rows | None) -> Verdict:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.storage.atomic import read_json
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import Record, why_stale
 from otrainer.storage.runs.run_json import why_unfinished

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.runs.files import ELSEWHERE
 from otrainer.errors import ConfigError, nearest
-from otrainer.storage.runs.ownership import is_output, is_own_file, refuse_links
-from otrainer.storage.runs.run_json import DAMAGED, KEPT, LAST, PREVIOUS, RUN_FILE, has_all_outputs, read_run, refuse_foreign, run_dirs
+from otrainer.storage.atomic import is_own_file
+from otrainer.storage.runs.ownership import is_output, refuse_links
+from otrainer.storage.runs.output_marks import has_all_outputs
+from otrainer.storage.runs.run_json import DAMAGED, KEPT, LAST, PREVIOUS, read_run, refuse_foreign, run_dirs, RUN_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,8 @@ import os
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from otrainer.storage.atomic import TEMP_PREFIX, read_json
+from otrainer.storage.atomic import TEMP_PREFIX
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.inside_project import written
 from otrainer.storage.runs.ownership import is_checkpoint
 from otrainer.storage.runs.run_json import DAMAGED, LAST, PREVIOUS, RUN_FILE

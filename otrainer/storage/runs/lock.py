@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
+from otrainer.storage.processes import is_running
+from otrainer.storage.project import display_path
+from otrainer.storage.runs.ownership import refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +30,6 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
     """
     from filelock import FileLock, Timeout
 
-    from otrainer.storage.runs.ownership import refuse_links
 
     path = lock_file(run_dir, CLAIM if claim else WRITING)
     refuse_links((path.parent, path, holder_file(path)), ("run", "out_dir"))
@@ -99,21 +101,13 @@ def is_alive(pid: int, host: str) -> bool:
     """Whether the process still runs; on another machine that cannot be seen, so it counts as alive."""
     if host != os.uname().nodename:
         return True
-    from otrainer.storage.atomic import is_running
-
     return is_running(pid)
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """`path` as a person at this prompt would write it."""
-    here = Path.cwd()
-    return (Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(path)).as_posix()
 
 
 def in_use(run_dir: str | os.PathLike[str], holder: tuple[int, str] | None) -> ConfigError:
     by = "another process" if holder is None else f"process {holder[0]} on {holder[1]}"
     return ConfigError(
-        f"`{shown(run_dir)}` is being written by {by}.",
+        f"`{display_path(run_dir)}` is being written by {by}.",
         title="run in use",
         hint="Wait until it has ended, or give this experiment another `run.name`.",
     )

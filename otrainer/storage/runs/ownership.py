@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.storage.atomic import is_own_file
+from otrainer.storage.runs.output_marks import altered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,14 +22,6 @@ SEALED_LENGTH = 22 + 64
 # How files of weights and arrays are called; a run may have left some that are no checkpoints of otrainer's.
 DATA = (".pt", ".pth", ".ckpt", ".safetensors", ".npy", ".npz", ".bin", ".onnx")
 SHOWN = 3
-
-
-def is_own_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a regular file, and no link, at `path`."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
@@ -47,8 +40,6 @@ def is_output(path: Path, mark: list[Any] | None) -> bool:
     """Whether a file is what a run left: a checkpoint, or data that is still as its `mark` in run.json says."""
     if is_checkpoint(path):
         return True
-    from otrainer.storage.runs.run_json import altered
-
     return mark is not None and path.suffix in DATA and is_own_file(path) and not altered(path, mark)
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.storage.runs.lock import LOCKS, is_locked, shown
-from otrainer.storage.runs.lock import lock_run as lock_run
+from otrainer.storage.canonical_json import write_json
+from otrainer.storage.project import display_path
+from otrainer.storage.runs.lock import LOCKS, is_locked
+from otrainer.storage.runs.output_marks import altered, is_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 SCHEMA = 1
-TAIL = 65536
 RUN_FILE = "run.json"
 KEPT = ".kept"
 # Checkpoints: the last one, the one that was it before, and one that was found damaged.
@@ -86,13 +87,9 @@ def flaw(data: Any) -> str | None:
     return f"it lacks {', '.join(f'`{key}`' for key in missing)}" if missing else None
 
 
-def is_mark(mark: Any) -> bool:
-    return isinstance(mark, list) and len(mark) == 3 and all(isinstance(each, int) for each in mark[:2])
-
-
 def damaged(path: Path, problem: str) -> ConfigError:
     return ConfigError(
-        f"`{shown(path)}` does not read as a run's file: {problem}.",
+        f"`{display_path(path)}` does not read as a run's file: {problem}.",
         title="damaged run",
         hint="Nothing in this folder is touched; move it away, or mend the file.",
     )
@@ -100,8 +97,6 @@ def damaged(path: Path, problem: str) -> ConfigError:
 
 def write_run(run_dir: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
     """Write run.json, its keys in their fixed order. Raises ValueError for one that `read_run` would refuse."""
-    from otrainer.storage.atomic import write_json
-
     whole = {"schema": SCHEMA, **{key: data[key] for key in KEYS if key in data}, **data}
     if problem := flaw(whole):
         raise ValueError(f"not a run.json: {problem}")
@@ -115,46 +110,6 @@ def utc_now() -> str:
 
 def utc_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def measure(run_dir: str | os.PathLike[str], paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Any]]:
-    """The `outputs` of run.json: each path, relative to the run directory, with its size, mtime_ns and checksum now."""
-    folder = Path(run_dir)
-    return {Path(path).as_posix(): mark_of(folder / path) for path in paths}
-
-
-def mark_of(path: Path) -> list[Any]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, checksum(path)]
-
-
-def checksum(path: Path) -> str:
-    """What tells a checkpoint from another of the same size without reading all of it: the zip's own table of CRCs.
-
-    The last 64 KiB of a file of torch's hold the name, size and CRC of each member.
-    """
-    import hashlib
-
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - TAIL))
-        return hashlib.sha256(stream.read()).hexdigest()[:32]
-
-
-def altered(path: Path, mark: list[Any]) -> bool:
-    """Whether a file is another than its mark says; one that was only copied or touched is not.
-
-    Raises OSError where it is not there.
-    """
-    status = path.stat()
-    if status.st_size != mark[0]:
-        return True
-    return bool(status.st_mtime_ns != mark[1] and checksum(path) != mark[2])
-
-
-def has_all_outputs(run_dir: Path, run: Mapping[str, Any]) -> bool:
-    """Whether all that a run left is there, wherever it waits."""
-    names = [run_dir / name for name in run["outputs"] if ".." not in Path(name).parts]
-    return all(path.is_file() for path in names)
 
 
 def is_complete(run_dir: str | os.PathLike[str], definition: str) -> bool:
@@ -193,7 +148,7 @@ def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
         empty = False
     if not empty:
         raise ConfigError(
-            f"`{shown(named)}` holds something, but no {RUN_FILE}: it is not a run of ours. Nothing in it is touched.",
+            f"`{display_path(named)}` holds something, but no {RUN_FILE}: it is not a run of ours. Nothing in it is touched.",
             title="not a run",
             hint="Name another `run.out_dir`, or move what is there.",
         )
@@ -210,7 +165,7 @@ def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
     around = next(runs, None) or next(ours, None)
     if around is not None:
         raise ConfigError(
-            f"`{shown(named)}` lies in `{shown(around)}`, and a run takes all that is in its folder along when it is "
+            f"`{display_path(named)}` lies in `{display_path(around)}`, and a run takes all that is in its folder along when it is "
             "kept or removed.",
             title="a run within a run",
             config_path=("run", "out_dir"),

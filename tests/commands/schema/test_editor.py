@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from otrainer.storage.atomic import canonical_json
+from otrainer.storage.canonical_json import canonical_json
 
 from .language_server import Editor, NotInstalledError, install
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from run_folders import made, sealed
 
+from otrainer.storage.runs.output_marks import mark_of
 from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.files import ELSEWHERE, foreign_files
 from otrainer.errors import ConfigError
@@ -101,7 +102,7 @@ def test_a_run_that_claims_what_it_did_not_write_does_not_get_it(tmp_path: Path,
 def test_even_a_true_mark_gets_only_data(tmp_path: Path) -> None:
     run_dir = made(tmp_path / "runs/x", "first", outputs=())
     (tmp_path / "LICENSE").write_text("MIT")
-    claim(run_dir, **{"../../LICENSE": runs.mark_of(tmp_path / "LICENSE")})
+    claim(run_dir, **{"../../LICENSE": mark_of(tmp_path / "LICENSE")})
     move_aside(run_dir)
 
     assert (tmp_path / "LICENSE").read_text() == "MIT"

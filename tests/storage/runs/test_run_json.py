@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from otrainer.storage.runs.output_marks import measure
+from otrainer.storage.runs.lock import lock_run
 from otrainer import errors
 from otrainer.storage.runs import run_json as runs
 from otrainer.diagnostics.drawing import draw_error
@@ -30,7 +32,7 @@ def made(folder, **changes):
         "global_step": 40,
         "epoch": 2,
         "metrics": {"val_loss": 0.5},
-        "outputs": runs.measure(folder, ["checkpoints/last.pt"]),
+        "outputs": measure(folder, ["checkpoints/last.pt"]),
         "started": "2026-01-02T03:04:05Z",
         "ended": "2026-01-02T03:05:05Z",
         "wall_s": 60.0,
@@ -66,7 +68,7 @@ def another_process(code, *arguments):
 
 
 HOLD = (
-    "import sys; from otrainer.storage.runs.run_json import lock_run\n"
+    "import sys; from otrainer.storage.runs.lock import lock_run\n"
     "with lock_run(sys.argv[1]): print('ready', flush=True); sys.stdin.read()"
 )
 
@@ -137,7 +139,7 @@ def test_the_second_writer_is_refused_at_once_and_told_who_holds_it(tmp_path):
     """Two processes never write into one run directory; the error names the pid and the host."""
     with another_process(HOLD, tmp_path / "x") as holder:
         started = time.monotonic()
-        with pytest.raises(errors.ConfigError) as caught, runs.lock_run(tmp_path / "x"):
+        with pytest.raises(errors.ConfigError) as caught, lock_run(tmp_path / "x"):
             pass
         assert time.monotonic() - started < 2
         assert draw_error(caught.value) == (
@@ -145,7 +147,7 @@ def test_the_second_writer_is_refused_at_once_and_told_who_holds_it(tmp_path):
             f"  `{tmp_path}/x` is being written by process {holder.pid} on {os.uname().nodename}.\n"
             "  Wait until it has ended, or give this experiment another `run.name`."
         )
-        with runs.lock_run(tmp_path / "y"):
+        with lock_run(tmp_path / "y"):
             pass
 
 
@@ -153,7 +155,7 @@ def test_one_run_directory_has_one_lock_by_whatever_path(tmp_path):
     """A link to a run directory does not open a second door."""
     (tmp_path / "x").mkdir()
     (tmp_path / "link").symlink_to("x")
-    with another_process(HOLD, tmp_path / "x"), pytest.raises(errors.ConfigError), runs.lock_run(tmp_path / "link"):
+    with another_process(HOLD, tmp_path / "x"), pytest.raises(errors.ConfigError), lock_run(tmp_path / "link"):
         pass
 
 
@@ -162,7 +164,7 @@ def test_a_killed_holder_lets_go(tmp_path):
     with another_process(HOLD, tmp_path / "x") as holder:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-    with runs.lock_run(tmp_path / "x"):
+    with lock_run(tmp_path / "x"):
         assert (tmp_path / ".locks" / "x.holder").read_text().split()[0] == str(os.getpid())
     assert not (tmp_path / ".locks" / "x.holder").exists()
 
@@ -170,7 +172,7 @@ def test_a_killed_holder_lets_go(tmp_path):
 def test_a_child_of_a_killed_holder_does_not_keep_the_lock(tmp_path):
     """A data loader's worker, forked from the process that held the lock, may live a little longer."""
     code = (
-        "import os, sys, time; from otrainer.storage.runs.run_json import lock_run\n"
+        "import os, sys, time; from otrainer.storage.runs.lock import lock_run\n"
         "with lock_run(sys.argv[1]):\n"
         "    if os.fork(): sys.stdin.read()\n"
         "    open(sys.argv[2], 'w').write(str(os.getpid())); print('ready', flush=True); time.sleep(60); os._exit(0)\n"
@@ -179,7 +181,7 @@ def test_a_child_of_a_killed_holder_does_not_keep_the_lock(tmp_path):
         holder.kill()
         holder.wait()
     try:
-        with runs.lock_run(tmp_path / "x"):
+        with lock_run(tmp_path / "x"):
             pass
     finally:
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)

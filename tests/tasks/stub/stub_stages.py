@@ -18,10 +18,12 @@ import time
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError, Finding, SourceLocation
 from otrainer.stages.outcome import Outcome
-from otrainer.storage.atomic import digest, read_json, write_json
+from otrainer.storage.canonical_json import digest, read_json, write_json
 from otrainer.storage.experiments import all_experiments
 from otrainer.storage.records import Record, stamp_files
 from otrainer.storage.runs import archive, run_json
+from otrainer.storage.runs.lock import lock_run
+from otrainer.storage.runs.output_marks import measure
 
 DEADLINE_S = 60
 
@@ -134,7 +136,7 @@ def leave(experiment, root, stage, files, artifacts):
 def fit(experiment, root):
     validated = read_json(root / experiment.built("validated.json"))
     run_dir = root / validated["run_dir"]
-    with run_json.lock_run(run_dir), StopRequest() as stop:
+    with lock_run(run_dir), StopRequest() as stop:
         run = run_json.read_run(run_dir)
         if run and run["definition"] != validated["definition"]:
             archive.move_aside(run_dir)
@@ -161,7 +163,7 @@ def note(run_dir, validated, experiment, state, outputs=()):
         "experiment": experiment.file.as_posix(),
         "state": state,
         "definition": validated["definition"],
-        "outputs": run_json.measure(run_dir, outputs),
+        "outputs": measure(run_dir, outputs),
         "started": run_json.utc_now(),
         "ended": run_json.utc_now(),
     }
