@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.config.settings import module_allowed
+from otrainer.config.walk import mappings
 from otrainer.errors import ConfigError, Finding
 from otrainer.fingerprint.locate import INSTALLED, STDLIB, parents
 from otrainer.registry import build_registry
@@ -132,7 +133,7 @@ class Audit:
                 yield from self.target(name, path)
             else:
                 yield from self.component(name, MODEL if path[0] == "model" else COMPONENTS, path)
-        for name in metrics_in(self.config.data):
+        for name in torchmetrics_in(self.config.data):
             yield self.row(NAMED, f"torchmetrics.{name}", f"torchmetrics:{name}")
         if self.config.data.get("run", {}).get("compile"):
             yield self.row(NAMED, "torch.compile", "torch:compile")
@@ -187,16 +188,11 @@ class Audit:
         return self.prints.file_of(module) is not None
 
 
-def metrics_in(value: Any) -> Iterator[str]:
-    """The classes of torchmetrics that a config names."""
-    if isinstance(value, Mapping):
-        if value.get("_type_") == "metric.torchmetrics" and isinstance(value.get("metric"), str):
-            yield value["metric"]
-        for item in value.values():
-            yield from metrics_in(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from metrics_in(item)
+def torchmetrics_in(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the classes of torchmetrics that a config names."""
+    for _, spec in mappings(config):
+        if spec.get("_type_") == "metric.torchmetrics" and isinstance(name := spec.get("metric"), str):
+            yield name
 
 
 def imports_of(prints: Fingerprints, module: str) -> Iterator[str]:

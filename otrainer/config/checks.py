@@ -8,6 +8,7 @@ from typing import Any
 
 from otrainer.config import names
 from otrainer.config.secrets import holds_secret, mentions, out_of_place, secret_keys
+from otrainer.config.walk import walk
 from otrainer.errors import ConfigPath, Finding, nearest
 
 PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
@@ -123,7 +124,7 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
                 ("not a list", "Write `args: [...]`.") if form is list else ("not a mapping", "Write `kwargs: {...}`.")
             )
             yield Finding(message, title, (*path, name), hint=hint)
-        for place in specs_in(value.get(name), (*path, name)):
+        for place in (at for at, _ in walk(value.get(name), (*path, name)) if at[-1] in SPEC_KEYS):
             yield Finding(
                 f"`{section.name}.{name}` is plain data: no spec can be nested in it.",
                 "spec where plain data belongs",
@@ -132,16 +133,6 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
                 True,
                 hint="Write a factory of your own in a plugin for what needs objects.",
             )
-
-
-def specs_in(value: Any, path: ConfigPath) -> Iterator[ConfigPath]:
-    if isinstance(value, Mapping):
-        yield from ((*path, key) for key in SPEC_KEYS if key in value)
-        for key, item in value.items():
-            yield from specs_in(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from specs_in(item, (*path, index))
 
 
 def missing_section(name: str, example: str) -> Finding:

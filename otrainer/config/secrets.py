@@ -7,8 +7,9 @@ several values) is escaped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
+from otrainer.config.walk import texts, walk
 from otrainer.errors import ConfigPath, Finding, SourceLocation, dotted
 
 OPENING = "${secret:"
@@ -16,66 +17,43 @@ TOKEN = re.compile(r"(?P<escape>\$\$\{(?=secret:))|\$\{secret:(?P<name>[^{}]*)\}
 
 
 def references(value: object, path: ConfigPath = ()) -> Iterator[tuple[str, ConfigPath]]:
-    """Every secret that `value` refers to, by name and place."""
-    if isinstance(value, str):
-        if OPENING in value:
-            for match in TOKEN.finditer(value):
-                if not match["escape"]:
-                    yield match["name"].strip(), path
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from references(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from references(item, (*path, index))
+    """Yield every secret that `value` refers to, by name and place."""
+    for place, text in walk(value, path):
+        if isinstance(text, str) and OPENING in text:
+            yield from ((match["name"].strip(), place) for match in TOKEN.finditer(text) if not match["escape"])
 
 
 def mentions(value: object) -> bool:
-    """Whether a reference may stand anywhere in `value`, keys included: for most configs all there is to ask."""
-    waiting: list[object] = [value]
-    for item in waiting:
-        if isinstance(item, str):
-            if OPENING in item:
-                return True
-        elif isinstance(item, dict):
-            waiting += item
-            waiting += item.values()
-        elif isinstance(item, list | tuple):
-            waiting += item
-    return False
+    """Return whether a reference may stand anywhere in `value`, keys included, which a quick search tells."""
+    return any(OPENING in text for text in texts(value))
 
 
 def holds_secret(value: object) -> bool:
-    """Whether `value` refers to a secret, anywhere inside."""
+    """Return whether `value` refers to a secret, anywhere inside."""
     return next(references(value), None) is not None
 
 
 def out_of_place(path: ConfigPath, *, why: str, at: SourceLocation | None = None, on_key: bool = False) -> Finding:
-    """What to say of a secret where none can be."""
+    """Return the finding for a secret where none can be."""
     message = f"A secret has no place in {f'the key `{path[-1]}`' if on_key else f'`{dotted(path)}`'}: {why}."
     hint = "It goes to a component of your own, as an argument; what may be seen is `${env:NAME}`."
     return Finding(message, "secret out of place", path, at, on_key, hint=hint)
 
 
-def secret_keys(value: object, path: ConfigPath = ()) -> Iterator[Finding]:
-    """A finding for every key in `value` that looks like a reference."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if isinstance(key, str) and OPENING in key:
-                yield out_of_place((*path, key), why="keys are never evaluated", on_key=True)
-            yield from secret_keys(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from secret_keys(item, (*path, index))
+def secret_keys(value: object) -> Iterator[Finding]:
+    """Yield a finding for every key in `value` that looks like a reference."""
+    for place, _ in walk(value):
+        if place and OPENING in str(place[-1]):
+            yield out_of_place(place, why="keys are never evaluated", on_key=True)
 
 
 def guarded(text: str) -> str:
-    """Literal text as it stands in resolved data."""
+    """Return literal text as it stands in resolved data."""
     return text.replace(OPENING, "$" + OPENING) if OPENING in text else text
 
 
 def joined(pieces: Sequence[str]) -> str:
-    """Resolved strings as one. A reference that would only come about where two of them meet is escaped.
+    """Return resolved strings as one. A reference that would only come about where two of them meet is escaped.
 
     Raises ValueError where a `$` right before a live reference would turn that into a literal.
     """

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from otrainer.config.checks import check_sections
+from otrainer.config.checks import SECTIONS, check_sections
 from otrainer.config.findings import as_many_as_told
+from otrainer.config.walk import walk
 from otrainer.errors import ConfigError, Finding, Places, nearest
+
+CLASSES = tuple(section.cls for section in SECTIONS if section.cls)
 
 
 class Resolved(Protocol):
@@ -51,27 +54,18 @@ def raise_all(findings: Iterable[Finding], places: Places | None) -> None:
 
 
 def check_keys(data: Mapping[str, Any], registry: Any) -> Iterator[Finding]:
-    """Registry keys, anywhere outside the model, that are not registered."""
-    for section, value in data.items():
-        if section not in ("model", "params", "settings"):
-            yield from unknown_keys(value, (section,), registry.list_modules())
-
-
-def unknown_keys(value: Any, path: tuple[str | int, ...], known: list[str]) -> Iterator[Finding]:
-    if isinstance(value, Mapping):
-        for key in ("_type_", "type"):
-            name = value.get(key)
-            named = isinstance(name, str) and (key == "_type_" or name.startswith(("optim_cls.", "sched_cls.")))
-            if named and name not in known:
-                message = f"No component is registered as `{name}`."
-                hint = "Keys of a plugin exist once its module is listed under `imports`."
-                near = nearest(str(name), known)
-                yield Finding(message, "unknown component", (*path, key), suggestions=near, hint="" if near else hint)
-        for key, item in value.items():
-            yield from unknown_keys(item, (*path, key), known)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from unknown_keys(item, (*path, index), known)
+    """Yield the registry keys, anywhere outside the model, that are not registered."""
+    known = registry.list_modules()
+    judged = {section: value for section, value in data.items() if section not in ("model", "params", "settings")}
+    for path, name in walk(judged):
+        if not isinstance(name, str) or name in known:
+            continue
+        if path[-1] == "_type_" or (path[-1] == "type" and name.startswith(CLASSES)):
+            near = nearest(name, known)
+            hint = "" if near else "Keys of a plugin exist once its module is listed under `imports`."
+            yield Finding(
+                f"No component is registered as `{name}`.", "unknown component", path, suggestions=near, hint=hint
+            )
 
 
 def check_inputs(data: Mapping[str, Any], inputs: list[str]) -> Iterator[Finding]:

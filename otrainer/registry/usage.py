@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from otrainer.config.walk import walk
 from otrainer.fingerprint import Code, Fingerprints, named
 from otrainer.registry.plugins.packages import PREFIX as PACKAGE
 from otrainer.registry.plugins.packages import package_code, package_rows
@@ -69,20 +70,15 @@ def listed_in(manifest: Mapping[str, Any]) -> Lookup:
     return lookup
 
 
-def keys_in(value: Any, path: ConfigPath = ()) -> Iterator[tuple[ConfigPath, str, str]]:
-    """Every registry key, target and op that a config names: where, under which word, and its name."""
-    if isinstance(value, Mapping):
-        for word, item in value.items():
-            if isinstance(item, str) and names_code(word, item):
-                yield (*path, word), word, item
-            elif path or word not in ("params", "settings"):
-                yield from keys_in(item, (*path, word))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from keys_in(item, (*path, index))
+def keys_in(config: Mapping[str, Any]) -> Iterator[tuple[ConfigPath, str, str]]:
+    """Yield every registry key, target and op that a config names: where, under which word, and its name."""
+    for path, name in walk(config):
+        word = path[-1] if path else None
+        if path[:1] not in (("params",), ("settings",)) and isinstance(name, str) and names_code(word, name):
+            yield path, str(word), name
 
 
-def names_code(word: str, name: str) -> bool:
+def names_code(word: str | int | None, name: str) -> bool:
     """Whether a config's entry `word: name` names something to call."""
     families = {"type": ("optim_cls.", "sched_cls."), "call": ("op:",)}
-    return word in ("_type_", "_target_") or name.startswith(families.get(word, "\0"))
+    return word in ("_type_", "_target_") or name.startswith(families.get(str(word), "\0"))

@@ -14,10 +14,11 @@ import torch
 from otrainer.config.checks import SECTIONS, check_sections
 from otrainer.config.findings import as_many_as_told
 from otrainer.config.validate import check_inputs
+from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
-from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.errors import ConfigError, Finding
 from otrainer.model import blueprint, check_model, compile_model
 from otrainer.model.summary import model_summary
 from otrainer.registry import (
@@ -82,7 +83,8 @@ def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Findin
         if name in COMPONENTS:
             yield from remembered(section_mistakes, name, value, config, registry)
         elif name not in ("model", "settings"):
-            yield from reserved_anywhere(value, (name,), strict=config.settings.strict)
+            for path, mapping in mappings(value, (name,)):
+                yield from reserved_keys(mapping, path, strict=config.settings.strict)
     for section in SECTIONS:
         if section.cls:
             yield from class_mistakes(section.name, section.cls, config.data.get(section.name), registry)
@@ -106,17 +108,6 @@ def remembered(
         REMEMBERED[mark] = judge(name, value, config, registry)
     found: T = REMEMBERED[mark]
     return found
-
-
-def reserved_anywhere(value: Any, path: ConfigPath, *, strict: bool) -> Iterator[Finding]:
-    """Unknown reserved keys in sections that hold no components."""
-    if isinstance(value, Mapping):
-        yield from reserved_keys(value, path, strict=strict)
-        for key, item in value.items():
-            yield from reserved_anywhere(item, (*path, key), strict=strict)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from reserved_anywhere(item, (*path, index), strict=strict)
 
 
 def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) -> Iterator[Finding]:
@@ -240,11 +231,8 @@ def off_the_compiler() -> Iterator[None]:
 
 
 def is_built_in(value: Any, registry: Registry) -> bool:
-    """Whether every spec in `value` names something that comes with otrainer."""
-    if isinstance(value, Mapping):
-        keys = [value[name] for name in ("_type_", "type") if isinstance(value.get(name), str)]
-        ours = all(registry.get_module(key).at is None for key in keys if key in registry)
-        return ours and "_target_" not in value and all(is_built_in(item, registry) for item in value.values())
-    if isinstance(value, list):
-        return all(is_built_in(item, registry) for item in value)
-    return True
+    """Return whether every spec in `value` names something that comes with otrainer."""
+    specs = [spec for _, spec in mappings(value)]
+    keys = [key for spec in specs for name in ("_type_", "type") if isinstance(key := spec.get(name), str)]
+    ours = all(registry.get_module(key).at is None for key in keys if key in registry)
+    return ours and not any("_target_" in spec for spec in specs)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, Settings
+from otrainer.config.walk import mappings
 from otrainer.diagnostics.exceptions import MEND, own_lines
 from otrainer.diagnostics.redaction.values import known
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
@@ -185,18 +186,11 @@ def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, .
     return ()
 
 
-def declaring(value: Any, registry: Registry, path: ConfigPath = ()) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
-    """The specs of components that declare files."""
-    if isinstance(value, Mapping):
-        key = value.get("_type_")
-        if (
-            isinstance(key, str)
-            and path[:1] != ("model",)
-            and callable(getattr(registry.get_module(key).target, "files", None))
-        ):
-            yield value, path
-        for name, item in value.items():
-            yield from declaring(item, registry, (*path, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from declaring(item, registry, (*path, index))
+def declaring(config: Mapping[str, Any], registry: Registry) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
+    """Yield the specs of components that declare files."""
+    for path, spec in mappings(config):
+        key = spec.get("_type_")
+        if path[:1] == ("model",) or not isinstance(key, str):
+            continue
+        if callable(getattr(registry.get_module(key).target, "files", None)):
+            yield spec, path

@@ -11,6 +11,7 @@ from otrainer.diagnostics.exceptions import own_lines
 from otrainer.config.findings import as_many_as_told
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
+from otrainer.config.walk import mappings, walk
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
 from otrainer.diagnostics.redaction.exceptions import hide_in, masked_finding
 from otrainer.diagnostics.redaction.values import masked
@@ -40,7 +41,7 @@ def check_value(
     value: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ()
 ) -> list[Finding]:
     """Everything wrong with the specs anywhere inside `value`; nothing is built, but targets are imported."""
-    return as_many_as_told(walk(value, tuple(config_path), registry, settings or Settings()))
+    return as_many_as_told(spec_findings(value, tuple(config_path), registry, settings or Settings()))
 
 
 def instantiate_value(
@@ -73,25 +74,28 @@ def instantiate_value(
         raise error.located(source_map) from error.__cause__
 
 
-def walk(value: object, path: ConfigPath, registry: Registry, settings: Settings) -> Iterator[Finding]:
-    if isinstance(value, Mapping):
-        yield from reserved_keys(value, path, strict=settings.strict)
-        if is_spec(value):
-            yield from walk_spec(value, path, registry, settings)
-        else:
-            for key, item in value.items():
-                yield from walk(item, (*path, key), registry, settings)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from walk(item, (*path, index), registry, settings)
+def spec_findings(value: object, path: ConfigPath, registry: Registry, settings: Settings) -> Iterator[Finding]:
+    """Yield everything wrong with the specs anywhere inside `value`."""
+    for place, item in mappings(value, path, into=is_no_spec):
+        yield from reserved_keys(item, place, strict=settings.strict)
+        if is_spec(item):
+            yield from findings_of(item, place, registry, settings)
 
 
-def walk_spec(value: Mapping[Any, Any], path: ConfigPath, registry: Registry, settings: Settings) -> Iterator[Finding]:
+def is_no_spec(value: object) -> bool:
+    """Return whether `value` has nothing that `read_spec` reads in another way."""
+    return not is_spec(value)
+
+
+def findings_of(
+    value: Mapping[str, Any], path: ConfigPath, registry: Registry, settings: Settings
+) -> Iterator[Finding]:
+    """Yield everything wrong with one spec and those in its arguments."""
     wrong = list(shape_findings(value, path))
     yield from wrong
     spec = read_spec(value, path, strict=settings.strict)
     for item, place in spec.arguments():
-        yield from walk(item, place, registry, settings)
+        yield from spec_findings(item, place, registry, settings)
     if wrong:
         return
     try:
@@ -115,24 +119,12 @@ def secrets_of_own(spec: Spec, registry: Registry) -> Iterator[Finding]:
     others = () if cls is None else ("type",) if is_own("_type_", cls, registry) else ("type", "args", "kwargs")
     for item, place in spec.arguments():
         if place[-1] not in others:
-            for at in plain_secrets(item, place):
+            for at in (at for at, text in walk(item, place, into=is_no_spec) if isinstance(text, str) and holds_secret(text)):
                 yield out_of_place(at, why=f"`{spec.key}` is otrainer's own, and none of those takes any")
 
 
 def is_own(form: str, key: object, registry: Registry) -> bool:
     return form == "_type_" and isinstance(key, str) and key in registry and registry.get_module(key).at is None
-
-
-def plain_secrets(value: object, path: ConfigPath) -> Iterator[ConfigPath]:
-    """Where `value` refers to secrets, but for the specs in it."""
-    if isinstance(value, Mapping) and not is_spec(value):
-        for key, item in value.items():
-            yield from plain_secrets(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from plain_secrets(item, (*path, index))
-    elif isinstance(value, str) and holds_secret(value):
-        yield path
 
 
 def find_target(spec: Spec, registry: Registry, settings: Settings) -> tuple[Callable[..., Any], str]:
