@@ -13,7 +13,6 @@ import yaml
 from readme_pages import ROOT, bare, names_in, table
 
 from otrainer.components import blocks as built_in_blocks
-from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.config import resolve_config
 from otrainer.config.checks import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
 from otrainer.config.limits import Limits
@@ -162,10 +161,18 @@ def test_every_part_of_a_checkpoint_has_a_row() -> None:
     assert [bare(row[0]) for row in table(RUNS, "part", "holds")] == list(PARTS)
 
 
-def test_every_argument_of_the_checkpoint_callback_has_a_row() -> None:
-    named = [name for row in table(RUNS, "argument", "writes") for name in names_in(row[0])]
+@pytest.mark.parametrize(
+    ("page", "header", "key"),
+    [
+        (RUNS, "argument of `cb.model_checkpoint`", "cb.model_checkpoint"),
+        (EXTENSIONS, "argument of `trainer.default`", "trainer.default"),
+        (EXTENSIONS, "argument of `data.dataset`", "data.dataset"),
+    ],
+)
+def test_every_argument_of_a_component_that_is_explained_has_a_row(page: str, header: str, key: str) -> None:
+    named = [name for row in table(page, header) for name in names_in(row[0])]
 
-    assert sorted(named) == sorted(inspect.signature(ModelCheckpoint).parameters)
+    assert sorted(named) == sorted(inspect.signature(build_registry().get_module(key).target).parameters)
 
 
 def test_every_shipped_experiment_has_a_row() -> None:
