@@ -16,7 +16,8 @@ from incremental.steps import edit, write
 from trained import BASE, REPO, A, ask, listing, train
 
 from otrainer.fingerprint import Fingerprints
-from otrainer.stages.freshness.code import code_sentences
+from otrainer.registry.usage import code_of
+from otrainer.stages.freshness.code import code_sentences, symbol_changes
 from otrainer.storage.runs.lock import lock_run
 
 from .reasons import LOGGERS, LOSS, RUN, RUNS, TABLE, in_json, says, value
@@ -163,3 +164,19 @@ def test_a_record_of_runs_that_lacks_things_is_told_as_damaged(root: Path) -> No
     (root / RUN).write_text(json.dumps(data))
 
     assert "`runs/a/run.json` does not read as a run's file: it lacks `git`." in said(root)
+
+
+def test_a_definition_of_ours_that_moved_is_not_told() -> None:
+    """Only what it holds is: of a run that was trained when its module had another name."""
+    row = {"key": "loss.torch", "plugin": None, "target": "otrainer.components.loss:TorchLoss"}
+    prints = Fingerprints()
+    code = code_of(row, prints)
+
+    def before(name: str) -> str:
+        return name.replace("otrainer.components.loss:", "otrainer.losses:")
+
+    symbols = {before(name): "another" if name.endswith(":pick_one") else each for name, each in code.symbols.items()}
+    uses = {before(name): list(map(before, names)) for name, names in code.uses.items()}
+    detail = {"roots": {"loss.torch": list(map(before, code.roots))}, "symbols": symbols, "uses": uses}
+
+    assert [each.symbol for each in symbol_changes(row, detail, prints)] == ["otrainer.components.io:pick_one"]

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from otrainer.fingerprint.messages import KEYWORDS, Uses, last_name, without_messages
+from otrainer.fingerprint.scopes import arguments
+
 from .own import (
     PACKAGE,
     TRAINED_BY,
@@ -17,9 +20,11 @@ from .own import (
     digests_in,
     edits,
     file_of,
+    is_text,
     messages_in,
     modules,
     move,
+    names_bound,
     reworded,
     targets,
 )
@@ -147,3 +152,65 @@ def test_two_definitions_of_one_name_are_told_apart_by_what_they_reach(own: Path
         found.add(digests_in(own)["cb.early_stopping"])
 
     assert len(found) == 4
+
+
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_bytes()) for name, path in modules().items()}
+
+
+CALLED = {
+    "GeneratedModel", "Lock", "Masks", "Struct", "TypeVar", "WeakValueDictionary", "ascii", "b64encode", "bytes_of",
+    "compile", "contextmanager", "cpu_count", "dataclass", "decode", "device", "dir", "dumps", "fields", "frozenset",
+    "get_args", "getLogger", "getattr", "hex", "min", "object", "quote", "quote_plus", "repr", "runtime_checkable",
+    "tuple", "type", "urlsafe_b64encode",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_that_counts_does_nothing_when_imported_but_define(module: str) -> None:
+    """So no import of ours is an effect: what these calls make, they only give a name."""
+    called: set[str] = set()
+    for node in trees()[module].body:
+        names = names_bound(node)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            called |= {last_name(getattr(each, "func", each)) for each in node.decorator_list}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            called |= {last_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
+            assert all(map(str.isidentifier, filter(None, names))) and len(names) > 1, ast.unparse(node)
+        elif not isinstance(node, ast.Import | ast.ImportFrom):
+            text = ast.unparse(node)
+            assert is_text(getattr(node, "value", None)) or text.startswith(("if TYPE_CHECKING:", "try:\n    import "))
+
+    assert called <= CALLED
+
+
+def test_what_is_passed_as_a_message_becomes_nothing_else() -> None:
+    """Each function that is given a `hint`, say, has it only for messages; one with a `title`, all that it is given."""
+    calls = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    given = {(last_name(call.func), each.arg) for call in calls for each in call.keywords if each.arg in KEYWORDS}
+    silent = [without_messages(tree) for tree in trees().values()]
+    found = set()
+    for node in (each for tree in silent for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
+        words = {word for name, word in given if name == node.name}
+        parameters = {each.arg for each in arguments(node.args)} - {"self"}
+        if words & parameters:
+            uses = Uses()
+            uses.visit(ast.Module(node.body, []))
+            uses.messages()
+            assert uses.used.isdisjoint(parameters if "title" in words else words), node.name
+            found.add(node.name)
+
+    assert found == {name for name, _ in given} - {"ConfigError", "Finding"}
+
+
+def test_no_message_draws_reads_or_takes_away() -> None:
+    """What stands in an f-string is left out with it, so it must have no effect."""
+    texts = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    called = {ast.unparse(each.func) for node in texts for each in ast.walk(node) if isinstance(each, ast.Call)}
+    called |= {f".{name.rpartition('.')[2]}" for name in called if "." in name}
+
+    assert called.isdisjoint(
+        {".pop", ".popleft", ".popitem", ".append", ".setdefault", ".update", ".read", ".write", ".step"}
+    )
+    assert not [name for name in called if "rand" in name or "seed" in name or name.endswith("_")]
+    assert all("next(iter(" in text for text in map(ast.unparse, texts) if "next(" in text)

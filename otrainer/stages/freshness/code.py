@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.fingerprint import Code, chain
+from otrainer.fingerprint.locate import is_own
 from otrainer.fingerprint.names import ATTEMPT, IMPORTING, WHOLE
 from otrainer.fingerprint.sources import rules
 from otrainer.registry.plugins.packages import PREFIX
@@ -90,13 +91,28 @@ def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fi
     if old_detail is None:
         return []
     code, old = code_of(row, prints), old_code(old_detail, row["key"])
+    moved = contents(code) & contents(old)
     changed = [
         told(row["key"], symbol, "changed" if symbol in old.symbols else "is used now", code, prints)
         for symbol, digest in code.symbols.items()
-        if old.symbols.get(symbol) != digest
+        if old.symbols.get(symbol) != digest and content(symbol, digest) not in moved
     ]
-    gone = (symbol for symbol in old.symbols if symbol not in code.symbols)
+    gone = [
+        symbol
+        for symbol, digest in old.symbols.items()
+        if symbol not in code.symbols and content(symbol, digest) not in moved
+    ]
     return [*changed, *(told(row["key"], symbol, "is not used any more", old, prints) for symbol in gone)]
+
+
+def contents(code: Code) -> set[tuple[str, str]]:
+    return {content(*each) for each in code.symbols.items()}
+
+
+def content(symbol: str, digest: str) -> tuple[str, str]:
+    """Return what tells a symbol from others: of otrainer's own, its place in the package does not."""
+    module, _, name = symbol.partition(":")
+    return (name if is_own(module) else symbol), digest
 
 
 def told(key: str, symbol: str, verb: str, code: Code, prints: Fingerprints) -> Told:
