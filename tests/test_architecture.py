@@ -19,7 +19,6 @@ MOST_ENTRIES = 16
 
 TO_COME = {"protocols"}
 CIRCLES_LEFT_OVER = [
-    ["otrainer.commands.show_model.estimate", "otrainer.commands.show_model.loss", "otrainer.commands.show_model.step"],
     ["otrainer.config.errors", "otrainer.config.resolve"],
     ["otrainer.diagnostics.documents", "otrainer.diagnostics.sarif"],
     ["otrainer.model.codegen", "otrainer.model.generated"],

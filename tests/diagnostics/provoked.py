@@ -22,7 +22,7 @@ from support import Batches, fit, random_batches, small_model
 
 from otrainer.commands import answer
 from otrainer.commands.request import Question
-from otrainer.commands.show_model.step import by_name
+from otrainer.commands.show_model.training_step import inputs_by_name
 from otrainer.commands.verify_resume import judged
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loggers.json_lines import refuse_foreign_rows
@@ -338,7 +338,7 @@ def a_checkpoint_with_a_secret_that_is_gone() -> None:
 
 
 def inputs_that_the_model_has_not() -> None:
-    by_name(("x", "y"), ArgsKwargs(kwargs={"z": 1}))
+    inputs_by_name(("x", "y"), ArgsKwargs(kwargs={"z": 1}))
 
 
 def a_checkpoint_that_the_run_has_not() -> None:

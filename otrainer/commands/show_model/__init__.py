@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otrainer.commands.show_model.estimate import estimate
-from otrainer.commands.show_model.table import drawn
+from otrainer.commands.show_model.measure import measure
+from otrainer.commands.show_model.table import render
 from otrainer.errors import ConfigError
 from otrainer.registry import build_registry
 from otrainer.stages.outcome import Outcome
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def show_model(experiment: Experiment, root: Path) -> Outcome:
-    """What a training step of an experiment takes, as its files are now; nothing is written."""
+    """Report what a training step of an experiment takes, as its files are now; nothing is written."""
     config = resolve_fully(root / experiment.file, root)
     try:
         with project(root):
-            made = estimate(config, build_registry())
+            estimate = measure(config, build_registry())
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
-    if not made.findings:
-        return Outcome(report=drawn(made))
-    located = ConfigError.of(made.findings).located(config.source_map)
-    return Outcome.failed(located.findings)._replace(report=drawn(made))
+    if not estimate.findings:
+        return Outcome(report=render(estimate))
+    located = ConfigError.of(estimate.findings).located(config.source_map)
+    return Outcome.failed(located.findings)._replace(report=render(estimate))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from otrainer.commands.show_model.fake import is_unfollowed, reason, said
+from otrainer.commands.show_model.fake import explain, needs_numbers, summarize
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.seed import seeded
 from otrainer.engine.tree import count_samples
@@ -37,41 +37,41 @@ class Example:
 
 
 def find_example(config: ResolvedConfig, registry: Registry) -> Example | str:
-    """The batch, or why there is none.
+    """Return a batch, or why there is none.
 
     Raises ConfigError where `io` finds no model inputs in the batch, and what else it raises.
     """
     seed, why = config.data["run"].get("seed") or 0, ""
-    for offer in (declared, taken):
+    for offer in (declared_batch, first_batch):
         try:
             with seeded(seed):
-                io, data = (built(name, config, registry) for name in ("io", "data"))
+                io, data = (build_section(name, config, registry) for name in ("io", "data"))
                 offered = offer(data, io, seed)
         except ConfigError as error:
             return error.findings[0].message
         except Exception as error:  # noqa: BLE001 - a data module that works elsewhere is not wrong here
-            return f"`data` raised {said(error)}"
+            return f"`data` raised {summarize(error)}"
         if offered is None:
             continue
         batch, source = offered
         try:
             inputs, targets, _ = io.split(batch, stage="train")
         except Exception as error:
-            if isinstance(error, ConfigError) or not is_unfollowed(error):
+            if isinstance(error, ConfigError) or not needs_numbers(error):
                 raise
-            why = f"`io` cannot split the batch ({source}): {reason(error)}"
+            why = f"`io` cannot split the batch ({source}): {explain(error)}"
             continue
         return Example(batch, inputs, targets, source)
     return why or "the training data yields no batch"
 
 
-def built(section: str, config: ResolvedConfig, registry: Registry) -> Any:
+def build_section(section: str, config: ResolvedConfig, registry: Registry) -> Any:
     value, settings = config.data[section], config.settings
     return instantiate_value(value, registry=registry, settings=settings, config_path=(section,))
 
 
-def declared(data: Any, io: Any, _seed: int) -> tuple[Any, str] | None:
-    """The batch that a component declares without reading any data, if one does."""
+def declared_batch(data: Any, io: Any, _seed: int) -> tuple[Any, str] | None:
+    """Return the batch that a component declares without reading any data, if one does."""
     for name, component in (("data", data), ("io", io)):
         declare = getattr(component, "example_batch", None)
         batch = declare() if callable(declare) else None
@@ -80,8 +80,8 @@ def declared(data: Any, io: Any, _seed: int) -> tuple[Any, str] | None:
     return None
 
 
-def taken(data: Any, _io: Any, seed: int) -> tuple[Any, str] | None:
-    """The first batch of the first epoch, if there is one."""
+def first_batch(data: Any, _io: Any, seed: int) -> tuple[Any, str] | None:
+    """Return the first batch of the first epoch, if there is one."""
     if hasattr(data, "setup"):
         data.setup("fit")
     loader = Loader(data.train_dataloader, seed=seed, stage="train")

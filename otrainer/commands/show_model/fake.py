@@ -12,6 +12,7 @@ import torch
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from otrainer.diagnostics.redaction.exceptions import all_behind
 from otrainer.engine.tree import map_leaves
 from otrainer.model.meta import empty_like
 
@@ -23,16 +24,16 @@ REASONS = {
     "UnsupportedFakeTensorException": "",
     "FakeTensorDeviceMismatchError": "",
 }
-UNFOLLOWED = tuple(getattr(fake_tensor, name) for name in REASONS if hasattr(fake_tensor, name))
+NEED_NUMBERS = tuple(getattr(fake_tensor, name) for name in REASONS if hasattr(fake_tensor, name))
 COMPILER = ("torch._dynamo", "torch._inductor", "torch.fx.experimental")
-WORDS = re.compile(
+PHRASES = re.compile(
     r"'Meta' backend|\b[Mm]eta (tensor|device|kernel)|[Ff]ake ?[Tt]ensor|fake impl|tensor subclass|data pointer"
 )
 
 
 @contextmanager
 def fake_mode() -> Iterator[None]:
-    """In this context tensors are made without numbers; real ones are taken for such, and what fails is not logged."""
+    """Make tensors without numbers in the block; real ones are taken for such, and what fails is not logged."""
     log = logging.getLogger(fake_tensor.__name__)
     before, log.disabled = log.disabled, True
     try:
@@ -42,38 +43,28 @@ def fake_mode() -> Iterator[None]:
         log.disabled = before
 
 
-def faked(tree: Any, device: torch.device) -> Any:
-    """The same structure with tensors that hold no numbers, inside of `fake_mode`."""
+def to_fake(tree: Any, device: torch.device) -> Any:
+    """Return the same structure with tensors on `device` that hold no numbers, inside of `fake_mode`."""
     return map_leaves(tree, lambda leaf: empty_like(leaf, device) if isinstance(leaf, torch.Tensor) else leaf)
 
 
-def is_unfollowed(error: BaseException) -> bool:
-    """Whether an error says that numbers are missing, rather than that something is wrong."""
+def needs_numbers(error: BaseException) -> bool:
+    """Return whether an error says that numbers are missing, rather than that something is wrong."""
     return any(
-        isinstance(each, UNFOLLOWED) or type(each).__module__.startswith(COMPILER) or WORDS.search(str(each))
-        for each in chain(error)
+        isinstance(each, NEED_NUMBERS) or type(each).__module__.startswith(COMPILER) or PHRASES.search(str(each))
+        for each in all_behind(error)
     )
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came from."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        seen.append(error)
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def reason(error: BaseException) -> str:
-    """Why something could not be followed, in plain words where these are known, else what the error says."""
-    for each in chain(error):
-        words = REASONS.get(type(each).__name__, "")
-        if words:
+def explain(error: BaseException) -> str:
+    """Say why something could not be followed, in plain words where these are known, else as the error does."""
+    for each in all_behind(error):
+        if words := REASONS.get(type(each).__name__):
             return words.format(getattr(each, "func", "an operation"))
-    return said(error)
+    return summarize(error)
 
 
-def said(error: BaseException) -> str:
-    """The type of an error and its first line."""
+def summarize(error: BaseException) -> str:
+    """Return the type of an error and its first line."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {' '.join(text[0].split()).rstrip('.')}" if text else type(error).__name__

@@ -11,7 +11,7 @@ ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
 
 
 def flop_counter() -> FlopCounterMode:
-    """Counts a multiplication and an addition as two, as torch does, for matrix products and convolutions."""
+    """Count a multiplication and an addition as two, as torch does, for matrix products and convolutions."""
     forward, backward = getattr(torch.ops.aten, ATTENTION), getattr(torch.ops.aten, f"{ATTENTION}_backward")
     formulas: dict[Any, Any] = {forward: attention, backward: attention_backward}
     missing = {op: formula for op, formula in formulas.items() if op not in flop_registry}
@@ -19,10 +19,10 @@ def flop_counter() -> FlopCounterMode:
 
 
 def attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
-    """As torch counts its other fused attentions: two matrix products, causal or not."""
+    """Count two matrix products, causal or not, as torch does for its other fused attentions."""
     return int(sdpa_flop_count(query, key, value))
 
 
 def attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
-    """As torch counts its other fused attentions: the scores once more, and four matrix products."""
+    """Count the scores once more and four matrix products, as torch does for its other fused attentions."""
     return int(sdpa_backward_flop_count(gradient, query, key, value))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from string import digits
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from otrainer.commands.show_model.memory import GIB, device_memory, usual_size
-from otrainer.commands.show_model.rows import Row
-from otrainer.commands.show_model.trace import BROKEN
-from otrainer.commands.show_model.words import shapes
+from otrainer.commands.show_model.estimate import Row
+from otrainer.commands.show_model.graph_run import BROKEN
+from otrainer.commands.show_model.labels import describe_shapes
+from otrainer.commands.show_model.memory import GIB, device_memory, smallest_device
 from otrainer.diagnostics.redaction.values import masked
 
 if TYPE_CHECKING:
@@ -27,22 +28,21 @@ if TYPE_CHECKING:
     from otrainer.commands.show_model.estimate import Estimate
 
 WIDTH = 80
-NUMBERED = re.compile(r"(.*?)(\d+)")
 BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 COUNTS = ("", "K", "M", "G", "T", "P", "E")
-Unit = Sequence[Row]
+Node = Sequence[Row]  # its own row, and those inside of it
 
 
-def drawn(made: Estimate) -> str:
-    """The estimate for the terminal's width and colours, or for a file in 80 columns without any."""
+def render(estimate: Estimate) -> str:
+    """Draw the estimate for the terminal's width and colours, or for a file in 80 columns without any."""
     terminal = is_terminal()
     out = io.StringIO()
     width = max(WIDTH, shutil.get_terminal_size().columns) if terminal else WIDTH
     colour = terminal and not os.environ.get("NO_COLOR")
     console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    for part in (Text(headline(made), style="bold"), "", node_table(made), "", sums(made)):
+    for part in (Text(headline(estimate), style="bold"), "", node_table(estimate), "", totals(estimate)):
         console.print(part)
-    for note in made.notes:
+    for note in estimate.notes:
         console.print(Text(f"\n{masked(note)}"))  # a secret that is broken into lines would be seen by nobody
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 
@@ -51,108 +51,114 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def headline(made: Estimate) -> str:
-    batch = [] if made.samples is None else [f"a batch of {made.samples:,} ({made.source})"]
-    return ", ".join([f"{made.parameters:,} parameters", *batch, f"{made.run.precision} on {made.run.device}"])
+def headline(estimate: Estimate) -> str:
+    batch = [] if estimate.samples is None else [f"a batch of {estimate.samples:,} ({estimate.source})"]
+    run = f"{estimate.run.precision} on {estimate.run.device}"
+    return ", ".join([f"{estimate.parameters:,} parameters", *batch, run])
 
 
-def node_table(made: Estimate) -> Table:
-    """A row for each node, and for what it calls; without shapes, the parameters alone."""
+def node_table(estimate: Estimate) -> Table:
+    """Draw a row for each node, and for what it calls; without shapes, the parameters alone."""
     table = plain_table()
-    columns = [column for column in COLUMNS if made.flops is not None or column.always]
+    columns = [column for column in COLUMNS if estimate.flops is not None or column.always]
     for column in columns:
         justify: JustifyMethod = "right" if column.counts else "left"
         table.add_column(column.name, justify=justify, no_wrap=column.counts, overflow="fold")
-    for row in merged(units_of(made.rows)):
+    for row in collapse_repeats(group_by_node(estimate.rows)):
         style = "dim" if row.depth else "yellow" if row.unchecked else ""
         table.add_row(*(Text(column.text(row)) for column in columns), style=style)
     return table
 
 
 def plain_table(*, header: bool = True) -> Table:
-    """A table without lines, whose columns stand two blanks apart."""
+    """Return a table without lines, whose columns stand two blanks apart."""
     return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=header, header_style="bold")
 
 
-def sums(made: Estimate) -> Table:
-    """The memory by its parts and together, and the FLOPs."""
+def totals(estimate: Estimate) -> Table:
+    """Draw the memory by its parts and together, and the FLOPs."""
     table = plain_table(header=False)
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
-    said = {"optimizer": made.optimizer, "activations": "saved for the backward pass"}
-    for part, size in made.memory.items():
-        table.add_row(part, "unknown" if size is None else bytes_text(size), said.get(part, ""))
-    if made.flops is not None:
-        name, words = ("together", fits(made)) if made.complete else ("at least", "with what is unchecked on top")
-        table.add_row(name, bytes_text(made.total), words, style="bold")
-        forward, backward = made.flops
-        table.add_row("forward", count_text(forward), "FLOPs, the loss included" if made.complete else "FLOPs at least")
+    remarks = {"optimizer": estimate.optimizer, "activations": "saved for the backward pass"}
+    for part, size in estimate.memory.items():
+        table.add_row(part, "unknown" if size is None else bytes_text(size), remarks.get(part, ""))
+    if estimate.flops is not None:
+        forward, backward = estimate.flops
+        if estimate.is_complete:
+            name, words, counted = "together", fits(estimate), "FLOPs, the loss included"
+        else:
+            name, words, counted = "at least", "with what is unchecked on top", "FLOPs at least"
+        table.add_row(name, bytes_text(estimate.total_memory), words, style="bold")
+        table.add_row("forward", count_text(forward), counted)
         table.add_row("backward", "unknown" if backward is None else count_text(backward), "FLOPs")
     return table
 
 
-def fits(made: Estimate) -> str:
-    """The size of memory that holds it, and what is there."""
-    own = device_memory(made.device) if made.device.type == made.wanted.type else None
-    here = "" if own is None else f"; `{made.run.device}` has {own / GIB:.1f} GiB here"
-    return f"fits in {usual_size(made.total):,} GiB{here}"
+def fits(estimate: Estimate) -> str:
+    """Name the size of memory that holds it, and what is there."""
+    own = device_memory(estimate.device) if estimate.is_on_wanted_device else None
+    here = "" if own is None else f"; `{estimate.run.device}` has {own / GIB:.1f} GiB here"
+    return f"fits in {smallest_device(estimate.total_memory):,} GiB{here}"
 
 
-def units_of(rows: Sequence[Row]) -> list[list[Row]]:
-    """Each node's row with those inside of it."""
-    units: list[list[Row]] = []
-    for row in rows:
-        if row.depth and units:
-            units[-1].append(row)
+def group_by_node(rows: Sequence[Row]) -> list[Node]:
+    starts = [number for number, row in enumerate(rows) if not row.depth or not number]
+    return [rows[start:end] for start, end in pairwise([*starts, len(rows)])]
+
+
+def collapse_repeats(nodes: Sequence[Node]) -> Iterator[Row]:
+    """Yield the rows, with neighbours that differ by their number only as one: `layers.1-32`, `block each`."""
+    runs: list[list[Node]] = []
+    for node in nodes:
+        if runs and continues(runs[-1][-1], node):
+            runs[-1].append(node)
         else:
-            units.append([row])
-    return units
-
-
-def merged(units: Sequence[Unit]) -> Iterator[Row]:
-    """The rows, with layers in a row that differ by their number only as one: `layers.1-32`, `block each`."""
-    runs: list[list[Unit]] = []
-    for unit in units:
-        if runs and follows(runs[-1][-1], unit):
-            runs[-1].append(unit)
-        else:
-            runs.append([unit])
-    for run in runs:
-        head, *inside = run[0]
-        if len(run) > 1:
-            numbers = NUMBERED.fullmatch(run[-1][0].name)
-            last = numbers[2] if numbers else ""
+            runs.append([node])
+    for first, *more in runs:
+        head, *inside = first
+        if more:
+            _, last = split_number(more[-1][0].name)
             head = replace(head, name=f"{head.name}-{last}", call=f"{head.call} each")
         yield head
-        yield from merged([[row] for row in inside])
+        yield from collapse_repeats([[row] for row in inside])
 
 
-def follows(before: Unit, unit: Unit) -> bool:
-    """Whether a layer is the next number of the same."""
-    one, two = (NUMBERED.fullmatch(each[0].name) for each in (before, unit))
-    if one is None or two is None or (one[1], int(one[2]) + 1) != (two[1], int(two[2])):
+def continues(before: Node, node: Node) -> bool:
+    """Return whether a layer is the next number of the same."""
+    (one, number), (two, following) = split_number(before[0].name), split_number(node[0].name)
+    if one != two or not number or not following:
         return False
-    return facts(before) == facts(unit)
+    return int(number) + 1 == int(following) and facts(before) == facts(node)
 
 
-def facts(unit: Unit) -> list[object]:
-    """All that is shown of a unit but its own name."""
-    return [replace(row, value=shapes(row.value), name=row.name if index else "") for index, row in enumerate(unit)]
+def split_number(name: str) -> tuple[str, str]:
+    """Return a name without the digits at its end, and these."""
+    stem = name.rstrip(digits)
+    return stem, name[len(stem) :]
+
+
+def facts(node: Node) -> list[Row]:
+    """Return all that is shown of a node but its own name."""
+    return [
+        replace(row, value=describe_shapes(row.value), name=row.name if number else "")
+        for number, row in enumerate(node)
+    ]
 
 
 def bytes_text(count: int) -> str:
-    """`20.1 KiB`."""
+    """Write a number of bytes: `20.1 KiB`."""
     return scaled(count, 1024, BYTES)
 
 
 def count_text(count: int) -> str:
-    """`20.1 K`."""
+    """Write a number of operations: `20.1 K`."""
     return scaled(count, 1000, COUNTS).rstrip()
 
 
 def scaled(count: int, base: int, units: Sequence[str]) -> str:
-    """A number of at most four digits and its unit, the first under which it is below `base`."""
+    """Write a number of at most four digits and its unit, the first under which it is below `base`."""
     value = float(count)
     for unit in units[:-1]:
         if round(value, 1) < base:
@@ -164,7 +170,7 @@ def scaled(count: int, base: int, units: Sequence[str]) -> str:
 def outcome(row: Row) -> str:
     if row.unchecked:
         return "fails" if row.unchecked == BROKEN else "unchecked"
-    return shapes(row.value)
+    return describe_shapes(row.value)
 
 
 class Column(NamedTuple):

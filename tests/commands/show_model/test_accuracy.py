@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from otrainer.commands.show_model import estimate
 from otrainer.commands.show_model.fake import fake_mode
 from otrainer.commands.show_model.flops import flop_counter
+from otrainer.commands.show_model.measure import measure
 from otrainer.commands.show_model.memory import optimizer_bytes
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import resolve_config
@@ -130,12 +130,12 @@ def real_step(config: Any, *, counter: FlopCounterMode | None = None) -> Taken:
 
 
 def said(config: Any) -> Taken:
-    made = estimate(config, build_registry())
-    assert (made.notes, made.findings) == ([], [])
-    assert made.flops is not None
-    forward, backward = made.flops
+    estimate = measure(config, build_registry())
+    assert (estimate.notes, estimate.findings) == ([], [])
+    assert estimate.flops is not None
+    forward, backward = estimate.flops
     assert backward is not None
-    return Taken(made.parameters, forward, backward, {name: size or 0 for name, size in made.memory.items()})
+    return Taken(estimate.parameters, forward, backward, {name: size or 0 for name, size in estimate.memory.items()})
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])

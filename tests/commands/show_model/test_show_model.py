@@ -11,7 +11,7 @@ import pytest
 from trained import listing
 
 from otrainer.commands.show_model import table
-from otrainer.commands.show_model.memory import usual_size
+from otrainer.commands.show_model.memory import smallest_device
 from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.worker.execute import execute
 
@@ -369,7 +369,7 @@ def test_a_terminal_gets_colours_unless_it_wants_none(show, monkeypatch, colours
 
 @pytest.mark.parametrize(("size", "gib"), [(1, 1), (2**30, 2), (21 * 2**30, 24), (22 * 2**30, 32), (300 * 2**30, 330)])
 def test_what_fits_leaves_a_tenth_to_spare(size: int, gib: int) -> None:
-    assert usual_size(size) == gib
+    assert smallest_device(size) == gib
 
 
 def test_a_device_that_torch_does_not_know_is_a_mistake(show) -> None:

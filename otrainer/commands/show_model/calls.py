@@ -1,34 +1,20 @@
-"""A row for each call: of a node, and of the modules that a node's module calls."""
+"""The calls of modules within a node's module, as they are made, and what each of them costs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
 from torch.nn.modules import module as nn_module
 
-from otrainer.commands.show_model.words import given
+from otrainer.commands.show_model.estimate import Row
+from otrainer.commands.show_model.labels import describe_arguments
+from otrainer.commands.show_model.memory import parameter_count
 
-
-@dataclass(frozen=True)
-class Row:
-    """One call: of a node, or (`depth` 1) of a module inside of it. `value` is what came out, with shapes only.
-
-    `flops` are the forward pass's, `saved` the bytes that it adds to what is kept for the backward pass; `unchecked`
-    says why it could not be followed.
-    """
-
-    name: str
-    call: str
-    value: Any = None
-    parameters: int = 0
-    flops: int = 0
-    saved: int = 0
-    depth: int = 0
-    unchecked: str = ""
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass
@@ -45,20 +31,17 @@ class Meter:
         return self.flops() - before[0], self.saved() - before[1]
 
 
-class Inside:
-    """The modules that a node's module calls, as they are called."""
+class SubmoduleCalls:
+    """Records the calls of a node's module, and of those that it calls, in the context of `recorded`."""
 
     def __init__(self, module: nn.Module | None, meter: Meter) -> None:
         self.meter = meter
-        self.names: dict[int, str] = {}
-        if module is not None:
-            self.names = {id(each): name for name, each in module.named_modules()}
+        self.names = {} if module is None else {id(each): name for name, each in module.named_modules()}
         self.rows: list[Row] = []
         self.stack: list[tuple[nn.Module, Any, tuple[int, int]]] = []
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Notes every call in this context."""
+    def recorded(self) -> Iterator[None]:
         hooks = (
             nn_module.register_module_forward_pre_hook(self._enter),
             nn_module.register_module_forward_hook(self._leave),
@@ -69,15 +52,15 @@ class Inside:
             for hook in hooks:
                 hook.remove()
 
-    def innermost(self, node_given: str) -> tuple[str, str]:
-        """Name and inputs of the module that was running; for the node itself, no name and what that was given."""
+    def innermost(self, node_arguments: str) -> tuple[str, str]:
+        """Return name and inputs of the module that was running; for the node itself, no name and its own arguments."""
         if len(self.stack) < 2:
-            return "", node_given
+            return "", node_arguments
         module, inputs, _ = self.stack[-1]
-        return self._name(module), given(inputs, {})
+        return self._name(module), describe_arguments(inputs, {})
 
-    def worth_telling(self) -> list[Row]:
-        """A row for each call that the node's module makes, if there are several."""
+    def several(self) -> list[Row]:
+        """Return a row for each call that the node's module makes, if it makes more than one."""
         return self.rows if len(self.rows) > 1 else []
 
     def _name(self, module: nn.Module) -> str:
@@ -92,8 +75,4 @@ class Inside:
         _, _, before = self.stack.pop()
         if len(self.stack) == 1:
             name, counts = self._name(module), self.meter.since(before)
-            self.rows.append(Row(name, type(module).__name__, value, parameters_of(module), *counts, depth=1))
-
-
-def parameters_of(module: nn.Module) -> int:
-    return sum(each.numel() for each in module.parameters() if not nn.parameter.is_lazy(each))
+            self.rows.append(Row(name, type(module).__name__, value, parameter_count(module), *counts, depth=1))
