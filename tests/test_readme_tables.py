@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from readme_pages import ROOT, bare, names_in, table
+from readme_pages import FENCE, ROOT, bare, names_in, page_text, table
 
+from otrainer import protocols
 from otrainer.components import blocks as built_in_blocks
 from otrainer.config import resolve_config
 from otrainer.config.checks import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
@@ -22,7 +24,7 @@ from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 from otrainer.registry import build_registry
 from otrainer.registry.builtins import COMPONENTS
-from otrainer.registry.contracts import CONTRACTS
+from otrainer.registry.contracts import CONTRACTS, Method
 from otrainer.registry.core import POLICIES
 
 CONFIGS, EXTENSIONS, RUNS, SECURITY = "configs/README.md", "extensions/README.md", "runs/README.md", "SECURITY.md"
@@ -118,15 +120,20 @@ def test_every_op_and_block_has_a_row() -> None:
         assert names_in(arguments) == signature(getattr(built_in_blocks, bare(key)))
 
 
-def test_every_kind_of_component_has_a_row_with_all_its_methods() -> None:
-    rows = {bare(row[1]): row for row in table(EXTENSIONS, "section", "keys", "what the object offers")}
-    sections = {section.prefix: section.name for section in SECTIONS}
+def test_the_interfaces_are_the_protocols_with_all_their_methods() -> None:
+    page = page_text(EXTENSIONS)
+    written = page.partition("<!-- interfaces -->\n\n")[2].partition("\n\n<!-- /interfaces -->")[0]
 
-    assert set(rows) == {f"{contract.prefix}*" for contract in CONTRACTS}
-    for contract in CONTRACTS:
-        section, keys, offers = rows[f"{contract.prefix}*"]
-        assert (bare(section), bare(keys)) == (sections[contract.prefix], f"{contract.prefix}*")
-        assert {str(method) for method in contract.methods} <= set(names_in(offers))
+    assert written == "\n".join(interfaces())
+
+
+def test_every_method_and_mark_of_a_protocol_is_explained() -> None:
+    named = {word for code in names_in(FENCE.sub("", page_text(EXTENSIONS))) for word in re.findall(r"\w+", code)}
+    found = [each for each in vars(protocols).values() if getattr(each, "_is_protocol", False)]
+    members = {name for each in found for name in (*vars(each), *inspect.get_annotations(each)) if name[0] != "_"}
+
+    assert {"files", "check_progress", "runs_last", "splits_among_workers", "should_stop"} <= members
+    assert members <= named
 
 
 def test_every_hook_and_policy_has_a_row() -> None:
@@ -221,6 +228,27 @@ def test_the_parts_of_the_tests_that_can_be_run_are_there() -> None:
             file, _, name = path.partition("::")
             assert (ROOT / file).exists()
             assert f"def {name}" in (ROOT / file).read_text() if name else True
+
+
+def interfaces() -> Iterator[str]:
+    """The table of the nine protocols, in the order of the sections."""
+    contracts = {contract.prefix: contract for contract in CONTRACTS}
+    yield "| section | keys | protocol | must have | may have |"
+    yield "|---|---|---|---|---|"
+    for section in SECTIONS:
+        contract = contracts.pop(section.prefix)
+        needed, free = (
+            ", ".join(offer(contract.protocol, method) for method in contract.methods if method.required == required)
+            for required in (True, False)
+        )
+        yield f"| `{section.name}` | `{section.prefix}*` | `{contract.protocol.__name__}` | {needed} | {free} |"
+    assert not contracts
+
+
+def offer(protocol: type, method: Method) -> str:
+    """A method as a table shows it, with what it returns."""
+    returned = vars(protocol)[method.name].__annotations__["return"]
+    return f"`{method}`" if returned == "None" else f"`{method}` → `{returned.replace(' | ', ' or ')}`"
 
 
 def signature(function: Any) -> list[str]:

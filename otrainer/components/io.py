@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from otrainer.engine.tree import Path, get_path
 from otrainer.errors import ConfigError, ConfigPath
-
-
-@dataclass
-class ArgsKwargs:
-    """The inputs of a model call: `model(*args, **kwargs)`."""
-
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
+from otrainer.protocols import ArgsKwargs as ArgsKwargs
 
 
 class MappingIO:

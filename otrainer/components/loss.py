@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 
 from otrainer.components.io import checked_path, pick_one
 from otrainer.errors import ConfigError
+from otrainer.protocols import LossOutput as LossOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,14 +29,6 @@ BROADCASTING = (
     nn.SmoothL1Loss,
     nn.SoftMarginLoss,
 )
-
-
-@dataclass
-class LossOutput:
-    """A scalar `loss` to minimise, and `logs` (numbers or 0-dim tensors) to log beside it."""
-
-    loss: torch.Tensor
-    logs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TorchLoss:

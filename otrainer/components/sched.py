@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.components.optim import build_torch, checked_key
-from otrainer.errors import ConfigError, is_whole, nearest
+from otrainer.engine.schedule import check_rhythm
+from otrainer.errors import ConfigError
+from otrainer.protocols import SchedulerBundle as SchedulerBundle
 from otrainer.registry import Registry, validate_kwargs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-INTERVALS = ("step", "epoch", "metric")
-
-
-@dataclass
-class SchedulerBundle:
-    """A scheduler and its rhythm: every `frequency` optimizer steps or epochs, or by the value called `monitor`.
-
-    Raises ConfigError for another interval, a frequency below 1, or `metric` without a monitor.
-    """
-
-    scheduler: Any
-    interval: str = "epoch"
-    frequency: int = 1
-    monitor: str | None = None
-
-    def __post_init__(self) -> None:
-        check_rhythm(self.interval, self.frequency, self.monitor)
 
 
 class TorchSchedulerFactory:
@@ -73,30 +56,4 @@ class TorchSchedulerFactory:
             title="interval does not fit the scheduler",
             config_path=("scheduler", "interval"),
             hint="Set `interval: metric` and `monitor: val_loss`." if wants else "Set `interval: epoch` or `step`.",
-        )
-
-
-def check_rhythm(interval: str, frequency: int, monitor: str | None) -> None:
-    """Raise ConfigError unless a scheduler can step by this."""
-    if interval not in INTERVALS:
-        raise ConfigError(
-            f"A scheduler's interval is step, epoch or metric, not `{interval}`.",
-            title="unknown interval",
-            config_path=("scheduler", "interval"),
-            suggestions=nearest(str(interval), INTERVALS),
-            hint=f"Write `interval: {INTERVALS[0]}`, for example.",
-        )
-    if not is_whole(frequency):
-        raise ConfigError(
-            f"A scheduler's frequency is a whole number from 1 on, not `{frequency}`.",
-            title="frequency out of range",
-            config_path=("scheduler", "frequency"),
-            hint="Write `frequency: 1` to step each time.",
-        )
-    if interval == "metric" and not monitor:
-        raise ConfigError(
-            "`interval: metric` needs `monitor`, the name of a logged validation value.",
-            title="`monitor` is needed",
-            config_path=("scheduler",),
-            hint="Add `monitor: val_loss`.",
         )

@@ -18,11 +18,13 @@ from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.checkpoint.part_state import Baseline, warn_of_restarts
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.loss_check import LossWatch
+from otrainer.engine.schedule import build_schedule
 from otrainer.engine.signals import StopRequest, current_stop_request
 from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.errors import ConfigError, Finding
 from otrainer.model.lazy import has_lazy, materialize
-from otrainer.registry.contracts import KNOWN_HOOKS, breaches
+from otrainer.protocols import HOOKS
+from otrainer.registry.contracts import breaches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +52,7 @@ class Session:
         ordered = sorted(self.ctx.callbacks, key=lambda callback: bool(getattr(callback, "runs_last", False)))
         self._hooks = {
             name: [method for callback in ordered if (method := getattr(callback, name, None)) is not None]
-            for name in KNOWN_HOOKS
+            for name in HOOKS
         }
         # Whether a step that is left out leaves the scheduler's turn out too.
         self.steps_schedule = self.bundle is not None and self.bundle.interval == "step"
@@ -148,7 +150,7 @@ def begin(
     elif has_lazy(model):
         first_epoch = materialize_with_first_batch(model, train.epoch(0), io, accelerator)
     optimizer = optimizer_factory.build(model, registry=registry)
-    bundle = scheduler_factory.build(optimizer, registry=registry) if scheduler_factory is not None else None
+    bundle = build_schedule(scheduler_factory, optimizer, registry)
 
     watched = [*(callbacks or ()), *(metrics or ()), *(loggers or ()), loss]
     ctx = RunContext(

@@ -15,6 +15,7 @@ from otrainer.engine.logs import StepLogs, detached, mean_of
 from otrainer.engine.loss_check import check_loss
 from otrainer.engine.metrics import Snapshot, log_epoch, reset_metrics, update_metrics
 from otrainer.engine.monitor import monitored
+from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import Session, begin, no_batches
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.engine.tree import count_samples
@@ -179,7 +180,7 @@ class DefaultTrainer:
         state.micro_step_in_epoch += len(rows)
         ctx.last_train_logs = StepLogs(rows)
         lr = ctx.optimizer.param_groups[0]["lr"]
-        if stepped and session.bundle is not None and due(session.bundle, "step", state.global_step):
+        if stepped and is_due(session.bundle, "step", state.global_step):
             session.bundle.scheduler.step()
         if state.global_step % self.log_every_n_steps == 0:
             session.watch.look()
@@ -193,9 +194,9 @@ class DefaultTrainer:
         if ctx.validated:
             self._validate(session)
         log_epoch(session)
-        if due(session.bundle, "epoch", state.epoch + 1):
+        if is_due(session.bundle, "epoch", state.epoch + 1):
             session.bundle.scheduler.step()
-        if ctx.validated and due(session.bundle, "metric", (state.epoch + 1) // self.val_every_n_epochs):
+        if ctx.validated and is_due(session.bundle, "metric", (state.epoch + 1) // self.val_every_n_epochs):
             session.bundle.scheduler.step(monitored(ctx, session.bundle.monitor, ("scheduler",)))
         state.epoch_complete = True
         ctx.run.progress.metrics = dict(ctx.last_val_logs)
@@ -246,8 +247,3 @@ def begin_epoch(session: Session, epoch: int) -> None:
     state = session.ctx.state
     state.epoch, state.micro_step_in_epoch, state.epoch_complete = epoch, 0, False
     reset_metrics(session)
-
-
-def due(bundle: Any, interval: str, count: int) -> bool:
-    """Whether the scheduler, if there is one, steps by `interval` and `count` is one of its turns."""
-    return bundle is not None and bundle.interval == interval and count % bundle.frequency == 0

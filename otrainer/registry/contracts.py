@@ -1,12 +1,14 @@
-"""What each kind of component must offer, checked when its class is registered."""
+"""What each kind of component must offer, by its protocol, checked when its class is registered."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import FunctionType
 
+from otrainer import protocols
 from otrainer.errors import nearest
 
 
@@ -15,27 +17,41 @@ class Method:
     """A method as the trainer calls it: `positional` values in order, `keywords` by name."""
 
     name: str
-    positional: tuple[str, ...] = ()
-    keywords: tuple[str, ...] = ()
-    required: bool = True
+    positional: tuple[str, ...]
+    keywords: tuple[str, ...]
+    required: bool
+
+    @classmethod
+    def of(cls, function: FunctionType) -> Method:
+        """Return a method that a protocol defines."""
+        given = inspect.signature(function).parameters.values()
+        keywords = tuple(part.name for part in given if part.kind is part.KEYWORD_ONLY)
+        positional = tuple(part.name for part in given if part.kind is not part.KEYWORD_ONLY)[1:]
+        return cls(function.__name__, positional, keywords, required=not protocols.is_optional(function))
 
     def __str__(self) -> str:
         star = ("*",) if self.keywords else ()
         return f"{self.name}({', '.join((*self.positional, *star, *self.keywords))})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contract:
-    """The methods of the components under one key prefix; `reserved` begins names that only known methods may have.
+    """The protocol of the components under one key prefix; `reserved` begins names that only its methods may have.
 
     With `near_only` a method of another name is the plugin's own affair, unless it looks like a known one misspelt.
     """
 
     prefix: str
     role: str
-    methods: tuple[Method, ...]
+    protocol: type
     reserved: str = ""
     near_only: bool = False
+
+    @cached_property
+    def methods(self) -> tuple[Method, ...]:
+        """Return the methods of the protocol, in its order."""
+        functions = [found for found in vars(self.protocol).values() if isinstance(found, FunctionType)]
+        return tuple(Method.of(each) for each in functions if each.__name__ == "__call__" or each.__name__[0] != "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,49 +63,24 @@ class Breach:
     hint: str = ""
 
 
-HOOKS = (
-    Method("on_fit_start", ("ctx",), required=False),
-    Method("on_train_step_end", ("ctx",), required=False),
-    Method("on_epoch_end", ("ctx",), required=False),
-    Method("on_exception", ("ctx", "exc"), required=False),
-    Method("on_fit_end", ("ctx",), required=False),
-)
-KNOWN_HOOKS = tuple(hook.name for hook in HOOKS)
-
-FIT = (
-    "model", "datamodule", "io", "loss", "optimizer_factory", "scheduler_factory",
-    "metrics", "callbacks", "loggers", "registry", "run",
-)  # fmt: skip
-
 CONTRACTS = (
-    Contract("trainer.", "a trainer", (Method("fit", keywords=FIT),)),
-    Contract("data.", "a data module", (Method("train_dataloader"),)),
-    Contract("io.", "an IO component", (Method("split", ("batch",), ("stage",)),)),
-    Contract("loss.", "a loss", (Method("__call__", keywords=("outputs", "targets", "batch", "stage")),)),
-    Contract(
-        "metric.", "a metric", (Method("update", keywords=("outputs", "targets", "batch", "stage"), required=False),)
-    ),
-    Contract("optim_factory.", "an optimizer factory", (Method("build", ("model",), ("registry",)),)),
-    Contract("sched_factory.", "a scheduler factory", (Method("build", ("optimizer",), ("registry",)),)),
-    Contract("cb.", "a callback", HOOKS, reserved="on_"),
-    Contract(
-        "log.",
-        "a logger",
-        (
-            Method("log_hparams", ("hparams",), required=False),
-            Method("log_metrics", ("metrics",), ("step", "stage"), required=False),
-            Method("close", required=False),
-        ),
-        reserved="log_",
-        near_only=True,
-    ),
+    Contract("trainer.", "a trainer", protocols.Trainer),
+    Contract("data.", "a data module", protocols.DataModule),
+    Contract("io.", "an IO component", protocols.IO),
+    Contract("loss.", "a loss", protocols.Loss),
+    Contract("metric.", "a metric", protocols.Metric),
+    Contract("optim_factory.", "an optimizer factory", protocols.OptimizerFactory),
+    Contract("sched_factory.", "a scheduler factory", protocols.SchedulerFactory),
+    Contract("cb.", "a callback", protocols.Callback, reserved="on_"),
+    Contract("log.", "a logger", protocols.Logger, reserved="log_", near_only=True),
 )
+KNOWN_HOOKS = protocols.HOOKS
 NEAR = 0.8  # of difflib: a letter or two apart
 PLUGIN_PREFIXES = (*(contract.prefix for contract in CONTRACTS), "dataset.")
 
 
 def breaches(key: str, factory: object) -> Iterator[Breach]:
-    """How the class `factory` breaks the contract of `key`'s prefix; functions and names are not looked into."""
+    """Yield how the class `factory` breaks the contract of `key`'s prefix; functions and names are not looked into."""
     contract = next((row for row in CONTRACTS if key.startswith(row.prefix)), None)
     if contract is None or not isinstance(factory, type) or answers_any_name(factory):
         return
@@ -99,6 +90,7 @@ def breaches(key: str, factory: object) -> Iterator[Breach]:
 
 
 def missing(contract: Contract, cls: type) -> Iterator[Breach]:
+    """Yield the required methods that a class lacks."""
     own = [name for name in methods(cls) if not name.startswith("__")]
     for method in contract.methods:
         if method.required and defined(cls, method.name) is None:
@@ -107,6 +99,7 @@ def missing(contract: Contract, cls: type) -> Iterator[Breach]:
 
 
 def misspelt(contract: Contract, cls: type) -> Iterator[Breach]:
+    """Yield the methods that are named like hooks, and are none."""
     from difflib import get_close_matches
 
     known = [method.name for method in contract.methods]
@@ -120,6 +113,7 @@ def misspelt(contract: Contract, cls: type) -> Iterator[Breach]:
 
 
 def unfit(contract: Contract, cls: type) -> Iterator[Breach]:
+    """Yield the methods that do not take what they will be given."""
     for method in contract.methods:
         signature = signature_of_method(cls, method.name)
         if signature is None:
@@ -132,7 +126,7 @@ def unfit(contract: Contract, cls: type) -> Iterator[Breach]:
 
 
 def signature_of_method(cls: type, name: str) -> inspect.Signature | None:
-    """How instances of `cls` are called under `name`; None where that is not written down as a plain function."""
+    """Return how instances of `cls` are called under `name`; None where no plain function says so."""
     found = defined(cls, name)
     if isinstance(found, FunctionType):
         full = inspect.signature(found)
@@ -145,17 +139,18 @@ def signature_of_method(cls: type, name: str) -> inspect.Signature | None:
 
 
 def defined(cls: type, name: str) -> object | None:
-    """What `cls` or a base holds under `name`, read without running a descriptor."""
-    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    """Return what `cls` or a base holds under `name`, read without running a descriptor; a protocol's own is none."""
+    bases = [base for base in cls.__mro__ if base.__module__ != protocols.__name__]
+    return next((vars(base)[name] for base in bases if name in vars(base)), None)
 
 
 def methods(cls: type) -> list[str]:
-    """Names of the functions that `cls` and its bases define, in a fixed order."""
+    """Return the names of the functions that `cls` and its bases define, in a fixed order."""
     kinds = (FunctionType, staticmethod, classmethod)
     return [name for name in sorted(dir(cls)) if isinstance(defined(cls, name), kinds)]
 
 
 def answers_any_name(cls: type) -> bool:
-    """Whether instances make up attributes in a `__getattr__` of the user's own (torch's only finds parameters)."""
+    """Return whether instances make up attributes in a `__getattr__` of their own (torch's only finds parameters)."""
     hook = getattr(cls, "__getattr__", None)
     return hook is not None and not str(getattr(hook, "__module__", "")).startswith("torch.")

@@ -5,33 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch.utils.data import IterableDataset
 
 from otrainer.engine.data.workers import end_workers, undisturb
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.errors import ConfigError
+from otrainer.protocols import EpochLoader, Stateful
 
 log = logging.getLogger("otrainer")
-
-
-@runtime_checkable
-class EpochLoader(Protocol):
-    """A loader that can begin anywhere in any epoch without reading what comes before."""
-
-    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
-        """The batches of `epoch` from number `start` on."""
-        ...
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A loader or a dataset that knows how far it was read: with its state back, it goes on from there."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Loader:

@@ -1,0 +1,52 @@
+"""When a scheduler steps: by optimizer steps, epochs, or validations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import ConfigError, is_whole, nearest
+
+if TYPE_CHECKING:
+    from otrainer.protocols import SchedulerBundle
+
+INTERVALS = ("step", "epoch", "metric")
+
+
+def build_schedule(factory: Any, optimizer: Any, registry: Any) -> SchedulerBundle | None:
+    """Return what a scheduler factory builds, if there is one; raise ConfigError for a rhythm that there is not."""
+    if factory is None:
+        return None
+    bundle: SchedulerBundle = factory.build(optimizer, registry=registry)
+    check_rhythm(bundle.interval, bundle.frequency, bundle.monitor)
+    return bundle
+
+
+def is_due(bundle: SchedulerBundle | None, interval: str, count: int) -> bool:
+    """Return whether the scheduler, if there is one, steps by `interval` and `count` is one of its turns."""
+    return bundle is not None and bundle.interval == interval and count % bundle.frequency == 0
+
+
+def check_rhythm(interval: str, frequency: int, monitor: str | None) -> None:
+    """Raise ConfigError unless a scheduler can step by this."""
+    if interval not in INTERVALS:
+        raise ConfigError(
+            f"A scheduler's interval is step, epoch or metric, not `{interval}`.",
+            title="unknown interval",
+            config_path=("scheduler", "interval"),
+            suggestions=nearest(str(interval), INTERVALS),
+            hint=f"Write `interval: {INTERVALS[0]}`, for example.",
+        )
+    if not is_whole(frequency):
+        raise ConfigError(
+            f"A scheduler's frequency is a whole number from 1 on, not `{frequency}`.",
+            title="frequency out of range",
+            config_path=("scheduler", "frequency"),
+            hint="Write `frequency: 1` to step each time.",
+        )
+    if interval == "metric" and not monitor:
+        raise ConfigError(
+            "`interval: metric` needs `monitor`, the name of a logged validation value.",
+            title="`monitor` is needed",
+            config_path=("scheduler",),
+            hint="Add `monitor: val_loss`.",
+        )

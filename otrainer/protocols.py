@@ -1,0 +1,430 @@
+"""The interfaces of a run's parts: what a plugin may define, when each method is called, and what it gets and returns.
+
+A class fits if it has the methods; it need not inherit. Methods marked `optional` may be left out: inherit from the
+protocol, and type checkers accept that. What a part may offer besides its role stands at the end. A part's constructor
+gets the arguments that the config gives.
+
+`stage` is "train" or "val" wherever nothing else is said. Tensors of a batch are on the run's device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor, device, nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+# Whatever a data module's loader yields and a model returns: tensors, or mappings, sequences and dataclasses of them.
+Batch: TypeAlias = Any
+Outputs: TypeAlias = Any
+Targets: TypeAlias = Any
+Meta: TypeAlias = Any
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def optional(method: Method) -> Method:
+    """Mark a method that a class may leave out, or inherit: then it does what stands here, be it a bare `return`."""
+    method.__isoptional__ = True  # type: ignore[attr-defined]  # functions carry any attribute
+    return method
+
+
+def is_optional(method: object) -> bool:
+    """Return whether a class may leave out a protocol's method."""
+    return getattr(method, "__isoptional__", False)
+
+
+# Data that passes between the parts
+
+
+@dataclass
+class ArgsKwargs:
+    """The inputs of a model call: `model(*args, **kwargs)`."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class LossOutput:
+    """A scalar `loss` to minimise, and `logs` (numbers or 0-dim tensors) to log beside it."""
+
+    loss: Tensor
+    logs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SchedulerBundle:
+    """A scheduler and its rhythm: every `frequency` steps or epochs, or validations with the value called `monitor`.
+
+    `interval` is "step" (optimizer steps), "epoch" or "metric"; `monitor` names a logged validation value, as
+    `val_loss`, and is needed with "metric". Training does not start with any other rhythm.
+    """
+
+    scheduler: Any
+    interval: str = "epoch"
+    frequency: int = 1
+    monitor: str | None = None
+
+
+# What the parts are given
+
+
+class Entry(Protocol):
+    """A registered component; `target` is the class or function itself."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def target(self) -> Callable[..., Any]: ...
+
+
+class Registry(Protocol):
+    """Every key that a config may name; a plugin's `register(registry)` adds its own, factories look classes up."""
+
+    def register_module(
+        self,
+        name: str,
+        factory: Callable[..., Any] | str,
+        *,
+        signature_policy: str = "strict",
+        tags: Iterable[str] = (),
+        doc: str | None = None,
+    ) -> None:
+        """Let `_type_: name` build what `factory`, a callable or "package.module:attr", returns.
+
+        Raises ConfigError for a taken or malformed key, and for a class that does not fit its prefix's protocol.
+        """
+
+    def register_op(self, name: str, fn: Callable[..., Any] | str, *, doc: str | None = None) -> None:
+        """Let a model's graph call `fn` as `op:name`."""
+
+    def get_module(self, name: str) -> Entry:
+        """Return what is registered under a key; raise ConfigError with the nearest keys where nothing is."""
+
+    def list_modules(self) -> list[str]:
+        """Return all keys, sorted."""
+
+
+class State(Protocol):
+    """Where training stands.
+
+    `epoch` counts from 0; `global_step` counts optimizer steps; `micro_step_in_epoch` counts the batches of this epoch
+    that went into them; `epochs_done` counts epochs that were trained, validated and logged.
+    """
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def global_step(self) -> int: ...
+    @property
+    def micro_step_in_epoch(self) -> int: ...
+    @property
+    def epochs_done(self) -> int: ...
+
+
+class Run(Protocol):
+    """The config's section `run`, by attributes and by keys; `config` is the whole resolved config."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def out_dir(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def config(self) -> Mapping[str, Any] | None: ...
+    def __getitem__(self, key: str, /) -> Any: ...
+
+
+class Context(Protocol):
+    """What a callback may rely on: the parts of a run, where it stands, and the latest logs.
+
+    `last_train_logs` are those of the last optimizer step, `last_val_logs` those of the last validation, which was in
+    this epoch if `validated`; `scaler` is torch's for fp16, else None. Setting `should_stop` ends training after the
+    epoch.
+    """
+
+    should_stop: bool
+
+    @property
+    def run(self) -> Run: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def device(self) -> device: ...
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def optimizer(self) -> Optimizer: ...
+    @property
+    def scheduler(self) -> LRScheduler | None: ...
+    @property
+    def scaler(self) -> Any: ...
+    @property
+    def datamodule(self) -> DataModule: ...
+    @property
+    def io(self) -> IO: ...
+    @property
+    def loss(self) -> Loss: ...
+    @property
+    def metrics(self) -> Sequence[Metric]: ...
+    @property
+    def callbacks(self) -> Sequence[Callback]: ...
+    @property
+    def loggers(self) -> Sequence[Logger]: ...
+    @property
+    def registry(self) -> Registry | None: ...
+    @property
+    def last_train_logs(self) -> Mapping[str, float]: ...
+    @property
+    def last_val_logs(self) -> Mapping[str, float]: ...
+    @property
+    def validated(self) -> bool: ...
+
+
+# The nine parts of a run
+
+
+class Trainer(Protocol):
+    """Own the loop (`trainer.*`): train a model to the end, or until a signal.
+
+    What it leaves in `run.progress` (state, metrics, checkpoints) is what run.json and the summary say. Extend
+    `otrainer.engine.trainer.DefaultTrainer` rather than write the loop anew.
+    """
+
+    def fit(
+        self,
+        *,
+        model: nn.Module,
+        datamodule: DataModule,
+        io: IO,
+        loss: Loss,
+        optimizer_factory: OptimizerFactory,
+        scheduler_factory: SchedulerFactory | None,
+        metrics: Sequence[Metric],
+        callbacks: Sequence[Callback],
+        loggers: Sequence[Logger],
+        registry: Registry,
+        run: Any,
+    ) -> None:
+        """Train `model`, which is on the CPU still, under the settings of `run`, a `Run`.
+
+        Continue from the checkpoint `run.resume_from` where it is not None.
+        """
+
+    @optional
+    def check_progress(self, state: State, /) -> None:
+        """Raise ConfigError where a checkpoint is further than this config asks for; called before a resume."""
+        return
+
+
+class DataModule(Protocol):
+    """Make the loaders of a run (`data.*`).
+
+    A loader is any iterable of batches. A resume starts a sequence at its batch, asks an `EpochLoader` for those that
+    are left, and hands a `Stateful` one its state; it reads any other again up to its batch.
+    """
+
+    @optional
+    def setup(self, stage: str, /) -> None:
+        """Prepare the data; called once before the loaders are asked for, with "fit"."""
+        return
+
+    def train_dataloader(self) -> Iterable[Batch]:
+        """Return the training batches; called once, or for each epoch where it returns an iterator."""
+
+    @optional
+    def val_dataloader(self) -> Iterable[Batch] | None:
+        """Return the validation batches, or None for no validation."""
+        return None
+
+    @optional
+    def example_batch(self) -> Batch | None:
+        """Return a batch without reading data, for `doit show MODEL=1`; its tensors may be on the device `meta`."""
+        return None
+
+
+class IO(Protocol):
+    """Split batches (`io.*`)."""
+
+    def split(self, batch: Batch, /, *, stage: str) -> tuple[ArgsKwargs, Targets, Meta]:
+        """Return the model's inputs, what loss and metrics compare with, and anything for trainers of your own.
+
+        The names in the inputs are the model's own; a tensor keeps its first dimension, that of samples.
+        """
+
+    @optional
+    def example_batch(self) -> Batch | None:
+        """Return a batch without reading data, where the data module does not."""
+        return None
+
+
+class Loss(Protocol):
+    """Judge the model's outputs (`loss.*`); modules that it is or holds move to the device, and are not trained."""
+
+    def __call__(self, *, outputs: Outputs, targets: Targets, batch: Batch, stage: str) -> LossOutput:
+        """Return a scalar tensor, with a gradient if `stage` is "train", and logs; called under autocast."""
+
+
+class OptimizerFactory(Protocol):
+    """Build the optimizer (`optim_factory.*`); the constructor is given `type`, a key `optim_cls.*`."""
+
+    def build(self, model: nn.Module, /, *, registry: Registry) -> Optimizer:
+        """Return an optimizer over those of the model's parameters that shall be trained, on the device already.
+
+        It must build the same parameter groups in the same order each time: a resume builds it twice.
+        """
+
+
+class SchedulerFactory(Protocol):
+    """Build the learning rate's schedule (`sched_factory.*`); the constructor is given `type`, a key `sched_cls.*`."""
+
+    def build(self, optimizer: Optimizer, /, *, registry: Registry) -> SchedulerBundle:
+        """Return a scheduler of `optimizer` and when it steps."""
+
+
+class Callback(Protocol):
+    """Act at certain points of training (`cb.*`), in the order of the config.
+
+    `runs_last` moves a callback's hooks behind those of all others: a checkpoint then holds what the others did.
+    """
+
+    runs_last: bool = False
+
+    @optional
+    def on_fit_start(self, ctx: Context, /) -> None:
+        """Act once all is built and a checkpoint is loaded."""
+        return
+
+    @optional
+    def on_train_step_end(self, ctx: Context, /) -> None:
+        """Act after each optimizer step, once it is logged."""
+        return
+
+    @optional
+    def on_epoch_end(self, ctx: Context, /) -> None:
+        """Act after validation, logging and the scheduler; the metrics still hold the epoch."""
+        return
+
+    @optional
+    def on_exception(self, ctx: Context, exc: BaseException, /) -> None:
+        """Act once training fails or a signal stops it (`TrainingInterrupted`); what this raises hides nothing."""
+        return
+
+    @optional
+    def on_fit_end(self, ctx: Context, /) -> None:
+        """Act once training is done."""
+        return
+
+
+HOOKS = tuple(name for name, method in vars(Callback).items() if is_optional(method))
+
+
+class Logger(Protocol):
+    """Take what is logged (`log.*`)."""
+
+    @optional
+    def log_hparams(self, hparams: Mapping[str, Any], /) -> None:
+        """Take the whole resolved config, once, before the first row."""
+        return
+
+    @optional
+    def log_metrics(self, metrics: Mapping[str, float], /, *, step: int, stage: str) -> None:
+        """Take a row: floats by name, as of `step` optimizer steps.
+
+        Stage "train": means over a step's micro-batches, and `lr`. "val": `val_loss`, the loss's logs as `val_...`, and
+        metrics, after each validation. "metrics": what metrics computed of training, at each epoch's end.
+        """
+        return
+
+    @optional
+    def close(self) -> None:
+        """Finish; called at the end of training, however it came."""
+        return
+
+
+class Metric(Protocol):
+    """Judge whole epochs (`metric.*`); two of one class must not have the same `name`."""
+
+    @optional
+    def update(self, *, outputs: Outputs, targets: Targets, batch: Batch, stage: str) -> None:
+        """Take a micro-batch of training or validation; no gradients are recorded."""
+        return
+
+    @optional
+    def compute(self) -> Mapping[str, Any] | float:
+        """Return numbers by name, or one that goes by the class's name; called at each epoch's end.
+
+        Names that begin with `train` are logged as stage "metrics", others with the validation values.
+        """
+        return {}
+
+    @optional
+    def reset(self) -> None:
+        """Begin anew; called before each epoch."""
+        return
+
+
+# What any part may offer besides
+
+
+class DeclaresFiles(Protocol):
+    """Name the data files that a component reads: other content is another definition, and retrains."""
+
+    def files(self) -> Iterable[str | PathLike[str]]:
+        """Return paths, from the project's root where they are relative; called at validation, on the built part."""
+
+
+class ChecksFiles(DeclaresFiles, Protocol):
+    """Look into the declared files early."""
+
+    def check(self) -> None:
+        """Raise ConfigError for what is wrong with the files; called at validation, where all of them are there."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Keep state in checkpoints: of callbacks, metrics, loggers, the loss, data modules, loaders and datasets.
+
+    Without it, plain attributes that changed since a part was built are kept (not those of data).
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data: tensors, numbers, texts, None, and lists, tuples and dicts of them."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Go on from what `state_dict` returned; called on resume, before `on_fit_start`."""
+
+
+@runtime_checkable
+class EpochLoader(Protocol):
+    """Begin anywhere in any epoch without reading what comes before: for loaders, also with another seed."""
+
+    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Batch]:
+        """Return the batches of `epoch` from number `start` on, which depend on the three numbers alone."""
+
+
+class BatchDataset(Protocol):
+    """Hand out whole batches: for a dataset of `data.dataset`, where no `collate` is configured."""
+
+    def batch(self, indices: Sequence[int], /) -> Batch:
+        """Return the samples at `indices`, stacked already."""
+
+
+class SplitsAmongWorkers(Protocol):
+    """Promise, by `splits_among_workers = True`, that an iterable dataset reads its share in each data worker.
+
+    It finds that by `torch.utils.data.get_worker_info()`; without the promise it is refused with `num_workers`.
+    """
+
+    splits_among_workers: bool
