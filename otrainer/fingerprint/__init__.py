@@ -53,6 +53,7 @@ class Counted(NamedTuple):
     node: Node
     uses: frozenset[Symbol]
     shown: tuple[str, ...]
+    own: bool
 
 
 class Fingerprints:
@@ -66,23 +67,23 @@ class Fingerprints:
         self._counted: dict[Symbol, Counted] = {}
 
     def symbol(self, target: str) -> Code:
-        """The code of "package.module:Qual.name"; of what is not local, only the name counts."""
+        """Return the code of "package.module:Qual.name"; of what is not local, only the name counts."""
         roots = self.roots_of(target)
         return self.reached(*roots) if roots else outside(target)
 
     def imported(self, module: str) -> Code:
-        """What importing a module does, with all that it imports."""
+        """Return what importing a module does, with all that it imports."""
         return self.reached((module, IMPORTING))
 
     def registered(self, plugin: str | None, key: str, target: str) -> Code:
-        """The code of a component: what it is, how its plugin registers it under `key`, and what both do on import."""
+        """Return the code of a component: it, how its plugin registers it under `key`, and what both do on import."""
         roots = self.roots_of(target)
         if plugin is not None:
             roots = [*roots, (plugin, f"{REGISTER}[{key}]")]
         return self.reached(*roots) if roots else outside(target)
 
     def plugin(self, module: str) -> Code:
-        """What a plugin does whichever of its keys are used: at import, and in a `register` that is not simple."""
+        """Return what a plugin does whatever keys are used: at import, and in a `register` that is not simple."""
         summary = self.sources.summary(module)
         if summary is None:
             return outside(f"{module}:") if self.graph.acts(module) else self.imported(module)
@@ -94,26 +95,26 @@ class Fingerprints:
         return self.reached(*roots)
 
     def register_of(self, module: str) -> Code:
-        """How a plugin registers its keys, all of them."""
+        """Return how a plugin registers its keys, all of them."""
         return self.reached((module, REGISTER)) if self.sources.summary(module) else outside(f"{module}:{REGISTER}")
 
     def file_of(self, module: str) -> Path | None:
-        """The source file of a local module."""
+        """Return the source file of a local module."""
         return self.sources.locator.source(module)
 
     def modules(self, names: Iterable[str]) -> dict[str, Path]:
-        """The modules `names` and all local ones that they import, directly or not, with their files."""
+        """Return the modules `names` and all local ones that they import, directly or not, with their files."""
         with collector_paused():
             return self.sources.closure(list(names))
 
     def defines(self, module: str, name: str) -> bool:
-        """Whether a statement of a module binds a name, or may by `*`."""
+        """Return whether a statement of a module binds a name, or may by `*`."""
         return name in self.graph.bindings(module) or any(
             self.graph.gives(star, name) for _, star in self.graph.stars(module)
         )
 
     def roots_of(self, target: str) -> list[Symbol]:
-        """The symbols that a target begins with; none where it is not local."""
+        """Return the symbols that a target begins with; none where it is not local."""
         module, _, name = target.partition(":")
         while name and "." in module and self.sources.summary(module) is None:
             module, _, last = module.rpartition(".")  # a class, perhaps, of which something is asked
@@ -135,7 +136,7 @@ class Fingerprints:
         return self._codes[roots]
 
     def follow(self, roots: tuple[Symbol, ...]) -> Code:
-        """Everything that `roots` reach; what does nothing itself is left out, and passed through."""
+        """Return everything that `roots` reach; what does nothing itself is left out, and passed through."""
         counted, seen, waiting = self._counted, set(roots), list(roots)
         while waiting:
             symbol = waiting.pop()
@@ -149,27 +150,15 @@ class Fingerprints:
         if BYTES in kinds:
             symbols |= {f"{module}:<text>": self.text(module) for module, _ in sorted(seen) if not is_own(module)}
         uses = {each.name: each.shown for each in found if each.shown}
-        digest = self.digest_over(symbols, sorted(seen), roots)
+        own = {symbol: counted[symbol].node for symbol in sorted(seen) if counted[symbol].own}
+        digest = digest_over(symbols, found, own, roots)
         return Code(digest, symbols, uses, tuple(map(shown, roots)), tuple(self.notes(found)))
 
-    def digest_over(self, symbols: Mapping[str, str], seen: Iterable[Symbol], roots: Iterable[Symbol]) -> str:
-        """The digest of a code: the user's symbols by their modules, otrainer's own by what they are."""
-        own = {symbol: self._counted[symbol].node for symbol in seen if is_own(symbol[0])}
-        found = identities({symbol: node for symbol, node in own.items() if node.digest is not None})
-        lines = [f"{name} {digest}" for name, digest in symbols.items() if not is_own(name.partition(":")[0])]
-        for symbol in seen:
-            node = self._counted[symbol].node
-            if symbol not in own and any(map(own.__contains__, node.uses)):
-                lines.append(f"{shown(symbol)} uses {' '.join(identity_of(each, own, found) for each in node.uses)}")
-        lines += sorted(found.values())
-        lines += [identity_of(root, own, found) for root in roots if root in own]
-        return digest_of_lines(lines)
-
     def count(self, symbol: Symbol) -> Counted:
-        """What a symbol is to whatever reaches it."""
+        """Return what a symbol is to whatever reaches it."""
         node = self.graph.node(symbol)
         uses = frozenset(each for each in node.uses if self.graph.counts(*each))
-        self._counted[symbol] = Counted(shown(symbol), node, uses, tuple(sorted(map(shown, uses))))
+        self._counted[symbol] = Counted(shown(symbol), node, uses, tuple(sorted(map(shown, uses))), is_own(symbol[0]))
         return self._counted[symbol]
 
     def text(self, module: str) -> str:
@@ -186,7 +175,7 @@ class Fingerprints:
         return list(notes)
 
     def shown_file(self, module: str) -> str:
-        """The file of a module as people read it: from the project's root, otrainer's own from its package."""
+        """Return the file of a module as people read it: from the project's root, otrainer's own from its package."""
         path = self.file_of(module)
         if path is None:
             return module
@@ -203,21 +192,36 @@ def digest_of_lines(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def digest_over(
+    symbols: Mapping[str, str], found: Iterable[Counted], own: Mapping[Symbol, Node], roots: Iterable[Symbol]
+) -> str:
+    """Return the digest of a code: the user's symbols by their modules, otrainer's `own` by what they are."""
+    known = identities({symbol: node for symbol, node in own.items() if node.digest is not None})
+    names = {each.name for each in found if each.own}
+    lines = [f"{name} {digest}" for name, digest in symbols.items() if name not in names]
+    for each in found if own else ():
+        used = [identity_of(symbol, own, known) for symbol in each.node.uses]
+        if not each.own and any(used):
+            lines.append(f"{each.name} uses {' '.join(used)}")
+    lines += sorted(known.values())
+    return digest_of_lines([*lines, *(identity_of(root, own, known) for root in roots if root in own)])
+
+
 def identity_of(symbol: Symbol, own: Mapping[Symbol, Node], found: Mapping[Symbol, str]) -> str:
-    """What a symbol of otrainer's own is; where it is only imported, what that is."""
+    """Return what a symbol of otrainer's own is; where it is only imported, what that is."""
     if symbol not in own or symbol in found:
         return found.get(symbol, "")
     return ",".join(found[each] for _, symbols in own[symbol].meanings for each in symbols if each in found)
 
 
 def outside(target: str) -> Code:
-    """The code of what is not local: its name."""
+    """Return the code of what is not local: its name."""
     symbols = {target: digest_of(target)}
     return Code(digest_of_lines([f"{target} {symbols[target]}"]), symbols, {}, (target,))
 
 
 def chain(code: Code, symbol: str) -> list[str]:
-    """A shortest way of names from a root to `symbol`; itself alone where there is none.
+    """Return a shortest way of names from a root to `symbol`; itself alone where there is none.
 
     One through what a module does when imported is taken only where there is no other.
     """
@@ -246,13 +250,8 @@ def chain(code: Code, symbol: str) -> list[str]:
     return way[::-1]
 
 
-def local_modules(names: Iterable[str]) -> dict[str, Path]:
-    """The modules `names` and all local ones that they import, directly or not: name -> source file."""
-    return Fingerprints().modules(names)
-
-
 def named(factory: Callable[..., Any] | str) -> tuple[str, str]:
-    """The module and the name in it under which a factory is defined."""
+    """Return the module and the name in it under which a factory is defined."""
     if isinstance(factory, str):
         module, _, name = factory.partition(":")
         return module, name

@@ -82,7 +82,7 @@ Full = Callable[[str], str]
 
 
 def opaque_calls(node: ast.AST, full: Full, *, imports_in_texts: bool) -> Iterator[tuple[str, str, int]]:
-    """What kind of opacity, by which expression, in which line.
+    """Yield what kind of opacity, by which expression, in which line.
 
     With `imports_in_texts` some text of the module imports, which one that is executed may be.
     """
@@ -103,12 +103,12 @@ def opaque_calls(node: ast.AST, full: Full, *, imports_in_texts: bool) -> Iterat
 
 
 def may_hide(parts: Iterable[str]) -> bool:
-    """Whether any of the names in a form is one that could hide something: most statements need no closer look."""
+    """Return whether a name in a form is one that could hide something: most statements need no closer look."""
     return not TELLING.isdisjoint(parts)
 
 
 def named(node: ast.expr, full: Full) -> str:
-    """The full name of a chain, also where `getattr` is asked for a part of it."""
+    """Return the full name of a chain, also where `getattr` is asked for a part of it."""
     if isinstance(node, ast.Call) and chain_of(node.func) == "getattr" and len(node.args) > 1:
         inner, name = named(node.args[0], full), node.args[1]
         text = name.value if isinstance(name, ast.Constant) else None

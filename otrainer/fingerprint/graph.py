@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.fingerprint.dynamic import BELOW, IMPORT, MODULE, PACKAGE
 from otrainer.fingerprint.excluded import is_excluded
+from otrainer.fingerprint.known_names import KNOWN_PACKAGES
 from otrainer.fingerprint.locate import OWN, is_own, parents
 from otrainer.fingerprint.names import ATTEMPT, IMPORTING, WHOLE, Meanings, Symbol
 from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
-from otrainer.fingerprint.side_effects import KNOWN_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,7 +67,7 @@ class Graph(Meanings):
         return self.binding(module, summary, name)
 
     def binding(self, module: str, summary: Summary, name: str) -> Node:
-        """A name of a module: all statements that bind it, in their order, and the modules that may by `*`."""
+        """Return the node of a name: all statements that bind it, in their order, and the modules that may by `*`."""
         uses: dict[Symbol, None] = {(module, IMPORTING): None}
         digests: list[str] = []
         documented: list[str] = []
@@ -106,7 +106,7 @@ class Graph(Meanings):
         return Node(digest_of("\n".join(digests)), digest_of("\n".join(documented)), tuple(uses), tuple(opaque))
 
     def own(self, module: str, summary: Summary, name: str) -> Node:
-        """A symbol of otrainer's own: its digest says nothing of modules, so that it may move from one to another.
+        """Return a symbol of otrainer's own, whose digest says nothing of modules: it may move to another one.
 
         What hides from a reader of our own code what it reaches are components, each of which counts on its own.
         """
@@ -137,21 +137,21 @@ class Graph(Meanings):
         return Node(digest, digest or "", tuple(uses), meanings=tuple(meanings))
 
     def counts(self, module: str, name: str) -> bool:
-        """Whether a symbol counts, or leads to one that may."""
+        """Return whether a symbol counts, or leads to one that may."""
         return not is_excluded(module) or self.is_imported(module, name)
 
     def is_own_definition(self, module: str, name: str) -> bool:
-        """Whether a symbol is one of our own that counts, and is defined in that module rather than imported there."""
+        """Return whether a symbol is one of our own that counts, and is defined in that module, not imported."""
         own = is_own(module) and name != IMPORTING and not is_excluded(module)
         return own and not self.is_imported(module, name)
 
     def is_imported(self, module: str, name: str) -> bool:
-        """Whether a name of a module is nothing but what an import gives it."""
+        """Return whether a name of a module is nothing but what an import gives it."""
         statements, places = self.statements(module), self.bindings(module).get(name, ())
         return bool(places) and all(name in statements[number].aliases for number in places)
 
     def taken(self, module: str, number: int) -> str:
-        """What came before a statement that takes values: it may have changed them, or bound other ones."""
+        """Return what came before a statement that takes values: it may have changed them, or bound other ones."""
         statement = self.statements(module)[number]
         if not statement.now and all(attribute is None for _, attribute in self.bound_by_imports(statement)):
             return ""
@@ -159,7 +159,7 @@ class Graph(Meanings):
         return " ".join([f"after {self.acts_before(module, number)}", *names])
 
     def whole(self, module: str, summary: Summary) -> Node:
-        """All of a module, for one that is used in ways which names do not show."""
+        """Return all of a module, for one that is used in ways which names do not show."""
         uses: dict[Symbol, None] = {(module, IMPORTING): None}
         opaque: list[tuple[str, str, int]] = []
         for statement in summary.statements:
@@ -174,7 +174,7 @@ class Graph(Meanings):
         return Node(plain, documented, tuple(uses), tuple(opaque))
 
     def attempt(self, module: str) -> Node:
-        """What decides whether a module can be imported, with all that it imports, aside from what that calls."""
+        """Return what decides whether a module can be imported, with all that it imports, but for what that calls."""
         statements = self.statements(module)
         every = dict.fromkeys(each for name in self.imported(module) for each in (*parents(name), name))
         found = [name for name in every if name not in parents(module) and self.sources.summary(name) is not None]
@@ -182,7 +182,7 @@ class Graph(Meanings):
         return Node(digest, digest, ((module, IMPORTING), *((name, ATTEMPT) for name in found)))
 
     def registration(self, module: str, summary: Summary, key: str) -> Node:
-        """What a straight-line `register` does for `key`; all of it where it is not so simple."""
+        """Return what a straight-line `register` does for `key`; all of it where it is not so simple."""
         found = summary.registration
         if found is None or key not in found.rows:
             return Node(None, "", ((module, REGISTER),))
@@ -195,7 +195,7 @@ class Graph(Meanings):
         return Node(digest, digest, tuple(uses))
 
     def importing(self, module: str, summary: Summary) -> Node:
-        """What importing a module does: its parents, the modules that it imports, and its statements that act."""
+        """Return what importing a module does: its parents, what it imports, and its statements that act."""
         uses: dict[Symbol, None] = {(parent, IMPORTING): None for parent in parents(module)}
         entries: list[str] = []
         opaque: list[tuple[str, str, int]] = []
@@ -224,14 +224,14 @@ class Graph(Meanings):
         return Node(digest, digest or "", tuple(uses), tuple(opaque))
 
     def found_inside(self, statement: Statement) -> str:
-        """Which of the imports inside a statement find something: where one fails, the statement may do without."""
+        """Return which imports inside a statement find something: where one fails, it may do without."""
         if not statement.inner:
             return ""
         modules = [name for name in (*statement.modules, *statement.later) if self.sources.summary(name) is not None]
         return " ".join(modules) + meant(each for _, alias in statement.inner for each in self.named(*alias, ()))
 
     def acting(self, module: str) -> list[tuple[list[str], int]]:
-        """For each statement of a module the modules that act when it imports them, and how it acts itself."""
+        """Return for each statement of a module the modules that act when it imports them, and how it acts itself."""
         if module not in self._acting:
             summary = self.sources.summary(module)
             seen = set(parents(module))
@@ -244,7 +244,7 @@ class Graph(Meanings):
         return self._acting[module]
 
     def acts_before(self, module: str, number: int) -> int:
-        """How many things a module's import does before a statement."""
+        """Return how many things a module's import does before a statement."""
         if module not in self._earlier:
             done = self._earlier[module] = [0]
             for imported, how in self.acting(module):
@@ -252,7 +252,7 @@ class Graph(Meanings):
         return self._earlier[module][number]
 
     def circles_before(self, module: str, number: int) -> int:
-        """How many imports before a statement lead back to the module, and may take a value that it has until then."""
+        """Return how many imports before a statement lead back to the module, and may take an earlier value of it."""
         if module not in self._circles:
             done = self._circles[module] = [0]
             for statement in self.statements(module):
@@ -260,7 +260,7 @@ class Graph(Meanings):
         return self._circles[module][number]
 
     def leads_back(self, module: str, name: str) -> bool:
-        """Whether importing `name` imports `module`, if that were not being done already."""
+        """Return whether importing `name` imports `module`, if that were not being done already."""
         seen, waiting = {name}, [name] if name != module else []
         while waiting:
             for each in self.imported(waiting.pop()):
@@ -272,7 +272,7 @@ class Graph(Meanings):
         return False
 
     def acts(self, module: str) -> bool:
-        """Whether importing a module, with all that it imports, does anything: then the order of imports counts."""
+        """Return whether importing a module, with all that it imports, acts: then the order of imports counts."""
         seen, waiting = {module}, [module]
         while waiting:
             name = waiting.pop()
@@ -291,7 +291,7 @@ class Graph(Meanings):
         return self._acts[module]
 
     def how_it_acts(self, module: str, statement: Statement) -> int:
-        """2 where all of a statement may act at import, 1 where its residue may, 0 where nothing does."""
+        """Return 2 where all of a statement may act at import, 1 where its residue may, 0 where nothing does."""
         if is_own(module):  # a test holds what ours call where they bind a name
             return 0 if statement.binds else statement.acts
         if statement.acts < 2 and any(self.is_hooked(module, statement, base) for base in statement.bases):
@@ -301,14 +301,14 @@ class Graph(Meanings):
         return 2 if self.is_misled(module) else statement.acts
 
     def is_misled(self, module: str) -> bool:
-        """Whether a module imports one that hides a package known to be harmless: then nothing tells what is inert."""
+        """Return whether a module imports one that hides a package known to be harmless: then all of it may act."""
         if module not in self._misled:
             known = {name.partition(".")[0] for name in self.imports(module)} & KNOWN_PACKAGES
             self._misled[module] = any(self.sources.locator.source(name) is not None for name in known)
         return self._misled[module]
 
     def is_hooked(self, module: str, statement: Statement, base: str) -> bool:
-        """Whether a base or metaclass may run code when a class is made of it, or a value when it is used."""
+        """Return whether a base or metaclass may run code when a class is made of it, or a value when it is used."""
         if base == "?":
             return True
         seen: set[Symbol] = set()
@@ -339,14 +339,14 @@ class Graph(Meanings):
         return found_or_unknown(self.follow(module, statement, chain, outside=True))
 
     def order(self, module: str, number: int, reached: Iterable[Symbol]) -> list[str]:
-        """Where names that an acting statement reads are bound after it as well: how many bindings it sees."""
+        """Return where names that an acting statement reads are bound after it as well: how many bindings it sees."""
         seen: dict[Symbol, None] = dict.fromkeys(symbol for symbol in reached if symbol[0] == module)
         for symbol in seen_closure(self, module, seen):
             seen[symbol] = None
         return self.bindings_seen(module, number, sorted(name for _, name in seen))
 
     def bindings_seen(self, module: str, number: int, names: Iterable[str]) -> list[str]:
-        """For names that are bound after a statement as well as before, or by `*`, how often before."""
+        """Return for names that are bound after a statement as well as before, or by `*`, how often before."""
         entries = []
         for name in names:
             stars = [place for place, star in self.stars(module) if self.gives(star, name)]
@@ -357,7 +357,7 @@ class Graph(Meanings):
         return entries
 
     def following_opaque(self, module: str, statement: Statement) -> Iterator[Symbol]:
-        """What counts besides where a statement hides what it reaches."""
+        """Yield what counts besides where a statement hides what it reaches."""
         for kind, what, _ in statement.opaque:
             if kind == MODULE:
                 yield module, WHOLE
@@ -374,19 +374,19 @@ def beginnings(chains: Iterable[str]) -> dict[str, None]:
 
 
 def found_or_unknown(symbols: Iterable[Symbol]) -> list[Symbol]:
-    """What a name stands for; what nothing binds may be anything."""
+    """Return what a name stands for; what nothing binds may be anything."""
     found = list(symbols)
     return found if any(name != IMPORTING for _, name in found) else [("?", "")]
 
 
 def meant(symbols: Iterable[Symbol]) -> str:
-    """What the names of a statement stand for, in words: it counts also where each of these is reached anyhow."""
+    """Return what the names of a statement stand for: it counts also where all of these are reached anyhow."""
     kept = [each for each in symbols if each[1] != IMPORTING and not is_excluded(each[0])]
     return " ".join(f"{OWN if is_own(module) else module}:{name}" for module, name in kept)
 
 
 def seen_closure(graph: Graph, module: str, start: Iterable[Symbol]) -> list[Symbol]:
-    """The symbols of one module that others of it reach."""
+    """Return the symbols of one module that others of it reach."""
     seen: dict[Symbol, None] = dict.fromkeys(start)
     waiting = list(seen)
     while waiting:

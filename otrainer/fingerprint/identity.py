@@ -27,6 +27,6 @@ def identities(nodes: Mapping[Symbol, Node]) -> dict[Symbol, str]:
 
 
 def meanings(node: Node, found: Mapping[Symbol, str]) -> str:
-    """What the names in a symbol stand for."""
+    """Return what the names in a symbol stand for."""
     every = ((chain, [found[each] for each in symbols if each in found]) for chain, symbols in node.meanings)
     return " ".join(f"{chain}={','.join(digests)}" for chain, digests in every if digests)

@@ -24,7 +24,7 @@ class Locator:
         self._folders: dict[str, list[str] | None] = {}
 
     def source(self, name: str) -> Path | None:
-        """The source file of a module that is neither installed nor Python's own; otrainer's own count as local."""
+        """Return the source file of a module that is not installed nor Python's own; otrainer's own count as local."""
         if name not in self._local:
             path = self._find(name)
             # What lies in an archive, as Python's own modules may, is not looked into.
@@ -32,22 +32,22 @@ class Locator:
         return self._local[name]
 
     def file(self, name: str) -> Path | None:
-        """The file of any module, installed ones and Python's own included; None for one without."""
+        """Return the file of any module, installed ones and Python's own included; None for one without."""
         return self._find(name)
 
     def holds(self, name: str) -> bool:
-        """Whether `name` is a folder without `__init__.py` in which local modules may lie."""
+        """Return whether `name` is a folder without `__init__.py` in which local modules may lie."""
         return self._find(name) is None and self._search_path(name) is not None
 
     def is_package(self, name: str) -> bool:
         return self._search_path(name) is not None
 
     def modules_in(self, package: str) -> list[str]:
-        """The modules right below a package."""
+        """Return the modules right below a package."""
         return [name for name in self.all_modules(package) if name.rpartition(".")[0] == package]
 
     def all_modules(self, package: str) -> list[str]:
-        """Every module below a package, and that module itself, sorted; those beside one that is in no package."""
+        """Return every module below a package, and itself, sorted; those beside a module that is in no package."""
         path = self.source(package)
         if path is None and not self.holds(package):
             return []
@@ -77,7 +77,7 @@ class Locator:
         return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
     def _search_path(self, package: str) -> list[str] | None:
-        """The folders in which submodules of `package` lie; None where it is no package."""
+        """Return the folders in which submodules of `package` lie; None where it is no package."""
         if package not in self._folders:
             self._folders[package] = self._package_folders(package)
         return self._folders[package]
@@ -95,12 +95,12 @@ class Locator:
 
 
 def in_folder(folder: Path, name: str) -> Path | None:
-    """The source of the module `name` in `folder`; a package goes before a file, as Python has it."""
+    """Return the source of the module `name` in `folder`; a package goes before a file, as Python has it."""
     return next((path for path in (folder / name / "__init__.py", folder / f"{name}.py") if path.is_file()), None)
 
 
 def is_own(name: str) -> bool:
-    """Whether a module belongs to otrainer itself."""
+    """Return whether a module belongs to otrainer itself."""
     return name.partition(".")[0] == OWN
 
 
@@ -113,13 +113,13 @@ def is_local(name: str, path: Path) -> bool:
 
 
 def parents(name: str) -> list[str]:
-    """The packages around a module, outermost first: their `__init__` runs before it."""
+    """Return the packages around a module, outermost first: their `__init__` runs before it."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def absolute(level: int, module: str | None, package: str) -> str:
-    """The module that `from ..module import x` names inside `package`."""
+    """Return the module that `from ..module import x` names inside `package`."""
     if not level:
         return module or ""
     parts = package.split(".")

@@ -70,7 +70,7 @@ def makes_error(call: ast.Call) -> bool:
 
 
 def shows(function: ast.expr) -> bool:
-    """Whether calling `function` logs, prints, or passes a text on to `Exception`."""
+    """Return whether calling `function` logs, prints, or passes a text on to `Exception`."""
     if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "log":
         return True
     return last_name(function) in SHOWING or ast.unparse(function) == "super().__init__"
@@ -106,7 +106,7 @@ def silenced(node: ast.expr) -> ast.expr:
 
 
 def value_fields(node: ast.expr) -> tuple[str, ...]:
-    """The fields of an expression that its value is made of; a method of a literal text makes one of its arguments."""
+    """Return the fields that an expression's value is made of; for a method of a literal text its arguments."""
     if isinstance(node, ast.Attribute):
         return ("value",) if is_text(node.value) else ()
     if isinstance(node, ast.Call):
@@ -138,7 +138,7 @@ class Uses(ast.NodeVisitor):
         self.feeds: dict[str, set[str]] = {}  # a local variable -> the names whose values may go into it
 
     def messages(self) -> AbstractSet[str]:
-        """The local variables that only become messages."""
+        """Return the local variables that only become messages."""
         waiting = list(self.used)
         while waiting:
             fresh = self.feeds.get(waiting.pop(), set()) - self.used
@@ -206,7 +206,7 @@ def values_of(node: ast.expr) -> Iterator[ast.expr]:
 
 
 def pairs(node: Assignment) -> list[tuple[ast.expr, ast.expr]]:
-    """What an assignment binds, each with what it is given."""
+    """Return what an assignment binds, each with what it is given."""
     if node.value is None:
         return []
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otrainer.fingerprint.builtin_names import BUILTIN_NAMES
+from otrainer.fingerprint.known_names import BUILTIN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ class Meanings:
         return summary.statements if summary else ()
 
     def bindings(self, module: str) -> dict[str, list[int]]:
-        """For each name of a module the statements that bind it, in order."""
+        """Return for each name of a module the statements that bind it, in order."""
         if module not in self._bindings:
             found: dict[str, list[int]] = {}
             for number, statement in enumerate(self.statements(module)):
@@ -45,33 +45,33 @@ class Meanings:
         return self._bindings[module]
 
     def stars(self, module: str) -> list[tuple[int, str]]:
-        """The modules whose names a module takes by `*`, each with the number of the statement that does."""
+        """Return the modules whose names a module takes by `*`, each with the number of the statement that does."""
         if module not in self._stars:
             found = enumerate(self.statements(module))
             self._stars[module] = [(number, star) for number, statement in found for star in statement.stars]
         return self._stars[module]
 
     def imports(self, module: str) -> list[str]:
-        """What a module imports at any time."""
+        """Return what a module imports at any time."""
         if module not in self._imports:
             every = ((*self.modules_of(each), *each.later) for each in self.statements(module))
             self._imports[module] = list(dict.fromkeys(name for names in every for name in names))
         return self._imports[module]
 
     def imported(self, module: str) -> list[str]:
-        """What a module imports when it is imported."""
+        """Return what a module imports when it is imported."""
         if module not in self._imported:
             every = (name for each in self.statements(module) for name in self.modules_of(each))
             self._imported[module] = list(dict.fromkeys(every))
         return self._imported[module]
 
     def modules_of(self, statement: Statement) -> tuple[str, ...]:
-        """The modules that a statement imports when it runs: a `*` those that a package lists in its `__all__` too."""
+        """Return the modules that a statement imports when it runs; with a `*` also those that `__all__` lists."""
         listed = (name for star in statement.stars for name in self.listed(star))
         return (*statement.modules, *listed) if statement.stars else statement.modules
 
     def listed(self, package: str) -> Iterator[str]:
-        """The modules in a package that its `__all__` names, or may where it is computed."""
+        """Yield the modules in a package that its `__all__` names, or may where it is computed."""
         statements = self.statements(package)
         for number in self.bindings(package).get("__all__", ()):
             if statements[number].acts:
@@ -81,14 +81,14 @@ class Meanings:
                 yield from (f"{package}.{name}" for name in shows if self.is_submodule(package, name))
 
     def followed(self, module: str, statement: Statement, chains: Iterable[str]) -> Iterator[Symbol]:
-        """The symbols that dotted chains of names in a statement lead to."""
+        """Yield the symbols that dotted chains of names in a statement lead to."""
         for chain in chains:
             yield from self.follow(module, statement, chain)
         for name in statement.later:
             yield name, IMPORTING
 
     def follow(self, module: str, statement: Statement, chain: str, *, outside: bool = False) -> Iterator[Symbol]:
-        """As `followed` for one chain, with `outside` also what is not local."""
+        """Follow one chain as `followed` does, with `outside` also to what is not local."""
         name, *rest = chain.split(".")
         for inner, alias in statement.inner:
             if inner == name:
@@ -96,7 +96,7 @@ class Meanings:
         yield from self.in_module(module, name, rest, outside=outside)
 
     def in_module(self, module: str, name: str, rest: Sequence[str], *, outside: bool = False) -> Iterator[Symbol]:
-        """What `name.rest` means at the top of a module."""
+        """Yield what `name.rest` means at the top of a module."""
         if self.sources.summary(module) is None:
             return
         places, given = self.bindings(module).get(name, ()), False
@@ -119,7 +119,7 @@ class Meanings:
             yield "builtins", name
 
     def gives(self, module: str, name: str, seen: tuple[str, ...] = ()) -> bool:
-        """Whether a module may have a name for whoever takes all of them by `*`."""
+        """Return whether a module may have a name for whoever takes all of them by `*`."""
         bindings = self.bindings(module)
         return (
             name in bindings
@@ -129,7 +129,7 @@ class Meanings:
         )
 
     def may_be_module(self, package: str, name: str) -> bool:
-        """Whether a name of a package may be a module in it, which importing that gives the package as an attribute.
+        """Return whether a name of a package may be a module in it, which its import makes an attribute.
 
         It is not where the package binds the name itself after it has imported the module.
         """
@@ -139,27 +139,27 @@ class Meanings:
         return not any(f"{package}.{name}" in each.modules for each in self.statements(package)[: last + 1])
 
     def is_module(self, module: str, attribute: str | None) -> bool:
-        """Whether an imported name is a module: then what is read of it counts, and not all of it."""
+        """Return whether an imported name is a module: then what is read of it counts, and not all of it."""
         if attribute is None:
             return True
         return self.left_to_modules(module, attribute) and self.is_submodule(module, attribute)
 
     def bound_by_imports(self, statement: Statement) -> list[Alias]:
-        """What the imports of a statement bind in its module."""
+        """Return what the imports of a statement bind in its module."""
         return [*statement.aliases.values(), *(alias for name, alias in statement.inner if name in statement.binds)]
 
     def is_computed(self, module: str, attribute: str | None) -> bool:
-        """Whether a module runs its `__getattr__` when a name is imported of it."""
+        """Return whether a module runs its `__getattr__` when a name is imported of it."""
         bindings = self.bindings(module)
         return attribute is not None and attribute not in bindings and "__getattr__" in bindings
 
     def left_to_modules(self, package: str, name: str) -> bool:
-        """Whether nothing but a module in it can give a package this name: it is not bound, or by its own import."""
+        """Return whether only a module in it can give a package this name: it is not bound, or by its own import."""
         statements, itself = self.statements(package), (f"{package}.{name}", None)
         return all(statements[each].aliases.get(name) == itself for each in self.bindings(package).get(name, ()))
 
     def shown(self, module: str, alias: Alias, rest: Sequence[str], *, outside: bool = False) -> Iterator[Symbol]:
-        """As `named`, for what `module` imports: a package that is handed on has the modules imported there."""
+        """Follow as `named` what `module` imports: a package that is handed on has the modules imported there."""
         for symbol in self.named(*alias, rest, outside=outside):
             yield symbol
             if symbol[1] == WHOLE:
@@ -168,7 +168,7 @@ class Meanings:
     def named(
         self, module: str, attribute: str | None, rest: Sequence[str], *, outside: bool = False
     ) -> Iterator[Symbol]:
-        """What an imported name means, with the attributes that are read of it; names may lead in circles."""
+        """Yield what an imported name means, with the attributes that are read of it; names may lead in circles."""
         asked = (module, attribute, tuple(rest), outside)
         if asked not in self._asked:
             self._asked.add(asked)

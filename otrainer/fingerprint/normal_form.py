@@ -25,12 +25,12 @@ class TooDeepError(ValueError):
 
 
 def digest_of(text: str) -> str:
-    """32 hex digits of a text's sha256."""
+    """Return 32 hex digits of a text's sha256."""
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def normal_form(node: ast.AST, *, bodies: bool = True) -> str:
-    """`node` as text without docstrings, the bodies of functions only with `bodies`.
+    """Return `node` as text without docstrings, the bodies of functions only with `bodies`.
 
     Fields that are empty are left out, so that those which newer Pythons add do not show.
     """
@@ -40,7 +40,7 @@ def normal_form(node: ast.AST, *, bodies: bool = True) -> str:
 
 
 def digests(node: ast.AST, *, own: bool = False) -> tuple[str, str, list[str]]:
-    """The digests of a node without docstrings and with them, and the parts of its form: each name in it is one.
+    """Return the digests of a node without docstrings and with them, and the parts of its form: each name in it is one.
 
     With `own`, imports of otrainer's modules are left out: what they bring counts, and not from where.
     """
@@ -126,7 +126,7 @@ class Form:
         parts.append("]")
 
     def body(self, node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
-        """What is left of a body where its docstring is written."""
+        """Return what is left of a body where its docstring is written."""
         if not self.bodies and isinstance(node, FUNCTIONS):
             return []
         if not is_docstring(body[0]):
@@ -143,13 +143,13 @@ def without_own_imports(values: list[Any]) -> list[Any]:
 
 @cache
 def layout(kind: type[ast.AST]) -> tuple[str, tuple[str, ...], Callable[[Any], Any]]:
-    """How a kind of node is written: its name, those of its fields, and what gets these."""
+    """Return how a kind of node is written: its name, those of its fields, and what gets these."""
     fields = [name for name in kind._fields if name not in SILENT_FIELDS]
     return f"{kind.__name__}(", tuple(f",{name}=" for name in fields), getter(fields)
 
 
 def getter(fields: list[str]) -> Callable[[Any], Any]:
-    """What gets the values of `fields` in one call, as a tuple."""
+    """Return what gets the values of `fields` in one call, as a tuple."""
     if len(fields) > 1:
         return attrgetter(*fields)
     get = attrgetter(*fields) if fields else None
@@ -165,7 +165,7 @@ def is_docstring(statement: ast.stmt) -> bool:
 
 
 def constant(value: object) -> str:
-    """A literal as text that does not depend on which characters a Python takes for printable, nor on its limits."""
+    """Return a literal as text that depends neither on what a Python takes for printable nor on its limits."""
     if value is None or isinstance(value, bool):
         return repr(value)
     if isinstance(value, int):

@@ -33,7 +33,7 @@ class Registration(NamedTuple):
 def registration_of(
     body: list[ast.stmt], effects: Effects, inner_imports: Callable[[ast.AST], tuple[str, ...]]
 ) -> Registration | None:
-    """The registrations of a module; None where it has no `register`, or one that does anything else too."""
+    """Return the registrations of a module; None where it has no `register`, or one that does anything else too."""
     register = only_register(body)
     if not isinstance(register, ast.FunctionDef) or register.decorator_list or not takes_one(register.args):
         return None
@@ -53,7 +53,7 @@ def registration_of(
 
 
 def only_register(body: list[ast.stmt]) -> ast.stmt | None:
-    """The statement that binds `register`, if no other does or may by `*`."""
+    """Return the statement that binds `register`, if no other does or may by `*`."""
     found = [number for number, node in enumerate(body) if REGISTER in bound_in([node])]
     if len(found) != 1 or any("*" in bound_in([node]) for node in body[found[0] :]):
         return None
@@ -61,12 +61,12 @@ def only_register(body: list[ast.stmt]) -> ast.stmt | None:
 
 
 def takes_one(args: ast.arguments) -> bool:
-    """Whether a function has one argument and nothing else that a name in it could stand for."""
+    """Return whether a function has one argument and nothing else that a name in it could stand for."""
     return len(args.args) == len(arguments(args)) == 1 and not args.defaults
 
 
 def registered_key(node: ast.stmt, registry: str, effects: Effects) -> str | None:
-    """The key that a statement registers, if that is all it does."""
+    """Return the key that a statement registers, if that is all it does."""
     call = node.value if isinstance(node, ast.Expr) else None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr not in METHODS:
         return None

@@ -115,7 +115,7 @@ class Reader:
         self.outermost.later.update(zip(node.names, node.names, strict=True))
 
     def visit_bound(self, node: Any) -> None:
-        """A handler or a pattern that gives what it catches a name."""
+        """Visit a handler or a pattern that gives what it catches a name."""
         name = node.rest if isinstance(node, ast.MatchMapping) else node.name
         if name is not None:
             self.scope.binds[name] = None
@@ -157,7 +157,7 @@ class Reader:
         self.visit_annotation(node.annotation)
 
     def visit_annotation(self, node: ast.expr | None) -> None:
-        """An annotation, and what the texts in it mean to whoever evaluates them."""
+        """Visit an annotation, and what the texts in it mean to whoever evaluates them."""
         if node is None or not self.annotations:
             return
         self.visit(node)
@@ -183,7 +183,7 @@ class Reader:
         around.later.update(free(inner.later, targets))
 
     def inside(self, nodes: Iterable[ast.AST], args: ast.arguments) -> None:
-        """The body of a function."""
+        """Visit the body of a function."""
         around, self.scope = self.scope, Scope(binds=dict.fromkeys(one.arg for one in arguments(args)))
         self.visit_all(nodes)
         inner, self.scope = self.scope, around
@@ -193,7 +193,7 @@ class Reader:
 
 
 def free(reads: dict[str, str], local: AbstractSet[str]) -> Iterator[tuple[str, str]]:
-    """What is not `local` to the scope that reads it."""
+    """Return what is not `local` to the scope that reads it."""
     return (pair for pair in reads.items() if pair[1] not in local)
 
 
@@ -219,7 +219,7 @@ HANDLERS: dict[type[ast.AST], Callable[[Reader, Any], None]] = {
 
 @cache
 def children_of(kind: type[ast.AST]) -> Callable[[Any], Any]:
-    """What gets the fields of a kind of node that may hold other nodes."""
+    """Return what gets the fields of a kind of node that may hold other nodes."""
     return getter([name for name in kind._fields if name not in EMPTY_FIELDS])
 
 
@@ -229,7 +229,7 @@ def arguments(args: ast.arguments) -> list[ast.arg]:
 
 
 def stored(targets: Iterable[ast.AST]) -> Iterator[str]:
-    """The names that the targets of a comprehension bind."""
+    """Yield the names that the targets of a comprehension bind."""
     for node in targets:
         yield from (
             each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
@@ -237,7 +237,7 @@ def stored(targets: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def places(target: ast.expr) -> Iterator[ast.expr]:
-    """The parts of a target that are no names: they read where they put what they get."""
+    """Yield the parts of a target that are no names: they read where they put what they get."""
     if isinstance(target, ast.Tuple | ast.List):
         for each in target.elts:
             yield from places(each)
@@ -248,7 +248,7 @@ def places(target: ast.expr) -> Iterator[ast.expr]:
 
 
 def names_in(*nodes: ast.AST, bodies: bool = True, annotations: bool = True) -> Names:
-    """The names of a module that `nodes` read and bind, without bodies of functions or annotations where asked to."""
+    """Return the names that `nodes` read and bind, without bodies of functions or annotations where asked to."""
     reader = Reader(bodies=bodies, annotations=annotations)
     reader.visit_all(nodes)
     found = reader.outermost
@@ -262,13 +262,13 @@ def names_in(*nodes: ast.AST, bodies: bool = True, annotations: bool = True) -> 
 
 
 def imported_names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """The names that an import binds, `*` for all."""
+    """Yield the names that an import binds, `*` for all."""
     for each in node.names:
         yield each.asname or (each.name.partition(".")[0] if isinstance(node, ast.Import) else each.name)
 
 
 def bound_in(body: Iterable[ast.stmt]) -> set[str]:
-    """The names that statements bind where they stand."""
+    """Return the names that statements bind where they stand."""
     found: set[str] = set()
     for node in body:
         found |= bound_by(node)
@@ -276,7 +276,7 @@ def bound_in(body: Iterable[ast.stmt]) -> set[str]:
 
 
 def bound_by(node: ast.stmt) -> frozenset[str]:
-    """The names that one statement binds; asked for by many rules, so the node keeps the answer."""
+    """Return the names that one statement binds; asked for by many rules, so the node keeps the answer."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return frozenset((node.name,))
     if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.Name)):

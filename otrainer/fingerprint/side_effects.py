@@ -9,207 +9,11 @@ import ast
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 
-from otrainer.fingerprint.builtin_names import BUILTIN_NAMES
+from otrainer.fingerprint.known_names import BUILTIN_NAMES, PURE_CALLS, PURE_DECORATORS
 from otrainer.fingerprint.scopes import arguments, bound_in
 
-# Calls that only make a value of their arguments.
-PURE_CALLS = frozenset(
-    [
-        "builtins.bool",
-        "builtins.bytes",
-        "builtins.complex",
-        "builtins.dict",
-        "builtins.float",
-        "builtins.frozenset",
-        "builtins.int",
-        "builtins.len",
-        "builtins.list",
-        "builtins.max",
-        "builtins.min",
-        "builtins.object",
-        "builtins.range",
-        "builtins.set",
-        "builtins.slice",
-        "builtins.str",
-        "builtins.sum",
-        "builtins.tuple",
-        "builtins.abs",
-        "builtins.round",
-        "builtins.sorted",
-        "builtins.reversed",
-        "builtins.zip",
-        "builtins.enumerate",
-        "builtins.ord",
-        "builtins.chr",
-        "builtins.isinstance",
-        "builtins.super",
-        "builtins.property",
-        "builtins.staticmethod",
-        "builtins.classmethod",
-        "builtins.type",
-        "collections.Counter",
-        "collections.OrderedDict",
-        "collections.defaultdict",
-        "collections.deque",
-        "collections.namedtuple",
-        "dataclasses.field",
-        "datetime.date",
-        "datetime.timedelta",
-        "decimal.Decimal",
-        "fractions.Fraction",
-        "functools.partial",
-        "logging.getLogger",
-        "operator.attrgetter",
-        "operator.itemgetter",
-        "operator.methodcaller",
-        "pathlib.Path",
-        "pathlib.PurePath",
-        "re.compile",
-        "threading.Lock",
-        "threading.RLock",
-        "threading.local",
-        "contextvars.ContextVar",
-        "types.MappingProxyType",
-        "types.SimpleNamespace",
-        "typing.NamedTuple",
-        "typing.NewType",
-        "typing.ParamSpec",
-        "typing.TypeVar",
-        "typing.TypeVarTuple",
-        "typing.TypedDict",
-        "typing.cast",
-    ]
-)
-# Those of them that call what they are given to order by.
+# Pure calls that call what they are given to order by.
 ORDERING_CALLS = frozenset(("builtins.max", "builtins.min", "builtins.sorted"))
-# Decorators that neither call what they decorate nor tell anybody else of it.
-PURE_DECORATORS = frozenset(
-    [
-        "abc.abstractmethod",
-        "abc.abstractproperty",
-        "builtins.classmethod",
-        "builtins.property",
-        "builtins.staticmethod",
-        "contextlib.asynccontextmanager",
-        "contextlib.contextmanager",
-        "dataclasses.dataclass",
-        "enum.unique",
-        "functools.cache",
-        "functools.cached_property",
-        "functools.lru_cache",
-        "functools.singledispatch",
-        "functools.singledispatchmethod",
-        "functools.total_ordering",
-        "functools.wraps",
-        "torch.enable_grad",
-        "torch.inference_mode",
-        "torch.no_grad",
-        "torch.jit.ignore",
-        "torch.jit.unused",
-        "torch.jit.export",
-        "typing.final",
-        "typing.no_type_check",
-        "typing.overload",
-        "typing.override",
-        "typing.runtime_checkable",
-    ]
-)
-# Packages whose attributes may be read, and whose classes take subclasses, without a lasting effect outside of these.
-KNOWN_PACKAGES = frozenset(
-    [
-        "abc",
-        "argparse",
-        "array",
-        "ast",
-        "asyncio",
-        "base64",
-        "bisect",
-        "builtins",
-        "calendar",
-        "codecs",
-        "collections",
-        "concurrent",
-        "configparser",
-        "contextlib",
-        "contextvars",
-        "copy",
-        "csv",
-        "ctypes",
-        "dataclasses",
-        "datetime",
-        "decimal",
-        "dis",
-        "enum",
-        "errno",
-        "fnmatch",
-        "fractions",
-        "functools",
-        "glob",
-        "graphlib",
-        "gzip",
-        "hashlib",
-        "heapq",
-        "html",
-        "http",
-        "inspect",
-        "io",
-        "itertools",
-        "json",
-        "keyword",
-        "locale",
-        "logging",
-        "math",
-        "multiprocessing",
-        "numbers",
-        "operator",
-        "os",
-        "pathlib",
-        "pickle",
-        "platform",
-        "pprint",
-        "queue",
-        "random",
-        "re",
-        "secrets",
-        "shutil",
-        "signal",
-        "socket",
-        "sqlite3",
-        "statistics",
-        "string",
-        "struct",
-        "subprocess",
-        "sys",
-        "tempfile",
-        "textwrap",
-        "threading",
-        "time",
-        "token",
-        "tokenize",
-        "traceback",
-        "types",
-        "typing",
-        "typing_extensions",
-        "unicodedata",
-        "unittest",
-        "urllib",
-        "uuid",
-        "warnings",
-        "weakref",
-        "xml",
-        "zipfile",
-        "zlib",
-        "numpy",
-        "pandas",
-        "PIL",
-        "scipy",
-        "sklearn",
-        "torch",
-        "torchaudio",
-        "torchmetrics",
-        "torchvision",
-    ]
-)
 ACTING_ENUM_METHODS = frozenset(("__init__", "__new__", "_generate_next_value_", "__init_subclass__", "__set_name__"))
 DESCRIPTIVE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.JoinedStr, ast.FormattedValue)
 
@@ -218,7 +22,7 @@ External = Callable[[str], str | None]
 
 
 def chain_of(node: ast.expr) -> str | None:
-    """`a.b.c` for a chain of attributes of a name; None for any other expression."""
+    """Return `a.b.c` for a chain of attributes of a name; None for any other expression."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -251,7 +55,7 @@ class Effects:
         self.suspects: dict[str, None] = {}
 
     def within(self, hidden: AbstractSet[str] = frozenset()) -> Effects:
-        """The same for a scope inside, which leaves the names out here as they are and hides some by its own."""
+        """Return the same for a scope inside, which leaves the names out here as they are and hides some by its own."""
 
         def external(chain: str) -> str | None:
             return None if chain.partition(".")[0] in hidden else self.external(chain)
@@ -262,7 +66,7 @@ class Effects:
         return inner
 
     def acts(self, node: ast.stmt) -> bool:
-        """Whether running `node` at import may do more than bind names; a class's bases are judged elsewhere."""
+        """Return whether running `node` at import may do more than bind names; a class's bases are judged elsewhere."""
         judge = getattr(self, f"acts_{type(node).__name__}", None)
         acting = True if judge is None else bool(judge(node))
         if acting:
@@ -271,7 +75,7 @@ class Effects:
         return acting
 
     def spoil(self, names: set[str]) -> None:
-        """Names that stand for anything from here on, or for one thing or another."""
+        """Forget names that stand for anything from here on, or for one thing or another."""
         self.spoiled |= names
         known = set() if "*" in names else self.plain - names
         self.plain, self.fixed = known, self.fixed & known
@@ -315,7 +119,7 @@ class Effects:
         self.fixed = self.fixed | known if fixed else self.fixed - known
 
     def is_fixed(self, value: ast.expr) -> bool:
-        """Whether plain data is made of nothing that can be changed in place."""
+        """Return whether plain data is made of nothing that can be changed in place."""
         if isinstance(value, ast.Name):
             return value.id in self.fixed
         return isinstance(value, ast.Constant | ast.JoinedStr | ast.UnaryOp) or (
@@ -362,7 +166,7 @@ class Effects:
             self.suspects[chain] = None
 
     def is_decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-        """Whether a decorator may do anything with what it decorates."""
+        """Return whether a decorator may do anything with what it decorates."""
         accessors = [f"{node.name}.{kind}" for kind in ("setter", "getter", "deleter")]
         return not all(chain_of(each) in accessors or self.is_pure_decorator(each) for each in node.decorator_list)
 
@@ -374,7 +178,7 @@ class Effects:
         return chain is not None and self.external(chain) in PURE_DECORATORS
 
     def value_acts(self, node: ast.expr) -> bool:
-        """Whether evaluating an expression may have an effect."""
+        """Return whether evaluating an expression may have an effect."""
         if isinstance(node, ast.Constant | ast.Name):
             return False
         if isinstance(node, ast.Lambda):
@@ -415,14 +219,14 @@ class Effects:
         return all(self.is_plain(each) or self.is_described(each) for each in given)
 
     def is_described(self, node: ast.expr) -> bool:
-        """Whether `node` is something of another package, or a lambda: what makes a value of it does not call it."""
+        """Return whether `node` is a lambda or something of another package: making a value of it does not call it."""
         chain = chain_of(node)
         if isinstance(node, ast.Lambda):
             return not self.value_acts(node)
         return chain is not None and self.external(chain) is not None
 
     def is_plain(self, node: ast.expr | None) -> bool:
-        """Whether an expression is plain data of literals, and of names that hold such."""
+        """Return whether an expression is plain data of literals, and of names that hold such."""
         if node is None or isinstance(node, ast.Constant):
             return True
         if isinstance(node, ast.Name):
@@ -458,7 +262,7 @@ class Effects:
 
 
 def bound_otherwise(node: ast.stmt) -> set[str]:
-    """The names that a statement binds in other ways than by the assignments that are judged."""
+    """Return the names that a statement binds in other ways than by the assignments that are judged."""
     if isinstance(node, ast.If):
         return bound_in([ast.Expr(node.test)])
     if isinstance(node, ast.Try):
@@ -476,5 +280,5 @@ def is_names(target: ast.expr) -> bool:
 
 
 def builtin_name(name: str) -> str | None:
-    """`builtins.len` for `len`."""
+    """Return `builtins.len` for `len`."""
     return f"builtins.{name}" if name in BUILTIN_NAMES else None

@@ -16,7 +16,7 @@ from otrainer.storage.atomic import write_atomic
 HERE = Path(__file__).parent
 # Those whose code decides what a summary says.
 RULES = (
-    "builtin_names.py",
+    "known_names.py",
     "normal_form.py",
     "side_effects.py",
     "locate.py",
@@ -40,7 +40,7 @@ class Sources:
         self._summaries: dict[str, Summary | None] = {}
 
     def summary(self, module: str) -> Summary | None:
-        """The summary of a local module; None for one that is not local."""
+        """Return the summary of a local module; None for one that is not local."""
         if module not in self._summaries:
             path = self.locator.source(module)
             self._summaries[module] = None if path is None else self.read(path, module)
@@ -57,7 +57,7 @@ class Sources:
         return MEMORY[known]
 
     def from_content(self, content: bytes, path: Path, module: str) -> Summary:
-        """The summary of a file's content, from the cache where it was parsed before."""
+        """Return the summary of a file's content, from the cache where it was parsed before."""
         is_package = path.name == "__init__.py"
         mark = hashlib.sha256(f"{rules()} {module} {is_package} ".encode() + content).hexdigest()[:40]
         kept = None if self.cache_folder is None else self.cache_folder / f"{mark}.json"
@@ -76,7 +76,7 @@ class Sources:
         return made
 
     def closure(self, names: list[str]) -> dict[str, Path]:
-        """The modules `names` and all local ones that they import at any time, with their files, sorted."""
+        """Return the modules `names` and all local ones that they import at any time, with their files, sorted."""
         found: dict[str, Path] = {}
         waiting = list(names)
         while waiting:
@@ -95,5 +95,5 @@ class Sources:
 
 @cache
 def rules() -> str:
-    """A hash of the rules by which summaries are made: others make others."""
+    """Return a hash of the rules by which summaries are made: others make others."""
     return hashlib.sha256(b"".join((HERE / name).read_bytes() for name in RULES)).hexdigest()

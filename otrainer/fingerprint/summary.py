@@ -12,12 +12,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from otrainer.fingerprint.dynamic import IMPORTING_TEXT, may_hide, opaque_calls, texts_in
+from otrainer.fingerprint.known_names import KNOWN_PACKAGES
 from otrainer.fingerprint.locate import absolute, is_own, parents
 from otrainer.fingerprint.messages import without_messages
 from otrainer.fingerprint.normal_form import TooDeepError, digest_of, digests, is_docstring, normal_form
 from otrainer.fingerprint.registrations import Registration, Row, registration_of
 from otrainer.fingerprint.scopes import Names, bound_in, names_in
-from otrainer.fingerprint.side_effects import ACTING_ENUM_METHODS, KNOWN_PACKAGES, Effects, builtin_name, chain_of
+from otrainer.fingerprint.side_effects import ACTING_ENUM_METHODS, Effects, builtin_name, chain_of
 
 # An imported name: the module, and the name in it; None for the module itself.
 Alias = tuple[str, str | None]
@@ -93,7 +94,7 @@ class Summary(NamedTuple):
 
 
 def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
-    """The summary of a module's source; one that cannot be parsed, or is nested too deep, counts by its bytes."""
+    """Return the summary of a source; one that cannot be parsed, or is nested too deep, counts by its bytes."""
     whole = digest_of(content.decode("latin-1"))
     try:
         with warnings.catch_warnings():
@@ -110,7 +111,7 @@ def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
 
 @contextmanager
 def deep_recursion() -> Iterator[None]:
-    """Room for all nesting that is looked into, however deep the caller is: then only the source decides."""
+    """Give room to all nesting that is looked into, however deep the caller is: then only the source decides."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, RECURSION))
     try:
@@ -151,7 +152,7 @@ class Summarizer:
         return tuple(absolute(each.level, each.module, self.package) for each in found if each.names[0].name == "*")
 
     def external(self, chain: str) -> str | None:
-        """The full name of what `chain` stands for in a package known to be harmless; None for anything else."""
+        """Return the full name of what `chain` stands for in a package known to be harmless; None for anything else."""
         name, _, rest = chain.partition(".")
         if name in self.own:
             return None
@@ -199,7 +200,7 @@ class Summarizer:
         )
 
     def opaque(self, node: ast.stmt, names: Names) -> Iterator[tuple[str, str, int]]:
-        """What hides in a statement, whatever name it has there."""
+        """Return what hides in a statement, whatever name it has there."""
         aliases = dict(self.aliases)
         for each in names.imports:
             aliases |= self.aliases_of(each)
@@ -215,7 +216,7 @@ class Summarizer:
         return any(map(IMPORTING_TEXT.search, texts_in(*self.body)))
 
     def residue(self, node: ast.stmt) -> tuple[int, str, tuple[str, ...]]:
-        """Whether a statement acts at import, and the part of it that does."""
+        """Return whether a statement acts at import, and the part of it that does."""
         self.effects.suspects.clear()
         if not self.effects.acts(node):
             return 0, "", ()
@@ -224,7 +225,7 @@ class Summarizer:
         return 2, "", ()
 
     def may_be_called(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-        """Whether what acts may call the bodies in it as well."""
+        """Return whether what acts may call the bodies in it as well."""
         return self.effects.is_decorated(node) or (
             isinstance(node, ast.ClassDef)
             and any(
@@ -235,7 +236,7 @@ class Summarizer:
         )
 
     def bases_of(self, node: ast.ClassDef, hidden: AbstractSet[str]) -> Iterator[str]:
-        """The bases of a class, as chains; `?` where one is computed, or code of the user's own makes it or its items.
+        """Yield the bases of a class, as chains; `?` where one is computed, or the user's code makes it or its items.
 
         `hidden` are names that stand for attributes of a class around it.
         """
@@ -260,7 +261,7 @@ class Summarizer:
         return (f"{base}.{name}", None) if base == self.module else (base, name)
 
     def modules_of(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-        """Every module that an import may run."""
+        """Yield every module that an import may run."""
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
             return
@@ -269,30 +270,30 @@ class Summarizer:
         yield from (f"{base}.{each.name}" for each in node.names if each.name != "*")
 
     def tried(self, imports: Iterable[ast.Import | ast.ImportFrom]) -> list[str]:
-        """What imports run, without the packages around the module: these are there."""
+        """Return what imports run, without the packages around the module: these are there."""
         names = [name for each in imports for name in self.modules_of(each)]
         every = dict.fromkeys(each for name in names for each in (*parents(name), name))
         return [name for name in every if name not in (*parents(self.module), self.module)]
 
     def inner_imports(self, node: ast.AST) -> tuple[str, ...]:
-        """The modules that functions in `node` import."""
+        """Return the modules that functions in `node` import."""
         found = (each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom))
         return tuple(dict.fromkeys(name for each in found for name in self.modules_of(each)))
 
 
 def visible_chain(node: ast.expr, hidden: AbstractSet[str]) -> str:
-    """A chain that begins with a name of the module; `?` for all else."""
+    """Return a chain that begins with a name of the module; `?` for all else."""
     chain = chain_of(node) or "?"
     return "?" if chain.partition(".")[0] in hidden else chain
 
 
 def handles(node: ast.stmt) -> bool:
-    """Whether a statement may go on after something in it failed."""
+    """Return whether a statement may go on after something in it failed."""
     return any(isinstance(each, ast.Try | ast.TryStar | ast.With | ast.AsyncWith) for each in ast.walk(node))
 
 
 def module_alias(node: ast.alias) -> Alias:
-    """What `import a.b` binds: the outermost package, or with `as` the attribute `b` of `a`."""
+    """Return what `import a.b` binds: the outermost package, or with `as` the attribute `b` of `a`."""
     package, _, last = node.name.rpartition(".")
     if not node.asname:
         return node.name.partition(".")[0], None
@@ -300,14 +301,14 @@ def module_alias(node: ast.alias) -> Alias:
 
 
 def without_dead(node: ast.stmt, checked: Collection[str]) -> list[ast.stmt]:
-    """`node`, or what runs of it where a condition is false in every run: one of `checked`, or for scripts."""
+    """Return `node`, or what runs of it where a condition is false in every run: one of `checked`, or for scripts."""
     if isinstance(node, ast.If) and (is_main(node.test) or chain_of(node.test) in checked):
         return [kept for inner in node.orelse for kept in without_dead(inner, checked)]
     return [node]
 
 
 def decides_checking(body: Iterable[ast.stmt]) -> bool:
-    """Whether a module gives `TYPE_CHECKING` a value of its own, other than that which it has in every run."""
+    """Return whether a module gives `TYPE_CHECKING` a value of its own, other than that which it has in every run."""
     return any(
         "TYPE_CHECKING" in bound_in([node]) and not (isinstance(node.value, ast.Constant) and node.value.value is False)
         for node in body
@@ -316,7 +317,7 @@ def decides_checking(body: Iterable[ast.stmt]) -> bool:
 
 
 def is_main(test: ast.expr) -> bool:
-    """Whether a condition is `__name__ == "__main__"`."""
+    """Return whether a condition is `__name__ == "__main__"`."""
     return (
         isinstance(test, ast.Compare)
         and isinstance(test.left, ast.Name)
@@ -331,7 +332,7 @@ def is_main(test: ast.expr) -> bool:
 def bound_by(
     node: ast.stmt, imports: Iterable[ast.Import | ast.ImportFrom], names: Names, *, is_first: bool
 ) -> Iterator[str]:
-    """The names that a top-level statement binds in its module."""
+    """Yield the names that a top-level statement binds in its module."""
     if is_first and is_docstring(node):
         yield "__doc__"
     for each in imports:
@@ -344,7 +345,7 @@ def bound_by(
 
 
 def imports_at_import(node: ast.stmt, *, classes: bool = False) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The import statements that run, or may, when their module is imported, in order; those in classes if asked."""
+    """Yield the imports that run, or may, when their module is imported, in order; those in classes if asked."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield node
     for child in running_in(node):
@@ -355,7 +356,7 @@ def imports_at_import(node: ast.stmt, *, classes: bool = False) -> Iterator[ast.
 def classes_in(
     node: ast.stmt, hidden: AbstractSet[str] = frozenset()
 ) -> Iterator[tuple[ast.ClassDef, AbstractSet[str]]]:
-    """The classes that a statement defines when it runs, each with the names that classes around it hide."""
+    """Yield the classes that a statement defines when it runs, each with the names that classes around it hide."""
     if isinstance(node, ast.ClassDef):
         yield node, hidden
         hidden = hidden | bound_in(node.body)
@@ -364,7 +365,7 @@ def classes_in(
 
 
 def running_in(node: ast.AST) -> Iterator[ast.stmt]:
-    """The statements right inside a compound one that run with it, or may, in order."""
+    """Yield the statements right inside a compound one that run with it, or may, in order."""
     if not isinstance(node, COMPOUND):
         return
     for block in BLOCKS:
@@ -376,12 +377,12 @@ def running_in(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def hooks_subclasses(node: ast.ClassDef) -> bool:
-    """Whether a class has a say in what its subclasses do when they are made; its metaclass is one of its bases."""
+    """Return whether a class has a say in how its subclasses are made; its metaclass is one of its bases."""
     return not bound_in(node.body).isdisjoint(("__init_subclass__", "__prepare__", "mro"))
 
 
 def postpones_annotations(body: Iterable[ast.stmt]) -> bool:
-    """Whether annotations stay text: then evaluating them does nothing."""
+    """Return whether annotations stay text: then evaluating them does nothing."""
     return any(
         isinstance(node, ast.ImportFrom)
         and node.module == "__future__"
@@ -396,7 +397,7 @@ def import_names(body: Iterable[ast.stmt]) -> set[str]:
 
 
 def summary_of_json(data: Any) -> Summary:
-    """The summary that `json` wrote as lists. Raises TypeError or ValueError for anything else."""
+    """Return the summary that `json` wrote as lists. Raises TypeError or ValueError for anything else."""
     digest, statements, registration, is_read = data
     read = None
     if registration is not None:
@@ -406,7 +407,7 @@ def summary_of_json(data: Any) -> Summary:
 
 
 def statement_of(row: list[Any]) -> Statement:
-    """A statement whose imports are tuples again, since what they bind is compared."""
+    """Return a statement whose imports are tuples again, since what they bind is compared."""
     statement = Statement(*row)
     aliases = {name: (module, attribute) for name, (module, attribute) in statement.aliases.items()}
     inner = tuple((name, (module, attribute)) for name, (module, attribute) in statement.inner)

@@ -144,11 +144,14 @@ def test_two_definitions_of_one_name_are_told_apart_by_what_they_reach(own: Path
     twin = "def chosen(value):\n    return behind(value)\n"
     for name, text in {"one": "return value", "two": "return -value"}.items():
         (own / f"otrainer/engine/{name}.py").write_text(f"def behind(value):\n    {text}\n\n\n{twin}")
-    head = "from otrainer.engine.one import chosen as one\nfrom otrainer.engine.two import chosen as two\n"
+    users = (
+        "class First:\n    run = first\n\n\nclass Second(First):\n    run = second\n\n\nclass EarlyStopping(Second):"
+    )
     text, found = callbacks.read_text(), {before["cb.early_stopping"]}
     for first, second in (("one", "two"), ("two", "one"), ("one", "one")):
-        users = f"\nclass First:\n    run = {first}\n\n\nclass Second(First):\n    run = {second}\n"
-        callbacks.write_text(text.replace("class EarlyStopping:", f"{head}{users}\n\nclass EarlyStopping(Second):"))
+        names = {"first": first, "second": second}
+        head = "".join(f"from otrainer.engine.{each} import chosen as {name}\n" for name, each in names.items())
+        callbacks.write_text(text.replace("class EarlyStopping:", f"{head}\n\n{users}"))
         found.add(digests_in(own)["cb.early_stopping"])
 
     assert len(found) == 4

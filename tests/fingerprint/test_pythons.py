@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from otrainer.fingerprint import Fingerprints
-from otrainer.fingerprint.builtin_names import BUILTIN_NAMES
+from otrainer.fingerprint.known_names import BUILTIN_NAMES
 from otrainer.fingerprint.locate import Locator
 from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.summary import summary_of

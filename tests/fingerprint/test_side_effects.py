@@ -11,7 +11,8 @@ import sys
 
 import pytest
 
-from otrainer.fingerprint.side_effects import KNOWN_PACKAGES, ORDERING_CALLS, PURE_CALLS, PURE_DECORATORS
+from otrainer.fingerprint.known_names import KNOWN_PACKAGES, PURE_CALLS, PURE_DECORATORS
+from otrainer.fingerprint.side_effects import ORDERING_CALLS
 
 from .package import Package
 
