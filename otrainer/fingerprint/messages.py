@@ -15,6 +15,7 @@ from typing import TypeAlias
 # Parameters that only become part of a message: a test holds every function of ours that has one to it.
 KEYWORDS = frozenset(("title", "message", "hint", "what", "why"))
 SHOWING = frozenset(("print", "warn"))
+LEVELS = frozenset(("debug", "info", "warning", "error", "exception", "critical"))
 MESSAGE = "…"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Assignment: TypeAlias = ast.Assign | ast.AnnAssign | ast.AugAssign
@@ -43,6 +44,17 @@ def without_messages(tree: ast.Module) -> ast.Module:
 class Arguments(ast.NodeTransformer):
     """Drops docstrings, and the arguments that only become messages."""
 
+    in_error = False  # whether what is visited stands in the class of an exception
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        around, self.in_error = (
+            self.in_error,
+            any(last_name(base).endswith(("Error", "Exception")) for base in node.bases),
+        )
+        self.generic_visit(node)
+        self.in_error = around
+        return node
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if is_text(node.value) else self.generic_visit(node)
 
@@ -58,7 +70,7 @@ class Arguments(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if makes_error(node) and not has_effects(node):
             node.args, node.keywords = [], []
-        elif shows(node.func):
+        elif shows(node.func) or (self.in_error and ast.unparse(node.func) == "super().__init__"):
             drop_texts(node)
         node.keywords = [each for each in node.keywords if each.arg not in KEYWORDS or has_effects(each.value)]
         return self.generic_visit(node)
@@ -70,10 +82,10 @@ def makes_error(call: ast.Call) -> bool:
 
 
 def shows(function: ast.expr) -> bool:
-    """Return whether calling `function` logs, prints, or passes a text on to `Exception`."""
+    """Return whether calling `function` logs or prints."""
     if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "log":
-        return True
-    return last_name(function) in SHOWING or ast.unparse(function) == "super().__init__"
+        return function.attr in LEVELS
+    return last_name(function) in SHOWING
 
 
 def last_name(node: ast.expr) -> str:
