@@ -214,6 +214,13 @@ def test_every_folder_of_tests_has_a_row() -> None:
     assert [bare(row[0]) for row in table(TESTS, "folder", "covers")] == list(dict.fromkeys(folders))
 
 
+def test_every_file_of_tests_that_is_named_is_there() -> None:
+    named = re.findall(r"`(?:python )?([\w/]+\.py)\b[^`]*`", page_text(TESTS))
+
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file() and not (ROOT / "tests" / name).is_file()] == []
+
+
 @pytest.mark.parametrize(("kind", "folder"), [("campaign", "campaigns"), ("benchmark", "bench")])
 def test_every_campaign_and_benchmark_has_a_row(kind: str, folder: str) -> None:
     names = re.search(r"^[A-Z]+ = \(([^)]*)\)", (ROOT / "tests" / folder / "dodo.py").read_text(), re.MULTILINE)
