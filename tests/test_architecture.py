@@ -25,7 +25,6 @@ CIRCLES_LEFT_OVER = [
     ["otrainer.model.nodes", "otrainer.model.signatures"],
     ["otrainer.registry.core", "otrainer.registry.entries"],
     ["otrainer.stages.freshness.forecast", "otrainer.stages.freshness.training"],
-    ["otrainer.tasks.runner", "otrainer.tasks.worker.client"],
 ]
 
 LIGHT = [

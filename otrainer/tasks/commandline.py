@@ -1,4 +1,4 @@
-"""What was typed after `doit`, read with doit's own rules before doit acts on it."""
+"""Parse what was typed after `doit` by doit's own rules, before doit acts on it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CommandLine(NamedTuple):
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> CommandLine:
-        """Take `arguments` apart as DoitMain.run does; options that doit will refuse leave no tasks."""
+        """Parse `arguments` as DoitMain.run does; options that doit will refuse leave no tasks."""
         try:
             rest = list(arguments)
             if not rest or rest[0] not in COMMANDS:
@@ -55,14 +55,14 @@ def is_variable(word: str) -> bool:
 
 
 def options_of(command: Any) -> Iterable[dict[str, Any]]:
-    """The options that doit gives to `command`."""
+    """Return the options that doit gives to `command`."""
     if not issubclass(command, DoitCmdBase):
         return tuple(command.cmd_options)
     return (*command.base_options, *DodoTaskLoader.cmd_options, *command.cmd_options)
 
 
 def parsed(options: Iterable[dict[str, Any]], words: list[str], otherwise: list[str] | None = None) -> list[str]:
-    """The words that are left when the options before them are taken off."""
+    """Return the words that are left once the options before them are parsed."""
     try:
         left: list[str] = CmdParse([CmdOption(option) for option in options]).parse_only(words)[1]
     except CmdParseError:

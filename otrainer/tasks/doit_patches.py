@@ -1,4 +1,4 @@
-"""The private parts of doit that are replaced, since its configuration does not reach them."""
+"""Replace private parts of doit that its configuration does not reach."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Node(control.ExecNode):  # type: ignore[misc]  # doit ships no types
 
 
 def task_creators(namespace: Mapping[str, Any], _command_names: object = ()) -> list[Creator]:
-    """Name, function and line of each task in dodo.py; a name's words are joined by hyphens.
+    """Return name, function and line of each task in dodo.py; a name's words are joined by hyphens.
 
     doit asks `inspect` for the lines, which then tokenizes the file once for every task: a third of all that finding
     nothing to do may cost.

@@ -1,4 +1,4 @@
-"""What Ctrl-C and a termination mean for doit: training stops with a checkpoint first, all else ends at once."""
+"""Handle Ctrl-C and SIGTERM in doit: training stops with a checkpoint first, all else ends at once."""
 
 from __future__ import annotations
 

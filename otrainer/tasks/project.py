@@ -1,4 +1,4 @@
-"""What dodo.py is made with: the experiments that the command line means, and doit set up to run their stages."""
+"""The helper of dodo.py: it selects the experiments of the command line and configures doit to run their stages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.freshness.uptodate import is_finished, is_unchanged, why_schema_stale
 from otrainer.storage.experiments import ALL, Experiment, all_experiments, sentence
-from otrainer.tasks import doit_patches as graft
+from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import StageReporter
@@ -63,17 +63,17 @@ class Project:
         }
 
     def stage(self, stage: str, experiment: Experiment, **task: Any) -> TaskDict:
-        """The doit task that runs a stage of an experiment; `task` holds its dependencies and targets."""
+        """Return the doit task that runs a stage of an experiment; `task` holds its dependencies and targets."""
         action = (self.runner.run, [stage, experiment])
         return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, **task}
 
     def overall(self, stage: str, **task: Any) -> TaskDict:
-        """The doit task of a stage that is about all experiments; it runs also where some of its `task_dep` fail."""
+        """Return the doit task of a stage about all experiments; it runs also where some of its `task_dep` fail."""
         action = (self.runner.run, [stage, ALL])
         return {"basename": stage, "actions": [action], "io": {"capture": False}, "meta": {"partial": True}, **task}
 
     def query(self, name: str) -> TaskDict:
-        """The doit task that answers a question about the selected experiments; it is asked anew each time."""
+        """Return the doit task that answers a question about the selected experiments, anew each time."""
         return {
             "basename": name,
             "actions": [(self.runner.answer, [name, self.selected, self.variables])],
@@ -94,12 +94,12 @@ class Project:
         return [lambda: is_finished(experiment, self.root)]
 
     def sentence(self, experiment: Experiment) -> str:
-        """What the experiment says about itself."""
+        """Return the sentence with which the experiment describes itself."""
         return sentence(experiment, self.root)
 
     def _prepare(self) -> None:
         self.interrupts.install()
-        graft.install()
+        doit_patches.install()
         os.chdir(self.root)
         if sys.path[0] != str(self.root):
             sys.path.insert(0, str(self.root))
@@ -131,13 +131,13 @@ class Project:
 
 
 def verbs_of(namespace: Mapping[str, Any]) -> dict[str, str]:
-    """The tasks that dodo.py defines, each with its sentence."""
-    creators = graft.task_creators(namespace)
+    """Return the tasks that dodo.py defines, each with its sentence."""
+    creators = doit_patches.task_creators(namespace)
     return {name: (function.__doc__ or "").strip().split("\n")[0] for name, function, _ in creators}
 
 
 def document_of(line: CommandLine, root: Path) -> Document | None:
-    """The document that a line asks for, which has stdout from now on."""
+    """Return the document that a line asks for; it takes over stdout."""
     form = wanted_format(line)
     if form is None:
         return None

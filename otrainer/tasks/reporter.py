@@ -1,4 +1,4 @@
-"""What doit prints: a line for each stage, and each failure once, as it was drawn.
+"""Report what doit does: a line for each stage, and each failure once.
 
 doit exits with 0 if all went well, with 1 if anything failed (a mistake in a config included), with 130 after SIGINT
 and with 143 after SIGTERM. Where findings are wanted as a document, it is written at the end, unless a signal ends it.
@@ -91,5 +91,5 @@ class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no typ
 
 
 def unforeseen(task: Any, fail: BaseFail) -> Finding:
-    """What doit itself says of a task that it could not run."""
+    """Turn doit's own failure of a task into a finding."""
     return Finding(fail.message, "task failed", details=fail.get_msg().strip(), doing=f"running `{task.name}`")

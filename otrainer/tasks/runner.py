@@ -17,6 +17,7 @@ from otrainer.storage.canonical_json import write_json
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
 from otrainer.tasks.reporter import StageFailed
+from otrainer.tasks.worker.table import TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from otrainer.tasks.interrupts import Interrupts
     from otrainer.tasks.worker.client import Client
 
-TRAINING = ("fit", "resume")
 CHECK = "verify-resume"
 DOING = {
     "resolve": "reading",
@@ -80,7 +80,7 @@ class Runner:
         return locks
 
     def run(self, stage: str, experiment: Experiment) -> StageFailed | None:
-        """doit's action: `resolve`, which needs no torch, runs in this process, and the others in a worker."""
+        """Run a stage as doit's action: `resolve`, which needs no torch, in this process, the others in a worker."""
         if os.getpid() != self._pid:
             end_with_parent()  # one of `doit -n 2`, which would wait for its training when the others are gone
         if stage == "resolve":
@@ -108,13 +108,13 @@ class Runner:
         return self._settle(self.client.run(stage, experiment), stage, experiment)
 
     def _start_ahead(self, experiment: Experiment) -> bool:
-        """Whether a worker was started that imports torch while this process resolves: the first time it is needed."""
+        """Start the worker, which imports torch while this process resolves; tell whether it was not there yet."""
         if (self.root / experiment.built("manifest.json")).exists() or os.getpid() != self._pid:
             return False
         return self.client.start()
 
     def _say_why(self, stage: str, experiment: Experiment) -> None:
-        """One line on why a stage runs, below doit's own; with `doit -n 2`, where lines mix, it names the stage."""
+        """Print why a stage runs, in a line below doit's own; with `doit -n 2`, where lines mix, it names the stage."""
         if stage == CHECK:
             return  # it was asked for
         task = "" if os.getpid() == self._pid else f"{stage}:{experiment.task_name}: "
@@ -124,7 +124,7 @@ class Runner:
     def answer(
         self, query: str, experiments: tuple[Experiment, ...], variables: Mapping[str, str]
     ) -> StageFailed | None:
-        """doit's action for a question: answered in this process, unless that takes torch, and executing no stage."""
+        """Answer a question as doit's action: in this process, unless that takes torch, and executing no stage."""
         from otrainer.commands import answer
 
         def ask(stage: str, experiment: Experiment) -> Outcome:
@@ -144,7 +144,7 @@ class Runner:
         return examined if examined.status == "failed" else outcome
 
     def _bring_back(self, experiment: Experiment) -> bool:
-        """Whether the finished run of this definition was kept, and has its place again: nothing is trained then."""
+        """Bring a finished run of this definition back from the archive; tell whether there was one."""
         from otrainer.storage.inside_project import refuse_outside
         from otrainer.storage.runs.archive import bring_back, settle
         from otrainer.storage.runs.lock import lock_run
@@ -169,7 +169,7 @@ class Runner:
         return True
 
     def _leave_receipt(self, experiment: Experiment) -> None:
-        """The run is complete and only doit's note of it was gone; nothing is trained again."""
+        """Write fit.json for a run that is complete already: nothing is trained again."""
         write_json(self.root / experiment.built("fit.json"), validated_run(experiment, self.root))
 
     def _claim(self, experiment: Experiment) -> None:
@@ -192,7 +192,7 @@ class Runner:
         refuse_if_locked(run_dir)
 
     def _settle(self, outcome: Outcome, verb: str, *experiments: Experiment) -> StageFailed | None:
-        """What the outcome of a stage or question means to doit; an interruption ends it."""
+        """Return what the outcome of a stage or question means to doit; an interruption ends doit."""
         if outcome.status in {"failed", "crashed"}:
             names = tuple(experiment.name for experiment in experiments)
             doing = DOING.get(verb, f"running `doit {verb}` for")
@@ -217,7 +217,7 @@ def tell(text: str) -> None:
 
 
 def written_places(experiment: Experiment, root: Path) -> SourceMap:
-    """Where the values of the resolved config were written, as far as `resolve` left that."""
+    """Return where the values of the resolved config were written, as far as `resolve` left that."""
     from otrainer.config import SourceMap
 
     sources = artifact(experiment, "sources.json", root)

@@ -1,4 +1,4 @@
-"""Which experiments a command line means, and what to tell where it means none."""
+"""Select the experiments that a command line means, or the text to print where it means none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Selection(NamedTuple):
 
 
 def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection:
-    """The experiments that `line` names; `verbs` are the tasks there are, each with its sentence.
+    """Return the experiments that `line` names; `verbs` are the tasks there are, each with its sentence.
 
     Raises ConfigError with every unknown variable, experiment and task.
     """
@@ -53,7 +53,7 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
 
 
 def keep(found: Iterator[Experiment | Finding], findings: list[Finding]) -> list[Experiment]:
-    """The experiments among `found`; findings go to `findings`."""
+    """Return the experiments among `found`; append the findings to `findings`."""
     experiments = []
     for each in found:
         if isinstance(each, Finding):
@@ -75,13 +75,13 @@ def unknown_variables(line: CommandLine) -> Iterator[Finding]:
 
 
 def wanted_format(line: CommandLine) -> str | None:
-    """The form in which a line asks for the findings of validation, if it does so without a mistake."""
+    """Return the format in which a line asks for the findings of validation; None if it asks for none, or wrongly."""
     asked = "FORMAT" in line.variables and not asks_audit(line) and not list(format_mistakes(line))
     return line.variables["FORMAT"] if asked else None
 
 
 def asks_audit(line: CommandLine) -> bool:
-    """Whether all of a line asks for an audit, which has a form for programs of its own."""
+    """Tell whether a line asks for nothing but an audit, which has a format for programs of its own."""
     return line.command == "run" and set(line.tasks) == {AUDIT}
 
 
@@ -126,12 +126,12 @@ def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> It
 
 
 def verb_of(line: CommandLine, verbs: Mapping[str, str]) -> str:
-    """The first verb on a line, or the one that it most likely lacks."""
+    """Return the first verb on a line, or the one that it most likely lacks."""
     return next((task for task in line.tasks if task in verbs), "train")
 
 
 def exp_variable(line: CommandLine, root: Path) -> Iterator[Experiment | Finding]:
-    """What EXP names: one experiment, or several with commas between them."""
+    """Yield what EXP names: one experiment, or several with commas between them."""
     if "EXP" not in line.variables:
         return
     text = line.variables["EXP"]
@@ -149,7 +149,7 @@ def exp_variable(line: CommandLine, root: Path) -> Iterator[Experiment | Finding
 
 
 def named_by_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Experiment | Finding]:
-    """The experiments of tasks such as `train:baseline` or `validate:sgd*`."""
+    """Yield the experiments of tasks such as `train:baseline` or `validate:sgd*`."""
     for task in line.tasks:
         verb, colon, name = task.partition(":")
         if verb not in verbs or not colon or verb == ABOUT_ALL:
@@ -183,7 +183,7 @@ def lookup(text: str, root: Path, verb: str = "") -> Iterator[Experiment | Findi
 
 
 def mixed(line: CommandLine, by_variable: list[Experiment], by_task: list[Experiment]) -> Iterator[Finding]:
-    """A bare verb means the experiments of EXP; with others named beside it, it would take those too."""
+    """Refuse a bare verb beside a task that names an experiment: doit would run the verb for that one too."""
     bare = [task for task in line.tasks if ":" not in task and task != ABOUT_ALL]
     strangers = [each.name for each in by_task if each not in by_variable]
     if bare and strangers and line.command == "run":
@@ -195,7 +195,7 @@ def mixed(line: CommandLine, by_variable: list[Experiment], by_task: list[Experi
 
 
 def narrowed(line: CommandLine) -> Iterator[Finding]:
-    """A task about all experiments beside what names some of them."""
+    """Refuse to narrow a task that is about all experiments."""
     about_all = any(task.partition(":")[0] == ABOUT_ALL for task in line.tasks)
     if about_all and ("EXP" in line.variables or any(":" in task for task in line.tasks)):
         message = f"`{ABOUT_ALL}` is about all experiments together: no single one can be named."
@@ -203,7 +203,7 @@ def narrowed(line: CommandLine) -> Iterator[Finding]:
 
 
 def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection:
-    """What a line without any experiment means."""
+    """Return what a line without any experiment means."""
     wanted = line.tasks or ("train",)
     if any(verb in wanted for verb in NAMED):
         return Selection(message=overview(verbs, root))
@@ -219,7 +219,7 @@ def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selectio
 
 
 def which_one(verb: str, root: Path) -> str:
-    """What to type to ask about an experiment, and which there are."""
+    """Return what to type to ask about an experiment, and the list of them."""
     experiments = all_experiments(root)
     if not experiments:
         return listed([])
@@ -230,7 +230,7 @@ def which_one(verb: str, root: Path) -> str:
 
 
 def interrupted_last(root: Path) -> Selection:
-    """The experiment of the run that stopped last before its end."""
+    """Return the experiment whose run was interrupted last."""
     from otrainer.storage.runs.run_json import last_interrupted, read_run
 
     run_dir = last_interrupted(root / "runs")
@@ -246,7 +246,7 @@ def interrupted_last(root: Path) -> Selection:
 
 
 def overview(verbs: Mapping[str, str], root: Path) -> str:
-    """What there is to type: the verbs, the experiments, each in a sentence, and an example."""
+    """Return the overview: an example, the tasks and the experiments, each in a sentence."""
     experiments = all_experiments(root)
     lines = ["Nothing is trained until an experiment is named:", ""]
     if not experiments:

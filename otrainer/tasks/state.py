@@ -1,4 +1,4 @@
-"""doit's memory of earlier runs, kept after every task, and made anew where it is damaged."""
+"""Store doit's state after every task, and start over where the file is damaged."""
 
 from __future__ import annotations
 
@@ -102,14 +102,14 @@ class State(Dependency):  # type: ignore[misc]  # doit ships no types
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Whether `error` says that the file itself is broken; values that are no mappings in JSON say so too."""
+    """Tell whether `error` means that the file itself is broken, as values do that are no JSON mappings."""
     if isinstance(error, sqlite3.Error):
         return (error.sqlite_errorcode & 0xFF) in DAMAGE
     return isinstance(error, (ValueError, AttributeError))
 
 
 def is_gone(error: Exception, path: Path) -> bool:
-    """Whether the file was deleted, as `build` may be at any time; another process may have made a new one since."""
+    """Tell whether the file was deleted, as `build` may be at any time, even if another process has made one since."""
     moved = isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_READONLY_DBMOVED
     return moved or not path.exists()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import Finding
 from otrainer.stages.outcome import Outcome
 from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, Interrupts
-from otrainer.tasks.runner import TRAINING
+from otrainer.tasks.worker.table import TRAINING
 
 if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment
@@ -167,7 +167,7 @@ class Client:
 
 
 def death(task: str, status: int) -> Finding:
-    """What is known of a worker that ended without an answer."""
+    """Return the finding of a worker that ended without an answer."""
     if status >= 0:
         message, hint = f"The process that ran `{task}` ended with exit status {status}.", "What it printed says why."
         return Finding(message, title="worker died", hint=hint)

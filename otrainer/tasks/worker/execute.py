@@ -1,4 +1,4 @@
-"""Running a stage so that whatever happens in it becomes an outcome, in doit's process and in the worker's alike."""
+"""Run a stage so that whatever happens in it becomes an outcome, in doit's process and in the worker's alike."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TRACEBACK = "OTRAINER_TRACEBACK"
 
 
 def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
-    """Run `stage` and tell how it ended: whatever it raises becomes findings.
+    """Run `stage` and return its outcome: whatever it raises becomes findings.
 
-    What is told holds no secret that this process has read.
+    The outcome holds no secret that this process has read.
     """
     from otrainer.diagnostics.redaction.exceptions import masked_finding
     from otrainer.diagnostics.redaction.values import masked
@@ -49,7 +49,7 @@ def ended(stage: str, experiment: Experiment, root: Path) -> Outcome:
 
 
 def in_full(finding: Finding, error: BaseException | None) -> Finding:
-    """A finding with the whole traceback of what was raised, where the environment asks for it."""
+    """Return a finding with the whole traceback of `error`, where the environment asks for it."""
     if error is None or not os.environ.get(TRACEBACK):
         return finding
     text = "".join(traceback.format_exception(error)).rstrip()

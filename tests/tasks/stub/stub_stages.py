@@ -188,4 +188,5 @@ STAGES = {
     "resume": fit,
     "show-model": show_model,
 }
+TRAINING = ("fit", "resume")
 VERSIONS = {"resolve": 1, "manifest": 1, "validate": 1, "schema": 1}
