@@ -69,6 +69,14 @@ def test_the_light_rooms_load_no_torch(room: str) -> None:
     assert result.stdout == "[]\n"
 
 
+def test_what_doit_loads_to_find_that_nothing_changed_reads_no_config_and_no_code() -> None:
+    heavy = ("yaml", "otrainer.config", "otrainer.fingerprint", "otrainer.registry")
+    code = f"import sys, otrainer.tasks.project; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[]\n"
+
+
 def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
     """A package of three rooms whose lowest one imports the others in every way, the upper ones each other."""
     package = tmp_path / "otrainer"
