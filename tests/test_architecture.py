@@ -23,7 +23,6 @@ CIRCLES_LEFT_OVER = [
     ["otrainer.diagnostics.documents", "otrainer.diagnostics.sarif"],
     ["otrainer.model.codegen", "otrainer.model.generated"],
     ["otrainer.model.nodes", "otrainer.model.signatures"],
-    ["otrainer.registry.core", "otrainer.registry.entries"],
     ["otrainer.stages.freshness.forecast", "otrainer.stages.freshness.training"],
 ]
 

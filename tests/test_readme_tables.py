@@ -25,7 +25,7 @@ from otrainer.errors import ConfigError
 from otrainer.registry import build_registry
 from otrainer.registry.builtins import COMPONENTS
 from otrainer.registry.contracts import CONTRACTS, Method
-from otrainer.registry.core import POLICIES
+from otrainer.registry.entries import POLICIES
 
 CONFIGS, EXTENSIONS, RUNS, SECURITY = "configs/README.md", "extensions/README.md", "runs/README.md", "SECURITY.md"
 TESTS = "tests/README.md"

@@ -6,7 +6,8 @@ from otrainer.registry.build.instantiate import Built, check_value, instantiate_
 from otrainer.registry.build.signature import check_call, validate_kwargs
 from otrainer.registry.builtins import build_registry
 from otrainer.registry.contracts import KNOWN_HOOKS
-from otrainer.registry.core import ModuleEntry, OpEntry, Registry
+from otrainer.registry.core import Registry
+from otrainer.registry.entries import ModuleEntry, OpEntry
 from otrainer.registry.plugins.load import load_plugins
 
 __all__ = [

@@ -1,12 +1,13 @@
-"""The keys that come with otrainer, as tables of strings: nothing is imported before it is used."""
+"""The keys that come with otrainer, as tables of text: nothing is imported before it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
-from otrainer.registry.core import ModuleEntry, OpEntry, Policy, Registry
-from otrainer.registry.torch_names import NN_MODULES, OPEN_SIGNATURES, OPTIMIZERS, SCHEDULERS
+from otrainer.registry.core import Registry
+from otrainer.registry.entries import ModuleEntry, OpEntry
 
 COMPONENTS = (
     ("trainer.default", "engine.trainer:DefaultTrainer", "trainer"),
@@ -28,33 +29,26 @@ COMPONENTS = (
     ("residual_block", "components.blocks:residual_block", "block"),
 )
 OPS = ("add", "mul", "cat", "stack", "getitem", "identity")
+TORCH_NAMES = Path(__file__).with_name("torch_names.txt")
 
 
 def build_registry() -> Registry:
-    """A new registry with all built-in keys and ops."""
+    """Return a new registry with all built-in keys and ops."""
     return Registry(*builtins())
 
 
 @cache
 def builtins() -> tuple[tuple[ModuleEntry, ...], tuple[OpEntry, ...]]:
-    return tuple(builtin_modules()), tuple(builtin_ops())
+    own = (ModuleEntry(key, f"otrainer.{target}", tags=(tag,)) for key, target, tag in COMPONENTS)
+    ops = (OpEntry(name, f"otrainer.components.ops:{name}") for name in OPS)
+    return (*own, *torch_entries()), tuple(ops)
 
 
-def builtin_modules() -> Iterator[ModuleEntry]:
-    for key, target, tag in COMPONENTS:
-        yield ModuleEntry(key, f"otrainer.{target}", tags=(tag,))
-    for name in NN_MODULES:
-        yield ModuleEntry(f"nn.{name}", f"torch.nn:{name}", policy_of(name), ("torch.nn",))
-    for name in OPTIMIZERS:
-        yield ModuleEntry(f"optim_cls.{name}", f"torch.optim:{name}", tags=("torch.optim", "optim_cls"))
-    for name, module in SCHEDULERS:
-        yield ModuleEntry(f"sched_cls.{name}", f"{module}:{name}", tags=(module, "sched_cls"))
-
-
-def policy_of(name: str) -> Policy:
-    return "best_effort" if name in OPEN_SIGNATURES else "strict"
-
-
-def builtin_ops() -> Iterator[OpEntry]:
-    for name in OPS:
-        yield OpEntry(name, f"otrainer.components.ops:{name}")
+def torch_entries() -> Iterator[ModuleEntry]:
+    """Yield an entry for each class of torch that the table names; the table says how it is written."""
+    _comment, *paragraphs = TORCH_NAMES.read_text(encoding="utf-8").split("\n\n")
+    for prefix, module, *names in map(str.split, paragraphs):
+        tags = (module,) if prefix == "nn" else (module, prefix)
+        for name in names:
+            bare = name.removesuffix("*")
+            yield ModuleEntry(f"{prefix}.{bare}", f"{module}:{bare}", "strict" if bare == name else "best_effort", tags)

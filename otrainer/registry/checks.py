@@ -8,7 +8,7 @@ from typing import Protocol
 
 from otrainer.errors import ConfigError, Finding, SourceLocation, nearest
 from otrainer.registry.contracts import breaches
-from otrainer.registry.locations import shown_origin
+from otrainer.registry.locations import display_origin
 
 KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*", re.ASCII)
 DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
@@ -69,9 +69,13 @@ def check_taken(name: object, entries: Mapping[str, Registered], kind: str) -> l
     earlier = entries.get(name) if isinstance(name, str) else None
     if earlier is None:
         return []
-    first = "is built in" if earlier.at is None else f"was registered at {shown_origin(earlier.at)}"
-    message = f"The {kind} `{name}` is taken: it {first}."
+    message = f"The {kind} `{name}` is taken: it {first_registration(earlier.at)}."
     return [Finding(message, "duplicate registration", hint="Choose another name.")]
+
+
+def first_registration(at: SourceLocation | None) -> str:
+    """Describe how a name came to be registered."""
+    return "is built in" if at is None else f"was registered at {display_origin(at)}"
 
 
 def check_contract(name: object, factory: object) -> list[Finding]:

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterable, Iterator
-from operator import attrgetter, is_
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from operator import is_
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar, get_args
 
-from otrainer.errors import Finding, SourceLocation
-from otrainer.registry.checks import check_taken, refuse
-from otrainer.registry.locations import origin_of, place_of_function, shown_origin
+from otrainer.errors import ConfigError, Finding, SourceLocation
+from otrainer.registry.checks import check_taken, first_registration, refuse
+from otrainer.registry.locations import display_origin, origin_of, place_of_function
 
-if TYPE_CHECKING:
-    from otrainer.registry.core import Registry
+Policy: TypeAlias = Literal["strict", "best_effort", "runtime_only"]
+Factory: TypeAlias = Callable[..., Any] | str
+
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
-class Entry(Protocol):
-    """What is registered under a name."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is registered under a name; `at` and `plugin` are None for what comes with otrainer."""
+
+    name: str
+    factory: Factory
+    doc: str = field(default="", kw_only=True)
+    at: SourceLocation | None = field(default=None, kw_only=True)
+    plugin: str | None = field(default=None, kw_only=True)
 
     @property
-    def name(self) -> str: ...
+    def origin(self) -> str:
+        """`file:line` of the registration, or "built in"."""
+        return display_origin(self.at)
+
     @property
-    def at(self) -> SourceLocation | None: ...
-    @property
-    def plugin(self) -> str | None: ...
+    def target(self) -> Callable[..., Any]:
+        """The factory itself, imported now if it is given as "package.module:attr"; a failure is a ConfigError."""
+        return import_factory(self.name, self.factory)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleEntry(Entry):
+    """A registered component."""
+
+    signature_policy: Policy = "strict"
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpEntry(Entry):
+    """A registered op: a function of values that a model's graph may call."""
 
 
 E = TypeVar("E", bound=Entry)
-OF_KEY = attrgetter("name", "factory", "signature_policy", "tags", "doc", "at", "plugin")
-OF_OP = attrgetter("name", "fn", "doc", "at", "plugin")
 
 
 class Entries(dict[str, E]):
@@ -63,31 +89,59 @@ class Held(NamedTuple):
     facts: tuple[Any, ...]
 
 
-def held_in(registry: Registry) -> dict[tuple[str, str], Held]:
-    """Everything that a registry holds now, by kind and name."""
-    found: dict[tuple[str, str], Held] = {}
-    for kind, entries, facts in (("key", registry._modules, OF_KEY), ("op", registry._ops, OF_OP)):
-        found |= {(kind, name): Held(entry, facts(entry)) for name, entry in entries.items()}
-    return found
+Snapshot: TypeAlias = dict[tuple[str, str], Held]
 
 
-def meddling(before: dict[tuple[str, str], Held], registry: Registry, plugin: str, register: Any) -> Iterator[Finding]:
-    """What `register` of a plugin did to entries of others, as findings at its place.
+def snapshot_of(kind: str, entries: Mapping[str, Entry]) -> Snapshot:
+    """Return each entry as it is now, by kind and name."""
+    return {
+        (kind, name): Held(entry, tuple(getattr(entry, each.name) for each in fields(entry)))
+        for name, entry in entries.items()
+    }
 
-    Python keeps nobody from reaching into objects; this finds out.
+
+def meddling(before: Snapshot, now: Snapshot, plugin: str, register: Any) -> Iterator[Finding]:
+    """Yield what `register` of a plugin did to entries of others, at its place.
+
+    Python keeps nobody from reaching into objects; comparing what is held before and after finds out.
     """
-    now, at = held_in(registry), place_of_function(register)
+    at = place_of_function(register)
     for (kind, name), (entry, facts) in before.items():
         held = now.get((kind, name))
         if held is None or held.entry is not entry or not all(map(is_, held.facts, facts)):
-            first = "is built in" if entry.at is None else f"was registered at {shown_origin(entry.at)}"
             what = "removed" if held is None else "replaced"
-            message = f"The plugin `{plugin}` {what} the {kind} `{name}`, which {first}."
-            yield Finding(
-                message, "duplicate registration", location=at, hint="Register what is yours under a name of its own."
-            )
+            message = f"The plugin `{plugin}` {what} the {kind} `{name}`, which {first_registration(entry.at)}."
+            hint = "Register what is yours under a name of its own."
+            yield Finding(message, "duplicate registration", location=at, hint=hint)
     for (kind, name), (entry, _) in now.items():
         if (kind, name) not in before and entry.plugin != plugin:
             message = f"The plugin `{plugin}` registered the {kind} `{name}` in the name of `{entry.plugin}`."
             hint = "Leave `registry.registering` as it is."
             yield Finding(message, "invalid registration", location=at, hint=hint)
+
+
+def import_factory(name: str, factory: Factory) -> Callable[..., Any]:
+    """Return the callable that `factory` is or names.
+
+    Raises:
+        ConfigError: its module cannot be imported, lacks the attribute, or holds something that cannot be called.
+    """
+    if not isinstance(factory, str):
+        return factory
+    module_name, _, attribute = factory.partition(":")
+    try:
+        found = reduce(getattr, attribute.split("."), importlib.import_module(module_name))
+    except Exception as cause:
+        message = f"`{name}` stands for `{factory}`, which cannot be imported: {type(cause).__name__}: {cause}"
+        raise ConfigError(message, title="component not available", hint=import_hint(factory, cause)) from cause
+    if not callable(found):
+        message, hint = f"`{name}` stands for `{factory}`, which cannot be called.", "Register a class or a function."
+        raise ConfigError(message, title="component not available", hint=hint)
+    target: Callable[..., Any] = found
+    return target
+
+
+def import_hint(factory: str, cause: Exception) -> str:
+    if factory.startswith("torch.") and isinstance(cause, AttributeError | ModuleNotFoundError):
+        return "The installed torch does not have it; a newer one may."
+    return "Check that the module is installed, and has that name."

@@ -30,6 +30,6 @@ def columns(frame: FrameType) -> list[int]:
     return [] if column is None else [column]
 
 
-def shown_origin(at: SourceLocation | None) -> str:
+def display_origin(at: SourceLocation | None) -> str:
     """`file:line`, or "built in" for what comes with otrainer."""
     return f"{at.file}:{at.line}" if at else "built in"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from otrainer.diagnostics.redaction.values import masked
@@ -13,7 +14,8 @@ from otrainer.fingerprint import Code, Fingerprints, named
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otrainer.registry.core import Factory, ModuleEntry, OpEntry, Registry
+    from otrainer.registry.core import Registry
+    from otrainer.registry.entries import Factory, ModuleEntry, OpEntry
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -42,17 +44,13 @@ def code_of(key: str, factory: Factory, plugin: str | None, prints: Fingerprints
     return prints.registered(plugin, key, ":".join(named(factory)))
 
 
-BUILT_IN: dict[tuple[str, Factory], dict[str, Any]] = {}
-
-
 def module_row(entry: ModuleEntry, prints: Fingerprints) -> dict[str, Any]:
-    return {**described(entry), "fingerprint": code_of(entry.name, entry.factory, entry.plugin, prints).digest}
+    row = described(entry) if entry.at else described_once(entry)
+    return {**row, "fingerprint": code_of(entry.name, entry.factory, entry.plugin, prints).digest}
 
 
 def described(entry: ModuleEntry) -> dict[str, Any]:
-    """All of a row but the fingerprint; what comes with otrainer is described once a process."""
-    if entry.at is None and (entry.name, entry.factory) in BUILT_IN:
-        return BUILT_IN[entry.name, entry.factory]
+    """Return all of a row but the fingerprint."""
     row = {
         "target": ":".join(named(entry.factory)),
         "plugin": entry.plugin,
@@ -61,16 +59,22 @@ def described(entry: ModuleEntry) -> dict[str, Any]:
         "tags": list(entry.tags),
         "doc": entry.doc or doc_behind(entry),
     }
-    if entry.at is None:
-        BUILT_IN[entry.name, entry.factory] = row
-        return row
     # A default may be read from the environment.
-    return {**row, **{name: masked(text) for name, text in row.items() if isinstance(text, str)}}
+    return row | {name: masked(text) for name, text in row.items() if entry.at and isinstance(text, str)}
+
+
+# What comes with otrainer is the same as long as the process lives.
+described_once = cache(described)
 
 
 def op_row(entry: OpEntry, prints: Fingerprints) -> dict[str, Any]:
-    code = code_of(f"op:{entry.name}", entry.fn, entry.plugin, prints)
-    return {"target": ":".join(named(entry.fn)), "plugin": entry.plugin, "doc": entry.doc, "fingerprint": code.digest}
+    code = code_of(f"op:{entry.name}", entry.factory, entry.plugin, prints)
+    return {
+        "target": ":".join(named(entry.factory)),
+        "plugin": entry.plugin,
+        "doc": entry.doc,
+        "fingerprint": code.digest,
+    }
 
 
 def signature_of(entry: ModuleEntry) -> str | None:

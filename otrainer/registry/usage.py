@@ -53,7 +53,7 @@ def registered_in(registry: Registry) -> Lookup:
     def lookup(key: str) -> tuple[str, str | None]:
         if key.startswith("op:"):
             op = registry.op_entry(key.removeprefix("op:"))
-            return ":".join(named(op.fn)), op.plugin
+            return ":".join(named(op.factory)), op.plugin
         entry = registry.get_module(key)
         return ":".join(named(entry.factory)), entry.plugin
 

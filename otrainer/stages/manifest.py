@@ -84,6 +84,6 @@ def read_sources(experiment: Experiment, root: Path) -> None:
 def own_modules(registry: Registry) -> list[str]:
     """The modules in which built-in components are defined, which nothing else imports before they are used."""
     entries = [registry.get_module(key).factory for key in registry.list_modules()]
-    entries += [registry.op_entry(name).fn for name in registry.list_ops()]
+    entries += [registry.op_entry(name).factory for name in registry.list_ops()]
     targets = dict.fromkeys(target.partition(":")[0] for target in entries if isinstance(target, str))
     return [name for name in targets if name.startswith("otrainer.")]

@@ -35,7 +35,7 @@ def targets() -> dict[str, str]:
     """Every built-in key and op with its target in otrainer, and the composition root."""
     registry = build_registry()
     found = {key: ":".join(named(registry.get_module(key).factory)) for key in registry.list_modules()}
-    found |= {f"op:{key}": ":".join(named(registry.op_entry(key).fn)) for key in registry.list_ops()}
+    found |= {f"op:{key}": ":".join(named(registry.op_entry(key).factory)) for key in registry.list_ops()}
     return {**{key: each for key, each in found.items() if each.startswith("otrainer.")}, "otrainer": COMPOSITION_ROOT}
 
 

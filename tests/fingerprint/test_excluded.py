@@ -65,7 +65,7 @@ from otrainer.registry.usage import COMPOSITION_ROOT
 folder = Path(sys.argv[1]) / "otrainer"
 registry = build_registry()
 targets = {key: ":".join(named(registry.get_module(key).factory)) for key in registry.list_modules()}
-targets |= {f"op:{key}": ":".join(named(registry.op_entry(key).fn)) for key in registry.list_ops()}
+targets |= {f"op:{key}": ":".join(named(registry.op_entry(key).factory)) for key in registry.list_ops()}
 targets["otrainer"] = COMPOSITION_ROOT
 def digests():
     prints = Fingerprints()

@@ -11,10 +11,15 @@ from torch.optim import lr_scheduler, swa_utils
 
 from otrainer.errors import ConfigError
 from otrainer.registry import build_registry
-from otrainer.registry.torch_names import NN_MODULES, OPEN_SIGNATURES, OPTIMIZERS, SCHEDULERS
+from otrainer.registry.builtins import torch_entries
 
 TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+ENTRIES = {entry.name: entry for entry in torch_entries()}
 NOT_PLAIN = {"LRScheduler", "_LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"}
+
+
+def listed(prefix):
+    return [name.removeprefix(prefix) for name in ENTRIES if name.startswith(prefix)]
 
 
 def classes_in(module, base):
@@ -30,16 +35,16 @@ def compare(ours, theirs):
 
 
 def test_every_module_class_of_torch_nn_has_a_key():
-    compare(NN_MODULES, classes_in(nn, nn.Module))
+    compare(listed("nn."), classes_in(nn, nn.Module))
 
 
 def test_every_optimizer_has_a_key():
-    compare(OPTIMIZERS, set(classes_in(torch.optim, torch.optim.Optimizer)) - {"Optimizer"})
+    compare(listed("optim_cls."), set(classes_in(torch.optim, torch.optim.Optimizer)) - {"Optimizer"})
 
 
 def test_every_scheduler_that_takes_plain_data_has_a_key():
     theirs = {*classes_in(lr_scheduler, lr_scheduler.LRScheduler), *classes_in(swa_utils, lr_scheduler.LRScheduler)}
-    compare([name for name, _ in SCHEDULERS], theirs - NOT_PLAIN)
+    compare(listed("sched_cls."), theirs - NOT_PLAIN)
 
 
 def test_best_effort_is_kept_for_constructors_that_pass_everything_on():
@@ -47,8 +52,9 @@ def test_best_effort_is_kept_for_constructors_that_pass_everything_on():
         kinds = {parameter.kind for parameter in inspect.signature(getattr(nn, name)).parameters.values()}
         return {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds
 
-    installed = [name for name in NN_MODULES if hasattr(nn, name)]
-    compare([name for name in OPEN_SIGNATURES if name in installed], [name for name in installed if passes_on(name)])
+    installed = [name for name in listed("nn.") if hasattr(nn, name)]
+    best_effort = [name for name in installed if ENTRIES[f"nn.{name}"].signature_policy == "best_effort"]
+    compare(best_effort, [name for name in installed if passes_on(name)])
 
 
 def test_every_torch_key_imports_the_class_that_it_names():

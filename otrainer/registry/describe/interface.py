@@ -16,7 +16,8 @@ from otrainer.registry.describe import docstrings
 from otrainer.registry.describe.annotations import resolved, united, values_of
 
 if TYPE_CHECKING:
-    from otrainer.registry.core import ModuleEntry, OpEntry, Registry
+    from otrainer.registry.core import Registry
+    from otrainer.registry.entries import Entry, ModuleEntry
 
 Row = dict[str, Any]
 
@@ -52,12 +53,12 @@ def module_row(entry: ModuleEntry) -> Row:
     }
 
 
-def op_row(entry: OpEntry) -> Row:
+def op_row(entry: Entry) -> Row:
     target = found(entry)
     return {"doc": entry.doc if target is None else doc_of(entry, target)}
 
 
-def found(entry: ModuleEntry | OpEntry) -> Callable[..., Any] | None:
+def found(entry: Entry) -> Callable[..., Any] | None:
     """What an entry stands for; None where it cannot be imported."""
     try:
         return entry.target
@@ -65,7 +66,7 @@ def found(entry: ModuleEntry | OpEntry) -> Callable[..., Any] | None:
         return None
 
 
-def doc_of(entry: ModuleEntry | OpEntry, target: Callable[..., Any]) -> str:
+def doc_of(entry: Entry, target: Callable[..., Any]) -> str:
     """The docstring up to its first section; what was said when registering goes before it."""
     text = written(target)
     if entry.doc and entry.doc != next(iter(text.splitlines()), ""):

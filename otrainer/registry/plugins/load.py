@@ -16,7 +16,7 @@ from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.registry.build.spec import kind
 from otrainer.registry.build.targets import NAME
 from otrainer.registry.builtins import builtins
-from otrainer.registry.entries import held_in, meddling
+from otrainer.registry.entries import meddling
 from otrainer.registry.plugins.from_source import load_from_source
 from otrainer.registry.plugins.import_reads import reads_noted
 from otrainer.registry.plugins.install_hint import how_to_install
@@ -131,7 +131,7 @@ def import_plugin(name: str) -> ModuleType:
 
 
 def run_register(name: str, register: Callable[[Registry], object], registry: Registry) -> None:
-    registry.registering, before = name, held_in(registry)
+    registry.registering, before = name, registry.snapshot()
     try:
         register(registry)
     except ConfigError:
@@ -140,7 +140,7 @@ def run_register(name: str, register: Callable[[Registry], object], registry: Re
         raise plugin_failed(name, "asked to register", cause) from cause
     finally:
         registry.registering = None
-    if findings := list(meddling(before, registry, name, register)):
+    if findings := list(meddling(before, registry.snapshot(), name, register)):
         builtins.cache_clear()  # what other registries begin with may have been changed as well
         raise ConfigError.of(findings)
 

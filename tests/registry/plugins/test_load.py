@@ -172,7 +172,7 @@ def test_a_taken_key_is_told_with_both_places(plug):
 
 
 OTHERS = """
-from otrainer.registry.core import ModuleEntry
+from otrainer.registry.entries import ModuleEntry
 
 def evil(*given, **named):
     raise SystemError
@@ -205,7 +205,7 @@ BY_HAND = "The keys of a registry are not changed by hand."
             "replaced the key `nn.ReLU`, which is",
         ),
         ("object.__setattr__(registry._modules['nn.ReLU'], 'factory', evil)", "replaced the key `nn.ReLU`, which is"),
-        ("object.__setattr__(registry._ops['mul'], 'fn', evil)", "replaced the op `mul`, which is built in."),
+        ("object.__setattr__(registry._ops['mul'], 'factory', evil)", "replaced the op `mul`, which is built in."),
         (
             "registry.registering = 'plug.good'; registry.register_op('a', evil)",
             "the op `a` in the name of `plug.good`.",
