@@ -6,7 +6,8 @@ import ast
 from typing import NamedTuple
 
 from otrainer.fingerprint.registrations import METHODS, REGISTER
-from otrainer.registry.static_source import Finder, Place, definition_in, dotted_name, tree_of
+from otrainer.fingerprint.side_effects import chain_of
+from otrainer.registry.static_source import Finder, Place, definition_in, tree_of
 
 
 class Registered(NamedTuple):
@@ -41,7 +42,7 @@ def target_of(factory: ast.expr, register: ast.AST, place: Place, finder: Finder
     """ "module:name" of a factory that is named, by text or by a name of the module; else nothing."""
     if isinstance(factory, ast.Constant) and isinstance(factory.value, str):
         return factory.value
-    name = dotted_name(factory)
+    name = chain_of(factory)
     if name is None:
         return ""
     found = finder.inside(register, place.module, name) or finder.find(place.module, name)

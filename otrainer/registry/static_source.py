@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from otrainer.fingerprint.locate import Locator, absolute
+from otrainer.fingerprint.scopes import bound_by, imported_names
+from otrainer.fingerprint.summary import running_in
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+IMPORTS = ast.Import | ast.ImportFrom
 MOST_HOPS = 20
-BLOCKS = ("body", "orelse", "finalbody", "handlers")
 
 
 @lru_cache(maxsize=64)
@@ -35,14 +37,12 @@ def tree_of(path: Path | None) -> ast.Module | None:
     return parsed(path, status.st_size, status.st_mtime_ns)
 
 
-def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when a body does, those inside of `if`, `try` and `with` included."""
+def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run when a body does, those inside of `if`, `try` and `with` included."""
     for node in body:
         yield node
-        if not isinstance(node, Definition):
-            for block in BLOCKS:
-                for each in getattr(node, block, ()):
-                    yield from statements(each.body if isinstance(each, ast.ExceptHandler) else [each])
+        if not isinstance(node, ast.ClassDef):
+            yield from statements(running_in(node))
 
 
 def definition_in(body: list[ast.stmt], qualname: str) -> Definition | None:
@@ -66,36 +66,19 @@ class Binding(NamedTuple):
     level: int = 0
 
 
-def binding_of(tree: ast.Module, name: str) -> Binding | None:
-    """The last statement that binds `name`, but for imports by `*`."""
-    found = [binding for node in statements(tree.body) if (binding := bound_by(node, name))]
-    return found[-1] if found else None
+def binding_of(nodes: Iterable[ast.AST], name: str) -> Binding | None:
+    """Return the last of the statements that binds `name`, but for imports by `*`."""
+    found = [node for node in nodes if isinstance(node, ast.stmt) and name in bound_by(node)]
+    return binding_by(found[-1], name) if found else None
 
 
-def bound_by(node: ast.stmt, name: str) -> Binding | None:
-    if isinstance(node, Definition):
-        return Binding(node.lineno) if node.name == name else None
-    if isinstance(node, ast.ImportFrom):
-        for alias in node.names:
-            if (alias.asname or alias.name) == name:
-                return Binding(node.lineno, node.module or "", alias.name, node.level)
-    elif isinstance(node, ast.Import):
-        for alias in node.names:
-            if (alias.asname or alias.name.partition(".")[0]) == name:
-                return Binding(node.lineno, alias.name if alias.asname else name)
-    elif isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        if any(isinstance(each, ast.Name) and each.id == name for target in targets for each in ast.walk(target)):
-            return Binding(node.lineno)
-    return None
-
-
-def dotted_name(node: ast.expr) -> str | None:
-    """`a.b.c` as it is written; None for any other expression."""
-    if isinstance(node, ast.Name):
-        return node.id
-    above = dotted_name(node.value) if isinstance(node, ast.Attribute) else None
-    return f"{above}.{node.attr}" if above and isinstance(node, ast.Attribute) else None
+def binding_by(node: ast.stmt, name: str) -> Binding:
+    if isinstance(node, IMPORTS):
+        alias = next(each for each, bound in zip(node.names, imported_names(node), strict=True) if bound == name)
+        if isinstance(node, ast.ImportFrom):
+            return Binding(node.lineno, node.module or "", alias.name, node.level)
+        return Binding(node.lineno, alias.name if alias.asname else name)
+    return Binding(node.lineno)
 
 
 def stars_of(tree: ast.Module) -> list[tuple[str, int]]:
@@ -125,7 +108,7 @@ class Finder:
         tree, (head, _, rest) = tree_of(file), name.partition(".")
         if tree is None or depth > MOST_HOPS:
             return None
-        bound = binding_of(tree, head)
+        bound = binding_of(statements(tree.body), head)
         if bound is not None and not bound.module and not bound.level:
             found = definition_in(tree.body, name)
             return Place(module, name, file, found.lineno if found else bound.line)
@@ -139,9 +122,8 @@ class Finder:
     def inside(self, function: ast.AST, module: str, name: str) -> Place | None:
         """Where a name that an import inside of a function binds is defined."""
         head, _, rest = name.partition(".")
-        bound = [found for node in ast.walk(function) if isinstance(node, ast.stmt) and (found := bound_by(node, head))]
-        imports = [each for each in bound if each.module or each.level]
-        return self.imported(imports[-1], module, rest, 0) if imports else None
+        bound = binding_of((node for node in ast.walk(function) if isinstance(node, IMPORTS)), head)
+        return self.imported(bound, module, rest, 0) if bound else None
 
     def imported(self, bound: Binding, module: str, rest: str, depth: int) -> Place | None:
         """What an import binds, followed to where it is defined."""

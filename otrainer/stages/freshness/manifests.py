@@ -6,6 +6,8 @@ import ast
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from otrainer.registry.static_source import definition_in, tree_of
+
 if TYPE_CHECKING:
     from otrainer.fingerprint import Fingerprints
 
@@ -39,15 +41,7 @@ def manifest_changes(manifest: Mapping[str, Any] | None, used: Collection[str], 
 def docstring_changed(row: Mapping[str, Any], prints: Fingerprints) -> bool:
     """Whether the first line of a target's docstring is another one than the manifest has."""
     module, _, name = row["target"].partition(":")
-    path = prints.file_of(module)
-    if path is None or not row["doc"]:
-        return False
-    try:
-        body = ast.parse(path.read_bytes()).body
-    except (OSError, SyntaxError, ValueError):
-        return False
-    for node in body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            doc = ast.get_docstring(node)
-            return doc is not None and doc.splitlines()[0] != row["doc"]
-    return False
+    tree = tree_of(prints.file_of(module)) if row["doc"] else None
+    node = definition_in(tree.body, name) if tree else None
+    doc = ast.get_docstring(node) if node else None
+    return doc is not None and doc.splitlines()[0] != row["doc"]
