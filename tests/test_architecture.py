@@ -5,6 +5,7 @@ The order is the one that CONTRIBUTING states. Rooms to come and circles left ov
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from package_imports import circles, imports, layers, room_of, upward
 
 ROOT = Path(__file__).parents[1]
-ORDER = layers((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")) or {}
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ORDER = layers(CONTRIBUTING) or {}
 GRAPH = imports(ROOT)
 MOST_ENTRIES = 16
 
@@ -98,3 +100,12 @@ def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
         ("otrainer.right.d", "otrainer.left.b", 2),
     ]
     assert circles(graph) == [["otrainer.left.b", "otrainer.low.a", "otrainer.right.d"]]
+
+
+def test_the_map_of_the_package_names_files_that_are_there() -> None:
+    page = (ROOT / "otrainer/README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:\.py|/))`", page))
+
+    assert len(named) > 40
+    assert [name for name in sorted(named) if not (ROOT / "otrainer" / name).exists()] == []
+    assert set(ORDER) <= {name.removesuffix("/").removesuffix(".py") for name in named}
