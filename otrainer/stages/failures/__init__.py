@@ -1,4 +1,4 @@
-"""From what a part of a run raised to a report of it: the part, its place in the config, and the user's own lines.
+"""From what a component raised in a run to a report: the component, its place in the config, the user's own lines.
 
 Nothing is prepared while all goes well: what a report needs is found in the traceback afterwards.
 """
@@ -13,24 +13,41 @@ from otrainer.diagnostics.exceptions import MEND, Raised
 from otrainer.diagnostics.redaction.exceptions import hide_in, masked_finding
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
-from otrainer.stages.failures.compiled import in_compiled
-from otrainer.stages.failures.components import disk_trouble, in_backward, in_component, nothing_deterministic
+from otrainer.stages.failures.attribution import ComponentIndex
+from otrainer.stages.failures.compile_report import report_compiled_call
+from otrainer.stages.failures.component_report import (
+    report_backward,
+    report_component,
+    report_disk,
+    report_nondeterministic,
+)
 from otrainer.stages.failures.failure import Failure
-from otrainer.stages.failures.layers import in_model
-from otrainer.stages.failures.memory import out_of_memory
-from otrainer.stages.failures.parts import Parts
-from otrainer.stages.failures.returns import of_a_return
+from otrainer.stages.failures.memory_report import report_out_of_memory
+from otrainer.stages.failures.model_report import report_model
+from otrainer.stages.failures.return_report import report_returned_value
 
 if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR
     from otrainer.registry import Built
 
+# Each returns None for a failure of another kind; the last one takes all.
+REPORTS = (
+    report_disk,
+    report_out_of_memory,
+    report_nondeterministic,
+    report_compiled_call,
+    report_backward,
+    report_model,
+    report_returned_value,
+    report_component,
+)
+
 
 class ComponentError(ConfigError):
-    """What a component raised in a run, told as a mistake is; the exception itself is its `__cause__`."""
+    """What a component raised in a run, reported as a mistake; the exception itself is its `__cause__`."""
 
     def located(self, places: Places) -> ConfigError:
-        """The same error with the places of its findings filled in."""
+        """Return the same error with the places of its findings filled in."""
         return ComponentError.of(finding.located(places) for finding in self.findings)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -46,57 +63,46 @@ class Origins:
     built: Sequence[Built]
     places: Places | None = None
 
-    def told(self, error: BaseException) -> BaseException:
-        """What to raise for `error`: a report of it, chained to it, or itself where it tells all that is known.
+    def explain(self, error: BaseException) -> BaseException:
+        """Return what to raise for `error`: a report of it, chained to it, or itself where it says all that is known.
 
         An exception that shows a secret even so is not chained, since whatever prints the chain would print the secret.
         """
         if isinstance(error, TrainingInterrupted):
             return error
         hidden = hide_in(error)
-        failure = Failure(error, Raised.of(error), Parts(self.config, self.built, self.ir.program), self.places)
+        components = ComponentIndex(self.config, self.built, self.ir.program)
+        failure = Failure(error, Raised.of(error), components, self.ir, self.places)
         if isinstance(error, ConfigError):
-            return self.placed(error, failure)
-        told = ComponentError.of([masked_finding(self.finding(failure))])
-        told.__cause__ = error if hidden else None
-        return told
+            return self.attribute(error, failure)
+        explained = ComponentError.of([masked_finding(report(failure))])
+        explained.__cause__ = error if hidden else None
+        return explained
 
-    def finding(self, failure: Failure) -> Finding:
-        """The report by the first kind that it is of, or by none where some object cannot even be described."""
-        try:
-            return self.by_kind(failure)
-        except Exception:  # noqa: BLE001 - a __repr__ that fails, say, shall not take the place of the error
-            return failure.finding("failed", [failure.raised.said], (), steps=failure.raised.steps, hint=MEND)
-
-    def by_kind(self, failure: Failure) -> Finding:
-        return (
-            disk_trouble(failure)
-            or out_of_memory(failure, self.ir)
-            or nothing_deterministic(failure)
-            or in_compiled(failure, self.ir)
-            or in_backward(failure)
-            or in_model(failure, self.ir)
-            or of_a_return(failure)
-            or in_component(failure)
-        )
-
-    def placed(self, error: ConfigError, failure: Failure) -> ConfigError:
-        """The same mistakes, with those at no place of the config at the component that found them."""
-        part = failure.part
-        if part is None:
+    def attribute(self, error: ConfigError, failure: Failure) -> ConfigError:
+        """Return the same mistakes, with those at no place of the config at the component that found them."""
+        if failure.component is None:
             return error
-        findings = [self.under(part.path, finding) for finding in error.findings]
+        findings = [self.place_under(failure.component.path, finding) for finding in error.findings]
         if findings == list(error.findings):
             return error
         placed = ConfigError.of(findings)
         placed.__cause__ = error.__cause__
         return placed
 
-    def under(self, path: ConfigPath, finding: Finding) -> Finding:
-        """A component may know its arguments by name, or only its section, and not where the config has them."""
+    def place_under(self, path: ConfigPath, finding: Finding) -> Finding:
+        """Put a finding at `path`: a component may know its arguments by name, or only its section, and no more."""
         own = finding.config_path
         if finding.location is not None:
             return finding
         if own == path[: len(own)]:
             return replace(finding, config_path=path)
-        return finding if own[0] in self.config else replace(finding, config_path=(*path, *own))
+        return finding if own[0] in self.config else finding.under(path)
+
+
+def report(failure: Failure) -> Finding:
+    """Return the report of a failure's kind, or a bare one where some object cannot even be described."""
+    try:
+        return next(found for make in REPORTS if (found := make(failure)) is not None)
+    except Exception:  # noqa: BLE001 - a __repr__ that fails, say, shall not take the place of the error
+        return failure.finding("failed", [failure.raised.said], (), steps=failure.raised.steps, hint=MEND)

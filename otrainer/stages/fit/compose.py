@@ -41,7 +41,7 @@ class Composed:
         try:
             self.trainer.fit(**{**self.parts, **instead}, run=run)
         except (Exception, SystemExit) as error:
-            told = self.origins.told(error)
+            told = self.origins.explain(error)
             if told is error:
                 raise
         else:

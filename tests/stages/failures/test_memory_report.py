@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from otrainer.diagnostics.drawing import draw_error
-from otrainer.stages.failures.memory import in_words, ran_out, size
+from otrainer.stages.failures.memory_report import in_words, ran_out, size
 
 HUNGRY = """
     import torch

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from otrainer.stages.failures.values import described, extremes
+from otrainer.stages.failures.describe import describe, extremes
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from otrainer.stages.failures.values import described, extremes
     ],
 )
 def test_dtype_and_shape_are_what_counts(value: Any, words: str) -> None:
-    assert described(value) == words
+    assert describe(value) == words
 
 
 def test_the_extremes_of_whole_numbers_are_told_where_they_can_be_had() -> None:

@@ -1,0 +1,108 @@
+"""Report a component that failed: its key and place in the config, and the user's own lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import dropwhile
+from typing import TYPE_CHECKING
+
+from otrainer.diagnostics.exceptions import MEND, WHOLE, cannot_write
+from otrainer.engine.accelerator import not_deterministic
+from otrainer.stages.failures.advice import advise_on_message
+from otrainer.stages.failures.describe import describe
+from otrainer.stages.failures.frames import arguments, find_context
+from otrainer.stages.failures.loss_advice import find_loss_call, judge_sides
+
+if TYPE_CHECKING:
+    from otrainer.diagnostics.exceptions import Related, Step
+    from otrainer.errors import Finding
+    from otrainer.stages.failures.failure import Failure
+
+BACKWARD = "_engine_run_backward"  # in torch, around all that backward runs
+SINGULAR = {"callbacks": "callback", "loggers": "logger", "metrics": "metric"}
+ANOMALY = "In a plugin, `torch.autograd.set_detect_anomaly(True)` lets torch show the line of the forward pass."
+
+
+def report_component(failure: Failure) -> Finding:
+    """Report what a component raised, or what came from nowhere that is known."""
+    message, hint, library = [headline(failure)], advise_on_message(failure.error), innermost_line(failure)
+    if call := find_loss_call(failure.raised.steps):
+        fn, prediction, target = call
+        message += [f"prediction: {describe(prediction)}", f"target: {describe(target)}"]
+        if misfit := judge_sides(fn, prediction, target):
+            why, hint = misfit
+            message, library = [*message, why], []
+    elif failure.method is not None:
+        message += inputs_of(failure.method)
+    path = failure.path
+    title = f"{SINGULAR.get(str(path[0]), path[0])} failed" if path else "failed"
+    hint = hint or (WHOLE if library else MEND)
+    return failure.finding(title, message, path, steps=failure.inside, at=library, hint=hint)
+
+
+def headline(failure: Failure) -> str:
+    """Say which component raised what, in which of its methods, and where that ran."""
+    raised = failure.raised
+    method = [f"in `{failure.method.function}`"] if failure.method else []
+    where = ", ".join([*method, *filter(None, [raised.where])])
+    if failure.component is None:
+        return f"{raised.said} ({where})" if where else raised.said
+    return f"{where[:1].upper()}{where[1:]}{', ' if where else ''}`{failure.component.key}` raised {raised.said}"
+
+
+def innermost_line(failure: Failure) -> list[Related]:
+    """Return the innermost line, where none is the user's own."""
+    if any(step.is_own for step in failure.inside) or not failure.inside:
+        return []
+    step = failure.inside[-1]
+    return [(f"raised in `{step.function}`", step.place)]
+
+
+def inputs_of(step: Step) -> Iterator[str]:
+    """Describe what a component was called with, of what all of its kind are."""
+    found = arguments(step)
+    for name in ("outputs", "targets") if "outputs" in found else ("batch", "index"):
+        if name in found:
+            yield f"{name}: {describe(found[name])}"
+
+
+def report_disk(failure: Failure) -> Finding | None:
+    """Report a disk that takes nothing more, at the component that wrote."""
+    found = cannot_write(failure.error)
+    if found is None or failure.component is None:
+        return found
+    return replace(found, config_path=failure.path, location=failure.place(failure.path))
+
+
+def report_nondeterministic(failure: Failure) -> Finding | None:
+    """Report an operation that has no deterministic form, where the run asks for nothing else."""
+    error = failure.error
+    asked = (failure.components.config.get("run") or {}).get("deterministic")
+    if not asked or not isinstance(error, RuntimeError) or "deterministic" not in str(error):
+        return None
+    (found,) = not_deterministic(error).findings
+    return failure.finding(
+        found.title, [found.message], found.config_path, related=failure.in_component, hint=found.hint
+    )
+
+
+def report_backward(failure: Failure) -> Finding | None:
+    """Report what backward raised, where no forward names the node; None for what comes from elsewhere."""
+    after = failure.raised.steps[failure.passage.last + 1 if failure.passage else 0 :]
+    inside = list(dropwhile(lambda step: step.function != BACKWARD, after))
+    if not inside:
+        return None
+    message = [f"Backward raised {failure.raised.said}", "The forward pass and the loss went through before it."]
+    if "modified by an inplace operation" in str(failure.error):
+        message += modules_in_place(failure)
+    hint = MEND if any(step.is_own for step in inside) else ANOMALY
+    return failure.finding("backward failed", message, ("model",), steps=inside, hint=hint)
+
+
+def modules_in_place(failure: Failure) -> Iterator[str]:
+    """Name the modules that change their input, of which one may have been it."""
+    context = find_context(failure.raised.steps)
+    modules = context.model.named_modules() if context else ()
+    if names := [name for name, module in modules if getattr(module, "inplace", False)]:
+        yield f"Modules that change their input in place: {', '.join(f'`{name}`' for name in names)}."

@@ -1,0 +1,72 @@
+"""Report a model that failed: its node with the inputs' shapes, and its place in the config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from otrainer.diagnostics.exceptions import MEND
+from otrainer.stages.failures.advice import advise_on_layer, advise_on_message
+from otrainer.stages.failures.describe import describe
+from otrainer.stages.failures.forward_call import NodeCall, find_model_call, find_node_call
+
+if TYPE_CHECKING:
+    from otrainer.errors import Finding
+    from otrainer.stages.failures.failure import Failure
+
+
+def report_model(failure: Failure) -> Finding | None:
+    """Report what a model's forward raised; None for what comes from elsewhere."""
+    if failure.path[:1] != ("model",):
+        return None
+    call = find_node_call(failure.raised.steps, failure.ir)
+    return report_whole_model(failure) if call is None else report_node(failure, call)
+
+
+def report_node(failure: Failure, call: NodeCall) -> Finding:
+    """Report what the call of a node raised, with its inputs."""
+    spec = failure.ir.spec_path(call.node)
+    called = [] if call.node.path == spec else [("called here", call.node.path)]
+    inputs = [f"input `{name}`: {describe(value)}" for name, value in call.inputs.items()]
+    message = [f"{name_of(call, failure)} raised {failure.raised.said}", *inputs, *inner_lines(call)]
+    own = any(step.is_own for step in failure.inside)
+    hint = (
+        advise_on_layer(call, written=failure.components.of_object(call.module) is not None)
+        or advise_on_message(failure.error)
+        or (MEND if own else "`doit show EXP=NAME MODEL=1` shows the shapes at every node.")
+    )
+    title = "layer failed" if call.node.kind == "module" else "op failed"
+    # A module may be built of others that the config writes within it: the innermost of them is the one.
+    path = failure.path if failure.path[: len(spec)] == spec else spec
+    return failure.finding(title, message, path, steps=failure.inside, related=called, hint=hint)
+
+
+def name_of(call: NodeCall, failure: Failure) -> str:
+    """Return what people call a node: the number of a layer, or its name in the graph and what it calls."""
+    node = call.node
+    if node.path[1:2] == ("sequential",):
+        return f"Layer {node.path[-1]} (`{failure.components.key_at(node.path)}`)"
+    return f"The node `{node.name}` (`{node.kind}:{node.target}`)"
+
+
+def inner_lines(call: NodeCall) -> Iterator[str]:
+    """Name the module within a block that it was, and what that was given, where this is not the block's own input."""
+    if not call.inner or call.module is None:
+        return
+    words = repr(call.module)
+    yield f"in its `{call.inner}`: {type(call.module).__name__ if chr(10) in words else words}"
+    known = {id(value) for value in call.inputs.values()}
+    for name, value in (call.given or {}).items():
+        if id(value) not in known:
+            yield f"whose `{name}`: {describe(value)}"
+
+
+def report_whole_model(failure: Failure) -> Finding:
+    """Report a model that could not be called: its inputs, and what there was for them."""
+    message = [f"The model raised {failure.raised.said}"]
+    if called := find_model_call(failure.raised.steps):
+        model, args, kwargs = called
+        words = [*map(describe, args), *(f"{name}: {describe(value)}" for name, value in kwargs.items())]
+        message += [f"its inputs: {', '.join(model.inputs)}", f"what it was given: {', '.join(words) or 'nothing'}"]
+    by, hint = [("the inputs come from", ("io",))], "Let `io` give each of the model's inputs once, and nothing else."
+    return failure.finding("model failed", message, ("model",), related=by, hint=hint)
