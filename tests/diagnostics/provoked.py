@@ -23,7 +23,7 @@ from support import Batches, fit, random_batches, small_model
 from otrainer.commands import answer
 from otrainer.commands.request import Question
 from otrainer.commands.show_model.training_step import inputs_by_name
-from otrainer.commands.verify_resume import judged
+from otrainer.commands.verify_resume.compare import compare
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loggers.json_lines import refuse_foreign_rows
 from otrainer.components.loss import LossOutput
@@ -471,21 +471,21 @@ def a_crash() -> Found:
     return unexplained(RuntimeError("the component's own mistake"))
 
 
-def a_training_that_is_not_exact() -> Found:
+def a_training_that_is_not_exact() -> None:
     facts = [[{"step": step, "facts": {"loss": str(step > 3 and number)}} for step in range(1, 5)] for number in (0, 1)]
-    return judged(A, *facts).findings
+    compare(*facts)
 
 
-def a_training_that_differs_from_the_start() -> Found:
-    return judged(A, *([{"step": 1, "facts": {"batch": name, "rng": name}}] for name in "ab")).findings
+def a_training_that_differs_from_the_start() -> None:
+    compare(*([{"step": 1, "facts": {"batch": name, "rng": name}}] for name in "ab"))
 
 
-def steps_that_are_other_ones() -> Found:
-    return judged(A, *([{"step": step, "facts": {}} for step in range(count)] for count in (1, 2))).findings
+def steps_that_are_other_ones() -> None:
+    compare(*([{"step": step, "facts": {}} for step in range(count)] for count in (1, 2)))
 
 
-def a_trainer_without_steps() -> Found:
-    return judged(A, [], []).findings
+def a_trainer_without_steps() -> None:
+    compare([], [])
 
 
 # Configs that are no files, or too large ones.

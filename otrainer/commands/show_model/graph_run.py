@@ -14,6 +14,7 @@ from otrainer.commands.show_model.estimate import Row
 from otrainer.commands.show_model.fake import explain, needs_numbers
 from otrainer.commands.show_model.labels import describe_arguments, label
 from otrainer.commands.show_model.memory import parameter_count
+from otrainer.config.walk import walk
 from otrainer.model.lazy import has_lazy, materialize
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class GraphRun:
     def run(self, graph: fx.Graph, inputs: Mapping[str, Any]) -> Any:
         """Return what the model does, with UNKNOWN where it could not be followed."""
         self.rows += [Row(name, "input", value) for name, value in inputs.items()]
-        return walk(self.model, graph, inputs, self._call)
+        return run_graph(self.model, graph, inputs, self._call)
 
     def _call(self, node: fx.Node, module: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         step: Node = node.meta["node"]
@@ -89,7 +90,7 @@ class GraphRun:
         return UNKNOWN
 
 
-def walk(model: nn.Module, graph: fx.Graph, inputs: Mapping[str, Any], call: Call) -> Any:
+def run_graph(model: nn.Module, graph: fx.Graph, inputs: Mapping[str, Any], call: Call) -> Any:
     """Return what the graph does for `inputs` by name, its calls made by `call`, which is given the node's module."""
     values: dict[fx.Node, Any] = {}
     for node in graph.nodes:
@@ -135,11 +136,9 @@ def materialize_lazy(model: nn.Module, graph: fx.Graph, inputs: Mapping[str, Any
             return UNKNOWN
 
     if has_lazy(model):
-        walk(model, graph, inputs, call)
+        run_graph(model, graph, inputs, call)
     return failed
 
 
 def has_unknown(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(has_unknown, value.values()))
-    return any(map(has_unknown, value)) if isinstance(value, list | tuple) else value is UNKNOWN
+    return any(part is UNKNOWN for _, part in walk(value))

@@ -1,7 +1,8 @@
-"""What `doit verify-resume` looks at: every tensor and every other fact of a run after each step, as digests.
+"""Trace a training: after each step a digest of every tensor and every other fact of the run.
 
-Run as `python -m otrainer.commands.verify_resume.trace PLAN TRACE FOLDER STOP [CHECKPOINT]`: trains what the plan holds
-in a process of its own, stops after step STOP with a checkpoint in FOLDER, and appends a JSON line a step to TRACE.
+Run as `python -m otrainer.commands.verify_resume.trace FOLDER STOP`: trains the plan in FOLDER in a process of its own,
+from the checkpoint there if a step was traced before, stops after step STOP with a checkpoint in FOLDER, and appends a
+JSON line a step to the trace in it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.commands.verify_resume import REFUSAL, REFUSED
 from otrainer.components.callbacks.model_checkpoint import ModelCheckpoint
 from otrainer.config import SourceMap
+from otrainer.config.walk import walk
 from otrainer.diagnostics.serialize import to_plain
 from otrainer.engine.checkpoint import capture
 from otrainer.engine.signals import StopRequest, TrainingInterrupted, current_stop_request
 from otrainer.engine.tree import leaves
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, dotted
 from otrainer.stages.fit.compose import composed
 from otrainer.stages.plan import Plan
 from otrainer.storage.canonical_json import read_json, write_json
@@ -31,13 +34,10 @@ from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from otrainer.engine.state import RunContext
 
 # In the order in which one leads to the next: the first that differs is where to look.
 ORDER = ("batch", "rng", "loss", "model", "optimizer", "scheduler", "scaler", "metrics", "callbacks", "loggers", "data")
-REFUSED, REFUSAL = 3, "refusal.json"
 
 
 class TracedIO:
@@ -64,7 +64,7 @@ class Tracer:
 
     def on_train_step_end(self, ctx: RunContext) -> None:
         batch, self.io.seen = self.io.seen, []
-        facts = {"batch": digest(batch), "loss": digest(dict(ctx.last_train_logs)), **facts_of(ctx)}
+        facts = {"batch": digest(batch), "loss": digest(dict(ctx.last_train_logs)), **digest_state(ctx)}
         with self.trace.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"step": ctx.state.global_step, "facts": facts}) + "\n")
         if ctx.state.global_step >= self.stop:
@@ -74,55 +74,50 @@ class Tracer:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is nothing to load."""
+        """Load nothing: there is no state."""
 
 
-def facts_of(ctx: RunContext) -> dict[str, str]:
-    """A digest for every leaf of a run's state, by its dotted name, in an order that says where to look first."""
+def digest_state(ctx: RunContext) -> dict[str, str]:
+    """Return a digest for every leaf of a run's state, by its dotted name, in the order in which to look."""
     state = {**capture(ctx), "loggers": None}  # where a file of rows ends is not a fact of the training
     found: dict[str, str] = {}
     for part in ORDER:
-        for name, value in named_leaves(state.get(part), part):
-            found.setdefault(name, digest(value))
+        for path, value in walk(state.get(part), (part,), into=has_parts):
+            if value is not None and not has_parts(value):
+                found.setdefault(dotted(path), digest(value))
     return found
 
 
-def named_leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from named_leaves(item, f"{name}.{key}")
-    elif isinstance(value, list | tuple) and any(
-        isinstance(item, dict | list | tuple | torch.Tensor) for item in value
-    ):
-        for index, item in enumerate(value):
-            yield from named_leaves(item, f"{name}[{index}]")
-    elif value is not None:
-        yield name, value
+def has_parts(value: object) -> bool:
+    """Return whether a value is digested part by part; a list of numbers is not."""
+    nested = (dict, list, tuple, torch.Tensor)
+    return isinstance(value, dict) or (
+        isinstance(value, list | tuple) and any(isinstance(item, nested) for item in value)
+    )
 
 
 def digest(value: Any) -> str:
-    """The same for the same bits: of tensors their numbers, kinds and shapes, of all else its text."""
+    """Return the same text for the same bits: of tensors their numbers, kinds and shapes, of all else its text."""
     mark = hashlib.blake2b(digest_size=16)
-    for leaf in leaves(value):
+    tensors = list(leaves(value))
+    for leaf in tensors:
         plain = leaf.detach().cpu().contiguous()
         mark.update(f"{plain.dtype} {tuple(plain.shape)} ".encode())
         mark.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     if not isinstance(value, torch.Tensor):
-        mark.update(repr(value if not any(True for _ in leaves(value)) else type(value)).encode())
+        mark.update(repr(type(value) if tensors else value).encode())
     return mark.hexdigest()
 
 
-def main(plan_file: Path, trace: Path, folder: Path, stop: int, checkpoint: str | None) -> None:
-    """One stretch of training; the process ends with 0 when it was stopped, or was done before."""
-    plan = Plan.from_json(read_json(plan_file))
-    sources = read_json(plan_file.with_name("sources.json"))
+def main(folder: Path, stop: int) -> None:
+    """Train one stretch; the process ends with 0 when it was stopped, or was done before."""
+    plan, sources, trace = read_json(folder / "plan.json"), read_json(folder / "sources.json"), folder / "trace.jsonl"
     places = SourceMap.from_json(sources["places"], sources["includes"])
-    root = Path.cwd()
-    with project(root), StopRequest(), composed(plan, places) as whole:
+    with project(Path.cwd()), StopRequest(), composed(Plan.from_json(plan), places) as whole:
         io = TracedIO(whole.parts["io"])
         callbacks = [*whole.parts["callbacks"], Tracer(io, trace, stop), ModelCheckpoint(str(folder))]
+        start = str(folder / "last.pt") if trace.exists() else whole.settings.resume_from
         try:
-            start = checkpoint or whole.settings.resume_from
             whole.fit(replace(whole.settings, resume_from=start), io=io, callbacks=callbacks)
         except TrainingInterrupted:
             return
@@ -133,7 +128,8 @@ if __name__ == "__main__":
     with open(os.devnull, "w") as silent:  # noqa: PTH123 - what loggers print is not wanted here
         sys.stdout = silent
         try:
-            main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), (*sys.argv[5:], None)[0])
+            main(Path(sys.argv[1]), int(sys.argv[2]))
         except ConfigError as error:
-            write_json(Path(sys.argv[3]) / REFUSAL, [to_plain(finding) for finding in error.findings], durable=False)
+            refused = [to_plain(finding) for finding in error.findings]
+            write_json(Path(sys.argv[1]) / REFUSAL, refused, durable=False)
             sys.exit(REFUSED)
