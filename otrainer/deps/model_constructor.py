@@ -24,7 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`build_model`, imported when it is asked for."""
+    """Return `build_model`, imported when it is asked for."""
     if name != "build_model":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from otrainer.model import build_model

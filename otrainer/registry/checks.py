@@ -32,7 +32,7 @@ def refuse(findings: Iterable[Finding], at: SourceLocation | None) -> None:
 
 
 def check_module(name: object, factory: object, policy: object, policies: Sequence[str]) -> list[Finding]:
-    """What speaks against registering `factory` as a component, whatever else is registered."""
+    """Return findings on registering `factory` as a component, whatever else is registered."""
     return [
         *check_name(name, "key"),
         *check_policy(policy, name, policies),
@@ -87,7 +87,7 @@ def check_contract(name: object, factory: object) -> list[Finding]:
 
 
 def doc_of(factory: object, doc: str | None) -> str:
-    """The first line of what is said about a factory; the call that `dataclass` writes there says nothing."""
+    """Return the first line of a factory's `doc` or docstring, unless `dataclass` generated it."""
     text = doc if doc is not None else None if isinstance(factory, str) else getattr(factory, "__doc__", None)
     line = next(iter((text or "").strip().splitlines()), "")
     generated = doc is None and line.startswith(f"{getattr(factory, '__name__', '')}(")

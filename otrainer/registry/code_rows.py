@@ -22,7 +22,7 @@ class Registered(NamedTuple):
 
 
 def registrations(plugin: str, finder: Finder) -> tuple[dict[str, Registered], Place | None]:
-    """The keys (ops as `op:NAME`) that a plugin registers by literal names in `register`; and where that is."""
+    """Return the keys (ops as `op:NAME`) that a plugin's `register` gives by literal names, and where it stands."""
     place = finder.find(plugin, REGISTER)
     tree = tree_of(place.file) if place else None
     register = definition_in(tree.body, place.name) if tree and place else None

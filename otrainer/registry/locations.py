@@ -9,7 +9,7 @@ from otrainer.storage.project import display_path
 
 
 def origin_of(frame: FrameType | None) -> SourceLocation | None:
-    """The line that `frame` is executing, or None where no frame is known."""
+    """Return the line that `frame` is executing, or None without a frame."""
     if frame is None:
         return None
     column = next(iter(columns(frame)), 0)
@@ -17,13 +17,13 @@ def origin_of(frame: FrameType | None) -> SourceLocation | None:
 
 
 def place_of_function(function: object) -> SourceLocation | None:
-    """The line in which a function begins; None for what is written in no Python source."""
+    """Return the line in which a function begins; None for what is not written in Python."""
     code = getattr(function, "__code__", None)
     return None if code is None else SourceLocation(display_path(code.co_filename), code.co_firstlineno, 1)
 
 
 def columns(frame: FrameType) -> list[int]:
-    """The column (from 0) of the running instruction, empty where Python was told not to keep it."""
+    """Return the column (from 0) of the running instruction, empty where Python was told not to keep it."""
     positions = list(frame.f_code.co_positions())
     index = frame.f_lasti // 2
     column = positions[index][2] if 0 <= index < len(positions) else None
@@ -31,5 +31,5 @@ def columns(frame: FrameType) -> list[int]:
 
 
 def display_origin(at: SourceLocation | None) -> str:
-    """`file:line`, or "built in" for what comes with otrainer."""
+    """Return `file:line`, or "built in" for what comes with otrainer."""
     return f"{at.file}:{at.line}" if at else "built in"

@@ -21,7 +21,7 @@ ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def manifest_of(registry: Registry, prints: Fingerprints) -> dict[str, Any]:
-    """Every key with its target, plugin, signature, policy, tags, doc and code fingerprint; ops likewise.
+    """Return every key with its target, plugin, signature, policy, tags, doc and code fingerprint; ops likewise.
 
     `plugins` says of each plugin by which code it registers its keys; `notes` where a fingerprint had to take in more
     than a component reaches.
@@ -33,7 +33,7 @@ def manifest_of(registry: Registry, prints: Fingerprints) -> dict[str, Any]:
 
 
 def notes_of(registry: Registry, prints: Fingerprints) -> list[str]:
-    """The notes on the code of all plugins."""
+    """Return the notes on the code of all plugins."""
     entries = [registry.get_module(name) for name in registry.list_modules()]
     codes = [prints.plugin(name) for name in registry.plugins]
     codes += [code_of(entry.name, entry.factory, entry.plugin, prints) for entry in entries if entry.plugin]
@@ -78,7 +78,7 @@ def op_row(entry: OpEntry, prints: Fingerprints) -> dict[str, Any]:
 
 
 def signature_of(entry: ModuleEntry) -> str | None:
-    """Names and defaults of a factory's arguments; None where it cannot be imported or read."""
+    """Return names and defaults of a factory's arguments; None where it cannot be imported or read."""
     try:
         return without_addresses(entry.target)
     except (ConfigError, ValueError, TypeError):
@@ -86,7 +86,7 @@ def signature_of(entry: ModuleEntry) -> str | None:
 
 
 def doc_behind(entry: ModuleEntry) -> str:
-    """The first line of the docstring of what an entry stands for."""
+    """Return the first line of the docstring of what an entry stands for."""
     try:
         return next(iter((inspect.getdoc(entry.target) or "").splitlines()), "")
     except ConfigError:

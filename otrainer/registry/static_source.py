@@ -19,7 +19,7 @@ MOST_HOPS = 20
 
 @lru_cache(maxsize=64)
 def parsed(path: Path, _size: int, _mtime_ns: int) -> ast.Module | None:
-    """The syntax tree of a file; None where it cannot be parsed."""
+    """Return the syntax tree of a file; None where it cannot be parsed."""
     try:
         return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -27,7 +27,7 @@ def parsed(path: Path, _size: int, _mtime_ns: int) -> ast.Module | None:
 
 
 def tree_of(path: Path | None) -> ast.Module | None:
-    """The syntax tree of a source as it is now; None where there is none to read."""
+    """Return the syntax tree of a source as it is now; None where there is none to read."""
     if path is None or path.suffix != ".py":
         return None
     try:
@@ -46,7 +46,7 @@ def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def definition_in(body: list[ast.stmt], qualname: str) -> Definition | None:
-    """The class or function that `qualname` is defined as; where there are several, the last."""
+    """Return the class or function that `qualname` is defined as; where there are several, the last."""
     name, _, rest = qualname.partition(".")
     found = [node for node in statements(body) if isinstance(node, Definition) and node.name == name]
     if not found or not rest:
@@ -82,7 +82,7 @@ def binding_by(node: ast.stmt, name: str) -> Binding:
 
 
 def stars_of(tree: ast.Module) -> list[tuple[str, int]]:
-    """The modules whose names a module takes by `*`, each with its level, the last one first."""
+    """Return the modules whose names a module takes by `*`, each with its level, the last one first."""
     nodes = [node for node in statements(tree.body) if isinstance(node, ast.ImportFrom)]
     return [(node.module or "", node.level) for node in nodes[::-1] if any(each.name == "*" for each in node.names)]
 
@@ -103,7 +103,7 @@ class Finder:
         self.locator = Locator()
 
     def find(self, module: str, name: str, depth: int = 0) -> Place | None:
-        """Where `name` (dotted, perhaps) of a module is defined; None where its sources do not say."""
+        """Return where a (dotted) `name` of a module is defined; None where its sources do not say."""
         file = self.locator.file(module)
         tree, (head, _, rest) = tree_of(file), name.partition(".")
         if tree is None or depth > MOST_HOPS:
@@ -120,13 +120,13 @@ class Finder:
         return self.submodule(f"{module}.{head}", rest, depth)
 
     def inside(self, function: ast.AST, module: str, name: str) -> Place | None:
-        """Where a name that an import inside of a function binds is defined."""
+        """Return where a name that an import inside of a function binds is defined."""
         head, _, rest = name.partition(".")
         bound = binding_of((node for node in ast.walk(function) if isinstance(node, IMPORTS)), head)
         return self.imported(bound, module, rest, 0) if bound else None
 
     def imported(self, bound: Binding, module: str, rest: str, depth: int) -> Place | None:
-        """What an import binds, followed to where it is defined."""
+        """Follow what an import binds to where it is defined."""
         source = self.absolute(bound.module, bound.level, module)
         name = ".".join(filter(None, (bound.name, rest)))
         return self.find(source, name, depth + 1) if name else self.whole(source)
@@ -135,7 +135,7 @@ class Finder:
         return self.find(module, rest, depth + 1) if rest else self.whole(module)
 
     def whole(self, module: str) -> Place | None:
-        """A module itself."""
+        """Return the place of a module itself."""
         file = self.locator.file(module)
         return Place(module, "", file, 1) if file is not None else None
 

@@ -21,7 +21,7 @@ Lookup: TypeAlias = Callable[[str], tuple[str, str | None]]
 
 
 def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints) -> list[dict[str, Any]]:
-    """A row for everything with code of its own that decides what a config trains, in a fixed order.
+    """Return a row for all code that decides what a config trains, in a fixed order.
 
     Each has its `key`, its `target` ("package.module:name"), the `plugin` that registered it, and its `fingerprint`.
     A plugin has a row for what it does whichever of its keys are used, where it does anything, and so has each package
@@ -39,7 +39,7 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
 
 
 def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:
-    """The code behind a row of `code_behind`, as the sources are now."""
+    """Return the code behind a row of `code_behind`, as the sources are now."""
     if row["key"].startswith(PACKAGE):
         return package_code(row["key"])
     if row["target"] == f"{row['plugin']}:":
@@ -48,7 +48,7 @@ def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:
 
 
 def registered_in(registry: Registry) -> Lookup:
-    """A lookup in a registry whose plugins are loaded."""
+    """Return a lookup in a registry whose plugins are loaded."""
 
     def lookup(key: str) -> tuple[str, str | None]:
         if key.startswith("op:"):
@@ -61,7 +61,7 @@ def registered_in(registry: Registry) -> Lookup:
 
 
 def listed_in(manifest: Mapping[str, Any]) -> Lookup:
-    """A lookup in a manifest; a key that is not there is a KeyError."""
+    """Return a lookup in a manifest; a key that is not there is a KeyError."""
 
     def lookup(key: str) -> tuple[str, str | None]:
         row = manifest["ops"][key.removeprefix("op:")] if key.startswith("op:") else manifest["modules"][key]
@@ -79,6 +79,6 @@ def keys_in(config: Mapping[str, Any]) -> Iterator[tuple[ConfigPath, str, str]]:
 
 
 def names_code(word: str | int | None, name: str) -> bool:
-    """Whether a config's entry `word: name` names something to call."""
+    """Return whether a config's entry `word: name` names something to call."""
     families = {"type": ("optim_cls.", "sched_cls."), "call": ("op:",)}
     return word in ("_type_", "_target_") or name.startswith(families.get(str(word), "\0"))

@@ -20,7 +20,7 @@ from otrainer.stages.checks import find_mistakes, try_out
 from otrainer.stages.definition import define
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
-from otrainer.storage.watch_reads import Witness, watched
+from otrainer.storage.watch_reads import ReadTracker, tracking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,16 +71,16 @@ def make_plan(
     *,
     experiment: str | None,
     root: Path,
-    witness: Witness | None = None,
+    tracker: ReadTracker | None = None,
 ) -> Plan:
     """Validate an experiment and say what it trains; plugins are loaded into `registry`.
 
-    `witness` sees what components read to say which files they declare.
+    `tracker` sees what components read to say which files they declare.
     Raises ConfigError with everything that is wrong.
     """
     try:
         model = try_out(config, registry, find_mistakes(config, registry))
-        data_files = stamp_data(config, registry, root, witness or Witness(root))
+        data_files = stamp_data(config, registry, root, tracker or ReadTracker(root))
         data_files |= read_on_import(config, prints)
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
@@ -98,12 +98,12 @@ def make_plan(
     )
 
 
-def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, witness: Witness) -> dict[str, FileStamp]:
+def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, tracker: ReadTracker) -> dict[str, FileStamp]:
     """Each file or folder that a component declares by `files()`; raises ConfigError for those that cannot be read."""
     stamps: dict[str, FileStamp] = {}
     unread: list[Finding] = []
     for spec, path in declaring(config.data, registry):
-        with watched(witness):
+        with tracking(tracker):
             built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
             files = declared_by(built, spec, path)
         before = len(unread)

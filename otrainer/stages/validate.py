@@ -16,7 +16,7 @@ from otrainer.stages.resolve import resolved
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record
-from otrainer.storage.watch_reads import Witness
+from otrainer.storage.watch_reads import ReadTracker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def validate(experiment: Experiment, root: Path) -> Outcome:
     """Everything that can be found wrong without training is found, and the definition of the run is fixed."""
-    config, witness = resolved(experiment, root), Witness(root)
+    config, tracker = resolved(experiment, root), ReadTracker(root)
     plan = make_plan(
-        config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, witness=witness
+        config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, tracker=tracker
     )
     named = plan.resume_from
     foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
@@ -37,6 +37,6 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     files = {display_path(name, root): identify(name, root) for name in read}
     read_on_import = read_by(look(root).modules(config.data.get("imports") or ()))
     missed = {name: None for name, stamp in read_on_import.items() if stamp is None}
-    record = Record({**files, **witness.files, **missed}, listings=witness.listings)
+    record = Record({**files, **tracker.files, **missed}, listings=tracker.listings)
     keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
     return Outcome()

@@ -39,7 +39,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, *, durable: bool 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write (and read) that takes its place at `path` once the block ends: for what comes in pieces."""
+    """Open a file to write (and read) that takes its place at `path` once the block ends."""
     target = os.fspath(path)
     folder = os.path.dirname(target)
     with naming(target):
@@ -59,7 +59,7 @@ def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterat
 
 
 def new_file(path: str) -> IO[bytes]:
-    """A file that was not there before, in a folder that need not be there either."""
+    """Create and open a file, and its folder where that is missing."""
     try:
         return open(path, "x+b")
     except FileNotFoundError:
@@ -68,7 +68,7 @@ def new_file(path: str) -> IO[bytes]:
 
 
 def temporary_beside(target: str | os.PathLike[str]) -> str:
-    """A name in the folder of `target` that no other thread or process has, by which `sweep` knows whose it is."""
+    """Return a name beside `target` that no other thread or process has; `sweep` reads in it whose it is."""
     pid = os.getpid()
     return os.path.join(os.path.dirname(target), f"{TEMP_PREFIX}{pid}.{beginning(pid)}-{os.urandom(4).hex()}")
 

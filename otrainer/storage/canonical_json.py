@@ -17,7 +17,7 @@ ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def canonical_json(data: object) -> bytes:
-    """`data` as readable UTF-8 JSON, keys in their own order, with a final newline; two levels have a line a key.
+    """Return `data` as readable UTF-8 JSON, keys in their own order, a line a key in two levels, with a final newline.
 
     Raises TypeError for what JSON cannot hold; infinities and NaN are written as Python's json reads them.
     """
@@ -34,7 +34,7 @@ def lines_of(data: object, levels: int, margin: str = "\n") -> str:
 
 
 def digest(data: object) -> str:
-    """The sha256 of `data` as compact JSON, in hex; the order of keys counts."""
+    """Return the sha256 of `data` as compact JSON, in hex; the order of keys counts."""
     return hashlib.sha256(encode(json.dumps(data, ensure_ascii=False, separators=(",", ":")))).hexdigest()
 
 
@@ -44,7 +44,7 @@ def encode(text: str) -> bytes:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """What `path` holds. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
+    """Read `path`. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
     with open(path, "rb") as stream:
         return json.loads(stream.read())
 

@@ -21,7 +21,7 @@ MEMORY = Path("build", ".hashes")
 
 
 def identify(name: str | os.PathLike[str], root: Path) -> FileStamp:
-    """The stamp of a data file or folder, whose content is read only where its size or mtime_ns changed.
+    """Stamp a data file or folder, whose content is read only where its size or mtime_ns changed.
 
     What was read is remembered under `build`. Raises OSError where something cannot be read.
     """
@@ -38,7 +38,7 @@ def identify(name: str | os.PathLike[str], root: Path) -> FileStamp:
 
 
 def parts_of(path: Path) -> list[str]:
-    """The files of a folder; a file is its own only part."""
+    """Return the files of a folder; a file is its own only part."""
     return folder_files(path) if path.is_dir() else [""]
 
 
@@ -50,7 +50,7 @@ def whole_folder(path: Path, stamps: Mapping[str, FileStamp]) -> FileStamp:
 
 
 def stamp_of(path: Path, known: FileStamp | None) -> FileStamp:
-    """The stamp of a file, by memory while size and time are those it had."""
+    """Stamp a file, by memory while size and time are those it had."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise OSError(errno.EINVAL, "neither a file nor a folder", str(path))

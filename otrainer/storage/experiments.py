@@ -36,7 +36,7 @@ class Experiment(NamedTuple):
         return self.name.replace("=", "%3D").replace("*", "%2A")
 
     def built(self, artifact: str) -> Path:
-        """Where an artifact of this experiment lies, such as `resolved.json`."""
+        """Return where an artifact of this experiment lies, such as `resolved.json`."""
         return self.build / artifact
 
 
@@ -45,7 +45,7 @@ ALL = Experiment("all experiments", EXPERIMENTS, BUILD)
 
 
 def find_experiment(text: str, root: Path) -> Experiment:
-    """The experiment that `text` means: a name, a name in a subfolder, or a path to a YAML file anywhere.
+    """Find the experiment that `text` means: a name, a name in a subfolder, or a path to a YAML file anywhere.
 
     Raises ConfigError with the nearest names for an unknown one.
     """
@@ -56,7 +56,7 @@ def find_experiment(text: str, root: Path) -> Experiment:
 
 
 def candidates(text: str) -> Iterator[Path]:
-    """The files that `text` may mean, likeliest first; a name never leads out of the experiments' folder."""
+    """Yield the files that `text` may mean, likeliest first; a name never leads out of the experiments' folder."""
     if text.strip("/."):
         path = Path(text).expanduser()
         if not path.is_absolute() and ".." not in path.parts:
@@ -66,7 +66,7 @@ def candidates(text: str) -> Iterator[Path]:
 
 
 def experiment_of(file: Path, root: Path) -> Experiment:
-    """The experiment of a YAML file that exists; `file` is absolute or starts from `root`."""
+    """Return the experiment of a YAML file that exists; `file` is absolute or starts from `root`."""
     absolute = Path(os.path.normpath(root / file))
     inside = Path(display_path(absolute, root))
     if inside.is_relative_to(EXPERIMENTS):
@@ -77,7 +77,7 @@ def experiment_of(file: Path, root: Path) -> Experiment:
 
 
 def short_name(inside: Path, root: Path) -> str:
-    """`sub/x` for `configs/experiments/sub/x.yaml`; the suffix stays where a file of the same name goes first."""
+    """Return `sub/x` for `configs/experiments/sub/x.yaml`; the suffix stays where a like-named file goes first."""
     if inside.suffix not in SUFFIXES:
         return inside.relative_to(EXPERIMENTS).as_posix()
     bare = inside.with_suffix("")
@@ -87,7 +87,7 @@ def short_name(inside: Path, root: Path) -> str:
 
 
 def all_experiments(root: Path) -> list[Experiment]:
-    """Every experiment below `configs/experiments`, subfolders included, sorted by name.
+    """Return every experiment below `configs/experiments`, subfolders included, sorted by name.
 
     Hidden files do not count, nor what is no regular file or has a name that no terminal shows as it is.
     """
@@ -120,7 +120,7 @@ def unknown_experiment(text: str, root: Path) -> ConfigError:
 
 
 def listed(names: list[str]) -> str:
-    """What there is, in one line that stays readable among thousands."""
+    """List the names in one line that stays readable among thousands."""
     if not names:
         return f"There is none yet: write `{EXPERIMENTS.as_posix()}/NAME.yaml`."
     more = len(names) - LISTED
@@ -129,7 +129,7 @@ def listed(names: list[str]) -> str:
 
 
 def sentence(experiment: Experiment, root: Path) -> str:
-    """The first sentence of the comment that opens the experiment's file, or its name where there is none."""
+    """Return the first sentence of the comment that opens the experiment's file, else its name."""
     try:
         with (root / experiment.file).open("rb") as stream:
             head = stream.read(HEAD_BYTES).decode("utf-8-sig", "replace")
@@ -143,7 +143,7 @@ def sentence(experiment: Experiment, root: Path) -> str:
 
 
 def opening_comment(head: str) -> Iterator[str]:
-    """The words of the first block of comment lines, if nothing but blank lines goes before it."""
+    """Yield the words of the first block of comment lines, if nothing but blank lines goes before it."""
     started = False
     for line in map(str.strip, head.splitlines()):
         words = line.lstrip("#").strip()

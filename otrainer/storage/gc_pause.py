@@ -6,26 +6,22 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_kept = False
-
 
 def keep_all() -> None:
     """Let the collector leave alone, for good, what there is now: for a process that has imported what it needs."""
-    global _kept
-    _kept = True
     gc.freeze()
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """No collection inside the block: its passes over many live objects would cost more than all the work."""
+    """Pause the collector: its passes over many live objects would cost more than all the work."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
-            if not _kept:
+            if not gc.get_freeze_count():
                 # What was made counts as old from now on; else all of it would be gone through at once here.
                 gc.freeze()
                 gc.unfreeze()

@@ -27,7 +27,7 @@ def refuse_outside(path: str | os.PathLike[str], root: Path, config_path: Config
 
 
 def all_outside(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
-    """Every path that a config writes to and that leads out of the project, or is none."""
+    """Yield a finding for every path that a config writes to and that leads out of the project, or is no path."""
     for path, config_path in written(config):
         if not is_path(path):
             yield Finding(f"`{ascii(path)[1:-1]}` is no path.", "invalid path", config_path, hint=ANOTHER)
@@ -36,7 +36,7 @@ def all_outside(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
 
 
 def written(config: Mapping[str, Any]) -> Iterator[tuple[str, ConfigPath]]:
-    """The paths that a config writes to, each with its place: the run's folder, and those of built-in components."""
+    """Yield the paths that a config writes to with their places: the run's folder, those of built-in components."""
     run = config.get("run")
     if isinstance(run, Mapping) and isinstance(run.get("out_dir"), str):
         yield run["out_dir"], ("run", "out_dir")
@@ -56,7 +56,7 @@ def written_by(value: Any, path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]
 
 
 def writes_of(spec: Mapping[str, Any], path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]:
-    """Where the component of a spec writes, in whichever way it is told; nothing for any that does not."""
+    """Yield where the component of a spec writes, however the argument is given."""
     name = WRITERS.get(str(spec.get("_type_")), "")
     kwargs, args = spec.get("_kwargs_"), spec.get("_args_")
     given = [(spec.get(name), (*path, name))]
@@ -68,7 +68,7 @@ def writes_of(spec: Mapping[str, Any], path: ConfigPath) -> Iterator[tuple[str, 
 
 
 def is_path(text: str) -> bool:
-    """Whether a text can name a file: without control characters, in parts that common file systems take."""
+    """Return whether a text can name a file: no control characters, and parts that common file systems take."""
     try:
         parts = os.fsencode(text).split(b"/")
     except UnicodeEncodeError:  # half of a character
@@ -77,7 +77,7 @@ def is_path(text: str) -> bool:
 
 
 def way_out(path: str | os.PathLike[str], root: Path) -> str | None:
-    """How a relative `path` leaves `root`, or that it is `root` itself, in words; None where it lies below."""
+    """Say how a relative `path` leaves `root`, or that it is `root` itself; return None where it lies below."""
     text = os.fspath(path)
     if os.path.isabs(text):  # noqa: PTH117 - asked often, and of text
         return None
@@ -95,7 +95,7 @@ def way_out(path: str | os.PathLike[str], root: Path) -> str | None:
 
 
 def link_out(text: str, base: Path) -> Path | None:
-    """The first link on the way that leads out of `base`."""
+    """Return the first link on the way that leads out of `base`."""
     here = base
     for part in Path(text).parts:
         here = here.parent if part == ".." else here / part

@@ -18,14 +18,14 @@ def end_with_parent() -> None:
 
 
 def is_alive(process: str) -> bool:
-    """Whether `PID.BEGINNING` runs, and not another that has its number now: a container counts from 1 each time."""
+    """Return whether `PID.BEGINNING` runs, and no other process has its number: containers count from 1 again."""
     pid, _, began = process.partition(".")
     now = beginning(int(pid)) if pid.isdigit() else None
     return now is not None and (began == now or not began or not now)
 
 
 def beginning(pid: int) -> str | None:
-    """When a process began, in ticks since the system did; "" where that cannot be known, None where none runs."""
+    """Return when a process began, in ticks since boot; "" where that is unknown, None where it does not run."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
             state, *fields = stream.read().rpartition(b")")[2].split()

@@ -40,14 +40,14 @@ class FileStamp(NamedTuple):
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> FileStamp:
-        """The stamp of `path` now. Raises OSError where it cannot be read."""
+        """Stamp `path` as it is now. Raises OSError where it cannot be read."""
         with open(path, "rb") as stream:
             # Taken before the content: an edit made while this reads leaves a newer mtime behind.
             status = os.fstat(stream.fileno())
             return cls(hashlib.file_digest(stream, "sha256").hexdigest(), status.st_size, status.st_mtime_ns)
 
     def again(self, path: str | os.PathLike[str]) -> FileStamp | None:
-        """The stamp of `path` now if it still holds this content. Raises OSError where it cannot be read."""
+        """Stamp `path` anew if it still holds this content. Raises OSError where it cannot be read."""
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             # Which of its files changed is found by who remembers them one by one.
@@ -60,14 +60,14 @@ class FileStamp(NamedTuple):
         return now if now.sha256 == self.sha256 else None
 
     def settled(self, now_ns: int) -> FileStamp:
-        """The same stamp, its mtime untrusted if it is so young that a later edit might not move it."""
+        """Return the same stamp, its mtime untrusted if it is so young that a later edit might not move it."""
         if now_ns - self.mtime_ns > MTIME_TICK_NS:
             return self
         return FileStamp(self.sha256, self.size, UNTRUSTED)
 
 
 def folder_files(folder: str | os.PathLike[str]) -> list[str]:
-    """Every file below `folder`, sorted, with forward slashes; links are followed, each folder once on a way down."""
+    """List every file below `folder`, sorted; links are followed, each folder once on a way down."""
     found: list[str] = []
     waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
     while waiting:
@@ -83,7 +83,7 @@ def folder_files(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def folder_stamp(folder: str | os.PathLike[str]) -> FileStamp:
-    """The stamp of a folder without its content's hash."""
+    """Stamp a folder without the hash of its content."""
     listing, total = hashlib.sha256(), 0
     for name in folder_files(folder):
         status = Path(folder, name).stat()
@@ -119,14 +119,14 @@ class Record(NamedTuple):
         write_atomic(path, json.dumps(whole).encode(), durable=False)
 
     def refreshed(self, seen: Mapping[str, FileStamp]) -> Record:
-        """The same record with the stamps of `seen`: the same content at later times."""
+        """Return the same record with the stamps of `seen`: the same content at later times."""
         files = {name: seen.get(name, stamp) for name, stamp in self.files.items()}
         outputs = {name: seen.get(name, stamp) for name, stamp in self.outputs.items()}
         return self._replace(files=files, outputs=outputs)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Record:
-        """The record at `path`. Raises OSError where it cannot be read, ValueError where it is damaged."""
+        """Read the record at `path`. Raises OSError where it cannot be read, ValueError where it is damaged."""
         try:
             with open(path, "rb") as stream:
                 return cls.of_json(json.loads(stream.read()))
@@ -149,7 +149,7 @@ def checked_stamp(data: list[Any]) -> FileStamp:
 
 
 def stamp_files(paths: Iterable[str | os.PathLike[str]], root: Path) -> dict[str, FileStamp]:
-    """Stamps of files as they are now, under the names a record uses. Raises OSError for one that is not there."""
+    """Stamp files under the names that a record uses. Raises OSError for one that is not there."""
     return {display_path(path, root): FileStamp.of(root / path) for path in paths}
 
 
@@ -159,7 +159,7 @@ def hash_env(values: Mapping[str, str | None]) -> dict[str, str | None]:
 
 
 def hash_listing(folder: str | os.PathLike[str]) -> str:
-    """The hash of the names in a folder, not of what is below them; empty where it cannot be listed."""
+    """Return the hash of the names in a folder, not of what is below them; empty where it cannot be listed."""
     try:
         return hash_text("\0".join(sorted(os.listdir(folder))))
     except OSError:
@@ -178,7 +178,7 @@ def why_stale(
     version: int = 1,
     source: str | None = None,
 ) -> str | None:
-    """The first reason why a stage has to run again, as a plain sentence; None if there is none.
+    """Return the first reason why a stage has to run again, as a plain sentence; None if there is none.
 
     Files that were only touched are then noted with their new times, so that they are not read again each time.
     """
@@ -205,7 +205,7 @@ def reasons(
     version: int = 1,
     source: str | None = None,
 ) -> Iterator[str]:
-    """Everything that changed since `record`; `seen` receives the stamps of what did not.
+    """Yield everything that changed since `record`; `seen` receives the stamps of what did not.
 
     `version` is that of the stage's code as it is now, `source` a file of that code, if the stage recorded it.
     """
@@ -230,7 +230,7 @@ def reasons(
 def file_reason(
     name: str, stamp: FileStamp, root: Path, seen: dict[str, FileStamp], words: tuple[str, str]
 ) -> Iterator[str]:
-    """What happened to a file, in the `words` for another content and for none."""
+    """Yield what happened to a file, in the `words` for another content and for none."""
     path = os.path.join(root, name)
     try:
         now = stamp.again(path)

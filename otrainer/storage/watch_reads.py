@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ IMPORTS = "<frozen importlib"
 
 
 @dataclass
-class Witness:
+class ReadTracker:
     """What was read below `root` and elsewhere, as a record keeps it, each as it was before it was read."""
 
     root: Path
@@ -42,45 +43,48 @@ class Witness:
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a path belongs to Python or a package, whose versions tell what is in it."""
+    """Return whether a path belongs to Python or a package, whose versions tell what is in it."""
     return any(path.is_relative_to(prefix) for prefix in (sys.prefix, sys.base_prefix))
 
 
-_watching: dict[int, Witness] = {}
-_hooked: list[bool] = []
+_tracker: ContextVar[ReadTracker | None] = ContextVar("tracker", default=None)
 
 
 @contextmanager
-def watched(witness: Witness) -> Iterator[None]:
-    """Let `witness` see which files this thread opens to read, there or not, and which folders it lists."""
-    if not _hooked:
-        sys.addaudithook(_hook)  # it stays for good, and does next to nothing outside of such a block
-        _hooked.append(True)
-    _watching[threading.get_ident()] = witness
+def tracking(tracker: ReadTracker) -> Iterator[None]:
+    """Let `tracker` see which files this thread opens to read, there or not, and which folders it lists."""
+    add_hook()
+    token = _tracker.set(tracker)
     try:
         yield
     finally:
-        _watching.pop(threading.get_ident(), None)
+        _tracker.reset(token)
+
+
+@cache
+def add_hook() -> None:
+    """Watch this process, once and for good: outside of such a block that costs next to nothing."""
+    sys.addaudithook(_hook)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "open" and event not in LISTING:
         return
-    witness = _watching.pop(threading.get_ident(), None)  # what it reads itself does not count
-    if witness is None:
+    tracker = _tracker.get()
+    if tracker is None or sys._getframe(1).f_code.co_filename.startswith(IMPORTS):
         return
+    token = _tracker.set(None)  # what it reads itself does not count
     try:
-        if not sys._getframe(1).f_code.co_filename.startswith(IMPORTS):
-            _see(witness, event, *arguments)
+        _see(tracker, event, *arguments)
     finally:
-        _watching[threading.get_ident()] = witness
+        _tracker.reset(token)
 
 
-def _see(witness: Witness, event: str, path: Any, mode: str | None = None, flags: int = 0) -> None:
+def _see(tracker: ReadTracker, event: str, path: Any, mode: str | None = None, flags: int = 0) -> None:
     path = "." if path is None else path
     if not isinstance(path, str | bytes | os.PathLike):
         return  # a descriptor
     if event != "open":
-        witness.listed(os.fsdecode(path))
+        tracker.listed(os.fsdecode(path))
     elif not set(mode or "") & set("wax+") and not flags & WRITING:
-        witness.opened(os.fsdecode(path))
+        tracker.opened(os.fsdecode(path))

@@ -56,7 +56,7 @@ from otrainer.storage.runs.archive import find_run
 from otrainer.storage.runs.lock import lock_run
 from otrainer.storage.runs.ownership import refuse_foreign_files, refuse_links
 from otrainer.storage.runs.run_json import read_run, refuse_foreign, refuse_within
-from otrainer.storage.watch_reads import Witness
+from otrainer.storage.watch_reads import ReadTracker
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.runner import shared_run_dir
 from otrainer.tasks.selection import select
@@ -267,7 +267,7 @@ def stamp(data: dict[str, Any], **components: Any) -> None:
     for name, factory in components.items():
         registry.register_module(name, factory)
     config = resolve_config({"schema_version": 1, "model": {}, "data": data})
-    stamp_data(config, registry, Path.cwd(), Witness(Path.cwd()))
+    stamp_data(config, registry, Path.cwd(), ReadTracker(Path.cwd()))
 
 
 def imports_that_are_no_modules() -> None:

@@ -12,7 +12,7 @@ import pytest
 from projects import doit, write
 
 from otrainer.storage.records import hash_listing
-from otrainer.storage.watch_reads import Witness, watched
+from otrainer.storage.watch_reads import ReadTracker, tracking
 
 GLOBBING = """
 from pathlib import Path
@@ -59,12 +59,12 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Witness:
+def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReadTracker:
     """One that watches a folder with a file."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/a.txt").write_text("1")
     monkeypatch.chdir(tmp_path)
-    return Witness(tmp_path)
+    return ReadTracker(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -79,42 +79,42 @@ def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Witness:
         lambda folder: list(os.walk(folder)),
     ],
 )
-def test_every_way_to_list_a_folder_is_seen(witness: Witness, look) -> None:
-    with watched(witness):
+def test_every_way_to_list_a_folder_is_seen(tracker: ReadTracker, look) -> None:
+    with tracking(tracker):
         look("data")
 
-    assert witness.listings == {"data": hash_listing("data")}
+    assert tracker.listings == {"data": hash_listing("data")}
 
 
-def test_a_file_is_seen_where_it_is_opened_to_be_read_there_or_not(witness: Witness, tmp_path: Path) -> None:
-    with watched(witness):
+def test_a_file_is_seen_where_it_is_opened_to_be_read_there_or_not(tracker: ReadTracker, tmp_path: Path) -> None:
+    with tracking(tracker):
         Path("data/a.txt").read_text()
         (tmp_path / "data/b.txt").write_text("2")
         for name in ("none.txt", "none.txt"):
             with pytest.raises(FileNotFoundError):
                 Path(name).read_text()
 
-    assert list(witness.files) == ["data/a.txt", "none.txt"]
-    assert witness.files["none.txt"] is None
-    assert witness.listings == {}
+    assert list(tracker.files) == ["data/a.txt", "none.txt"]
+    assert tracker.files["none.txt"] is None
+    assert tracker.listings == {}
 
 
-def test_a_listing_is_remembered_as_it_was_before_it_was_read(witness: Witness) -> None:
+def test_a_listing_is_remembered_as_it_was_before_it_was_read(tracker: ReadTracker) -> None:
     """A file that comes while a component looks is noticed afterwards."""
     before = hash_listing("data")
-    with watched(witness):
+    with tracking(tracker):
         names(Path("data"))
         Path("data/late.txt").touch()
         names(Path("data"))
 
-    assert witness.listings == {"data": before} != {"data": hash_listing("data")}
+    assert tracker.listings == {"data": before} != {"data": hash_listing("data")}
 
 
-def test_neither_packages_nor_imports_nor_other_threads_are_seen(witness: Witness, tmp_path: Path) -> None:
+def test_neither_packages_nor_imports_nor_other_threads_are_seen(tracker: ReadTracker, tmp_path: Path) -> None:
     (tmp_path / "data/found_there.py").write_text("x = 1\n")
     sys.path.insert(0, str(tmp_path / "data"))
     try:
-        with watched(witness):
+        with tracking(tracker):
             import found_there  # noqa: F401 - its search is what counts
 
             Path(os.__file__).read_bytes()
@@ -126,4 +126,4 @@ def test_neither_packages_nor_imports_nor_other_threads_are_seen(witness: Witnes
         del sys.modules["found_there"]
     names(Path("data"))
 
-    assert (witness.files, witness.listings) == ({}, {})
+    assert (tracker.files, tracker.listings) == ({}, {})

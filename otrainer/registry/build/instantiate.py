@@ -40,7 +40,7 @@ class Built:
 def check_value(
     value: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ()
 ) -> list[Finding]:
-    """Everything wrong with the specs anywhere inside `value`; nothing is built, but targets are imported."""
+    """Return all findings on the specs anywhere inside `value`; nothing is built, but targets are imported."""
     return as_many_as_told(spec_findings(value, tuple(config_path), registry, settings or Settings()))
 
 
@@ -53,7 +53,7 @@ def instantiate_value(
     source_map: Places | None = None,
     built: list[Built] | None = None,
 ) -> Any:
-    """`value` with every spec inside it built, innermost first, and its `${secret:VAR}` read from the environment.
+    """Return `value` with every spec inside it built, innermost first, and its `${secret:VAR}` read from the environment.
 
     What each spec came to is added to `built`, where that is given.
 
@@ -109,7 +109,7 @@ def findings_of(
 
 
 def secrets_of_own(spec: Spec, registry: Registry) -> Iterator[Finding]:
-    """Secrets for components that come with otrainer: they write down what they get, or make names of it.
+    """Yield findings on secrets for otrainer's own components: they write down what they get, or make names of it.
 
     What a factory hands on to a class from a plugin is that one's; of its `type` itself `check_sections` tells.
     """
@@ -128,7 +128,7 @@ def is_own(form: str, key: object, registry: Registry) -> bool:
 
 
 def find_target(spec: Spec, registry: Registry, settings: Settings) -> tuple[Callable[..., Any], str]:
-    """What a spec calls, and how its arguments are to be judged."""
+    """Return what a spec calls, and the policy by which its arguments are checked."""
     if spec.form == "_target_":
         return import_target(spec.key, settings), "best_effort"
     entry = registry.get_module(spec.key)
@@ -138,7 +138,7 @@ def find_target(spec: Spec, registry: Registry, settings: Settings) -> tuple[Cal
 def build(
     value: object, path: ConfigPath, registry: Registry, settings: Settings, secrets: Secrets, built: list[Built]
 ) -> Any:
-    """`value` with its specs built; containers are new ones, so that no component shares the config's own."""
+    """Return `value` with its specs built; containers are new ones, so that no component shares the config's own."""
 
     def inside(item: object, place: ConfigPath) -> Any:
         return build(item, place, registry, settings, secrets, built)
@@ -161,7 +161,7 @@ def build(
 
 
 def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], spec: Spec) -> Any:
-    """What the factory of `spec` returns; its failure becomes a ConfigError at the spec.
+    """Call the factory of `spec`; its failure becomes a ConfigError at the spec.
 
     A failure that shows a secret even so is not chained, since whatever prints the chain would print the secret.
     """
@@ -187,7 +187,7 @@ def building_failed(spec: Spec, cause: Exception) -> ConfigError:
 
 
 def blamed(spec: Spec, message: str) -> ConfigPath:
-    """The argument that a message begins with ("mode is `min` or `max`"), if the config gives it; else the spec."""
+    """Return the place of the argument that a message begins with ("mode is `min` or `max`"), else that of the spec."""
     first = FIRST_NAME.match(message)
     return spec.places.get(first.group(1), spec.path) if first else spec.path
 

@@ -22,7 +22,7 @@ class Secrets:
 
     @classmethod
     def read(cls, value: object, path: ConfigPath) -> tuple[Secrets, list[Finding]]:
-        """The secrets inside `value` from the environment, and a finding for each that cannot be used."""
+        """Read the secrets inside `value` from the environment; return a finding for each that cannot be used."""
         values: dict[str, str] = {}
         findings: list[Finding] = []
         for name, place in references(value, path) if mentions(value) else ():
@@ -35,7 +35,7 @@ class Secrets:
         return cls(values), findings
 
     def fill(self, text: str) -> str:
-        """`text` with its references replaced, and `$${secret:` as the literal `${secret:`."""
+        """Return `text` with its references replaced, and `$${secret:` as the literal `${secret:`."""
 
         def one(match: re.Match[str]) -> str:
             return "${" if match["escape"] else self.values[match["name"].strip()]
@@ -57,7 +57,7 @@ def require_secrets(value: object, path: ConfigPath = ()) -> None:
 
 
 def problem_with(name: str) -> Finding | None:
-    """Why the variable `name` gives no secret, if it does not; its value is never told."""
+    """Return a finding if the variable `name` gives no secret; its value is never shown."""
     if not NAME.fullmatch(name):
         message = f"`{name}` cannot be the name of an environment variable."
         return Finding(message, "malformed secret", hint="Write `${secret:NAME}`.")

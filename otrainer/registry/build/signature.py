@@ -69,7 +69,7 @@ def check_call(
     places: Mapping[str, ConfigPath] | None = None,
     args_key: str = "_args_",
 ) -> list[Finding]:
-    """Everything wrong with calling `target(*args, **kwargs)`: unknown, missing, doubled and surplus arguments."""
+    """Return findings on calling `target(*args, **kwargs)`: unknown, missing, doubled and surplus arguments."""
     call = Call(called or display_name(target), args, kwargs, tuple(config_path), skip, places or {}, args_key)
     return judge(target, call, policy)
 
@@ -81,7 +81,7 @@ SURPLUS = "too many arguments"
 
 
 def judge(target: Callable[..., Any], call: Call, policy: str) -> list[Finding]:
-    """The findings under the signature that fits best: a target may be written with several overloads."""
+    """Return the findings under the signature that fits best: a target may be written with several overloads."""
     if policy == "runtime_only":
         return []
     signatures = signatures_of(target)
@@ -91,7 +91,7 @@ def judge(target: Callable[..., Any], call: Call, policy: str) -> list[Finding]:
 
 
 def signatures_of(target: Callable[..., Any]) -> list[Signature]:
-    """As `readable_signatures`, asked once for each target that can be told from others."""
+    """Return `readable_signatures`, computed once for each target that has a hash."""
     try:
         return remembered_signatures(target)
     except TypeError:  # it has no hash
@@ -104,7 +104,7 @@ def remembered_signatures(target: Callable[..., Any]) -> list[Signature]:
 
 
 def readable_signatures(target: Callable[..., Any]) -> list[Signature]:
-    """The ways in which `target` may be called; empty where Python cannot tell.
+    """Return the ways in which `target` may be called; empty where Python cannot tell.
 
     A class whose constructor only passes `*args, **kwargs` on is read from its overloads where it has some.
     """
@@ -122,7 +122,7 @@ def readable_signatures(target: Callable[..., Any]) -> list[Signature]:
 
 
 def takes_nothing(target: object) -> bool:
-    """Whether `torch.nn.Module.__init__` constructs: it is written with `*args, **kwargs` but refuses them all."""
+    """Return whether `torch.nn.Module.__init__` constructs: it takes `*args, **kwargs`, and refuses them all."""
     bases = target.__mro__ if isinstance(target, type) else ()
     owner = next((base for base in bases if "__init__" in vars(base)), None)
     return owner is not None and (owner.__module__, owner.__qualname__) == ("torch.nn.modules.module", "Module")

@@ -33,24 +33,24 @@ class Spec:
             yield item, (*self.path, "_args_", index)
 
     def arguments(self) -> Iterator[tuple[Any, ConfigPath]]:
-        """Every argument and where it is written."""
+        """Yield every argument and where it is written."""
         yield from self.args_with_places()
         for key, item in self.kwargs.items():
             yield item, self.places[key]
 
 
 def is_spec(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether a value asks for something to be built."""
+    """Return whether a value asks for something to be built."""
     return isinstance(value, Mapping) and ("_type_" in value or "_target_" in value)
 
 
 def is_reserved(key: object) -> TypeGuard[str]:
-    """Whether a key has the form `_name_`, which belongs to otrainer."""
+    """Return whether a key has the form `_name_`, which belongs to otrainer."""
     return isinstance(key, str) and len(key) > 2 and key.startswith("_") and key.endswith("_") and key.strip("_") != ""
 
 
 def read_spec(value: Mapping[Any, Any], path: ConfigPath, *, strict: bool) -> Spec:
-    """The spec that `value` writes; parts of a wrong shape count as empty (see `shape_findings`)."""
+    """Return the spec that `value` writes; parts of a wrong shape count as empty (see `shape_findings`)."""
     form = "_type_" if "_type_" in value else "_target_"
     args, extra = value.get("_args_"), value.get("_kwargs_")
     nested: Mapping[Any, Any] = extra if isinstance(extra, Mapping) else {}
@@ -61,7 +61,7 @@ def read_spec(value: Mapping[Any, Any], path: ConfigPath, *, strict: bool) -> Sp
 
 
 def reserved_keys(value: Mapping[Any, Any], path: ConfigPath, *, strict: bool) -> Iterator[Finding]:
-    """Keys that look like otrainer's own but are not, and arguments of no spec; only `strict` minds."""
+    """Yield findings on keys that only look like otrainer's own, and on arguments of no spec, if `strict`."""
     known = RESERVED if is_spec(value) else ("_type_", "_target_")
     unknown = [key for key in value if is_reserved(key) and key not in RESERVED]
     for key in unknown if strict else ():
@@ -76,7 +76,7 @@ def reserved_keys(value: Mapping[Any, Any], path: ConfigPath, *, strict: bool) -
 
 
 def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Finding]:
-    """What is wrong with the form of a spec, whatever it names."""
+    """Yield findings on the form of a spec, whatever it names."""
     if "_type_" in value and "_target_" in value:
         hint = "Keep the one that is meant."
         yield Finding(
@@ -119,5 +119,5 @@ KINDS: tuple[tuple[type, str], ...] = (
 
 
 def kind(value: object) -> str:
-    """What a YAML value is, in words."""
+    """Describe the kind of a YAML value."""
     return next((name for cls, name in KINDS if isinstance(value, cls)), f"a {type(value).__name__}")

@@ -29,7 +29,7 @@ class UntoldError(Exception):
 
 
 def import_target(name: str, settings: Settings) -> Callable[..., Any]:
-    """The object that `name` names.
+    """Return the object that `name` names.
 
     Nothing is imported before the settings allow it, and nothing is asked of an object that a module defines which
     they do not allow: an import in an allowed module opens no way out. Where it cannot be told which module that is,
@@ -53,7 +53,7 @@ def import_target(name: str, settings: Settings) -> Callable[..., Any]:
 
 
 def look_up(name: str, settings: Settings) -> object:
-    """The object under the longest module name that can be imported; every name that is tried must be allowed."""
+    """Return the object under the longest importable module name; every name that is tried must be allowed."""
     parts = name.split(".")
     for size in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:size])
@@ -77,7 +77,7 @@ def look_up(name: str, settings: Settings) -> object:
 
 
 def walk(found: object, name: str, attributes: list[str], settings: Settings) -> object:
-    """What is reached from `found` by `attributes`; each object is asked only once it is known to be allowed."""
+    """Follow `attributes` from `found`; each object is asked only once it is known to be allowed."""
     for attribute in attributes:
         refuse_foreign(found, name, settings)
         name = f"{name}.{attribute}"
@@ -100,7 +100,7 @@ def refuse_foreign(target: object, name: str, settings: Settings) -> None:
 
 
 def defining_module(target: object) -> str:
-    """The module whose code makes `target` what it is; what objects say of themselves is held against what is there.
+    """Return the module that really defines `target`, checked against `sys.modules` and sources.
 
     Raises UntoldError where that cannot be told.
     """
@@ -121,7 +121,7 @@ def defining_module(target: object) -> str:
 
 
 def home_of_function(function: FunctionType) -> str:
-    """The module whose names a function sees: unlike its `__module__`, nobody can set that."""
+    """Return the module whose names a function sees: unlike its `__module__`, nobody can set that."""
     home = function.__globals__.get("__name__")
     module = sys.modules.get(home) if isinstance(home, str) else None
     if module is None or vars(module) is not function.__globals__:
@@ -137,7 +137,7 @@ def home_of_builtin(function: BuiltinFunctionType) -> str:
 
 
 def home_of_module(module: ModuleType) -> str:
-    """A module's name, by which it was imported."""
+    """Return a module's name, by which it was imported."""
     spec = ModuleType.__getattribute__(module, "__dict__").get("__spec__")
     name = getattr(spec, "name", None)
     if not isinstance(name, str) or sys.modules.get(name) is not module:
@@ -146,7 +146,7 @@ def home_of_module(module: ModuleType) -> str:
 
 
 def home_of_class(cls: type) -> str:
-    """The module in whose source a class is written, under the name by which it knows itself."""
+    """Return the module in whose source a class is written, under the name by which it knows itself."""
     home, qualname, flags = (vars(type)[fact].__get__(cls) for fact in ("__module__", "__qualname__", "__flags__"))
     if not isinstance(home, str):
         raise UntoldError("its class does not say in which module it lies")
@@ -163,7 +163,7 @@ def home_of_class(cls: type) -> str:
 
 
 def held_by(module: object, qualname: str) -> object:
-    """What a module holds under a dotted name; nothing that is not there already is made for it."""
+    """Return what a module holds under a dotted name, without running any `__getattr__`."""
     for part in qualname.split("."):
         module = vars(module).get(part) if hasattr(module, "__dict__") else None
     return module

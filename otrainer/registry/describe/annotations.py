@@ -36,7 +36,7 @@ LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Col
 
 
 def values_of(annotation: object, depth: int = DEEPEST) -> Values:
-    """A schema with `type` as a list of JSON's types; `{}` where the annotation does not tell.
+    """Return a schema with `type` as a list of JSON's types; `{}` where the annotation says nothing.
 
     It may be wider than the annotation, and is never narrower, but that only lists and mappings count as iterables.
     """
@@ -70,7 +70,7 @@ def values_of_class(cls: type, arguments: tuple[Any, ...], depth: int) -> Values
 
 
 def unwrapped(annotation: object) -> object:
-    """What an alias, a new type or an `Annotated` stands for."""
+    """Return what an alias, a new type or an `Annotated` stands for."""
     while True:
         if typing.get_origin(annotation) is typing.Annotated:
             annotation = typing.get_args(annotation)[0]
@@ -99,13 +99,13 @@ def tuple_of(arguments: tuple[Any, ...], depth: int) -> Values:
 
 
 def item(arguments: tuple[Any, ...], keyword: str, depth: int) -> Values:
-    """What is said of the items of a container; nothing below some depth, since an alias may contain itself."""
+    """Return the schema of a container's items; nothing below some depth, since an alias may contain itself."""
     found = values_of(arguments[0], depth - 1) if arguments and depth else ANYTHING
     return {keyword: found} if found else {}
 
 
 def united(several: list[Values]) -> Values:
-    """One schema for all that any of `several` admits: flat, so that an editor can name the types in one sentence."""
+    """Unite `several` schemas in one that admits all: flat, so that an editor can name the types in one sentence."""
     if ANYTHING in several:
         return ANYTHING
     found = {kind for each in several for kind in each["type"]}
@@ -122,7 +122,7 @@ def united(several: list[Values]) -> Values:
 
 
 def resolved(annotation: object, function: Callable[..., Any]) -> object:
-    """An annotation that may be written as text, seen from the module of `function`; Any where that fails."""
+    """Evaluate an annotation that may be text in the module of `function`; return Any where that fails."""
     if annotation is inspect.Parameter.empty:
         return Any
     if not isinstance(annotation, str):

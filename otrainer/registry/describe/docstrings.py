@@ -17,7 +17,7 @@ SENTENCE = re.compile(r".+?(?:[.;!?](?=\s|$)|$)")
 
 
 def summary(text: str) -> str:
-    """What stands before the first section or directive of reStructuredText, without the markup of its roles."""
+    """Return the text before the first section or directive of reStructuredText, without the markup of its roles."""
     lines: list[str] = []
     for line in text.splitlines():
         if SECTION.fullmatch(line):
@@ -27,13 +27,13 @@ def summary(text: str) -> str:
 
 
 def introduction(text: str) -> str:
-    """The text without a last paragraph that only leads over to what is left out."""
+    """Return `text` without a last paragraph that only introduces what was left out."""
     head, _, last = text.rpartition("\n\n")
     return head if head and last.endswith(":") else text
 
 
 def arguments(text: str) -> dict[str, str]:
-    """What is said of each argument, a paragraph each."""
+    """Return the description of each argument as one paragraph."""
     found: dict[str, list[str]] = {}
     name = ""
     for line, depth, base in inside_arguments(text):
@@ -47,7 +47,7 @@ def arguments(text: str) -> dict[str, str]:
 
 
 def inside_arguments(text: str) -> Iterator[tuple[str, int, int]]:
-    """The lines of the sections on arguments, each with its indentation and that of its section's entries."""
+    """Yield the lines of argument sections, each with its indentation and that of its section's entries."""
     base = None
     inside = False
     for line in text.splitlines():
@@ -61,7 +61,7 @@ def inside_arguments(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def plain(text: str) -> str:
-    """Each paragraph on a line, without the markup of reStructuredText; lists keep their lines."""
+    """Put each paragraph on a line, without the markup of reStructuredText; lists keep their lines."""
     bare = ROLE.sub(r"`\1`", text).replace("``", "`").strip()
     paragraphs = (paragraph.splitlines() for paragraph in EMPTY.split(bare))
     return "\n\n".join("\n".join(lines) if is_list(lines) else " ".join(lines) for lines in paragraphs)
@@ -72,6 +72,6 @@ def is_list(lines: list[str]) -> bool:
 
 
 def mentions(text: str, name: str) -> str:
-    """The sentences of a text that name an argument in backticks."""
+    """Return the sentences of a text that name an argument in backticks."""
     sentences = (sentence for line in text.splitlines() for sentence in SENTENCE.findall(line))
     return " ".join(sentence.strip() for sentence in sentences if f"`{name}`" in sentence)

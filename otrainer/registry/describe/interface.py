@@ -25,7 +25,7 @@ DEEPEST = 4
 
 
 def interface_of(registry: Registry, *, built_in: bool) -> dict[str, dict[str, Row]]:
-    """Each key and op of plugins, or else of what is built in: its doc, its arguments, whether it takes others too.
+    """Describe each key and op of plugins, or those built in: doc, arguments, whether it takes others too.
 
     Of an argument: the `values` that it admits (see `values_of`), whether it is `required`, its `default` if that is
     plain data, and its `doc`.
@@ -59,7 +59,7 @@ def op_row(entry: Entry) -> Row:
 
 
 def found(entry: Entry) -> Callable[..., Any] | None:
-    """What an entry stands for; None where it cannot be imported."""
+    """Return what an entry stands for; None where it cannot be imported."""
     try:
         return entry.target
     except ConfigError:
@@ -67,7 +67,7 @@ def found(entry: Entry) -> Callable[..., Any] | None:
 
 
 def doc_of(entry: Entry, target: Callable[..., Any]) -> str:
-    """The docstring up to its first section; what was said when registering goes before it."""
+    """Return the text given when registering, else the docstring up to its first section."""
     text = written(target)
     if entry.doc and entry.doc != next(iter(text.splitlines()), ""):
         return entry.doc
@@ -75,7 +75,7 @@ def doc_of(entry: Entry, target: Callable[..., Any]) -> str:
 
 
 def written(target: object) -> str:
-    """A docstring without the call that `dataclass`, and some in torch, write on its first line."""
+    """Return a docstring without a signature on its first line, as `dataclass` and some of torch write it."""
     text = inspect.getdoc(target) or ""
     line, _, rest = text.partition("\n")
     call = line.startswith(("__init__(", f"{getattr(target, '__name__', '')}(")) and line.endswith(")")
@@ -83,7 +83,7 @@ def written(target: object) -> str:
 
 
 def arguments_of(target: Callable[..., Any], signatures: Iterable[Signature]) -> dict[str, Row]:
-    """The arguments that can be given by name, in their order; under several signatures, what any of them says."""
+    """Describe the arguments that can be given by name, in order; several signatures are joined."""
     maker = getattr(target, "__init__", target) if isinstance(target, type) else target
     texts = [written(target), written(maker)] if maker is not target else [written(target)]
     said = {name: text for each in reversed(texts) for name, text in docstrings.arguments(each).items()}
@@ -115,7 +115,7 @@ def argument_row(parameter: Parameter, maker: Callable[..., Any]) -> Row:
 
 
 def is_plain(value: object, depth: int = DEEPEST) -> bool:
-    """Whether JSON can hold a default as it is, and an editor show it."""
+    """Return whether JSON can hold a default as it is, and an editor show it."""
     if type(value) in (type(None), bool, int, str):
         return True
     if type(value) is float:

@@ -47,7 +47,7 @@ class ProjectFinder(MetaPathFinder):
         return spec
 
     def covers(self, top: str) -> bool:
-        """Whether a top-level name may be that of a module in one of the projects."""
+        """Return whether a top-level name may be that of a module in one of the projects."""
         if top not in self._tops:
             theirs = top == OWN or top in sys.stdlib_module_names
             self._tops[top] = not theirs and any(holds(root, top) for root in self.roots)
@@ -60,17 +60,16 @@ class ProjectFinder(MetaPathFinder):
         if root not in self.roots:
             self.roots.add(root)
             self._tops.clear()
-        if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
 
 
 def holds(root: Path, top: str) -> bool:
     return any((root / f"{top}{suffix}").exists() for suffix in ("", ".py", ".pyc"))
 
 
-finder = ProjectFinder()
-
-
 def load_from_source(root: Path) -> None:
     """Let the modules below `root` that are imported from now on be loaded from their sources."""
+    finder = next((each for each in sys.meta_path if isinstance(each, ProjectFinder)), None)
+    if finder is None:
+        finder = ProjectFinder()
+        sys.meta_path.insert(0, finder)
     finder.add(root)

@@ -11,7 +11,7 @@ EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9._-]+).*extra\s*==\s*["'](?P<extra>[^"
 
 
 def how_to_install(error: ImportError) -> str:
-    """The command that installs what an import missed; nothing where it is there, or belongs to no package."""
+    """Return the command that installs what an import missed; empty where it is there, or belongs to no package."""
     package = (error.name or "").partition(".")[0]
     if not isinstance(error, ModuleNotFoundError) or not package or is_there(package):
         return ""
@@ -28,7 +28,7 @@ def is_there(package: str) -> bool:
 
 
 def extra_with(name: str) -> str | None:
-    """The first of otrainer's own extras that lists a package."""
+    """Return the first of otrainer's own extras that lists a package."""
     try:
         listed = requires("otrainer") or []
     except PackageNotFoundError:

@@ -59,7 +59,7 @@ def load_plugins(
 
 
 def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict[str, ConfigPath]:
-    """The module names in their order, each with the place that lists it first."""
+    """Return the module names in their order, each with the place that lists it first."""
     if imports is None:
         return {}
     if not isinstance(imports, list | tuple):
@@ -97,14 +97,14 @@ def check_import(name: object, place: ConfigPath, settings: Settings) -> Iterato
 
 
 def under_allowed(name: str, settings: Settings) -> tuple[str, ...]:
-    """`name` with its package spelt as the nearest allowed one."""
+    """Return `name` with its package spelt as the nearest allowed one."""
     package, _, rest = name.partition(".")
     allowed = [prefix.partition(".")[0] for prefix in settings.allowed_import_prefixes]
     return tuple(f"{near}.{rest}" for near in nearest(package, allowed, most=1) if rest and near != package)
 
 
 def load_plugin(name: str, registry: Registry) -> ModuleType:
-    """The module `name`, with its registrations made in `registry`."""
+    """Import the module `name`, make its registrations in `registry`, and return it."""
     if name in registry.plugins:
         return registry.plugins[name]
     with reads_noted(name):
@@ -146,7 +146,7 @@ def run_register(name: str, register: Callable[[Registry], object], registry: Re
 
 
 def check_register(name: str, register: object) -> None:
-    """`register` must be a function that can be called with the registry alone."""
+    """Raise ConfigError unless `register` can be called with the registry alone."""
     problem = f"it is {kind(register)}"
     if callable(register):
         try:
@@ -160,7 +160,7 @@ def check_register(name: str, register: object) -> None:
 
 
 def plugin_failed(name: str, when: str, cause: BaseException) -> ConfigError:
-    """Which plugin failed, with what, and the line of the user's own code that did."""
+    """Return an error that says which plugin failed, with what, and on which line of the user's code."""
     what = f"{type(cause).__name__}: {cause.msg if isinstance(cause, SyntaxError) else cause}".removesuffix(": ")
     place, install = place_of_failure(cause), how_to_install(cause) if isinstance(cause, ImportError) else ""
     message = f"The plugin `{name}` failed when {when}: {what}"
@@ -169,7 +169,7 @@ def plugin_failed(name: str, when: str, cause: BaseException) -> ConfigError:
 
 
 def no_module(name: str, missing: str) -> ConfigError:
-    """`missing` is `name` or a package on the way to it."""
+    """Return the error for a plugin `name` of which `missing`, itself or a package on the way to it, is not there."""
     parent, _, last = missing.rpartition(".")
     near = (
         tuple(f"{parent}.{found}{name[len(missing) :]}" for found in nearest(last, modules_in(parent)))
@@ -182,6 +182,6 @@ def no_module(name: str, missing: str) -> ConfigError:
 
 
 def modules_in(package: str) -> list[str]:
-    """Names of the modules in a package's folder."""
+    """Return the names of the modules in a package's folder."""
     spec = find_spec(package)
     return sorted(item.name for item in pkgutil.iter_modules(spec.submodule_search_locations if spec else None))

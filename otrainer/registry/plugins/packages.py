@@ -17,25 +17,25 @@ METADATA = ("METADATA", "PKG-INFO")
 
 
 def tracked(config: Mapping[str, Any]) -> list[str]:
-    """The packages that a config tracks, by their normalised names, in order (PEP 503)."""
+    """Return the packages that a config tracks, by their normalised names, in order (PEP 503)."""
     names = (config.get("settings") or {}).get("track_packages") or ()
     return sorted({re.sub(r"[-_.]+", "-", name).lower() for name in names})
 
 
 def package_rows(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row of `code_behind` for each package that a config tracks; its target says the version."""
+    """Return a row of `code_behind` for each package that a config tracks; its target says the version."""
     names = tracked(config)
     return [{"key": PREFIX + name, "target": f"{name} {version_of(name)}", "plugin": None} for name in names]
 
 
 def package_code(key: str) -> Code:
-    """A package as code: its version as installed now."""
+    """Return a package as code: its version as installed now."""
     digest = digest_of(version_of(key.removeprefix(PREFIX)))
     return Code(digest, {key: digest}, {}, (key,), ())
 
 
 def version_of(name: str) -> str:
-    """The installed version; `not installed` where there is none."""
+    """Return the installed version; `not installed` where there is none."""
     found = installed(name)
     return found.version if found is not None else "not installed"
 
@@ -48,7 +48,7 @@ def installed(name: str) -> Distribution | None:
 
 
 def metadata_files(config: Mapping[str, Any]) -> Iterator[Path]:
-    """A file for each tracked package that is another one, or gone, once another version is installed."""
+    """Yield a file for each tracked package that changes or vanishes once another version is installed."""
     for name in tracked(config):
         found = installed(name)
         for file in (found.files or ()) if found is not None else ():
@@ -57,7 +57,7 @@ def metadata_files(config: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def check_packages(names: Sequence[str]) -> Iterator[Finding]:
-    """What is wrong with `settings.track_packages`: a package that is not installed."""
+    """Yield a finding for each package of `settings.track_packages` that is not installed."""
     for index, name in enumerate(names):
         if installed(name) is None:
             known = {str(each.metadata["Name"]) for each in distributions() if each.metadata["Name"]}

@@ -86,13 +86,13 @@ def kept_folder(run_dir: str | os.PathLike[str]) -> Path:
 
 
 def kept_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
-    """The kept runs of a run directory, newest first."""
+    """Return the archived runs of a run directory, newest first."""
     found = sorted(kept_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)
     return [path.parent for path in found]
 
 
 def is_behind_link(kept: Path) -> bool:
-    """Whether a kept run is a link, or lies in a folder for kept runs that is one."""
+    """Return whether an archived run is a link, or lies in an archive that is one."""
     return any(path.is_symlink() for path in (kept, kept.parent, kept.parent.parent))
 
 
@@ -126,17 +126,17 @@ def remove_empty(folder: Path) -> None:
 
 
 def is_left(path: Path, mark: list[Any] | None) -> bool:
-    """Whether a file is what a run left; a checkpoint that was found damaged is only known by its name."""
+    """Return whether a run left this file; a checkpoint found damaged is only known by its name."""
     return is_output(path, mark) or (path.name == DAMAGED and is_own_file(path))
 
 
 def is_in_a_run(path: Path) -> bool:
-    """Whether a file lies in the folder of a run."""
+    """Return whether a file lies in the folder of a run."""
     return any((above / RUN_FILE).exists() for above in path.resolve().parents)
 
 
 def left_elsewhere(run: dict[str, Any]) -> Iterator[str]:
-    """A run's outputs outside of its folder; beside a last checkpoint lies the one before it, which nobody lists.
+    """Yield a run's outputs outside of its folder; beside a last checkpoint lies the one before it, unlisted.
 
     Left behind, it would be taken for that of the next run.
     """
@@ -152,7 +152,7 @@ def waiting_name(name: str) -> Path:
 
 
 def kept_place(path: Path, run_dir: Path, kept: Path | None) -> Path:
-    """Where a file of a run is once that was moved to `kept`."""
+    """Return where a file of a run lies once that was moved to `archived`."""
     if kept is None:
         return path
     name = os.path.relpath(path, run_dir)
@@ -161,7 +161,7 @@ def kept_place(path: Path, run_dir: Path, kept: Path | None) -> Path:
 
 
 def vacant(place: Path) -> Path:
-    """`place`, with a number behind it where it is taken."""
+    """Return `place`, with a number behind it where it is taken."""
     taken, number = place, 1
     while os.path.lexists(taken):
         number += 1
@@ -170,12 +170,12 @@ def vacant(place: Path) -> Path:
 
 
 def all_kept(runs_root: Path) -> list[Path]:
-    """Every kept run below `runs_root`, sorted; those of runs in subfolders too."""
+    """Return every archived run below `runs_root`, sorted; those of runs in subfolders too."""
     return sorted(path.parent for path in runs_root.rglob(f"{KEPT}/*/*/{RUN_FILE}"))
 
 
 def find_run(text: str, root: Path) -> Path:
-    """The run that `text` means: a run folder, a run's name, or the beginning of a definition or of a kept folder.
+    """Find the run that `text` means: a folder, a name, or the beginning of a definition or of an archived folder.
 
     Raises ConfigError with the nearest names where there is none, or where several begin so.
     """

@@ -24,7 +24,7 @@ SOURCES = "code/sources.json"
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """Every file and link below `folder` with its path from there; links are not followed."""
+    """Yield every file and link below `folder` with its path from there; links are not followed."""
     for here, folders, files in os.walk(folder):
         links = [name for name in folders if Path(here, name).is_symlink()]
         for name in [*files, *links]:
@@ -32,13 +32,13 @@ def files_below(folder: Path) -> Iterator[str]:
 
 
 def foreign_files(folder: Path, run: Mapping[str, Any] | None) -> list[str]:
-    """The files below a run's folder that its training did not write, sorted; all where there is no run."""
+    """Return the files below a run's folder that its training did not write, sorted; all where there is no run."""
     own = set(own_files(folder, run)) if run is not None else set()
     return sorted(name for name in files_below(folder) if name not in own and not is_passing(name))
 
 
 def own_files(folder: Path, run: Mapping[str, Any]) -> Iterator[str]:
-    """The files that a run wrote into its folder: those that it listed, and what is always called so."""
+    """Yield the files that a run wrote into its folder: those that it listed, and what is always called so."""
     yield from (RUN_FILE, RESOLVED, FINGERPRINTS, SOURCES)
     yield from (f"{CODE}/{name}" for name in code_files(folder))
     yield from texts(run.get("files"))
@@ -56,7 +56,7 @@ def own_files(folder: Path, run: Mapping[str, Any]) -> Iterator[str]:
 
 
 def code_files(folder: Path) -> list[str]:
-    """The sources that a run keeps in its folder's `code`, with their paths from there."""
+    """Return the sources that a run keeps in its folder's `code`, with their paths from there."""
     try:
         return texts(read_json(folder / FINGERPRINTS)["files"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -68,6 +68,6 @@ def texts(value: Any) -> list[str]:
 
 
 def is_passing(name: str) -> bool:
-    """Whether a file is half-written, or waits for its run to come back."""
+    """Return whether a file is half-written, or waits for its run to come back."""
     path = PurePath(name)
     return path.name.startswith(TEMP_PREFIX) or path.parts[0] == ELSEWHERE

@@ -52,7 +52,7 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
 
 
 def is_locked(run_dir: str | os.PathLike[str], *, claim: bool = False) -> bool:
-    """Whether some process is writing into `run_dir` right now; with `claim`, whether one is about to."""
+    """Return whether some process is writing into `run_dir` now; with `claim`, whether one is about to."""
     from filelock import FileLock, Timeout
 
     path = lock_file(run_dir, CLAIM if claim else WRITING)
@@ -72,7 +72,7 @@ def refuse_if_locked(run_dir: str | os.PathLike[str]) -> None:
 
 
 def lock_file(run_dir: str | os.PathLike[str], suffix: str = WRITING) -> Path:
-    """Where the lock of `run_dir` lies: beside it, so that the folder can be moved; the same for every link to it."""
+    """Return the lock of `run_dir`: beside it, so that the folder can be moved; the same for every link to it."""
     folder = Path(run_dir).resolve()
     return folder.parent / LOCKS / f"{folder.name}{suffix}"
 
@@ -98,7 +98,7 @@ def read_holder(lock: Path) -> tuple[int, str] | None:
 
 
 def is_alive(pid: int, host: str) -> bool:
-    """Whether the process still runs; on another machine that cannot be seen, so it counts as alive."""
+    """Return whether the process still runs; on another machine that cannot be seen, so it counts as alive."""
     if host != os.uname().nodename:
         return True
     return is_running(pid)

@@ -14,7 +14,7 @@ TAIL = 65536
 
 
 def measure(run_dir: str | os.PathLike[str], paths: Iterable[str | os.PathLike[str]]) -> dict[str, list[Any]]:
-    """The `outputs` of run.json: each path, relative to the run directory, with its size, mtime_ns and checksum now."""
+    """Return the `outputs` of run.json: paths from the run directory, with size, mtime_ns and checksum as of now."""
     folder = Path(run_dir)
     return {Path(path).as_posix(): mark_of(folder / path) for path in paths}
 
@@ -25,7 +25,7 @@ def mark_of(path: Path) -> list[Any]:
 
 
 def checksum(path: Path) -> str:
-    """What tells a checkpoint from another of the same size without reading all of it: the zip's own table of CRCs.
+    """Hash the end of a file: it tells checkpoints of the same size apart, by the zip's own table of CRCs.
 
     The last 64 KiB of a file of torch's hold the name, size and CRC of each member.
     """
@@ -35,7 +35,7 @@ def checksum(path: Path) -> str:
 
 
 def altered(path: Path, mark: list[Any]) -> bool:
-    """Whether a file is another than its mark says; one that was only copied or touched is not.
+    """Return whether a file differs from its mark; one that was only copied or touched does not.
 
     Raises OSError where it is not there.
     """
@@ -46,7 +46,7 @@ def altered(path: Path, mark: list[Any]) -> bool:
 
 
 def has_all_outputs(run_dir: Path, run: Mapping[str, Any]) -> bool:
-    """Whether all that a run left is there, wherever it waits."""
+    """Return whether all that a run left is there, wherever it waits."""
     names = [run_dir / name for name in run["outputs"] if ".." not in Path(name).parts]
     return all(path.is_file() for path in names)
 

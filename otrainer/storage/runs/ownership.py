@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Whether a file, no link, ends as every checkpoint that otrainer wrote: it is not looked into further."""
+    """Return whether a file, no link, ends as every checkpoint of otrainer's; it is not looked into further."""
     if not is_own_file(path):
         return False
     try:
@@ -37,7 +37,7 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 
 def is_output(path: Path, mark: list[Any] | None) -> bool:
-    """Whether a file is what a run left: a checkpoint, or data that is still as its `mark` in run.json says."""
+    """Return whether a run left this file: a checkpoint, or data still as its `mark` in run.json says."""
     if is_checkpoint(path):
         return True
     return mark is not None and path.suffix in DATA and is_own_file(path) and not altered(path, mark)

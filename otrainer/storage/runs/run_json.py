@@ -51,7 +51,7 @@ KEYS = (
 
 
 def read_run(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What run.json in `run_dir` says; None if there is none. Raises ConfigError where it is damaged."""
+    """Read run.json in `run_dir`; return None if there is none. Raises ConfigError where it is damaged."""
     path = Path(run_dir) / RUN_FILE
     try:
         data = json.loads(path.read_bytes())
@@ -65,7 +65,7 @@ def read_run(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def read_run_or_none(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The same; None also where it is damaged."""
+    """Read run.json in `run_dir`; return None also where it is damaged."""
     try:
         return read_run(run_dir)
     except ConfigError:
@@ -73,7 +73,7 @@ def read_run_or_none(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def flaw(data: Any) -> str | None:
-    """What keeps `data` from being a run.json of ours, in a few words."""
+    """Say what keeps `data` from being a run.json of ours, in a few words."""
     if not isinstance(data, dict):
         return "it holds no mapping"
     if data.get("schema") != SCHEMA:
@@ -104,7 +104,7 @@ def write_run(run_dir: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
 
 
 def utc_now() -> str:
-    """The time as run.json holds it: ISO 8601 in UTC, to the second, ending in Z."""
+    """Return the time as run.json holds it: ISO 8601 in UTC, to the second, ending in Z."""
     return utc_text(time.time())
 
 
@@ -113,12 +113,12 @@ def utc_text(seconds: float) -> str:
 
 
 def is_complete(run_dir: str | os.PathLike[str], definition: str) -> bool:
-    """Whether `run_dir` holds a finished run of `definition`, with all that it left still there."""
+    """Return whether `run_dir` holds a finished run of `definition`, with all that it left still there."""
     return why_unfinished(run_dir, definition) is None
 
 
 def why_unfinished(run_dir: str | os.PathLike[str], definition: str) -> str | None:
-    """What keeps the run in `run_dir` from being a finished one of `definition`, as a sentence; None if nothing does.
+    """Say why the run in `run_dir` is no finished one of `definition`; return None if it is.
 
     Raises ConfigError where run.json is damaged.
     """
@@ -174,13 +174,13 @@ def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
 
 
 def last_interrupted(runs_root: str | os.PathLike[str]) -> Path | None:
-    """The run directory below `runs_root` whose training stopped last before its end; kept runs do not count."""
+    """Return the run directory below `runs_root` that stopped last before its end; archived runs do not count."""
     stopped = [(when, folder) for folder in run_dirs(Path(runs_root)) if (when := stopped_at(folder))]
     return max(stopped)[1] if stopped else None
 
 
 def run_dirs(root: Path) -> Iterator[Path]:
-    """Every folder with a run.json below `root`, sorted; neither hidden folders nor runs are looked into."""
+    """Yield every folder with a run.json below `root`, sorted; neither hidden folders nor runs are looked into."""
     for here, folders, files in os.walk(root):
         if RUN_FILE in files:
             folders.clear()
@@ -189,7 +189,7 @@ def run_dirs(root: Path) -> Iterator[Path]:
 
 
 def stopped_at(run_dir: Path) -> str | None:
-    """When an unfinished run stopped, as UTC text; None if it is complete, still running or unreadable."""
+    """Return when an unfinished run stopped, as UTC text; None if it is complete, running or unreadable."""
     try:
         run = read_run(run_dir)
     except ConfigError:

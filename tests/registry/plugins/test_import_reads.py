@@ -9,7 +9,7 @@ import pytest
 
 from otrainer.config.settings import Settings
 from otrainer.registry import Registry, load_plugins
-from otrainer.registry.plugins.import_reads import read_by
+from otrainer.registry.plugins.import_reads import read_by, reads_of
 
 FILES = {
     "rd_helper.py": "TABLE = open('table.txt').read()\n",
@@ -34,7 +34,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("otrainer.registry.plugins.import_reads.READ", {})
+    reads_of.cache_clear()
     for name in [name for name in sys.modules if name.startswith("rd_")]:
         monkeypatch.delitem(sys.modules, name)
     settings = Settings(allowed_import_prefixes=("rd_first", "rd_second", "rd_third"))
