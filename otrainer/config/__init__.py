@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from otrainer.config.limits import Limits
-from otrainer.config.reads import FileRead, Reads
+from otrainer.config.reads import Reads
 from otrainer.config.resolve import ResolvedConfig, resolve_config
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.config.source_map import SourceMap
 
 __all__ = [
-    "FileRead",
     "Limits",
     "Reads",
     "ResolvedConfig",

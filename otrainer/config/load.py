@@ -142,7 +142,7 @@ class Files:
         """Read and parse a file; a failure becomes a finding, at the entry that names the file."""
         key = self.identity(path)
         name = display_path(path, self.recorder.root)
-        if key in self.known and name in self.recorder.opened:
+        if key in self.known and name in self.recorder.files:
             return None  # what is wrong inside is said already
         self.known[key] = None
         try:

@@ -14,6 +14,7 @@ from otrainer.config.limits import or_raise
 from otrainer.config.nodes import Scalar, place_of
 from otrainer.errors import Finding, SourceLocation, nearest
 from otrainer.storage.project import display_path
+from otrainer.storage.records import FileStamp
 
 ATTEMPTS = 3
 MAX_PATH = 4_096  # bytes, on Linux (limits.h); elsewhere it is less
@@ -22,20 +23,10 @@ MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class FileRead:
-    """One file as it was when it was read; `sha256` is that of exactly the bytes that were used."""
-
-    path: str
-    sha256: str
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Reads:
     """Everything outside the resolver that its result depends on; `env` holds None for an unset variable."""
 
-    files: tuple[FileRead, ...] = ()
+    files: Mapping[str, FileStamp] = field(default_factory=dict)
     env: Mapping[str, str | None] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
@@ -46,14 +37,13 @@ class Recorder:
     def __init__(self, environ: Mapping[str, str], root: str | os.PathLike[str] | None = None) -> None:
         self.environ = environ
         self.root = Path(os.path.realpath(root or Path.cwd()))
-        self.files: list[FileRead] = []
+        self.files: dict[str, FileStamp] = {}
         self.env: dict[str, str | None] = {}
         self.missing: dict[str, None] = {}
-        self.opened: dict[str, None] = {}
         self.includes: dict[str, SourceLocation] = {}
 
     def reads(self) -> Reads:
-        return Reads(tuple(self.files), dict(self.env), tuple(self.missing))
+        return Reads(dict(self.files), dict(self.env), tuple(self.missing))
 
     def variable(self, name: str) -> str | None:
         """The raw value of an environment variable, or None."""
@@ -76,8 +66,8 @@ class Recorder:
         except (FileNotFoundError, NotADirectoryError):
             self.missing[name] = None
             raise
-        self.files.append(FileRead(name, hashlib.sha256(content).hexdigest(), len(content), facts.st_mtime_ns))
-        self.opened[name] = None
+        # The hash is that of exactly the bytes that are used.
+        self.files[name] = FileStamp(hashlib.sha256(content).hexdigest(), len(content), facts.st_mtime_ns)
         return content
 
 

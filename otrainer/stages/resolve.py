@@ -10,7 +10,7 @@ from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import encoded, keep
 from otrainer.stages.outcome import Outcome
 from otrainer.storage.canonical_json import read_json
-from otrainer.storage.records import FileStamp, Record, hash_env
+from otrainer.storage.records import Record, hash_env
 
 if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment
@@ -35,10 +35,7 @@ def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
 
 def reads_record(reads: Reads) -> Record:
     """What resolving read, as a record keeps it."""
-    files: dict[str, FileStamp | None] = {
-        read.path: FileStamp(read.sha256, read.size, read.mtime_ns) for read in reads.files
-    }
-    return Record({**files, **dict.fromkeys(reads.missing)}, hash_env(reads.env))
+    return Record({**reads.files, **dict.fromkeys(reads.missing)}, hash_env(reads.env))
 
 
 def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:

@@ -89,7 +89,7 @@ def test_a_failing_resolve_keeps_what_was_read_and_what_is_left(project: Project
         f"{HEAD}defaults: [base.yaml]\na: ${{nowhere}}\nb: ${{run.name}}\nsettings: {{strct: true}}\n",
         base="run: {name: n}\n",
     )
-    assert [read.path for read in error.reads.files] == ["exp.yaml", "base.yaml"]
+    assert list(error.reads.files) == ["exp.yaml", "base.yaml"]
     partial = error.partial
     assert isinstance(partial, ResolvedConfig)
     assert (partial.data["a"], partial.data["b"]) == ("${nowhere}", "n")
@@ -101,7 +101,7 @@ def test_a_failing_resolve_keeps_what_was_read_and_what_is_left(project: Project
 def test_without_a_tree_nothing_partial_is_left(project: Project):
     error = project.error("a: [1\n")
     assert error.partial is None
-    assert [read.path for read in error.reads.files] == ["exp.yaml"]
+    assert list(error.reads.files) == ["exp.yaml"]
 
 
 @pytest.mark.parametrize("enabled", [True, False])
