@@ -55,7 +55,7 @@ def test_the_list_in_words(root: Path) -> None:
         "installed packages that these import",
         "torch  torch/__init__.py:1  torch VERSION",
         "components",
-        "cb.model_checkpoint  otrainer/components/callbacks/__init__.py:LINE  FINGERPRINT",
+        "cb.model_checkpoint  otrainer/components/callbacks/model_checkpoint.py:LINE  FINGERPRINT",
         "data.listed  extensions/parts.py:18  FINGERPRINT",
         "io.mapping  otrainer/components/io.py:LINE  FINGERPRINT",
         "loss.counted  extensions/parts.py:39  FINGERPRINT",
