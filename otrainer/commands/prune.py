@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otrainer.commands.runs import disk_use, size_text, wanted
 from otrainer.errors import ConfigError
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import is_behind_link, kept_runs
+from otrainer.storage.runs.archive import archived_runs, is_behind_link
 from otrainer.storage.runs.files import files_below, foreign_files
 from otrainer.storage.runs.lock import is_locked, lock_run
 from otrainer.storage.runs.run_json import RUN_FILE, read_run_or_none
@@ -58,7 +58,7 @@ def foreseen(question: Question) -> Iterator[Kept]:
 def removed(question: Question) -> Iterator[Kept]:
     """The same, each removed on the way; nobody trains into its run directory meanwhile."""
     for run_dir in wanted(question):
-        if not kept_runs(run_dir):
+        if not archived_runs(run_dir):
             continue
         with ExitStack() as locks:
             try:
@@ -74,7 +74,7 @@ def removed(question: Question) -> Iterator[Kept]:
 
 
 def kept_of(run_dir: Path, *, busy: bool) -> Iterator[Kept]:
-    for folder in kept_runs(run_dir):
+    for folder in archived_runs(run_dir):
         used, stays = disk_use(folder), why_it_stays(folder, busy=busy)
         foreign = () if stays else tuple(foreign_files(folder, read_run_or_none(folder)))
         yield Kept(folder, size_text(used), used, stays, foreign)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otrainer.errors import ConfigError
 from otrainer.stages.freshness.uptodate import configured_run_dir
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import all_kept, kept_runs
+from otrainer.storage.runs.archive import all_archived, archived_runs
 from otrainer.storage.runs.lock import is_locked
 from otrainer.storage.runs.run_json import read_run, read_run_or_none, run_dirs
 
@@ -68,19 +68,19 @@ def wanted(question: Question) -> list[Path]:
     """The run directories to show: those that are there, and those of which only kept runs are left."""
     root = question.root / RUNS
     found = dict.fromkeys(run_dirs(root))
-    found |= {kept.parent.parent.parent / kept.parent.name: None for kept in all_kept(root)}
+    found |= {kept.parent.parent.parent / kept.parent.name: None for kept in all_archived(root)}
     if not question.experiments:
         return sorted(found)
     chosen = {str(question.root / each.file) for each in question.experiments}
     theirs = [folder for folder in found if experiment_of(folder, question.root) in chosen]
     configured = (configured_run_dir(each, question.root) for each in question.experiments)
-    elsewhere = [folder for folder in configured if folder and (read_run_or_none(folder) or kept_runs(folder))]
+    elsewhere = [folder for folder in configured if folder and (read_run_or_none(folder) or archived_runs(folder))]
     return sorted({*theirs, *elsewhere})
 
 
 def experiment_of(folder: Path, root: Path) -> str | None:
     """The YAML file that a run directory's runs come from."""
-    for each in (folder, *kept_runs(folder)):
+    for each in (folder, *archived_runs(folder)):
         run = read_run_or_none(each)
         if run is not None and run["experiment"] is not None:
             return str(root / run["experiment"])
@@ -93,7 +93,7 @@ def rows_of(folder: Path, root: Path) -> Iterator[Row]:
         yield row_of(folder, name)
     else:
         yield Row(name, "only kept runs", "", "", "", 0, "")
-    for kept in kept_runs(folder):
+    for kept in archived_runs(folder):
         yield row_of(kept, f"  {kept.name}")
 
 

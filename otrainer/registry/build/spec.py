@@ -78,14 +78,8 @@ def reserved_keys(value: Mapping[Any, Any], path: ConfigPath, *, strict: bool) -
 def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Finding]:
     """Yield findings on the form of a spec, whatever it names."""
     if "_type_" in value and "_target_" in value:
-        hint = "Keep the one that is meant."
-        yield Finding(
-            "`_type_` and `_target_` exclude each other.",
-            "two names for one",
-            config_path=(*path, "_target_"),
-            on_key=True,
-            hint=hint,
-        )
+        message, place = "`_type_` and `_target_` exclude each other.", (*path, "_target_")
+        yield Finding(message, "two names for one", place, on_key=True, hint="Keep the one that is meant.")
     for form in ("_type_", "_target_"):
         if form in value and not (isinstance(value[form], str) and value[form]):
             hint = "Write a registered key." if form == "_type_" else "Write `package.module.attr`."

@@ -69,11 +69,8 @@ def look_up(name: str, settings: Settings) -> object:
             raise failed(name, cause) from cause
         else:
             return walk(module, module_name, parts[size:], settings)
-    message, hint = (
-        f"There is no module in which `{name}` could lie.",
-        "Check the name, and that its package is installed.",
-    )
-    raise ConfigError(message, title="invalid target", hint=hint)
+    hint = "Check the name, and that its package is installed."
+    raise ConfigError(f"There is no module in which `{name}` could lie.", title="invalid target", hint=hint)
 
 
 def walk(found: object, name: str, attributes: list[str], settings: Settings) -> object:

@@ -6,6 +6,8 @@ import re
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 
+from otrainer.registry.plugins.packages import normalised
+
 OTHER_NAMES = {"sklearn": "scikit-learn"}  # what a package is called that is imported under another name
 EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9._-]+).*extra\s*==\s*["'](?P<extra>[^"']+)["']""")
 
@@ -34,8 +36,4 @@ def extra_with(name: str) -> str | None:
     except PackageNotFoundError:
         return None
     rows = (match for match in map(EXTRA.match, listed) if match)
-    return next((row["extra"] for row in rows if same(row["name"], name)), None)
-
-
-def same(one: str, other: str) -> bool:
-    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
+    return next((row["extra"] for row in rows if normalised(row["name"]) == normalised(name)), None)

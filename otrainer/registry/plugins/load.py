@@ -63,10 +63,8 @@ def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict
     if imports is None:
         return {}
     if not isinstance(imports, list | tuple):
-        message, hint = (
-            f"`imports` is a list of module names, not {kind(imports)}.",
-            "Write `imports: [package.module]`.",
-        )
+        message = f"`imports` is a list of module names, not {kind(imports)}."
+        hint = "Write `imports: [package.module]`."
         raise ConfigError(message, title="invalid import", config_path=path, hint=hint)
     findings = [
         finding for index, name in enumerate(imports) for finding in check_import(name, (*path, index), settings)
@@ -171,11 +169,8 @@ def plugin_failed(name: str, when: str, cause: BaseException) -> ConfigError:
 def no_module(name: str, missing: str) -> ConfigError:
     """Return the error for a plugin `name` of which `missing`, itself or a package on the way to it, is not there."""
     parent, _, last = missing.rpartition(".")
-    near = (
-        tuple(f"{parent}.{found}{name[len(missing) :]}" for found in nearest(last, modules_in(parent)))
-        if parent
-        else ()
-    )
+    found = nearest(last, modules_in(parent)) if parent else ()
+    near = tuple(f"{parent}.{each}{name[len(missing) :]}" for each in found)
     message = f"There is no module `{missing}`."
     hint = "" if near else "Plugins are looked for from the project's root, the folder of dodo.py."
     return ConfigError(message, title="unknown plugin", suggestions=near, hint=hint)

@@ -17,9 +17,14 @@ METADATA = ("METADATA", "PKG-INFO")
 
 
 def tracked(config: Mapping[str, Any]) -> list[str]:
-    """Return the packages that a config tracks, by their normalised names, in order (PEP 503)."""
+    """Return the packages that a config tracks, by their normalised names, in order."""
     names = (config.get("settings") or {}).get("track_packages") or ()
-    return sorted({re.sub(r"[-_.]+", "-", name).lower() for name in names})
+    return sorted(set(map(normalised, names)))
+
+
+def normalised(name: str) -> str:
+    """Return a package's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def package_rows(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from otrainer.stages.fit.start import Start, folders_elsewhere, refuse_taken
 from otrainer.storage.data_files import identify
 from otrainer.storage.inside_project import all_outside
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import bring_back, kept_place, lay_out, move_aside
+from otrainer.storage.runs.archive import archived_path, bring_back, lay_out, move_aside
 from otrainer.storage.runs.lock import lock_run
 from otrainer.storage.runs.ownership import refuse_links
 from otrainer.storage.runs.run_json import RUN_FILE, refuse_within
@@ -67,7 +67,7 @@ def train(
                 check_fits(begin.checkpoint, whole.trainer, whole.parts)
             with blamed_on("run", "out_dir"):
                 kept = move_aside(run_dir) if begin.keep else None
-            checkpoint = begin.checkpoint and kept_place(begin.checkpoint, run_dir, kept)
+            checkpoint = begin.checkpoint and archived_path(begin.checkpoint, run_dir, kept)
             run = replace(whole.settings, resume_from=None if checkpoint is None else str(checkpoint))
             announce(plan.name, kept, run.resume_from, begin, root)
             facts = {"versions": versions(), "git": git_state(root), "device": device_name(run.device)}

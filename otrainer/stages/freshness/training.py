@@ -14,7 +14,7 @@ from otrainer.stages.freshness.run import data_sentences, run_detail, run_places
 from otrainer.stages.freshness.verdict import FAILS, RUNS, UNTOLD, UP_TO_DATE, Verdict
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import fits, kept_runs
+from otrainer.storage.runs.archive import archived_runs, fits
 from otrainer.storage.runs.lock import refuse_if_locked
 from otrainer.storage.runs.run_json import (
     UNFINISHED,
@@ -109,11 +109,11 @@ class Outlook:
 
     def kept(self, definition: str) -> Iterator[str]:
         """Which kept run would come back."""
-        for path in kept_runs(self.run_dir):
+        for path in archived_runs(self.run_dir):
             if fits(path, definition, complete=True):
                 yield f"Nothing would be trained: the finished run in `{display_path(path, self.root)}` comes back."
                 return
-        for path in kept_runs(self.run_dir):
+        for path in archived_runs(self.run_dir):
             if fits(path, definition, complete=False):
                 step = (read_run(path) or {})["global_step"]
                 yield f"The run in `{display_path(path, self.root)}` comes back, and continues from step {step:,}."
@@ -160,7 +160,7 @@ class Outlook:
         """The configs whose data files are known, with these."""
         if self.forecast.validated is not None:
             yield self.forecast.validated["config"], self.forecast.validated["data_files"]
-        for each in (run, *map(read_run_or_none, kept_runs(self.run_dir))):
+        for each in (run, *map(read_run_or_none, archived_runs(self.run_dir))):
             if each is not None:
                 yield each["config"], each["data"]
 

@@ -32,7 +32,7 @@ def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
     if run is None:
         refuse_foreign(folder, run_dir)
         return None
-    kept = kept_folder(folder)
+    kept = archive_folder(folder)
     refuse_links((kept.parent, kept, folder / ELSEWHERE), ("run", "out_dir"))
     kept.mkdir(parents=True, exist_ok=True)
     place = vacant(kept / f"{str(run['started']).replace(':', '')}-{str(run['definition'])[:8]}")
@@ -56,7 +56,7 @@ def bring_back(run_dir: str | os.PathLike[str], definition: str, *, complete: bo
     from and where the other one went; None if no such run is kept. Call it under the lock of the run.
     """
     settle(run_dir)
-    found = next((path for path in kept_runs(run_dir) if fits(path, definition, complete=complete)), None)
+    found = next((path for path in archived_runs(run_dir) if fits(path, definition, complete=complete)), None)
     if found is None:
         return None
     folder = Path(run_dir).resolve()
@@ -80,14 +80,14 @@ def fits(kept: Path, definition: str, *, complete: bool) -> bool:
     return has_all_outputs(kept, run) and (run["state"] == "complete") == complete
 
 
-def kept_folder(run_dir: str | os.PathLike[str]) -> Path:
+def archive_folder(run_dir: str | os.PathLike[str]) -> Path:
     folder = Path(run_dir).resolve()
     return folder.parent / KEPT / folder.name
 
 
-def kept_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
+def archived_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
     """Return the archived runs of a run directory, newest first."""
-    found = sorted(kept_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)
+    found = sorted(archive_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)
     return [path.parent for path in found]
 
 
@@ -151,12 +151,12 @@ def waiting_name(name: str) -> Path:
     return Path(*("__" if part == ".." else part for part in Path(name).parts))
 
 
-def kept_place(path: Path, run_dir: Path, kept: Path | None) -> Path:
-    """Return where a file of a run lies once that was moved to `archived`."""
-    if kept is None:
+def archived_path(path: Path, run_dir: Path, archived: Path | None) -> Path:
+    """Return where a file of a run lies once the run was moved to `archived`."""
+    if archived is None:
         return path
     name = os.path.relpath(path, run_dir)
-    moved = kept / (ELSEWHERE / waiting_name(name) if name.startswith("..") else Path(name))
+    moved = archived / (ELSEWHERE / waiting_name(name) if name.startswith("..") else Path(name))
     return moved if moved.exists() else path
 
 
@@ -169,7 +169,7 @@ def vacant(place: Path) -> Path:
     return taken
 
 
-def all_kept(runs_root: Path) -> list[Path]:
+def all_archived(runs_root: Path) -> list[Path]:
     """Return every archived run below `runs_root`, sorted; those of runs in subfolders too."""
     return sorted(path.parent for path in runs_root.rglob(f"{KEPT}/*/*/{RUN_FILE}"))
 
@@ -182,7 +182,7 @@ def find_run(text: str, root: Path) -> Path:
     path = root / text
     if (path / RUN_FILE).is_file():
         return path
-    current, kept = list(run_dirs(root / "runs")), all_kept(root / "runs")
+    current, kept = list(run_dirs(root / "runs")), all_archived(root / "runs")
     by_name = {folder.relative_to(root / "runs").as_posix(): folder for folder in current}
     if text in by_name:
         return by_name[text]

@@ -26,28 +26,10 @@ LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
 UNFINISHED = {"running": "It was cut off.", "interrupted": "It was interrupted.", "failed": "It failed."}
 STATES = (*UNFINISHED, "complete")
 KEYS = (
-    "schema",
-    "name",
-    "experiment",
-    "state",
-    "definition",
-    "global_step",
-    "epoch",
-    "metrics",
-    "outputs",
-    "started",
-    "ended",
-    "wall_s",
-    "pid",
-    "host",
-    "lineage",
-    "versions",
-    "git",
-    "device",
-    "code",
-    "data",
-    "config",
-)
+    "schema", "name", "experiment", "state", "definition", "global_step", "epoch", "metrics",
+    "outputs", "started", "ended", "wall_s", "pid", "host", "lineage", "versions",
+    "git", "device", "code", "data", "config",
+)  # fmt: skip
 
 
 def read_run(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from run_folders import made, sealed
 from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.files import ELSEWHERE
 from otrainer.errors import ConfigError
-from otrainer.storage.runs.archive import bring_back, find_run, kept_place, kept_runs, move_aside, settle
+from otrainer.storage.runs.archive import bring_back, find_run, archived_path, archived_runs, move_aside, settle
 
 
 def definitions(folder: Path) -> set[str]:
@@ -32,7 +32,7 @@ def test_going_back_brings_the_finished_run_back_and_keeps_the_other(tmp_path: P
 
     assert came is not None
     assert (run_dir / "last.pt").read_text() == "first"
-    assert [(path / "last.pt").read_text() for path in kept_runs(run_dir)] == ["second"]
+    assert [(path / "last.pt").read_text() for path in archived_runs(run_dir)] == ["second"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_a_run_left_elsewhere_is_kept_with_it_and_laid_out_again(tmp_path: 
     kept = move_aside(run_dir)
     assert kept is not None
     assert (kept / ELSEWHERE).is_dir()
-    assert kept_place(weights, run_dir, kept).read_text() == "first"
+    assert archived_path(weights, run_dir, kept).read_text() == "first"
     made(run_dir, "second", outputs=("../far/last.pt", "best.pt"))
     bring_back(run_dir, "first", complete=True)
 

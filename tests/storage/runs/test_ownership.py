@@ -12,7 +12,7 @@ from otrainer.storage.runs.output_marks import mark_of
 from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.files import ELSEWHERE, foreign_files
 from otrainer.errors import ConfigError
-from otrainer.storage.runs.archive import bring_back, fits, kept_runs, move_aside, settle
+from otrainer.storage.runs.archive import bring_back, fits, archived_runs, move_aside, settle
 from otrainer.storage.runs.lock import is_locked, lock_run
 from otrainer.storage.runs.ownership import is_checkpoint
 from otrainer.commands.prune import remove
@@ -172,8 +172,8 @@ def test_a_link_among_kept_runs_never_comes_back(tmp_path: Path) -> None:
     (tmp_path / "runs/.kept").mkdir(parents=True)
     (tmp_path / "runs/.kept/x").symlink_to(tmp_path / "far")
 
-    assert kept_runs(run_dir) == [tmp_path / "runs/.kept/x/1"]
-    assert not fits(kept_runs(run_dir)[0], "first", complete=True)
+    assert archived_runs(run_dir) == [tmp_path / "runs/.kept/x/1"]
+    assert not fits(archived_runs(run_dir)[0], "first", complete=True)
     assert bring_back(run_dir, "first", complete=True) is None
     assert (far / "run.json").exists()
 
