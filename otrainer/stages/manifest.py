@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
@@ -31,9 +32,6 @@ PACKAGE = ("otrainer.stages.fit.train", "otrainer.stages.manifest", "otrainer.st
 
 # Made once a process for all experiments with the same plugins; the record says of which state of the sources it is.
 MANIFESTS: dict[str, tuple[dict[str, bytes], Record]] = {}
-
-
-LOOKS: dict[Path, Fingerprints] = {}
 
 
 def manifest(experiment: Experiment, root: Path) -> Outcome:
@@ -65,11 +63,10 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
     return encoded("manifest", artifacts), Record({**files, **before, **read})
 
 
+@cache
 def look(root: Path) -> Fingerprints:
-    """This process's one look at the sources: a later edit makes the manifest's record stale."""
-    if root not in LOOKS:
-        LOOKS[root] = fingerprints(root)
-    return LOOKS[root]
+    """Take this process's one look at the sources: a later edit makes the manifest's record stale."""
+    return fingerprints(root)
 
 
 def read_sources(experiment: Experiment, root: Path) -> None:
