@@ -7,7 +7,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from otrainer.commands.runs import disk_use, size_text, wanted
+from otrainer.commands.runs import disk_use, wanted
+from otrainer.diagnostics.quantities import size_text
 from otrainer.errors import ConfigError
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, is_behind_link

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from otrainer.diagnostics.quantities import size_text
 from otrainer.errors import ConfigError
 from otrainer.stages.freshness.uptodate import configured_run_dir
 from otrainer.storage.project import display_path
@@ -135,14 +136,6 @@ def disk_use(folder: Path) -> int:
                 continue
             seen[status.st_dev, status.st_ino] = status.st_size
     return sum(seen.values())
-
-
-def size_text(size: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 def table(rows: list[dict[str, str]], most: int | None) -> Iterator[str]:

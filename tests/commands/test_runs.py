@@ -13,7 +13,6 @@ from pathlib import Path
 from incremental.steps import edit, write
 from trained import BASE, A, ask, listing, train
 
-from otrainer.commands.runs import size_text
 from otrainer.storage.runs.lock import lock_run
 
 from .reasons import RUN, in_json
@@ -122,16 +121,6 @@ def test_a_file_with_two_names_counts_once(root: Path) -> None:
     os.link(root / "runs/a/checkpoints/last.pt", root / "runs/a/checkpoints/same.pt")
 
     assert ask("runs", root).report == before
-
-
-def test_sizes_are_written_as_people_read_them() -> None:
-    assert [size_text(size) for size in (0, 1023, 1024, 5 * 1024**3, 2 * 1024**4)] == [
-        "0 B",
-        "1023 B",
-        "1.0 KiB",
-        "5.0 GiB",
-        "2.0 TiB",
-    ]
 
 
 def test_no_runs_at_all(root: Path) -> None:

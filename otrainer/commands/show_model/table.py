@@ -20,6 +20,7 @@ from otrainer.commands.show_model.estimate import Row
 from otrainer.commands.show_model.graph_run import BROKEN
 from otrainer.commands.show_model.labels import describe_shapes
 from otrainer.commands.show_model.memory import GIB, device_memory, smallest_device
+from otrainer.diagnostics.quantities import BYTES
 from otrainer.diagnostics.redaction.values import masked
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from otrainer.commands.show_model.estimate import Estimate
 
 WIDTH = 80
-BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 COUNTS = ("", "K", "M", "G", "T", "P", "E")
 Node = Sequence[Row]  # its own row, and those inside of it
 

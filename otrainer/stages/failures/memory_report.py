@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.diagnostics.quantities import size_text
 from otrainer.engine.tree import count_samples
 from otrainer.stages.failures.forward_call import find_node_call
 from otrainer.stages.failures.frames import find_batch, find_context
@@ -21,7 +22,6 @@ SAYS_SO = re.compile(
     r"(?i)out of memory|can't allocate memory|not enough memory|cannot allocate memory|ALLOC_FAILED|bad_alloc"
 )
 ASKED = re.compile(r"(?i)tried to allocate (\d+) bytes")
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def ran_out(error: BaseException) -> bool:
@@ -55,17 +55,9 @@ def circumstances(steps: Sequence[Step]) -> str:
 def in_words(text: str) -> str:
     """Return what torch says of it in a sentence or two, with counts of bytes as people read them."""
     text = re.sub(r"^\[enforce fail at [^\]]*\] err == 0\. ", "", text.strip())
-    text = ASKED.sub(lambda match: f"tried to allocate {size(int(match[1]))}", text)
+    text = ASKED.sub(lambda match: f"tried to allocate {size_text(int(match[1]))}", text)
     text = re.sub(r"\. Error code .*", ".", text)
     return " ".join(re.split(r"(?<=[.!])\s+", text)[:2])
-
-
-def size(count: float) -> str:
-    for unit in UNITS:
-        if count < 1024 or unit == UNITS[-1]:
-            break
-        count /= 1024
-    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 
 def where_to_save(config: Mapping[str, Any]) -> tuple[ConfigPath, str]:

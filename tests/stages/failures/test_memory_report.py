@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from otrainer.diagnostics.drawing import draw_error
-from otrainer.stages.failures.memory_report import in_words, ran_out, size
+from otrainer.stages.failures.memory_report import in_words, ran_out
 
 HUNGRY = """
     import torch
@@ -86,4 +86,3 @@ def test_numbers_of_bytes_are_told_as_people_read_them() -> None:
         "allocate 4096 bytes. Error code 12 (Cannot allocate memory)"
     )
     assert in_words(words) == "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4.0 KiB."
-    assert [size(count) for count in (5, 1536, 2**60)] == ["5 B", "1.5 KiB", "1024.0 PiB"]
