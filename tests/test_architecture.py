@@ -23,8 +23,6 @@ TO_COME: set[str] = set()
 CIRCLES_LEFT_OVER = [
     ["otrainer.config.errors", "otrainer.config.resolve"],
     ["otrainer.diagnostics.documents", "otrainer.diagnostics.sarif"],
-    ["otrainer.model.codegen", "otrainer.model.generated"],
-    ["otrainer.model.nodes", "otrainer.model.signatures"],
     ["otrainer.stages.freshness.forecast", "otrainer.stages.freshness.training"],
 ]
 

@@ -49,7 +49,18 @@ def make_class(program: Program, ops: dict[str, Callable[..., Any]]) -> type[Gen
     scope["__name__"] = __name__
     exec(compile(code, remember(code), "exec"), scope)  # noqa: S102 - our own text, from names checked by the compiler
     body = {"forward": scope["forward"], "program": program, "ops": ops, "code": code, "__module__": __name__}
-    return type("Model", (GeneratedModel,), body)
+    return type("Model", (GeneratedModel,), {**body, "__reduce__": reduced})
+
+
+def reduced(model: GeneratedModel) -> tuple[Any, ...]:
+    """Return what a pickle holds: the program and its ops instead of the class, which exists in this process alone."""
+    return blank, (model.program, dict(model.ops)), model.__dict__
+
+
+def blank(program: Program, ops: Ops) -> GeneratedModel:
+    """Return a model of the class for `program` with nothing in it yet, for unpickling to fill."""
+    cls = model_class(program, ops)
+    return cls.__new__(cls)
 
 
 def remember(code: str) -> str:

@@ -1,4 +1,4 @@
-"""What every generated model has beside its forward: its inputs, its text, and copies and pickles that stay whole."""
+"""What every generated model has beside its forward: its inputs, its text, and copies that stay whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class GeneratedModel(nn.Module):
-    """A model whose class is written for one program; its submodules are set by name after it is made.
+    """A model whose class `codegen` writes for one program; its submodules are set by name after it is made.
 
     Its `state_dict` keys begin with the names of the config's `modules`, or `layers.0`, `layers.1`, ... for a
     sequential model.
@@ -45,14 +45,3 @@ class GeneratedModel(nn.Module):
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return blank, (self.program, dict(self.ops)), self.__dict__
-
-
-def blank(program: Program, ops: Mapping[str, Callable[..., Any]]) -> GeneratedModel:
-    """A model of the class for `program` with nothing in it yet, for unpickling to fill."""
-    from otrainer.model.codegen import model_class
-
-    cls = model_class(program, ops)
-    return cls.__new__(cls)

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigError, ConfigPath
-from otrainer.model.ir import Arg, Items, ModuleSpec, Node, Out, Pairs, Picks
+from otrainer.model.ir import Arg, Items, Node, Out, Pairs, Picks
 from otrainer.model.section import listed
-from otrainer.model.signatures import forward_of
 from otrainer.registry.build.signature import check_call
 from otrainer.registry.build.spec import is_spec, kind
 
 if TYPE_CHECKING:
+    from otrainer.model.calls import Calls
     from otrainer.model.order import Written
     from otrainer.model.section import Report
     from otrainer.model.values import Values
-    from otrainer.registry.core import Registry
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """What a graph may call: its modules by name, and the registry's ops."""
-
-    modules: Mapping[str, ModuleSpec]
-    registry: Registry
 
 
 def read_node(entry: Written, calls: Calls, values: Values, report: Report) -> Node | None:
@@ -142,7 +132,7 @@ def read_out(entry: Written, report: Report) -> Out:
 def check_arguments(node: Node, entry: Written, calls: Calls, report: Report) -> None:
     """Judge the call by the signature of the op or of the module's forward, where one is written down."""
     try:
-        function = calls.registry.get_op(node.target) if node.kind == "op" else forward_of(node.target, calls)
+        function = calls.function_of(node)
     except ConfigError as error:
         report.extend(finding.at_least((*entry.path, "call")) for finding in error.findings)
         return
