@@ -1,19 +1,102 @@
-"""Nested batches: move their tensors, look things up in them, and count their samples."""
+"""Trees of values (batches, outputs, the state of a run): walk them, map them, look things up in them."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 Path = Sequence[str | int]
+MAPPINGS = (dict, Mapping)  # in this order, since asking an abstract class takes long
+
+
+def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Return what a mapping, list, tuple or dataclass holds, each with its key, index or field; None for a leaf."""
+    if isinstance(node, MAPPINGS):
+        return node.items()
+    if isinstance(node, (list, tuple)):
+        return enumerate(node)
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        return [(part.name, getattr(node, part.name)) for part in dataclasses.fields(node)]
+    return None
+
+
+def with_children(node: Any, items: Iterable[tuple[Any, Any]]) -> Any:
+    """Return a container like `node`, of its type and with its attributes, that holds `items` instead."""
+    if type(node) is dict:
+        return dict(items)
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        return type(node)(*(item for _, item in items))
+    if isinstance(node, list | tuple):
+        return type(node)(item for _, item in items)
+    if isinstance(node, Mapping) and not isinstance(node, dict):
+        return type(node)(dict(items))  # type: ignore[call-arg]  # as types.MappingProxyType takes it
+    changed = copy.copy(node)
+    if isinstance(node, dict):
+        changed.clear()
+        changed.update(items)
+    else:
+        for name, item in items:
+            object.__setattr__(changed, name, item)
+    return changed
+
+
+def leaves_with_paths(
+    tree: Any, is_leaf: Callable[[Any], bool], path: tuple[Any, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield each leaf, in order, after the keys, indices and fields that lead to it.
+
+    Leaves are what `is_leaf` takes for one, and what holds nothing else.
+    """
+    items = None if is_leaf(tree) else children(tree)
+    if items is None:
+        yield path, tree
+        return
+    for key, item in items:
+        yield from leaves_with_paths(item, is_leaf, (*path, key))
+
+
+def map_with_paths(
+    tree: Any,
+    change: Callable[[tuple[Any, ...], Any], Any],
+    is_leaf: Callable[[Any], bool],
+    path: tuple[Any, ...] = (),
+) -> Any:
+    """Return the same structure with `change(path, leaf)` in place of each leaf; see `leaves_with_paths`."""
+    items = None if is_leaf(tree) else children(tree)
+    if items is None:
+        return change(path, tree)
+    return with_children(tree, [(key, map_with_paths(item, change, is_leaf, (*path, key))) for key, item in items])
+
+
+def is_tensor(node: Any) -> bool:
+    return isinstance(node, torch.Tensor)
+
+
+def is_movable(node: Any) -> bool:
+    """Return whether `node` is a tensor, or moves all that it holds by a method `to` of its own."""
+    return isinstance(node, torch.Tensor) or callable(getattr(node, "to", None))
+
+
+def leaves(tree: Any) -> Iterator[torch.Tensor]:
+    """Yield every tensor of a tree, in order."""
+    return (leaf for _, leaf in leaves_with_paths(tree, is_tensor) if isinstance(leaf, torch.Tensor))
+
+
+def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
+    """Return the same structure with `change` applied to every tensor, and to what has a method `to`."""
+
+    def changed(_path: tuple[Any, ...], leaf: Any) -> Any:
+        return change(leaf) if isinstance(leaf, torch.Tensor) or is_movable(leaf) else leaf
+
+    return map_with_paths(tree, changed, is_movable)
 
 
 def move_to_device(tree: Any, device: torch.device | str, *, non_blocking: bool = False) -> Any:
-    """The same structure with every tensor on `device`.
+    """Return the same structure with every tensor on `device`.
 
     Dicts, lists, tuples, named tuples and dataclasses keep their type; anything else with a `to` method is moved by
     it, and the rest is passed on as it is.
@@ -21,40 +104,8 @@ def move_to_device(tree: Any, device: torch.device | str, *, non_blocking: bool 
     return map_leaves(tree, lambda leaf: leaf.to(device, non_blocking=non_blocking))
 
 
-def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """The same structure with `change` applied to every tensor-like leaf (whatever has `to`)."""
-    if isinstance(tree, torch.Tensor) or callable(getattr(tree, "to", None)):
-        return change(tree)
-    if isinstance(tree, Mapping):
-        return _rebuilt_mapping(tree, {key: map_leaves(value, change) for key, value in tree.items()})
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(map_leaves(value, change) for value in tree))
-    if isinstance(tree, list | tuple):
-        return type(tree)(map_leaves(value, change) for value in tree)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return _rebuilt_dataclass(tree, change)
-    return tree
-
-
-def _rebuilt_mapping(tree: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
-    if type(tree) is dict:
-        return items
-    if isinstance(tree, dict):
-        changed = copy.copy(tree)
-        changed.update(items)
-        return changed
-    return type(tree)(items)  # type: ignore[call-arg]  # a Mapping type is rebuilt from a dict, as types.MappingProxyType is
-
-
-def _rebuilt_dataclass(tree: Any, change: Callable[[Any], Any]) -> Any:
-    changed = copy.copy(tree)
-    for part in dataclasses.fields(tree):
-        object.__setattr__(changed, part.name, map_leaves(getattr(tree, part.name), change))
-    return changed
-
-
 def get_path(tree: Any, path: Path) -> Any:
-    """What stands at `path` in a nested structure: keys and fields by name, items by index.
+    """Return what stands at `path` in a nested structure: keys and fields by name, items by index.
 
     Raises LookupError that says which step failed and what there is instead.
     """
@@ -74,7 +125,7 @@ def _step(tree: Any, part: str | int) -> Any:
 
 
 def describe(tree: Any) -> str:
-    """One clause about a value of a batch: its type and its keys, length or shape."""
+    """Return one clause about a value of a batch: its type and its keys, length or shape."""
     if isinstance(tree, Mapping):
         return f"it is a mapping with the keys {', '.join(map(repr, tree)) or '(none)'}"
     if isinstance(tree, torch.Tensor):
@@ -87,23 +138,8 @@ def describe(tree: Any) -> str:
     return f"it is a {type(tree).__name__}"
 
 
-def leaves(tree: Any) -> Iterator[torch.Tensor]:
-    """Every tensor of a nested structure, in order."""
-    if isinstance(tree, torch.Tensor):
-        yield tree
-    elif isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from leaves(value)
-    elif isinstance(tree, list | tuple):
-        for value in tree:
-            yield from leaves(value)
-    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        for part in dataclasses.fields(tree):
-            yield from leaves(getattr(tree, part.name))
-
-
 def count_samples(*trees: Any) -> int:
-    """How many samples a batch holds: the first dimension of the first tensor that has one, else 1."""
+    """Return how many samples a batch holds: the first dimension of the first tensor that has one, else 1."""
     for tree in trees:
         for leaf in leaves(tree):
             if leaf.dim() > 0:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.checkpoint.plain import is_plain
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 log = logging.getLogger("otrainer")
-PLAIN = (bool, int, float, str, bytes, type(None))
 
 
 class Baseline:
@@ -65,17 +65,6 @@ def load_part(part: Any, state: dict[str, Any] | None) -> None:
         vars(part).update(state["attributes"])
     elif callable(getattr(part, "load_state_dict", None)):
         part.load_state_dict(state["state_dict"])
-
-
-def is_plain(value: Any) -> bool:
-    """Whether a `weights_only` load gives `value` back: scalars, tensors, and lists, tuples and dicts of them."""
-    if isinstance(value, PLAIN) or type(value) in (torch.Tensor, torch.nn.Parameter):
-        return type(value) in (*PLAIN, torch.Tensor, torch.nn.Parameter)
-    if type(value) in (list, tuple):
-        return all(map(is_plain, value))
-    if type(value) is dict:
-        return all(isinstance(key, str | int | float | bool) and is_plain(item) for key, item in value.items())
-    return False
 
 
 def states_of(parts: Sequence[Any], baseline: Baseline) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.checkpoint.part_state import part_state, states_of
+from otrainer.engine.checkpoint.plain import NotPlainError, check_plain
 from otrainer.engine.checkpoint.secrets import concealed
-from otrainer.engine.checkpoint.snapshot import NotPlainError, check_plain
 from otrainer.engine.checkpoint.writer import write_checkpoint
 from otrainer.engine.seed import random_state
 from otrainer.errors import ConfigError, ConfigPath, dotted

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.config.secrets import references
 from otrainer.diagnostics.redaction.values import Masks, known
-from otrainer.errors import ConfigError, ConfigPath, Finding, dotted
+from otrainer.engine.checkpoint.plain import is_leaf
+from otrainer.engine.tree import children, is_tensor, leaves_with_paths, with_children
+from otrainer.errors import ConfigError, Finding, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,16 +63,13 @@ def each_text(value: Any, change: Callable[[str], str], *, keys: bool = True) ->
         return change(value)
     if type(value) is bytes:
         return change(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-    if type(value) in (list, tuple):
-        return type(value)(each_text(item, change) for item in value)
-    if type(value) not in (dict, OrderedDict):
+    if is_leaf(value):
         return value
-    changed = type(value)()
-    for key, item in value.items():
-        changed[change(key) if keys and type(key) is str else key] = each_text(item, change)
-    if hasattr(value, "_metadata"):
-        changed._metadata = value._metadata
-    return changed
+    renamed = change if keys else str
+    return with_children(
+        value,
+        [(renamed(key) if type(key) is str else key, each_text(item, change)) for key, item in children(value) or ()],
+    )
 
 
 def lost(value: Any) -> Iterator[str]:
@@ -113,22 +111,19 @@ def refuse_lost(parts: dict[str, Any]) -> None:
         raise ConfigError.of(findings)
 
 
-def refuse_in_tensors(state: Any, masks: Masks, path: ConfigPath = ()) -> None:
+def refuse_in_tensors(state: Any, masks: Masks) -> None:
     """Raise ConfigError where a small tensor of bytes spells a secret, which could not be replaced in there."""
-    if isinstance(state, torch.Tensor):
-        if state.dtype not in BYTES or state.numel() > LONGEST or state.is_meta:
-            return
-        spelt = state.detach().cpu().contiguous().numpy().tobytes()
-        if masks.shown_in(spelt.decode("utf-8", "surrogateescape")):
+    for path, leaf in leaves_with_paths(state, is_tensor):
+        if spells_secret(leaf, masks):
             raise ConfigError(
                 f"The tensor `{dotted(path)}` of the run's state spells a secret, which no checkpoint may hold.",
                 title="state cannot be saved",
                 config_path=path[:1],
                 hint="Leave it out of `state_dict()`: after a resume the component is built with the secret again.",
             )
-    elif isinstance(state, dict):
-        for key, item in state.items():
-            refuse_in_tensors(item, masks, (*path, key))
-    elif isinstance(state, list | tuple):
-        for index, item in enumerate(state):
-            refuse_in_tensors(item, masks, (*path, index))
+
+
+def spells_secret(leaf: Any, masks: Masks) -> bool:
+    if not is_tensor(leaf) or leaf.dtype not in BYTES or leaf.numel() > LONGEST or leaf.is_meta:
+        return False
+    return masks.shown_in(leaf.detach().cpu().contiguous().numpy().tobytes().decode("utf-8", "surrogateescape"))

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.checkpoint.part_state import PLAIN
-from otrainer.errors import dotted
+from otrainer.engine.checkpoint.plain import check_leaf, is_leaf
+from otrainer.engine.tree import map_with_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Path = tuple[str | int, ...]
-
-
-class NotPlainError(ValueError):
-    """Something in a state could not be loaded again as data; `path` says where."""
-
-    def __init__(self, path: Path, value: Any) -> None:
-        super().__init__(f"`{dotted(path)}` is a {type(value).__qualname__}")
-        self.path, self.value = path, value
 
 
 class Snapshots:
@@ -37,7 +28,7 @@ class Snapshots:
         self._buffers: dict[Path, torch.Tensor] = {}
 
     def take(self, state: Any) -> tuple[Any, Callable[[], None]]:
-        """A copy of `state` that no later step changes, and what to call, from any thread, until it is filled.
+        """Return a copy of `state` that no later step changes, and what to call, from any thread, until it is filled.
 
         Raises NotPlainError for a leaf that a `weights_only` load would not give back.
         """
@@ -50,7 +41,7 @@ class Snapshots:
                 pairs.append((known[id(tensor)], tensor.detach()))
             return known[id(tensor)]
 
-        copied, on_cuda = copy_of(state, (), buffer), False
+        copied, on_cuda = map_tensors(state, buffer), False
         for target, source in pairs:
             on_cuda |= source.is_cuda
             target.copy_(source, non_blocking=source.is_cuda)
@@ -62,7 +53,7 @@ class Snapshots:
         return copied, filled.synchronize
 
     def reserve(self, state: Any) -> Callable[[], None]:
-        """What makes the buffers for `state`, from any thread: fresh memory takes longer to come by than to fill.
+        """Return what makes the buffers for `state`, from any thread: new memory takes longer to come by than to fill.
 
         Raises NotPlainError as `take` does.
         """
@@ -72,7 +63,7 @@ class Snapshots:
             wanted.setdefault(id(tensor), (path, tensor))
             return tensor
 
-        copy_of(state, (), note)
+        map_tensors(state, note)
 
         def make() -> None:
             for path, tensor in wanted.values():
@@ -102,31 +93,14 @@ def touch(buffer: torch.Tensor) -> None:
 
 
 def nothing() -> None:
-    """There is nothing to wait for."""
+    """Wait for nothing: the copy is complete already."""
 
 
-def copy_of(value: Any, path: Path, tensor: Callable[[Path, torch.Tensor], torch.Tensor]) -> Any:
-    """The same nested structure with `tensor(path, leaf)` for each tensor; raises NotPlainError for other leaves."""
-    if isinstance(value, torch.Tensor):
-        if type(value) not in (torch.Tensor, torch.nn.Parameter) or value.layout != torch.strided:
-            raise NotPlainError(path, value)
-        return tensor(path, value)
-    if type(value) in PLAIN:
-        return value
-    if type(value) in (list, tuple):
-        return type(value)(copy_of(item, (*path, index), tensor) for index, item in enumerate(value))
-    if type(value) in (dict, OrderedDict):
-        copied = type(value)()
-        for key, item in value.items():
-            if type(key) not in PLAIN:
-                raise NotPlainError(path, key)
-            copied[key] = copy_of(item, (*path, key), tensor)
-        if hasattr(value, "_metadata"):  # versions of the modules, as torch's load_state_dict wants them
-            copied._metadata = value._metadata
-        return copied
-    raise NotPlainError(path, value)
+def map_tensors(state: Any, change: Callable[[Path, torch.Tensor], torch.Tensor]) -> Any:
+    """Return `state` with `change(path, tensor)` for each tensor; raises NotPlainError where it is not plain."""
 
+    def checked(path: Path, leaf: Any) -> Any:
+        check_leaf(path, leaf)
+        return change(path, leaf) if isinstance(leaf, torch.Tensor) else leaf
 
-def check_plain(state: Any) -> None:
-    """Raise NotPlainError where `state` holds what a checkpoint cannot."""
-    copy_of(state, (), lambda _path, tensor: tensor)
+    return map_with_paths(state, checked, is_leaf)

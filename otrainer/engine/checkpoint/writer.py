@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.checkpoint.file_format import PIECE, write_container
-from otrainer.engine.checkpoint.snapshot import Snapshots, check_plain
+from otrainer.engine.checkpoint.plain import check_plain
+from otrainer.engine.checkpoint.snapshot import Snapshots
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import atomic_file, naming, sync_folder, temporary_beside
 from otrainer.storage.runs.ownership import refuse_foreign_files

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from otrainer.engine.checkpoint.file_format import read_container
-from otrainer.engine.checkpoint.snapshot import NotPlainError, Snapshots, check_plain
+from otrainer.engine.checkpoint.plain import NotPlainError, check_plain
+from otrainer.engine.checkpoint.snapshot import Snapshots
 from otrainer.engine.checkpoint.writer import Saved, Writer, is_finite, replace_by_link, write_checkpoint
 from otrainer.errors import ConfigError
 
