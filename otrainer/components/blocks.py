@@ -45,7 +45,7 @@ def mlp(
 
 
 def checked_widths(dims: Sequence[int | None]) -> list[int]:
-    """All widths but the first, after checking every one."""
+    """Return all widths but the first, after checking every one."""
     if isinstance(dims, str) or not isinstance(dims, Sequence) or len(dims) < 2:
         raise ValueError(f"`dims` lists at least two widths, an input's and an output's, not {dims!r}")
     if dims[0] is not None:
@@ -62,7 +62,7 @@ def conv_bn_act(
     norm: str | None = "batch",
     act: str | None = "relu",
 ) -> nn.Sequential:
-    """A 2d convolution, a norm and an activation; null `in_channels` are taken from the first batch.
+    """Build a 2d convolution, a norm and an activation; null `in_channels` are taken from the first batch.
 
     Without `padding`, half the kernel is padded, so that stride 1 keeps height and width for odd kernels. The
     convolution has a bias only where no norm follows.
@@ -107,7 +107,7 @@ class ResidualBlock(nn.Module):
 def residual_block(
     in_channels: int, out_channels: int | None = None, stride: int = 1, act: str | None = "relu"
 ) -> ResidualBlock:
-    """A residual block (He et al., 2015); without `out_channels` it keeps the number of channels.
+    """Build a residual block (He et al., 2015); without `out_channels` it keeps the number of channels.
 
     Raises:
         ValueError: channels or a stride that are no positive whole numbers.
@@ -119,7 +119,7 @@ def residual_block(
 
 
 def activated(argument: str, name: str | None) -> list[nn.Module]:
-    """The activation called `name` (`relu`, `ReLU` or `nn.ReLU`) in a list, empty for none."""
+    """Return the activation called `name` (`relu`, `ReLU` or `nn.ReLU`) in a list, empty for none."""
     if name is None:
         return []
     known = {activation.lower(): activation for activation in ACTIVATIONS}
@@ -132,7 +132,7 @@ def activated(argument: str, name: str | None) -> list[nn.Module]:
 
 
 def normed(name: str | None, channels: int) -> list[nn.Module]:
-    """The norm called `name` over `channels` in a list, empty for none; a group has four channels or more."""
+    """Return the norm called `name` over `channels` in a list, empty for none; a group has four channels or more."""
     if name is None:
         return []
     if name not in NORMS:

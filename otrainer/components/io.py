@@ -44,14 +44,14 @@ class MappingIO:
 
 
 def checked_paths(paths: Mapping[str, Path], argument: str) -> dict[str, tuple[str | int, ...]]:
-    """The paths as tuples; raises ValueError for what is no mapping of names to paths."""
+    """Return the paths as tuples; raises ValueError for what is no mapping of names to paths."""
     if not isinstance(paths, Mapping):
         raise ValueError(f"{argument} maps names to paths, as in `x: [x]`; it is {paths!r}")
     return {name: checked_path(path, f"{argument}.{name}") for name, path in paths.items()}
 
 
 def checked_path(path: Path, argument: str) -> tuple[str | int, ...]:
-    """A path as a tuple; raises ValueError for anything but a list of keys and indices."""
+    """Return a path as a tuple; raises ValueError for anything but a list of keys and indices."""
     whole = isinstance(path, Sequence) and not isinstance(path, str)
     if not whole or not all(isinstance(part, str | int) and not isinstance(part, bool) for part in path):
         raise ValueError(f"{argument} is a list of keys and indices, such as [x] or [obs, 0]; it is {path!r}")
@@ -59,7 +59,7 @@ def checked_path(path: Path, argument: str) -> tuple[str | int, ...]:
 
 
 def pick(tree: Any, path: Path, what: str, config_path: ConfigPath) -> Any:
-    """What stands at `path`; raises ConfigError for that place in the config where there is nothing."""
+    """Return what stands at `path`; raises ConfigError for that place in the config where there is nothing."""
     try:
         return get_path(tree, path)
     except LookupError as cause:
@@ -72,7 +72,7 @@ def pick(tree: Any, path: Path, what: str, config_path: ConfigPath) -> Any:
 
 
 def pick_one(tree: Any, path: Path | None, what: str, config_path: ConfigPath) -> Any:
-    """What stands at `path`, or without one the only value there is; raises ConfigError where there are several."""
+    """Return what stands at `path`, or without one the only value; raises ConfigError where there are several."""
     if path is not None:
         return pick(tree, path, what, config_path)
     # Asking an abstract class takes long.

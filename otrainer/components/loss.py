@@ -56,7 +56,7 @@ class TorchLoss:
         return LossOutput(self.fn(prediction, target))
 
     def state_dict(self) -> dict[str, Any]:
-        """The loss's own parameters; its buffers (class weights, say) are configuration."""
+        """Return the loss's own parameters; its buffers (class weights, say) are configuration."""
         return {name: parameter.detach() for name, parameter in self._parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -69,7 +69,7 @@ class TorchLoss:
 
 
 def different_shapes(fn: Any, prediction: torch.Tensor, target: torch.Tensor) -> ConfigError:
-    """Both sides with their shapes, and which dimension would have to go or come."""
+    """Return an error with both shapes, and which dimension would have to go or come."""
     name, sides = type(fn).__name__, (prediction, target)
     words = [f"{str(side.dtype).removeprefix('torch.')} {list(side.shape)}" for side in sides]
     wider, narrower = ("target", "prediction") if target.dim() > prediction.dim() else ("prediction", "target")

@@ -52,7 +52,7 @@ class TorchMetric:
         metric.update(prediction, target)
 
     def compute(self) -> dict[str, float]:
-        """The values of each stage that was updated since the last reset."""
+        """Return the values of each stage that was updated since the last reset."""
         values: dict[str, float] = {}
         for stage, metric in self._metrics.items():
             if metric.update_called:
@@ -64,7 +64,7 @@ class TorchMetric:
             metric.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """Each stage's accumulated values and how often it was updated."""
+        """Return each stage's accumulated values and how often it was updated."""
         return {
             stage: {"updates": metric.update_count, "values": dict(metric.metric_state)}
             for stage, metric in self._metrics.items()
@@ -79,7 +79,7 @@ class TorchMetric:
 
 
 def find_metric(name: str) -> type[torchmetrics.Metric]:
-    """The torchmetrics class called `name`; raises ConfigError with the nearest ones where there is none."""
+    """Return the torchmetrics class called `name`; raises ConfigError with the nearest ones where there is none."""
     try:
         module = importlib.import_module("torchmetrics")
     except ImportError as cause:
@@ -111,7 +111,7 @@ def snake_case(name: str) -> str:
 
 
 def flat(name: str, value: Any) -> dict[str, float]:
-    """A metric's result as named floats: a scalar under its name, others with their key or index behind it."""
+    """Return a metric's result as named floats: a scalar under its name, others with their key or index behind it."""
     if isinstance(value, Mapping):
         return {key: number for part, item in value.items() for key, number in flat(f"{name}_{part}", item).items()}
     if isinstance(value, list | tuple) or (isinstance(value, torch.Tensor) and value.dim() > 0):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def add(x: Any, y: Any, *more: Any) -> Any:
-    """The sum of two or more values."""
+    """Return the sum of two or more values."""
     total = x + y
     for value in more:
         total = total + value
@@ -18,7 +18,7 @@ def add(x: Any, y: Any, *more: Any) -> Any:
 
 
 def mul(x: Any, y: Any, *more: Any) -> Any:
-    """The product of two or more values, element by element."""
+    """Return the product of two or more values, element by element."""
     product = x * y
     for value in more:
         product = product * value
@@ -26,12 +26,12 @@ def mul(x: Any, y: Any, *more: Any) -> Any:
 
 
 def cat(*args: Any, tensors: Sequence[Tensor] = (), dim: int = 0) -> Tensor:
-    """Tensors joined along a dimension that they have: `cat(x, y, dim=1)`, or as torch takes them, `cat([x, y], 1)`."""
+    """Join tensors along a dimension that they have: `cat(x, y, dim=1)`, or as torch takes them, `cat([x, y], 1)`."""
     return torch.cat(*tensors_and_dim(args, tensors, dim))
 
 
 def stack(*args: Any, tensors: Sequence[Tensor] = (), dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new dimension; its arguments are those of `cat`."""
+    """Join tensors of one shape along a new dimension; its arguments are those of `cat`."""
     return torch.stack(*tensors_and_dim(args, tensors, dim))
 
 
@@ -41,12 +41,12 @@ def getitem(value: Any, key: Any) -> Any:
 
 
 def identity(value: Any) -> Any:
-    """The value itself, to give it another name."""
+    """Return the value itself, to give it another name."""
     return value
 
 
 def tensors_and_dim(args: tuple[Any, ...], tensors: Sequence[Tensor], dim: int) -> tuple[list[Tensor], int]:
-    """One flat list of tensors given one by one, in a list, or both; a number at the end is the dimension."""
+    """Return one flat list of tensors given one by one, in a list, or both; a number at the end is the dimension."""
     if args and isinstance(args[-1], int):
         args, dim = args[:-1], args[-1]
     flat: list[Tensor] = []

@@ -30,7 +30,7 @@ class TorchOptimizerFactory:
         self.kwargs = dict(kwargs or {})
 
     def build(self, model: torch.nn.Module, *, registry: Registry) -> torch.optim.Optimizer:
-        """The optimizer. Raises ConfigError for an unknown class or arguments that it does not take."""
+        """Return the optimizer. Raises ConfigError for an unknown class or arguments that it does not take."""
         entry = registry.get_module(self.type)
         validate_kwargs(
             entry.target, kwargs=self.kwargs, policy=entry.signature_policy, config_path=("optimizer", "kwargs"), skip=1
@@ -60,7 +60,7 @@ class TorchOptimizerFactory:
 
 
 def has_sparse_gradients(model: torch.nn.Module) -> bool:
-    """Whether some layer (an embedding) gives sparse gradients, which fused kernels do not take."""
+    """Return whether some layer (an embedding) gives sparse gradients, which fused kernels do not take."""
     return any(getattr(module, "sparse", False) for module in model.modules())
 
 
@@ -95,6 +95,6 @@ def build_torch(cls: Callable[..., T], first: Any, args: Sequence[Any], kwargs: 
 
 
 def takes_number(cls: Callable[..., Any], name: str) -> bool:
-    """Whether the argument's default says that it is a number."""
+    """Return whether the argument's default says that it is a number."""
     parameter = inspect.signature(cls).parameters.get(name)
     return parameter is not None and type(parameter.default) in (int, float)

@@ -35,7 +35,7 @@ class TorchSchedulerFactory:
         self.interval, self.frequency, self.monitor = interval, frequency, monitor
 
     def build(self, optimizer: torch.optim.Optimizer, *, registry: Registry) -> SchedulerBundle:
-        """The scheduler and its rhythm. Raises ConfigError for an unknown class or arguments that it does not take."""
+        """Return the scheduler and its rhythm; raises ConfigError for an unknown class or wrong arguments."""
         entry = registry.get_module(self.type)
         validate_kwargs(
             entry.target, kwargs=self.kwargs, policy=entry.signature_policy, config_path=("scheduler", "kwargs"), skip=1
@@ -45,7 +45,7 @@ class TorchSchedulerFactory:
         return SchedulerBundle(scheduler, self.interval, self.frequency, self.monitor)
 
     def _check_interval(self, cls: Any) -> None:
-        """A scheduler that wants a value must be given one, and no other may be."""
+        """Raise ConfigError unless the scheduler gets a value exactly where it wants one."""
         wants = issubclass(cls, torch.optim.lr_scheduler.ReduceLROnPlateau) if isinstance(cls, type) else None
         if wants is None or wants == (self.interval == "metric"):
             return

@@ -12,7 +12,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
 
 
 def tensor(data: Any, dtype: str | None = None) -> torch.Tensor:
-    """The numbers in `data`, nested lists of one shape, as a tensor; integers become int64 and other numbers float32.
+    """Make a tensor of `data`, numbers in nested lists of one shape; integers become int64, other numbers float32.
 
     Raises ConfigError for an unknown `dtype`, ValueError for what is no rectangle of numbers.
     """

@@ -34,17 +34,17 @@ class Accelerator:
             self._autocast = torch.autocast(self.device.type, dtype=AUTOCAST[precision])
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context of a forward pass and its loss."""
+        """Return the context of a forward pass and its loss."""
         return self._autocast
 
     def place(self, batch: Any) -> Any:
-        """A batch with its tensors on the device; pinned ones are copied without waiting."""
+        """Return a batch with its tensors on the device; pinned ones are copied without waiting."""
         if self.device.type == "cpu":
             return batch
         return move_to_device(batch, self.device, non_blocking=True)
 
     def placed(self, batches: Iterator[Any], *, ahead: bool = True) -> Iterator[Any]:
-        """The batches on the device; on CUDA one `ahead`, copied while the step before computes."""
+        """Yield the batches on the device; on CUDA one `ahead`, copied while the step before computes."""
         if self.device.type == "cpu":
             return batches
         return self._ahead(batches) if ahead and self.device.type == "cuda" else map(self.place, batches)
@@ -62,7 +62,7 @@ class Accelerator:
             yield self._taken(waiting, copying)
 
     def _taken(self, batch: Any, copying: torch.cuda.Stream) -> Any:
-        """A batch for the stream that computes, which waits for the copies and keeps their memory while it needs it."""
+        """Hand a batch to the stream that computes, which waits for the copies and keeps their memory while needed."""
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(copying)
         for tensor in leaves(batch):
@@ -103,7 +103,7 @@ class Accelerator:
 
 
 def known_device(device: str) -> torch.device:
-    """The device of that name, here or not; raises ConfigError if there is none in torch."""
+    """Return the device of that name, here or not; raises ConfigError if there is none in torch."""
     try:
         return torch.device(device)
     except RuntimeError as cause:
@@ -144,7 +144,7 @@ def check_device(device: str, precision: str) -> None:
 
 
 def device_available(device: torch.device) -> bool:
-    """Whether tensors can be put there now."""
+    """Return whether tensors can be put there now."""
     if device.type == "cpu":
         return True
     if device.type == "cuda":
@@ -155,7 +155,7 @@ def device_available(device: torch.device) -> bool:
 
 @contextmanager
 def numerics(run: RunSettings) -> Iterator[None]:
-    """How torch computes for the block, as the run asks: deterministically, and matrix products with which precision.
+    """Let torch compute in the block as the run asks: deterministically, and matrix products with which precision.
 
     All switches are put back after it. Raises ConfigError where an operation has no deterministic form.
     """
@@ -183,7 +183,7 @@ def not_deterministic(cause: RuntimeError) -> ConfigError:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Every switch that torch has for the same bits from the same input, set for the block."""
+    """Set every switch that torch has for the same bits from the same input, in the block."""
     cudnn, memory = torch.backends.cudnn, cast("Any", torch.utils.deterministic)
     before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
     flags, filled = (cudnn.benchmark, cudnn.deterministic), memory.fill_uninitialized_memory

@@ -40,7 +40,7 @@ class StepLogs(Mapping[str, float]):
 
 
 def mean_of(rows: Sequence[Mapping[str, Any]], weights: Sequence[float] | None = None) -> dict[str, float]:
-    """The weighted mean of each name over the rows that have it, as floats; weights default to 1."""
+    """Return the weighted mean of each name over the rows that have it, as floats; weights default to 1."""
     weights = [1.0] * len(rows) if weights is None else weights
     names = dict.fromkeys(name for row in rows for name in row)
     return {
@@ -56,7 +56,7 @@ def _mean(weighted: Sequence[tuple[Any, float]]) -> float:
 
 
 def to_floats(weighted: Sequence[tuple[Any, float]]) -> list[float]:
-    """The values as floats, fetched from the device in one go where all are tensors."""
+    """Return the values as floats, fetched from the device in one go where all are tensors."""
     values = [value for value, _ in weighted]
     if all(isinstance(value, torch.Tensor) for value in values):
         floats: list[float] = torch.stack([value.detach().reshape(()).float() for value in values]).tolist()
@@ -65,7 +65,7 @@ def to_floats(weighted: Sequence[tuple[Any, float]]) -> list[float]:
 
 
 def detached(loss: float | torch.Tensor, logs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A log row of a micro-batch that keeps nothing of the graph alive; the loss itself is always `loss`."""
+    """Return a log row that keeps nothing of a micro-batch's graph alive; the loss itself is always `loss`."""
     row: dict[str, Any] = {"loss": loss.detach() if isinstance(loss, torch.Tensor) else loss}
     if logs:
         for name, value in logs.items():

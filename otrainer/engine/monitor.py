@@ -13,7 +13,7 @@ MODES = ("min", "max")
 
 
 def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
-    """The latest validation value called `name`; raises ConfigError that lists what there is."""
+    """Return the latest validation value called `name`; raises ConfigError that lists what there is."""
     logs = ctx.last_val_logs
     if name in logs:
         return float(logs[name])
@@ -34,7 +34,7 @@ def check_mode(mode: str) -> None:
 
 
 def improves(value: float, best: float | None, mode: str, min_delta: float = 0.0) -> bool:
-    """Whether `value` is better than `best` by more than `min_delta`; NaN never is."""
+    """Return whether `value` is better than `best` by more than `min_delta`; NaN never is."""
     if best is None:
         return value == value
     return value < best - min_delta if mode == "min" else value > best + min_delta

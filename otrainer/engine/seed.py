@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """A 63-bit seed for the stream `names` of a run; the same on every machine, far from every other one's."""
+    """Return a 63-bit seed for the stream `names` of a run; the same on every machine, far from every other one's."""
     text = "/".join(map(str, (seed, *names)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
@@ -41,7 +41,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every global generator as tensors and plain values, as a `weights_only` load takes them."""
+    """Return the state of every global generator as tensors and plain values, as a `weights_only` load takes them."""
     version, words, gauss = random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -86,7 +86,7 @@ class RandomStream:
         self._numpy = np.random.MT19937(0) if np is not None else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands, as plain data."""
+        """Return where the stream stands, as plain data."""
         return self.call(random_state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class RandomStream:
         self.call(set_random_state, state)
 
     def reseed(self, seed: int) -> RandomStream:
-        """The same stream begun anew at the next entry."""
+        """Begin the stream anew, from `seed`, at the next entry."""
         self._seed = seed
         return self
 

@@ -64,5 +64,5 @@ class StopRequest:
 
 
 def current_stop_request() -> StopRequest:
-    """The request that is listening now; one that never fires where nobody listens (a trainer called by hand)."""
+    """Return the request that listens now, or one that never fires (for a trainer called by hand)."""
     return _current if _current is not None else StopRequest()

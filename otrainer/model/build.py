@@ -33,7 +33,7 @@ Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedConfig
 def build_model(
     source: Source, registry: Registry | None = None, *, settings: Settings | None = None
 ) -> GeneratedModel:
-    """The model of a config, given as a path, a dict or a resolved config; its `imports` are loaded first.
+    """Build the model of a config (a path, a dict or a resolved config); its `imports` are loaded first.
 
     Submodules are built in the order in which the config writes them, so that their initial weights under one seed
     depend on the config alone.
@@ -60,7 +60,7 @@ def as_source(source: str | os.PathLike[str] | Mapping[str, Any]) -> str | Path 
 
 
 def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Build | None = None) -> GeneratedModel:
-    """The model of an IR, its submodules built by the registry, or by `build`."""
+    """Build the model of an IR, its submodules by the registry, or by `build`."""
     build = build or build_module
     ops = {name: registry.get_op(name) for name in ir.program.ops}
     model = model_class(ir.program, ops)()

@@ -28,7 +28,7 @@ _lock = Lock()
 
 
 def model_class(program: Program, ops: Ops) -> type[GeneratedModel]:
-    """The class whose forward runs `program` with these `ops`; the same class for the same program and functions.
+    """Return the class whose forward runs `program` with these `ops`; the same one for the same program and functions.
 
     Programs are told apart by their text, since `==` holds 1, 1.0 and True for the same.
     """
@@ -42,7 +42,7 @@ def model_class(program: Program, ops: Ops) -> type[GeneratedModel]:
 
 
 def make_class(program: Program, ops: dict[str, Callable[..., Any]]) -> type[GeneratedModel]:
-    """A new class for `program`; its source is known to tracebacks and debuggers."""
+    """Make a class for `program`; its source is known to tracebacks and debuggers."""
     written = write_graph(program, ops).python_code("self")
     code = written.src.strip() + "\n"
     scope = {name: value.fn if isinstance(value, Stub) else value for name, value in written.globals.items()}
@@ -64,7 +64,7 @@ def blank(program: Program, ops: Ops) -> GeneratedModel:
 
 
 def remember(code: str) -> str:
-    """A file name under which `linecache` finds `code`, the same for the same text."""
+    """Let `linecache` find `code` under a file name, which is returned and the same for the same text."""
     name = f"{FILE}{hashlib.sha256(code.encode()).hexdigest()[:12]}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     return name
@@ -93,7 +93,7 @@ def unpack(value: Any, count: int) -> Any:
 
 
 def write_graph(program: Program, ops: Ops) -> fx.Graph:
-    """The program in fx's terms; fx frees each value after its last use and keeps names clear of Python's."""
+    """Write the program in fx's terms; fx frees each value after its last use and keeps names clear of Python's."""
     graph = fx.Graph()
     values = {name: hold(graph.placeholder(name), name) for name in program.inputs}
     stubs = {name: Stub(name, ops[name]) for name in program.ops}
@@ -104,7 +104,7 @@ def write_graph(program: Program, ops: Ops) -> fx.Graph:
 
 
 def hold(written: fx.Node, value: str, node: Node | None = None) -> fx.Node:
-    """An fx node that remembers which of the program's values it holds, and which call gave it."""
+    """Let an fx node remember which of the program's values it holds, and which call gave it."""
     written.meta |= {"value": value, "node": node}
     return written
 

@@ -24,7 +24,7 @@ SPEC = "Write a spec such as `{_type_: nn.Linear, in_features: 4, out_features: 
 def compile_model(
     section: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ("model",)
 ) -> ModelIR:
-    """The IR of a `model` section.
+    """Compile a `model` section to its IR.
 
     Raises:
         ConfigError: everything that is wrong with the section, the specs of its modules included.
@@ -38,7 +38,7 @@ def compile_model(
 def check_model(
     section: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ("model",)
 ) -> list[Finding]:
-    """Everything wrong with a `model` section; no module is built."""
+    """Return everything wrong with a `model` section; no module is built."""
     return read_model(section, registry, settings or Settings(), tuple(config_path))[1]
 
 

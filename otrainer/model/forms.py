@@ -16,7 +16,7 @@ RETURNS: tuple[Returns, ...] = get_args(Returns)
 
 
 def read_inputs(value: object, path: ConfigPath, report: Report) -> tuple[str, ...]:
-    """The names of a model's inputs, at least one, each once."""
+    """Return the names of a model's inputs, at least one, each once."""
     names = report.sequence(value, path, what="`inputs`", hint=f"Write `[{value}]`." if isinstance(value, str) else "")
     if isinstance(value, list | tuple) and not names:
         report.add("A model needs at least one input.", path, title="missing input", hint="Write `inputs: [x]`.")
@@ -30,7 +30,7 @@ def read_inputs(value: object, path: ConfigPath, report: Report) -> tuple[str, .
 
 
 def read_return(section: Mapping[Any, Any], outputs: int, path: ConfigPath, report: Report) -> Returns | None:
-    """What `return` asks for, or None where it is left out or wrong."""
+    """Return what `return` asks for, or None where it is left out or wrong."""
     if section.get("return") is None:
         return None
     asked = section["return"]

@@ -22,7 +22,7 @@ KEYS = ("inputs", "modules", "nodes", "order", "steps", "outputs", "return")
 
 
 def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Registry, report: Report) -> ModelIR:
-    """The graph as modules and calls; names are looked up as the calls run, so every reference points back."""
+    """Compile the graph to modules and calls; names are looked up as the calls run, so every reference points back."""
     report.keys(section, KEYS, path, what="A graph")
     report.required(section, ("inputs", "outputs"), path, what="A graph")
     modules = read_modules(section.get("modules"), (*path, "modules"), report)
@@ -49,7 +49,7 @@ def read_modules(section: object, path: ConfigPath, report: Report) -> tuple[Mod
 
 
 def read_nodes(written: Sequence[Written], calls: Calls, values: Values, report: Report) -> list[Node]:
-    """The nodes in order. Every name that is produced anywhere is known first, to tell a forward reference."""
+    """Read the nodes in order. Every name that is produced anywhere is known first, to tell a forward reference."""
     nodes: list[Node] = []
     for entry in written:
         values.expect((name for name, _, _ in entry.outs), entry.name)
@@ -64,7 +64,7 @@ def read_nodes(written: Sequence[Written], calls: Calls, values: Values, report:
 def read_outputs(
     section: object, path: ConfigPath, values: Values, report: Report
 ) -> list[tuple[str, str, ConfigPath]]:
-    """What is returned as (key, value, place); the keys of a list are the values' names."""
+    """Read what is returned as (key, value, place); the keys of a list are the values' names."""
     if isinstance(section, Mapping):
         entries = [(key, item, (*path, key)) for key, item in section.items()]
     else:
@@ -82,7 +82,7 @@ def read_outputs(
 
 
 def inferred(outputs: object) -> Returns:
-    """One value for a list of one, a tuple for a longer one, a dict for a mapping."""
+    """Return `single` for a list of one, `tuple` for a longer one, `dict` for a mapping."""
     if isinstance(outputs, Mapping):
         return "dict"
     return "tuple" if isinstance(outputs, list | tuple) and len(outputs) > 1 else "single"

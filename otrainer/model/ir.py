@@ -93,7 +93,7 @@ class ModelIR:
     program: Program
 
     def spec_path(self, node: Node) -> ConfigPath:
-        """Where the config writes what `node` runs: the spec of its module, or the call itself where it is an op.
+        """Return where the config writes what `node` runs: the spec of its module, or of an op, the call itself.
 
         `node.path` is where it writes the call. Both come from this IR, since a class of one program serves all configs
         that come to the same text.
@@ -103,7 +103,7 @@ class ModelIR:
 
 
 def refs_in(arg: Arg) -> Iterator[str]:
-    """The values that an argument refers to."""
+    """Yield the values that an argument refers to."""
     if isinstance(arg, Ref):
         yield arg.name
     for item in arg.items if isinstance(arg, Items) else ():

@@ -16,12 +16,12 @@ from otrainer.errors import ConfigError, Finding
 
 
 def has_lazy(model: nn.Module) -> bool:
-    """Whether some parameter or buffer of `model` waits for its shape."""
+    """Return whether some parameter or buffer of `model` waits for its shape."""
     return bool(lazy_modules(model))
 
 
 def lazy_modules(model: nn.Module) -> list[str]:
-    """Names of the submodules that hold a parameter or buffer without a shape."""
+    """Return names of the submodules that hold a parameter or buffer without a shape."""
     return [name for name, module in model.named_modules() if any(map(is_lazy, own_tensors(module)))]
 
 
@@ -66,7 +66,7 @@ def training_flags_kept(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Buffers that have a shape keep their values, and stay the same tensors."""
+    """Put the values of buffers that have a shape back after the block, into the same tensors."""
     kept = [(buffer, buffer.clone()) for buffer in model.buffers() if not is_lazy(buffer)]
     try:
         yield
@@ -78,7 +78,7 @@ def buffers_kept(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def random_states_kept() -> Iterator[None]:
-    """Python's, NumPy's (where loaded) and torch's random states, on the CPU and the current CUDA device, are kept."""
+    """Put back the random states of Python, NumPy (where loaded) and torch (CPU, current CUDA device) at the end."""
     numpy = sys.modules.get("numpy")
     python_state = random.getstate()
     numpy_state = numpy.random.get_state() if numpy else None

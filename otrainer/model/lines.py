@@ -23,12 +23,12 @@ class Line:
     takes: dict[str, str]
 
     def node(self, ir: ModelIR) -> Node:
-        """The node with the places of the config that `ir` was compiled from."""
+        """Return the node with the places of the config that `ir` was compiled from."""
         return ir.program.nodes[self.number]
 
 
 def line_of(model: type[GeneratedModel], lineno: int) -> Line | None:
-    """What line `lineno` (from 1) of `model.code` calls; None where it calls nothing, as the one that returns."""
+    """Return what line `lineno` (from 1) of `model.code` calls; None where it calls nothing, as its last does."""
     match = ASSIGNED.match(model.code.splitlines()[lineno - 1])
     written = {each.name: each for each in write_graph(model.program, model.ops).nodes}
     found = written.get(match[1]) if match else None

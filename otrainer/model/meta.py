@@ -33,7 +33,7 @@ DRAWING = tuple(
 
 
 def blueprint(ir: ModelIR, registry: Registry, settings: Settings) -> GeneratedModel:
-    """The model of an IR with parameters and buffers on the meta device; random states are as they were.
+    """Build the model of an IR with parameters and buffers on the meta device; random states are as they were.
 
     Raises:
         ConfigError: the failure of a module's constructor at the place of its spec.
@@ -44,7 +44,7 @@ def blueprint(ir: ModelIR, registry: Registry, settings: Settings) -> GeneratedM
 
 
 def build_empty(module: ModuleSpec, registry: Registry, settings: Settings) -> nn.Module:
-    """A submodule without numbers.
+    """Build a submodule without numbers.
 
     A constructor that reads values (`torch.linspace(...).tolist()`) gets real ones, as far as it makes them of others;
     one that needs those of its parameters is run as training would run it, so that only what fails there is wrong.
@@ -73,7 +73,7 @@ class Undrawn(TorchFunctionMode):
 
 
 def draws(func: Callable[..., Any]) -> bool:
-    """Whether a call only gives its first argument other numbers."""
+    """Return whether a call only gives its first argument other numbers."""
     return func in DRAWING or (func.__name__.endswith("_") and getattr(func, "__module__", None) == "torch.nn.init")
 
 
@@ -90,7 +90,7 @@ class Valued(TorchFunctionMode):
 
 
 def emptied(module: nn.Module) -> nn.Module:
-    """The module with its tensors on the meta device; of a kind that cannot be there, they stay where they are."""
+    """Put a module's tensors on the meta device; of a kind that cannot be there, they stay where they are."""
 
     def empty(tensor: torch.Tensor) -> torch.Tensor:
         try:
@@ -102,7 +102,7 @@ def emptied(module: nn.Module) -> nn.Module:
 
 
 def remade(module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
-    """The module with each of its tensors changed, once if it is shared; what was set on a parameter stays."""
+    """Change each tensor of a module, once if it is shared; what was set on a parameter stays."""
     made: dict[int, torch.Tensor] = {}
     seen: set[int] = set()
     for place, key, tensor in [found for each in module.modules() for found in tensors_in(vars(each), seen)]:
@@ -113,7 +113,7 @@ def remade(module: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) ->
 
 
 def tensors_in(place: Any, seen: set[int]) -> Iterator[tuple[Any, Any, torch.Tensor]]:
-    """Each tensor in a dict or list, and in those in it that were not `seen`, as `(container, key, tensor)`."""
+    """Yield each tensor in a dict or list, and in those in it that were not `seen`, as `(container, key, tensor)`."""
     seen.add(id(place))
     for key, value in place.items() if isinstance(place, dict) else enumerate(place):
         if isinstance(value, torch.Tensor):
@@ -132,7 +132,7 @@ def as_it_was(tensor: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
 
 
 def empty_like(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A tensor of the same size and layout on `device`; a lazy one is still without a shape."""
+    """Return a tensor of the same size and layout on `device`; a lazy one is still without a shape."""
     if is_lazy(tensor):
         lazy: Any = type(tensor)
         made: torch.Tensor = lazy(requires_grad=tensor.requires_grad, device=device, dtype=tensor.dtype)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_node(entry: Written, calls: Calls, values: Values, report: Report) -> Node | None:
-    """The node that `entry` writes, or None where it calls nothing that there is."""
+    """Return the node that `entry` writes, or None where it calls nothing that there is."""
     args = tuple(read_args(entry.body.get("args"), (*entry.path, "args"), values, report))
     kwargs = tuple(read_kwargs(entry.body.get("kwargs"), (*entry.path, "kwargs"), values, report))
     out = read_out(entry, report)
@@ -90,7 +90,7 @@ def read_kwargs(section: object, path: ConfigPath, values: Values, report: Repor
 
 
 def read_arg(item: object, path: ConfigPath, values: Values, report: Report) -> Arg:
-    """An argument with its references looked up; after a finding, None stands for what was wrong."""
+    """Return an argument with its references looked up; after a finding, None stands for what was wrong."""
     if isinstance(item, str) and holds_secret(item):
         report.extend([out_of_place(path, why="the model's code is written with it")])
         return None

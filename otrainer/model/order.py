@@ -29,7 +29,7 @@ class Written:
 
 
 def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Written]:
-    """The calls of a graph in their order, from `nodes` (with `order` for a mapping) or from `steps`."""
+    """Read the calls of a graph in their order, from `nodes` (with `order` for a mapping) or from `steps`."""
     if "steps" in section and "nodes" in section:
         message, hint = "A graph has either `nodes` or `steps`, not both.", "Remove one of them."
         report.add(message, (*path, "steps"), title="two ways at once", key=True, hint=hint)
@@ -94,7 +94,7 @@ def from_steps(steps: object, path: ConfigPath, report: Report) -> Iterator[Writ
 def from_mapping(
     nodes: Mapping[Any, Any], section: Mapping[Any, Any], path: ConfigPath, report: Report
 ) -> list[Written]:
-    """Nodes by name, run in `order`, which stands beside `nodes` or among them."""
+    """Read nodes by name, run in `order`, which stands beside `nodes` or among them."""
     inside = "order" not in section and isinstance(nodes.get("order"), list | tuple)
     order, order_path = (
         (nodes["order"], (*path, "nodes", "order")) if inside else (section.get("order"), (*path, "order"))
@@ -119,7 +119,7 @@ def from_mapping(
 
 
 def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Any]:
-    """The nodes in the order in which they run; those that `order` leaves out come last, after a finding."""
+    """Return the nodes in the order in which they run; those that `order` leaves out come last, after a finding."""
     run: dict[Any, None] = {}
     known = [str(name) for name in bodies]
     for index, name in enumerate(report.sequence(order, path, what="`order`")):
@@ -150,7 +150,7 @@ def make(
     default: tuple[object, ConfigPath, bool] | None,
     report: Report,
 ) -> Written:
-    """The entry with what it produces: what `out` names, or else its own name."""
+    """Return the entry with what it produces: what `out` names, or else its own name."""
     report.required(body, ("call",), place, what="A call") if body else None
     if body.get("out") is None:
         return Written(label, body, place, (default,) if default else ())

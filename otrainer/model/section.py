@@ -33,7 +33,7 @@ class Report:
         self.findings.append(Finding(message, title, path, None, key, tuple(near), hint))
 
     def near(self, name: str, choices: Collection[str]) -> tuple[str, ...]:
-        """The nearest of `choices`, as far as that may be looked for."""
+        """Return the nearest of `choices`, as far as that may be looked for."""
         return self.findings.near(name, choices)
 
     def extend(self, findings: Iterable[Finding]) -> None:
@@ -56,7 +56,7 @@ class Report:
         return ()
 
     def keys(self, section: Mapping[Any, Any], known: Sequence[str], path: ConfigPath, *, what: str) -> None:
-        """A finding for every key of `section` that is not known."""
+        """Add a finding for every key of `section` that is not known."""
         for name in section:
             if name not in known:
                 hint = f"It may have {', '.join(known)}."
@@ -66,7 +66,7 @@ class Report:
                 )
 
     def required(self, section: Mapping[Any, Any], keys: Sequence[str], path: ConfigPath, *, what: str) -> bool:
-        """Whether all `keys` are there, with a finding for each that is missing."""
+        """Return whether all `keys` are there, with a finding for each that is missing."""
         missing = [name for name in keys if name not in section]
         for name in missing:
             self.add(f"{what} needs `{name}`.", path, title="missing key", hint=f"Add `{name}: ...`.")
@@ -74,6 +74,6 @@ class Report:
 
 
 def listed(names: Collection[str]) -> str:
-    """Names for a hint: all of them where they are few."""
+    """List names for a hint: all of them where they are few."""
     shown = ", ".join(islice(names, LISTED))
     return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED:,} more"

@@ -17,7 +17,7 @@ OUTPUT = "output"
 
 
 def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> ModelIR:
-    """The layers as submodules `layers.0`, `layers.1`, ..., each called on what the one before returned.
+    """Compile the layers to submodules `layers.0`, `layers.1`, ..., each called on what the one before returned.
 
     With `return: dict` the result is under the key `output`.
     """

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def model_summary(model: nn.Module) -> dict[str, Any]:
-    """Its inputs by name, its layers by class, and the number of its parameters (without lazy ones)."""
+    """Return its inputs by name, its layers by class, and the number of its parameters (without lazy ones)."""
     counted = [parameter.numel() for parameter in model.parameters() if not is_lazy(parameter)]
     layers = {name: type(module).__name__ for name, module in model.named_modules() if name}
     return {"inputs": list(getattr(model, "inputs", ())), "layers": layers, "parameters": sum(counted)}

@@ -53,7 +53,7 @@ class Values:
         self.known.setdefault(name, by)
 
     def reference(self, text: str, place: ConfigPath) -> Ref | None:
-        """The value that `$name` means, or None after a finding."""
+        """Return the value that `$name` means, or None after a finding."""
         match = REFERENCE.fullmatch(text)
         if match is None:
             hint = f"Write `${text}` for the text itself."
@@ -62,7 +62,7 @@ class Values:
         return Ref(match[1]) if self.is_known(match[1], place) else None
 
     def output(self, item: object, place: ConfigPath) -> str | None:
-        """The value that an entry of `outputs` names, with or without `$`, or None after a finding."""
+        """Return the value that an entry of `outputs` names, with or without `$`, or None after a finding."""
         if not isinstance(item, str):
             message, hint = f"An output is the name of a value, not {kind(item)}.", "Write a name such as `$y`."
             self.report.add(message, place, title="wrong type", hint=hint)

@@ -102,7 +102,7 @@ class ModelCheckpoint:
             self._writer.close()
 
     def _names_to_come(self) -> list[Path]:
-        """The files of this folder that it may write to, as far as they are there."""
+        """Return the files of this folder that it may write to, as far as they are there."""
         names = [LAST] if self.save_last else []
         names += ["best.pt"] if self.monitor is not None else []
         steps = self.save_dir.glob("step_*.pt") if self.every_n_steps or self.every_n_epochs else ()

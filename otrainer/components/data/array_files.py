@@ -26,7 +26,7 @@ class NumpyRows:
         return int(self._array.shape[0]) if self._array.ndim else 0
 
     def rows(self, indices: Sequence[int]) -> torch.Tensor:
-        """A tensor of its own with the rows at `indices`, in native byte order."""
+        """Return a tensor of its own with the rows at `indices`, in native byte order."""
         rows = self._array[list(indices)]
         return torch.from_numpy(rows.astype(rows.dtype.newbyteorder("="), copy=False))
 
@@ -59,7 +59,7 @@ Rows = NumpyRows | SafetensorsRows
 
 
 def open_arrays(path: Path) -> dict[str, Rows]:
-    """Every array in a file by name (a .npy file's is `x`); raises ConfigError where it cannot be read as such."""
+    """Open every array in a file by name (a .npy file's is `x`); raises ConfigError where it cannot be read as such."""
     if not path.is_file():
         raise ConfigError(
             f"There is no data file `{path}`.",
@@ -104,7 +104,7 @@ def open_npz(path: Path) -> dict[str, Rows]:
 
 
 def map_member(path: Path, info: zipfile.ZipInfo) -> Any:
-    """An uncompressed .npy member of a zip file, mapped where it lies."""
+    """Return an uncompressed .npy member of a zip file, mapped where it lies."""
     import numpy as np
     from numpy.lib import format as npy
 

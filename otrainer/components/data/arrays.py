@@ -32,7 +32,7 @@ class ArraysDataset:
         self._arrays: dict[str, Any] | None = None
 
     def files(self) -> list[str]:
-        """The files whose content is the data."""
+        """Return the files whose content is the data."""
         return list(self.paths.values())
 
     def check(self) -> None:
@@ -60,11 +60,11 @@ class ArraysDataset:
         return {field: array.rows([index])[0] for field, array in self.arrays.items()}
 
     def batch(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """The samples at `indices`, already stacked: `{field: [len(indices), ...]}`."""
+        """Return the samples at `indices`, already stacked: `{field: [len(indices), ...]}`."""
         return {field: array.rows(indices) for field, array in self.arrays.items()}
 
     def example_batch(self, size: int) -> dict[str, torch.Tensor]:
-        """A batch of at most `size` samples without numbers, as the files' headers tell: `{field: [size, ...]}`."""
+        """Return a batch of at most `size` samples without numbers, by the files' headers: `{field: [size, ...]}`."""
         return {field: array.example(min(size, len(array))) for field, array in self.arrays.items()}
 
     def __getstate__(self) -> dict[str, Any]:

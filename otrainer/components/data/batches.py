@@ -75,10 +75,10 @@ class Epochs(ABC):
 
     @abstractmethod
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
-        """The batches of `epoch` from number `start` on."""
+        """Return the batches of `epoch` from number `start` on."""
 
     def next_epoch(self) -> Iterator[Any]:
-        """The epoch after the last one of these, under the seed that torch was given."""
+        """Return the epoch after the last one of these, under the seed that torch was given."""
         self.epoch += 1
         return self.iterate_epoch(seed=torch.initial_seed(), epoch=self.epoch, start=0)
 
@@ -123,5 +123,5 @@ class SeededLoader(Epochs):
 
 
 def as_loaded(batch: Any) -> Any:
-    """The batch as BatchDataset made it (a named function, so that workers can be sent it)."""
+    """Return the batch as BatchDataset made it (a named function, so that workers can be sent it)."""
     return batch

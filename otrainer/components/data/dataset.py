@@ -63,7 +63,7 @@ class DatasetDataModule:
                 dataset.setup(stage)
 
     def example_batch(self) -> Any:
-        """A training batch as the dataset declares it by a method of this name; None where that takes reading data."""
+        """Return a training batch as the dataset's own `example_batch` declares it; None where data must be read."""
         declare = getattr(self.train, "example_batch", None)
         return declare(self.batch_size) if callable(declare) and self.options["collate_fn"] is None else None
 
@@ -102,12 +102,12 @@ def check_dataset(name: str, dataset: Any, num_workers: int) -> None:
 
 
 def checked_timeout(seconds: float) -> float:
-    """`seconds` itself; raises ValueError unless it is a number above 0."""
+    """Return `seconds`; raise ValueError unless it is a number above 0."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise ValueError(f"timeout is a number of seconds above 0, not {seconds!r}")
     return float(seconds)
 
 
 def is_iterable(dataset: Any) -> bool:
-    """Whether a dataset is read through rather than indexed."""
+    """Return whether a dataset is read through rather than indexed."""
     return isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")

@@ -43,7 +43,7 @@ class RandomRegressionDataModule:
         return
 
     def example_batch(self) -> dict[str, torch.Tensor]:
-        """A batch without numbers."""
+        """Return a batch without numbers."""
         return {
             "x": torch.empty(self.batch_size, *self.x_shape, device="meta"),
             "y": torch.empty(self.batch_size, *self.y_shape, device="meta"),

@@ -47,7 +47,7 @@ def model_misfit(misfits: Sequence[str]) -> ConfigError:
 
 
 def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
-    """Whether optimizer and scheduler are made as those of the checkpoint were.
+    """Return whether optimizer and scheduler are made as those of the checkpoint were.
 
     Raises ConfigError for another class of optimizer, whose state means something else, and for what would silently
     train with a wrong learning rate.

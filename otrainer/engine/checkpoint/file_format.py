@@ -134,7 +134,7 @@ class Recalling:
 
 
 def read_container(path: str | os.PathLike[str]) -> Any:
-    """What a sealed file holds, on the CPU and mapped into memory: bytes are read as they are used.
+    """Return what a sealed file holds, on the CPU and mapped into memory: bytes are read as they are used.
 
     Raises OSError where it cannot be opened, DamagedError where a byte changed, ValueError where it holds more than
     plain data.
@@ -173,7 +173,7 @@ def check_container(path: str | os.PathLike[str]) -> None:
 
 
 def check_seal(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], comment: bytes, size: int) -> None:
-    """What is not a member's data: headers, padding, the directory."""
+    """Compare what is not a member's data (headers, padding, the directory) with its checksum."""
     if len(comment) != SEAL:
         raise DamagedError("it has no seal")
     if seal_of(stream, members, size - SEAL) != comment:
@@ -189,7 +189,7 @@ def seal_of(stream: IO[bytes] | Recalling, members: Sequence[zipfile.ZipInfo], s
 
 
 def between(stream: IO[bytes] | Recalling, members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[tuple[int, int]]:
-    """The stretches of the first `size` bytes that hold no member's data."""
+    """Yield the stretches of the first `size` bytes that hold no member's data."""
     position = 0
     for member in sorted(members, key=lambda member: member.header_offset):
         start = data_start(stream, member)
@@ -211,7 +211,7 @@ def data_start(stream: IO[bytes] | Recalling, member: zipfile.ZipInfo) -> int:
 
 
 def check_members(content: mmap.mmap, members: Sequence[zipfile.ZipInfo]) -> None:
-    """Every member's data against its CRC, several at a time."""
+    """Compare every member's data with its CRC, several at a time."""
 
     def is_whole(member: zipfile.ZipInfo) -> bool:
         name, extra = LOCAL_HEADER.unpack_from(content, member.header_offset)[1:]

@@ -24,7 +24,7 @@ class Baseline:
         self._built = {id(part): copy.deepcopy(plain_attributes(part) or {}) for part in parts}
 
     def changes(self, part: Any) -> dict[str, Any] | None:
-        """The plain attributes that differ from those at the start; None where some are no plain data."""
+        """Return the plain attributes that differ from those at the start; None where some are no plain data."""
         now, built = plain_attributes(part), self._built.get(id(part), {})
         if now is None:
             return None
@@ -32,7 +32,7 @@ class Baseline:
 
 
 def part_state(part: Any, baseline: Baseline) -> dict[str, Any] | None:
-    """What a component wants kept: its `state_dict()`, else its plain attributes as far as they changed, else None."""
+    """Return a component's `state_dict()`, else its plain attributes as far as they changed, else None."""
     if callable(getattr(part, "state_dict", None)):
         return {"state_dict": part.state_dict()}
     changes = baseline.changes(part)
@@ -68,7 +68,7 @@ def load_part(part: Any, state: dict[str, Any] | None) -> None:
 
 
 def states_of(parts: Sequence[Any], baseline: Baseline) -> list[dict[str, Any]]:
-    """One entry a component, in order: its class and its state."""
+    """Return one entry a component, in order: its class and its state."""
     return [{"class": type(part).__qualname__, "state": part_state(part, baseline)} for part in parts]
 
 
@@ -80,7 +80,7 @@ def load_states(parts: Sequence[Any], states: Sequence[dict[str, Any]], section:
 
 
 def check_same_classes(parts: Sequence[Any], states: Sequence[dict[str, Any]], section: str) -> None:
-    """The components must be the same ones in the same order; raises ConfigError naming both lists where not."""
+    """Raise ConfigError with both lists unless the components are the same ones in the same order."""
     now, kept = [type(part).__qualname__ for part in parts], [state["class"] for state in states]
     if now != kept:
         raise ConfigError(

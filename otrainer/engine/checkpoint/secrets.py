@@ -22,7 +22,7 @@ LONGEST = 1 << 20
 
 
 def concealed(state: dict[str, Any], config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The parts of a checkpoint with references in place of secrets, those that `config` names; `meta` lists them.
+    """Return the parts of a checkpoint with references in place of the secrets that `config` names; `meta` lists them.
 
     Without a config, all count that this process has read. Raises ConfigError for one inside a tensor.
     """
@@ -37,7 +37,7 @@ def concealed(state: dict[str, Any], config: Mapping[str, Any] | None) -> dict[s
 
 
 def revealed(parts: dict[str, Any]) -> dict[str, Any]:
-    """What `concealed` was given, with the values that this process has read; so it stays if it is revealed again.
+    """Return what `concealed` was given, with the values that this process has read; revealing it again is harmless.
 
     Plain attributes (see `part_state`) that hold an unknown secret, or a part of one, are left out, so that those of
     the new component stay. Raises ConfigError where anything else holds one.
@@ -58,7 +58,7 @@ def every_text(parts: dict[str, Any], change: Callable[[str], str]) -> dict[str,
 
 
 def each_text(value: Any, change: Callable[[str], str], *, keys: bool = True) -> Any:
-    """The same nested data with every text changed, and every key that is one; without `keys`, not those on top."""
+    """Return the same data with every text changed, and every key that is one; without `keys`, not those on top."""
     if type(value) is str:
         return change(value)
     if type(value) is bytes:
@@ -73,7 +73,7 @@ def each_text(value: Any, change: Callable[[str], str], *, keys: bool = True) ->
 
 
 def lost(value: Any) -> Iterator[str]:
-    """The names of secrets in concealed data that cannot be given back."""
+    """Yield the names of secrets in concealed data that cannot be given back."""
     found: list[str] = []
 
     def note(text: str) -> str:
@@ -85,7 +85,7 @@ def lost(value: Any) -> Iterator[str]:
 
 
 def without_lost(value: Any) -> Any:
-    """The state of a part, or of a list of them, without plain attributes that cannot be given back."""
+    """Return the state of a part, or of a list of them, without plain attributes that cannot be given back."""
     if type(value) is list:
         return [without_lost(item) for item in value]
     if type(value) is not dict:

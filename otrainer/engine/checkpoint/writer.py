@@ -90,7 +90,7 @@ class Writer:
         return self._flight is not None and self._flight[1].done()
 
     def wait(self) -> Saved | None:
-        """The save that was in flight, once it is durable; None if there was none. Raises what it failed with."""
+        """Return the save in flight once it is durable; None if there was none. Raises what it failed with."""
         if self._flight is None:
             return None
         (saved, done), self._flight = self._flight, None
@@ -156,7 +156,7 @@ def is_finite(tensor: torch.Tensor) -> bool:
 
 
 def taken_by(paths: Sequence[Path]) -> list[Path]:
-    """All names that a save under `paths` gives to a file."""
+    """Return all names that a save under `paths` gives to a file."""
     return [*paths, *(path.with_name(PREVIOUS) for path in paths if path.name == LAST)]
 
 

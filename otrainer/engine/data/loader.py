@@ -39,7 +39,7 @@ class Loader:
         return stateful_part(self._loader) is not None
 
     def state_dict(self) -> dict[str, Any] | None:
-        """How far a stateful loader was read; None for any other, which begins where the count of batches says."""
+        """Return how far a stateful loader was read; None for any other, which begins where the batches' count says."""
         part = stateful_part(self._loader)
         if part is None:
             return None
@@ -63,7 +63,7 @@ class Loader:
                 self._went_on.load_state_dict(state["stream"])
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The batches of an epoch from number `start` on; none where there is no loader."""
+        """Return the batches of an epoch from number `start` on; none where there is no loader."""
         loader = self._loader
         if loader is None:
             return iter(())
@@ -92,7 +92,7 @@ class Loader:
         end_workers(self._batches)
 
     def _replayed(self, beginning: RandomStream, stream: RandomStream, start: int) -> Iterator[Any]:
-        """An epoch of a loader that can only be run through: with randomness of its own, so that it can be repeated."""
+        """Yield an epoch of a loader that only runs through, with randomness of its own so that it can be repeated."""
         self._batches = batches = beginning.call(self._fresh)
         for _ in range(start):
             if stream.call(next, batches, END) is END:
@@ -108,7 +108,7 @@ class Loader:
 
 
 def stateful_part(loader: Any) -> Stateful | None:
-    """What of a loader knows how far it was read: itself, or the iterable dataset of a DataLoader without workers."""
+    """Return what knows how far a loader was read: itself, or the iterable dataset of a DataLoader without workers."""
     dataset = getattr(loader, "dataset", None) if getattr(loader, "num_workers", 0) == 0 else None
     stream = (dataset, getattr(dataset, "samples", None)) if isinstance(dataset, IterableDataset) else ()
     for part in (loader, *stream):
