@@ -72,14 +72,10 @@ def read_frontend(name: str, section: object, path: ConfigPath, registry: Regist
 
 
 def check_module(module: ModuleSpec, registry: Registry, settings: Settings) -> list[Finding]:
-    if not is_spec(module.spec):
+    if not isinstance(module.spec, Mapping):
         message = f"A module is a mapping with `_type_`, not {kind(module.spec)}."
-        return (
-            [Finding(message, "wrong type", module.path, hint=SPEC)]
-            if not isinstance(module.spec, Mapping)
-            else [
-                Finding("A module needs a `_type_`.", "incomplete spec", module.path, hint=SPEC),
-                *check_value(module.spec, registry=registry, settings=settings, config_path=module.path),
-            ]
-        )
-    return check_value(module.spec, registry=registry, settings=settings, config_path=module.path)
+        return [Finding(message, "wrong type", module.path, hint=SPEC)]
+    findings = check_value(module.spec, registry=registry, settings=settings, config_path=module.path)
+    if not is_spec(module.spec):
+        findings = [Finding("A module needs a `_type_`.", "incomplete spec", module.path, hint=SPEC), *findings]
+    return findings

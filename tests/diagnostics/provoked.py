@@ -31,7 +31,7 @@ from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import Limits, Settings, resolve_config
 from otrainer.config.limits import limits_in_force
 from otrainer.diagnostics.exceptions import cannot_write, unexplained
-from otrainer.engine.accelerator import check_device, deterministic
+from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint, load_optimizer, unreadable
 from otrainer.engine.checkpoint.compatible import check_built, check_model
 from otrainer.engine.checkpoint.file_format import write_container
@@ -40,6 +40,7 @@ from otrainer.engine.checkpoint.secrets import refuse_lost
 from otrainer.engine.checkpoint.writer import check_finite, write_checkpoint
 from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.monitor import monitored
+from otrainer.engine.numerics import deterministic
 from otrainer.engine.setup import check_hooks, check_metric_names
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding

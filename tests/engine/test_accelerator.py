@@ -8,7 +8,8 @@ import pytest
 import torch
 from support import Batches, Notes, fit, parameters_of, random_batches, small_model
 
-from otrainer.engine.accelerator import Accelerator, numerics
+from otrainer.engine.accelerator import Accelerator
+from otrainer.engine.numerics import numerics
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 

@@ -48,7 +48,7 @@ TELLING = {
     "how a model is compiled": ("model/compile.py", "\nfrom otrainer", "\nprint(end='')\nfrom otrainer", {"otrainer"}),
     "in which order parts are built": ("stages/fit/compose.py", '"io": built("io"),', "", {"otrainer"}),
     "under which settings everything is built": ("stages/fit/compose.py", "with numerics(settings):", "if settings:", {"otrainer"}),
-    "what deterministic means": ("engine/accelerator.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
+    "what deterministic means": ("engine/numerics.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
     "what a run's settings are by default": ("engine/state.py", "    seed: int = 0", "    seed: int = 1", {"otrainer", "trainer.default"}),
     "how values become parts": ("registry/build/instantiate.py", "return secrets.fill(value)", "return value", {"otrainer"}),
     "how a mean is taken": ("engine/logs.py", "weights = [1.0] * len(rows)", "weights = [2.0] * len(rows)", {"trainer.default"}),

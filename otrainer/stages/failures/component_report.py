@@ -8,7 +8,7 @@ from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.exceptions import MEND, WHOLE, cannot_write
-from otrainer.engine.accelerator import not_deterministic
+from otrainer.engine.numerics import not_deterministic
 from otrainer.stages.failures.advice import advise_on_message
 from otrainer.stages.failures.describe import describe
 from otrainer.stages.failures.frames import arguments, find_context

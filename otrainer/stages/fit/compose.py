@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from otrainer.engine.accelerator import numerics
+from otrainer.engine.numerics import numerics
 from otrainer.engine.seed import seed_everything
 from otrainer.engine.state import RunSettings
 from otrainer.model import assemble, compile_model
