@@ -33,7 +33,7 @@ ALLOWED = {
     ("model/codegen.py", "compile"): "the forward that the compiler wrote, from names that it checked",
     ("model/codegen.py", "exec"): "the same",
     ("commands/__init__.py", "importlib.import_module"): "a query of otrainer's own",
-    ("registry/core.py", "importlib.import_module"): "what a key stands for, once it is used",
+    ("registry/entries.py", "importlib.import_module"): "what a key stands for, once it is used",
     ("registry/plugins/load.py", "importlib.import_module"): "plugins, once the settings allow them",
     ("registry/build/targets.py", "importlib.import_module"): "targets, once the settings allow them",
     ("tasks/worker/client.py", "subprocess.Popen"): "this Python, as a worker",
