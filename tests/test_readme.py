@@ -28,7 +28,6 @@ PAGES = (README, *FOLLOWED, "build/README.md", "SECURITY.md", "CONTRIBUTING.md")
 ELSEWHERE = (
     "pip ", "python3 -m venv ", "source ", "pytest", "doit -f ", "python tests/", "PYTHONPATH=",
 )  # fmt: skip
-TO_COME = "otrainer/README.md"  # written once the rooms of the package stand
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -160,7 +159,7 @@ def test_a_page_leads_to_what_is_there(page: str) -> None:
         path, _, anchor = link.partition("#")
         target = (ROOT / page).parent / path if path else ROOT / page
         if "://" not in link:
-            assert target.exists() or link == TO_COME, f"{page}: {link}"
+            assert target.exists(), f"{page}: {link}"
             name = target.resolve().relative_to(ROOT).as_posix()
             assert not anchor or anchor in anchors(name), f"{page}: {link}"
 
