@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 ConfigPath = tuple[str | int, ...]
 
@@ -129,6 +130,15 @@ class ConfigError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return ConfigError.of, (self.findings,)
+
+
+@contextmanager
+def errors_at(*path: str | int) -> Iterator[None]:
+    """Attach a config path to errors raised in the block that have no place of their own."""
+    try:
+        yield
+    except ConfigError as error:
+        raise error.at_least(path) from error.__cause__
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

@@ -18,6 +18,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ORDER = layers(CONTRIBUTING) or {}
 GRAPH = imports(ROOT)
 MOST_ENTRIES = 16
+MOST_LOADED = 50
 
 TO_COME: set[str] = set()
 CIRCLES_LEFT_OVER = [
@@ -74,6 +75,24 @@ def test_what_doit_loads_to_find_that_nothing_changed_reads_no_config_and_no_cod
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout == "[]\n"
+
+
+def test_the_loop_loads_no_more_than_it_trains_with() -> None:
+    """The engine and storage, errors, protocols and what hides secrets: no configs, registry, models or drawing."""
+    code = "import sys, otrainer.engine.trainer; print(*(n for n in sys.modules if n.split('.')[0] == 'otrainer'))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = result.stdout.split()
+
+    assert {room_of(name) for name in loaded if "." in name} == {
+        "diagnostics", "engine", "errors", "protocols", "storage",
+    }  # fmt: skip
+    assert {name for name in loaded if name.startswith("otrainer.diagnostics.")} == {
+        "otrainer.diagnostics.redaction",
+        "otrainer.diagnostics.redaction.exceptions",
+        "otrainer.diagnostics.redaction.streams",
+        "otrainer.diagnostics.redaction.values",
+    }
+    assert len(loaded) < MOST_LOADED
 
 
 def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:

@@ -113,16 +113,16 @@ def test_components_get_the_value_and_the_plan_keeps_the_reference(project: Path
     planned = plan(project, FITTING)
     _, parts, _ = build_parts(planned, 0)
 
-    assert parts["datamodule"].args == ("hunter2-db", "${secret:DB}")
-    assert parts["datamodule"].kwargs == {
+    assert parts.datamodule.args == ("hunter2-db", "${secret:DB}")
+    assert parts.datamodule.kwargs == {
         "url": "postgres://u:hunter2-db@host",
         "all": {"list": ["hunter2-db", "plain"]},
     }
-    outer = parts["callbacks"][0].kwargs
+    outer = parts.callbacks[0].kwargs
     assert (outer["token"], outer["inner"]["deep"][0].kwargs["token"]) == ("hunter2-db", "a-hunter2-db-b")
-    optimizer = parts["optimizer_factory"].build(parts["model"], registry=parts["registry"])
+    optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
     assert optimizer.token.endswith("-sign")
-    assert parts["model"].get_submodule("layers.0").key == "hunter2-db"
+    assert parts.model.get_submodule("layers.0").key == "hunter2-db"
     assert "hunter2" not in str(planned.to_json())
 
 

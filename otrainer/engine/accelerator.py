@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.config.checks import PRECISIONS
 from otrainer.engine.tree import leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
@@ -114,6 +113,8 @@ def known_device(device: str) -> torch.device:
 
 def check_device(device: str, precision: str) -> None:
     """Raise a ConfigError if this machine cannot compute on `device` with `precision`."""
+    from otrainer.config.checks import PRECISIONS  # with it comes all that reads configs
+
     parsed = known_device(device)
     if precision not in PRECISIONS:
         raise ConfigError(

@@ -13,7 +13,7 @@ from otrainer.engine.tree import map_leaves
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from otrainer.engine.setup import Session
+    from otrainer.engine.session import Session
 
 
 def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, stage: str) -> None:

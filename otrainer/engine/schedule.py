@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from otrainer.errors import ConfigError, is_whole, nearest
 
@@ -21,7 +21,7 @@ def build_schedule(factory: Any, optimizer: Any, registry: Any) -> SchedulerBund
     return bundle
 
 
-def is_due(bundle: SchedulerBundle | None, interval: str, count: int) -> bool:
+def is_due(bundle: SchedulerBundle | None, interval: str, count: int) -> TypeGuard[SchedulerBundle]:
     """Return whether the scheduler, if there is one, steps by `interval` and `count` is one of its turns."""
     return bundle is not None and bundle.interval == interval and count % bundle.frequency == 0
 

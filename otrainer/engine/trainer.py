@@ -15,15 +15,18 @@ from otrainer.engine.logs import StepLogs, detached, mean_of
 from otrainer.engine.loss_check import check_loss
 from otrainer.engine.metrics import Snapshot, log_epoch, reset_metrics, update_metrics
 from otrainer.engine.monitor import monitored
+from otrainer.engine.parts import Parts
 from otrainer.engine.schedule import is_due
-from otrainer.engine.setup import Session, begin, no_batches
+from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.signals import TrainingInterrupted
+from otrainer.engine.state import RunSettings
 from otrainer.engine.tree import count_samples
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from otrainer.engine.session import Session
     from otrainer.engine.state import TrainState
 
 
@@ -51,40 +54,15 @@ class DefaultTrainer:
         if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or not clip > 0):
             raise ValueError(f"grad_clip_norm is a number above 0 or null, not {clip!r}")
 
-    def fit(
-        self,
-        *,
-        model: torch.nn.Module,
-        datamodule: Any,
-        io: Any,
-        loss: Any,
-        optimizer_factory: Any,
-        scheduler_factory: Any = None,
-        metrics: Sequence[Any] | None = None,
-        callbacks: Sequence[Any] | None = None,
-        loggers: Sequence[Any] | None = None,
-        registry: Any = None,
-        run: Any,
-    ) -> None:
-        """Train `model` from where `run.resume_from` left it, or from the start, to `max_epochs`.
+    def fit(self, *, run: Any, **parts: Any) -> None:
+        """Train a model from where `run.resume_from` left it, or from the start, to `max_epochs`.
 
-        Raises ConfigError where parts do not fit together, TrainingInterrupted after a signal (callbacks have seen it
-        by `on_exception` then), and whatever the user's parts raise.
+        `parts` are the fields of `Parts`, `run` is a RunSettings or a mapping with its keys. Raises ConfigError where
+        parts do not fit together, TrainingInterrupted after a signal (callbacks have seen it by `on_exception` then),
+        and whatever the user's parts raise.
         """
         with worker_trouble():
-            session = begin(
-                model=model,
-                datamodule=datamodule,
-                io=io,
-                loss=loss,
-                optimizer_factory=optimizer_factory,
-                scheduler_factory=scheduler_factory,
-                metrics=metrics,
-                callbacks=callbacks,
-                loggers=loggers,
-                registry=registry,
-                run=run,
-            )
+            session = begin(Parts(**parts), RunSettings.of(run))
         try:
             self._log_hparams(session)
             session.hook("on_fit_start")
@@ -197,7 +175,7 @@ class DefaultTrainer:
         if is_due(session.bundle, "epoch", state.epoch + 1):
             session.bundle.scheduler.step()
         if ctx.validated and is_due(session.bundle, "metric", (state.epoch + 1) // self.val_every_n_epochs):
-            session.bundle.scheduler.step(monitored(ctx, session.bundle.monitor, ("scheduler",)))
+            session.bundle.scheduler.step(monitored(ctx, session.bundle.monitor or "", ("scheduler",)))
         state.epoch_complete = True
         ctx.run.progress.metrics = dict(ctx.last_val_logs)
         session.hook("on_epoch_end")

@@ -41,7 +41,7 @@ from otrainer.engine.checkpoint.writer import check_finite, write_checkpoint
 from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic
-from otrainer.engine.setup import check_hooks, check_metric_names
+from otrainer.engine.parts import check_hooks, check_metric_names
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
 from otrainer.model.lazy import materialize

@@ -164,8 +164,8 @@ def trees() -> dict[str, ast.Module]:
 CALLED = {
     "GeneratedModel", "Lock", "Masks", "Struct", "TypeVar", "WeakValueDictionary", "ascii", "b64encode", "bytes_of",
     "compile", "contextmanager", "cpu_count", "dataclass", "decode", "device", "dir", "dumps", "fields", "frozenset",
-    "get_args", "getLogger", "getattr", "hex", "min", "object", "quote", "quote_plus", "repr", "runtime_checkable",
-    "tuple", "type", "urlsafe_b64encode",
+    "get_args", "getLogger", "getattr", "hex", "is_optional", "items", "min", "object", "quote", "quote_plus", "repr",
+    "runtime_checkable", "tuple", "type", "urlsafe_b64encode", "vars",
 }  # fmt: skip
 
 

@@ -114,8 +114,8 @@ def main(folder: Path, stop: int) -> None:
     plan, sources, trace = read_json(folder / "plan.json"), read_json(folder / "sources.json"), folder / "trace.jsonl"
     places = SourceMap.from_json(sources["places"], sources["includes"])
     with project(Path.cwd()), StopRequest(), composed(Plan.from_json(plan), places) as whole:
-        io = TracedIO(whole.parts["io"])
-        callbacks = [*whole.parts["callbacks"], Tracer(io, trace, stop), ModelCheckpoint(str(folder))]
+        io = TracedIO(whole.parts.io)
+        callbacks = [*whole.parts.callbacks, Tracer(io, trace, stop), ModelCheckpoint(str(folder))]
         start = str(folder / "last.pt") if trace.exists() else whole.settings.resume_from
         try:
             whole.fit(replace(whole.settings, resume_from=start), io=io, callbacks=callbacks)

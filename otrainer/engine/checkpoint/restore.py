@@ -9,38 +9,38 @@ from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.optimizer import hyperparameters, load_optimizer
 from otrainer.engine.checkpoint.part_state import load_part, load_states
 from otrainer.engine.checkpoint.secrets import revealed
+from otrainer.engine.schedule import build_schedule
 from otrainer.engine.seed import set_random_state
 from otrainer.engine.state import TrainState
-from otrainer.model.lazy import has_lazy, random_states_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
 
+    from otrainer.engine.parts import Parts
     from otrainer.engine.state import RunContext
 
 
-def check_fits(path: str | Path, trainer: Any, parts: Mapping[str, Any]) -> None:
-    """Raise ConfigError where a checkpoint does not fit `parts`, the keywords of the trainer's `fit`, or the trainer.
+def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
+    """Raise ConfigError where a checkpoint does not fit the parts of a run, or its trainer.
 
-    Nothing is changed by it, but that a lazy model takes its widths from the checkpoint, as it will anyway. A trainer
-    may have a `check_progress(state)` of its own.
+    Nothing is changed by it, but that a lazy model takes its widths from the checkpoint, as it will anyway.
     """
+    from otrainer.model.lazy import has_lazy, random_states_kept  # with it comes all that compiles models
+
     saved = revealed(load_checkpoint(path))
     if hasattr(trainer, "check_progress"):
         state = TrainState()
         state.load_state_dict(saved["progress"])
         trainer.check_progress(state)
-    model, scheduler_factory = parts["model"], parts["scheduler_factory"]
-    check_lists(saved, callbacks=parts["callbacks"], metrics=parts["metrics"], loggers=parts["loggers"])
-    check_model(model, saved)
-    if has_lazy(model):
-        load_model_state(model, saved)
+    check_lists(saved, callbacks=parts.callbacks, metrics=parts.metrics, loggers=parts.loggers)
+    check_model(parts.model, saved)
+    if has_lazy(parts.model):
+        load_model_state(parts.model, saved)
     with random_states_kept():
-        optimizer = parts["optimizer_factory"].build(model, registry=parts["registry"])
-        bundle = scheduler_factory and scheduler_factory.build(optimizer, registry=parts["registry"])
+        optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
+        bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
     check_built(hyperparameters(optimizer, bundle and bundle.scheduler), saved)
 
 

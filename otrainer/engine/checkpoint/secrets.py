@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.config.secrets import references
 from otrainer.diagnostics.redaction.values import Masks, known
 from otrainer.engine.checkpoint.plain import is_leaf
 from otrainer.engine.tree import children, is_tensor, leaves_with_paths, with_children
@@ -28,6 +27,8 @@ def concealed(state: dict[str, Any], config: Mapping[str, Any] | None) -> dict[s
     """
     if not known():
         return state
+    from otrainer.config.secrets import references  # with it comes all that reads configs
+
     masks = known() if config is None else known().only(name for name, _ in references(config))
     if not masks:
         return state

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import torch
 
 from otrainer.engine.data.loader import Loader
-from otrainer.engine.setup import Session
+from otrainer.engine.session import Session
 from otrainer.model.generated import GeneratedModel
 from otrainer.stages.failures.frames import receiver, variables
 

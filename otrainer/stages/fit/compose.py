@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.numerics import numerics
+from otrainer.engine.parts import Parts
 from otrainer.engine.seed import seed_everything
 from otrainer.engine.state import RunSettings
 from otrainer.model import assemble, compile_model
@@ -29,17 +30,17 @@ BUILT = ("model", *COMPONENTS)
 
 @dataclass(frozen=True)
 class Composed:
-    """A run's settings, its trainer, the keywords of the trainer's `fit` but `run`, and what all of it came from."""
+    """A run's settings, its trainer, the parts that this fits, and what all of it came from."""
 
     settings: RunSettings
     trainer: Any
-    parts: dict[str, Any]
+    parts: Parts
     origins: Origins
 
     def fit(self, run: RunSettings, **instead: Any) -> None:
         """Fit the parts, or some `instead` of them. Raises ConfigError for whatever a part raises, chained to it."""
         try:
-            self.trainer.fit(**{**self.parts, **instead}, run=run)
+            self.trainer.fit(**vars(replace(self.parts, **instead)), run=run)
         except (Exception, SystemExit) as error:
             told = self.origins.explain(error)
             if told is error:
@@ -57,8 +58,8 @@ def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
         yield Composed(settings, *build_parts(plan, settings.seed, places))
 
 
-def build_parts(plan: Plan, seed: int, places: Places | None = None) -> tuple[Any, dict[str, Any], Origins]:
-    """The trainer, the keywords of its `fit` but `run`, and their origins.
+def build_parts(plan: Plan, seed: int, places: Places | None = None) -> tuple[Any, Parts, Origins]:
+    """Return the trainer, the parts that it fits, and their origins.
 
     Initial weights depend on the seed and the config alone. Raises ConfigError for every secret that is not set, before
     any plugin runs.
@@ -73,16 +74,16 @@ def build_parts(plan: Plan, seed: int, places: Places | None = None) -> tuple[An
 
     seed_everything(seed)
     ir = compile_model(plan.config["model"], registry=registry, settings=plan.allowed)
-    parts = {
-        "model": assemble(ir, registry, plan.allowed, build=partial(build_module, built=made)),
-        "datamodule": built("data"),
-        "io": built("io"),
-        "loss": built("loss"),
-        "optimizer_factory": built("optimizer"),
-        "scheduler_factory": built("scheduler"),
-        "metrics": built("metrics") or [],
-        "callbacks": built("callbacks") or [],
-        "loggers": built("loggers") or [],
-        "registry": registry,
-    }
+    parts = Parts(
+        model=assemble(ir, registry, plan.allowed, build=partial(build_module, built=made)),
+        datamodule=built("data"),
+        io=built("io"),
+        loss=built("loss"),
+        optimizer_factory=built("optimizer"),
+        scheduler_factory=built("scheduler"),
+        metrics=built("metrics"),
+        callbacks=built("callbacks"),
+        loggers=built("loggers"),
+        registry=registry,
+    )
     return built("trainer"), parts, Origins(plan.config, ir, made, places)

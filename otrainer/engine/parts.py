@@ -1,0 +1,82 @@
+"""The parts that a run is made of, and what is checked of them before anything is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from otrainer.errors import ConfigError, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from otrainer import protocols
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a trainer's `fit` is given beside `run`: the model, the parts that a config picks, and the registry."""
+
+    model: torch.nn.Module
+    datamodule: protocols.DataModule
+    io: protocols.IO
+    loss: protocols.Loss
+    optimizer_factory: protocols.OptimizerFactory
+    scheduler_factory: protocols.SchedulerFactory | None = None
+    metrics: Sequence[protocols.Metric] = ()
+    callbacks: Sequence[protocols.Callback] = ()
+    loggers: Sequence[protocols.Logger] = ()
+    registry: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("metrics", "callbacks", "loggers"):
+            object.__setattr__(self, name, list(getattr(self, name) or ()))
+
+    @property
+    def in_context(self) -> dict[str, Any]:
+        """Return the parts that callbacks see: all but the factories, in whose place is what they built."""
+        return {name: part for name, part in vars(self).items() if not name.endswith("_factory")}
+
+    @property
+    def with_state(self) -> list[Any]:
+        """Return the parts whose plain attributes go into a checkpoint."""
+        return [*self.callbacks, *self.metrics, *self.loggers, self.loss]
+
+
+def check_hooks(callbacks: Sequence[Any], loggers: Sequence[Any]) -> None:
+    """Raise a ConfigError for every method that is named like a hook but is none; classes in a registry had theirs."""
+    from otrainer.registry.contracts import breaches  # with it comes the registry, and configs
+
+    findings = [
+        Finding(breach.message, "unknown hook", (section, index), suggestions=breach.suggestions, hint=breach.hint)
+        for section, prefix, parts in (("callbacks", "cb.", callbacks), ("loggers", "log.", loggers))
+        for index, part in enumerate(parts)
+        for breach in breaches(prefix, with_own_methods(part))
+    ]
+    if findings:
+        raise ConfigError.of(findings)
+
+
+def check_metric_names(metrics: Sequence[Any]) -> None:
+    """Raise a ConfigError where two metrics of one class would log under one name."""
+    seen: dict[tuple[type, str], int] = {}
+    for index, metric in enumerate(metrics):
+        name = getattr(metric, "name", None)
+        if isinstance(name, str) and seen.setdefault((type(metric), name), index) != index:
+            raise ConfigError(
+                f"Two metrics would log as `{name}`.",
+                title="metrics of one name",
+                config_path=("metrics", index),
+                hint="Give one of them a `name` of its own.",
+            )
+
+
+def with_own_methods(part: Any) -> type:
+    """Return the class of an object, or one that has what the object was given by itself."""
+    own = {name: value for name, value in getattr(part, "__dict__", {}).items() if isinstance(value, FunctionType)}
+    if not own:
+        return type(part)
+    return type(type(part).__name__, (), {name: staticmethod(value) for name, value in own.items()})
