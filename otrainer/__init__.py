@@ -13,7 +13,7 @@ __all__ = ["load_model", "run_experiment"]
 
 
 def __getattr__(name: str) -> Any:
-    """The two doors that need torch are imported when they are used."""
+    """Import what needs torch once it is used."""
     if name in LAZY:
         from importlib import import_module
 

@@ -14,11 +14,12 @@ from projects import weights, write
 
 import otrainer
 from otrainer.diagnostics.drawing import draw_error
-from otrainer.engine.state import Progress
+from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment
-from otrainer.stages.fit.run_record import Runbook
-from otrainer.stages.fit.train import blamed_on, locked
+from otrainer.stages.fit.run_directory import RunDirectory, folder_errors_at, locked
+from otrainer.stages.fit.run_record import RunRecord
+from otrainer.stages.fit.start import Start
 from otrainer.stages.plan import Plan
 from otrainer.storage.runs.lock import lock_run
 
@@ -319,15 +320,18 @@ def test_two_runs_at_once_do_not_write_checkpoints_into_one_folder(project: Path
 
 
 def test_a_run_directory_that_is_not_to_be_had_is_told_where_the_config_names_it(tmp_path: Path) -> None:
-    plan = Plan("a", None, "runs/a", "0", [], {}, {}, {})
+    plan, blocked = (Plan("a", None, folder, "0", [], {}, {}, {}) for folder in ("runs/a", "file"))
     with lock_run(tmp_path / "runs/a"), pytest.raises(ConfigError, match="is being written by") as error:
         locked(plan, tmp_path).__enter__()
     assert error.value.config_path == ("run", "out_dir")
     with pytest.raises(ConfigError, match=r"`.*/run\.json` cannot be written: Not a directory") as error:
         (tmp_path / "file").touch()
-        Runbook(tmp_path / "file", plan, Progress(), {}, dict.fromkeys(("versions", "git", "device"))).__enter__()
+        RunRecord(RunDirectory(blocked, tmp_path, Start()), RunSettings()).__enter__()
     assert (error.value.findings[0].title, error.value.config_path) == ("cannot write", ("run", "out_dir"))
-    with pytest.raises(ConfigError, match="`notes` cannot be written: No space left on device"), blamed_on("run"):
+    with (
+        pytest.raises(ConfigError, match="`notes` cannot be written: No space left on device"),
+        folder_errors_at("run"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device", "notes")
 
 

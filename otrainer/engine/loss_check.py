@@ -1,4 +1,4 @@
-"""Watches over the training loss: it has to be a scalar with a gradient, and finite."""
+"""Check the training loss: it has to be a scalar with a gradient, and finite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LossWatch:
         self._waiting: list[tuple[int, int, int, torch.Tensor]] = []
 
     def see(self, loss: torch.Tensor, index: int) -> float | torch.Tensor:
-        """Take note of the loss of a step's micro-batch number `index`, from 0; its value, without a graph.
+        """Take the loss of a step's micro-batch number `index`, from 0; return its value, without a graph.
 
         Raises ConfigError as `look` does.
         """
@@ -41,7 +41,7 @@ class LossWatch:
         return kept
 
     def look(self) -> None:
-        """Look at all that was put by; raises ConfigError for the first that is not finite."""
+        """Look at all that was put by; raise ConfigError for the first that is not finite."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
@@ -52,6 +52,7 @@ class LossWatch:
 
 
 def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
+    """Return the error for a loss that is infinite or no number."""
     return ConfigError(
         f"The loss of step {step:,} is {value}: batch {batch:,} of epoch {epoch}, both counted from 0.",
         title="loss is not finite",
@@ -61,7 +62,7 @@ def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
 
 
 def check_loss(result: Any, loss: Any) -> torch.Tensor:
-    """The loss that a component returned; raises ConfigError unless it is a scalar that has a gradient."""
+    """Return the loss that a component returned; raise ConfigError unless it is a scalar that has a gradient."""
     value = getattr(result, "loss", None)
     if isinstance(value, torch.Tensor) and value.numel() == 1 and value.requires_grad:
         return value

@@ -1,4 +1,4 @@
-"""Metrics during a run: shown each batch, computed and logged each epoch, put back when validation is broken off."""
+"""Metrics during a run: updated by batch, computed and logged by epoch, put back when validation is broken off."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
-    """Show a micro-batch to every metric, without its graph."""
+    """Update every metric with a micro-batch, without its graph."""
     if not session.ctx.metrics:
         return
     with torch.no_grad():
@@ -31,6 +31,7 @@ def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, sta
 
 
 def reset_metrics(session: Session) -> None:
+    """Reset every metric that can be reset."""
     for metric in session.ctx.metrics:
         if hasattr(metric, "reset"):
             metric.reset()
@@ -52,7 +53,7 @@ def log_epoch(session: Session) -> None:
 
 
 def named_values(metric: Any) -> Iterable[tuple[str, Any]]:
-    """What a metric computes, by name; a single value goes by the name of the metric's class."""
+    """Return what a metric computes, by name; a single value goes by the name of the metric's class."""
     computed = metric.compute()
     return computed.items() if isinstance(computed, Mapping) else [(type(metric).__name__, computed)]
 
@@ -65,6 +66,7 @@ class Snapshot:
         self._metrics = [(metric, copy.deepcopy(vars(metric))) for metric in metrics if hasattr(metric, "__dict__")]
 
     def restore(self) -> None:
+        """Put the metrics and random states back."""
         set_random_state(self._random)
         for metric, attributes in self._metrics:
             vars(metric).clear()

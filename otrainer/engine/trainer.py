@@ -111,7 +111,7 @@ class DefaultTrainer:
         session.watch.look()
 
     def _step(self, session: Session, group: Sequence[Any]) -> None:
-        """One optimizer step over the micro-batches of `group`."""
+        """Take an optimizer step over the micro-batches of `group`."""
         session.clear_gradients()
         rows = [self._backward(session, batch, index, len(group)) for index, batch in enumerate(group)]
         optimizer, parameters = session.ctx.optimizer, session.parameters
@@ -119,7 +119,7 @@ class DefaultTrainer:
         self._after_step(session, rows, stepped=stepped)
 
     def _step_by_closure(self, session: Session, group: Sequence[Any]) -> None:
-        """One step of an optimizer that evaluates the loss several times; the first time is the one that is logged."""
+        """Step an optimizer that evaluates the loss several times; the first time is the one that is logged."""
         kept: list[dict[str, Any]] = []
 
         def closure() -> torch.Tensor:
@@ -136,7 +136,7 @@ class DefaultTrainer:
         self._after_step(session, kept, stepped=True)
 
     def _backward(self, session: Session, batch: Any, index: int, count: int, *, first: bool = True) -> dict[str, Any]:
-        """Add the gradients of one of a step's `count` micro-batches; what is logged of it."""
+        """Add the gradients of one of a step's `count` micro-batches; return what is logged of it."""
         ctx, accelerator = session.ctx, session.accelerator
         inputs, targets, _ = ctx.io.split(batch, stage="train")
         with accelerator.autocast():
@@ -152,7 +152,7 @@ class DefaultTrainer:
         return detached(seen, getattr(result, "logs", None))
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], *, stepped: bool) -> None:
-        """Count the step, let the scheduler have its turn, log, and tell the callbacks."""
+        """Count the step, step the scheduler where it is due, log, and call the callbacks."""
         ctx, state = session.ctx, session.ctx.state
         state.global_step += 1
         state.micro_step_in_epoch += len(rows)
@@ -183,7 +183,7 @@ class DefaultTrainer:
         session.stop.raise_if_asked()
 
     def _validate(self, session: Session) -> None:
-        """Loss and logs as means over all samples of the validation data; a signal undoes what it has counted."""
+        """Take means of loss and logs over all samples of the validation data; a signal undoes what it has counted."""
         ctx = session.ctx
         before = Snapshot(ctx.metrics)
         ctx.model.eval()
@@ -200,7 +200,7 @@ class DefaultTrainer:
         ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, weights).items()}
 
     def _judge(self, session: Session, batch: Any) -> tuple[dict[str, Any], int]:
-        """What is logged of a validation batch, and its samples; its outputs are gone before the next one comes."""
+        """Return what is logged of a validation batch, and its samples; drop its outputs before the next one comes."""
         ctx = session.ctx
         inputs, targets, _ = ctx.io.split(batch, stage="val")
         with session.accelerator.autocast():
@@ -217,11 +217,12 @@ class DefaultTrainer:
 
 
 def grouped(batches: Iterator[Any], count: int) -> Iterator[Sequence[Any]]:
-    """The batches in groups of `count`; the last one may be smaller."""
+    """Return the batches in groups of `count`; the last one may be smaller."""
     return zip(batches) if count == 1 else iter(lambda: list(islice(batches, count)), [])
 
 
 def begin_epoch(session: Session, epoch: int) -> None:
+    """Count from the first batch of another epoch, with metrics that begin anew."""
     state = session.ctx.state
     state.epoch, state.micro_step_in_epoch, state.epoch_complete = epoch, 0, False
     reset_metrics(session)

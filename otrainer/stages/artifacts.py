@@ -23,13 +23,13 @@ OF_OTRAINER = ("manifest", "schema")
 
 
 def current(stage: str, root: Path) -> dict[str, Any]:
-    """What a stage's record is held against: its version, and a file of otrainer's where it recorded those."""
+    """Return what a stage's record is held against: its version, and a file of otrainer's where it recorded those."""
     source = display_path(__file__, root) if stage in OF_OTRAINER else None
     return {"version": VERSIONS[stage], "source": source}
 
 
 def encoded(stage: str, artifacts: dict[str, Any]) -> dict[str, bytes]:
-    """Artifacts as they are written, each with the version of its stage."""
+    """Return artifacts as they are written, each with the version of its stage."""
     return {name: canonical_json({"version": VERSIONS[stage], **content}) for name, content in artifacts.items()}
 
 

@@ -45,13 +45,13 @@ COMPONENTS = tuple(section.name for section in SECTIONS)
 
 
 def load_registry(config: ResolvedConfig, registry: Registry) -> None:
-    """Run the config's plugins, which may print; raises ConfigError with every one that fails."""
+    """Run the config's plugins, which may print; raise ConfigError with every one that fails."""
     conceal_secrets(config.data)
     load_plugins(config.data.get("imports"), registry=registry, settings=config.settings)
 
 
 def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
-    """All mistakes that show without building anything: in sections, paths, plugins, specs and the model's graph.
+    """Return the mistakes that show without building: in sections, paths, plugins, specs and the model's graph.
 
     Where a plugin fails, keys are not looked up, since it may be the one that registers them.
     """
@@ -68,7 +68,7 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
 
 
 def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:
-    """`more` without what the wrong kind of a component leads to, which is one of the `findings` already."""
+    """Return `more` without what the wrong kind of a component leads to, which is one of the `findings` already."""
     kinds = {finding.config_path[:-1] for finding in findings if finding.title == "wrong kind of component"}
     known = {finding.config_path for finding in findings}
     return [
@@ -101,7 +101,7 @@ def remembered(
     config: ResolvedConfig,
     registry: Registry,
 ) -> T:
-    """What `judge` says of a section; asked once a process for each value under the same plugins and settings."""
+    """Return what `judge` finds in a section; ask once a process for each value under the same plugins and settings."""
     context = (judge.__name__, name, value, config.data.get("imports"), config.data.get("settings"))
     mark = json.dumps(context)
     if mark not in REMEMBERED:
@@ -111,7 +111,7 @@ def remembered(
 
 
 def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) -> Iterator[Finding]:
-    """An unknown class of an optimizer or scheduler, and keywords that it does not take."""
+    """Yield an unknown class of an optimizer or scheduler, and keywords that it does not take."""
     key = value.get("type") if isinstance(value, Mapping) else None
     if not isinstance(key, str) or not key.startswith(prefix):
         return
@@ -133,7 +133,7 @@ def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
 def judged_model(
     _name: str, model: Any, config: ResolvedConfig, registry: Registry
 ) -> tuple[list[Finding], list[str] | None]:
-    """What is wrong with a model's section; with nothing wrong, the names of its inputs too."""
+    """Return what is wrong with a model's section; with nothing wrong, the names of its inputs too."""
     findings = check_model(model, registry=registry, settings=config.settings)
     if findings:
         return findings, None
@@ -177,7 +177,7 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
 
 
 def all_mistakes(config: ResolvedConfig, broken: Sequence[Finding] = ()) -> list[Finding]:
-    """Every mistake of a config, with those that resolving it found; what these have broken is not judged again."""
+    """Return all mistakes of a config, those of resolving it too; what these have broken is not judged again."""
     paths = [finding.config_path for finding in broken if finding.config_path]
     registry = build_registry()
     found = find_mistakes(config, registry)
@@ -202,7 +202,7 @@ def check_resume(path: str | None) -> None:
 
 
 def trial_model(_name: str, model: Any, config: ResolvedConfig, registry: Registry) -> dict[str, Any]:
-    """The shape of the model, built without storage for its numbers."""
+    """Return the shape of the model, built without storage for its numbers."""
     ir = compile_model(model, registry=registry, settings=config.settings)
     return model_summary(blueprint(ir, registry, config.settings))
 

@@ -19,14 +19,14 @@ CODE_CACHE = "build/.code"
 
 
 def fingerprints(root: Path) -> Fingerprints:
-    """A look at the sources as they are now; what was parsed is remembered under `build`."""
+    """Return a look at the sources as they are now; what was parsed is remembered under `build`."""
     return Fingerprints(root=root, cache=root / CODE_CACHE)
 
 
 def define(
     config: Mapping[str, Any], code: Sequence[Mapping[str, Any]], data: Mapping[str, Mapping[str, Any]], root: Path
 ) -> str:
-    """The sha256 of a definition; the order of sections does not count, what stands in them does in its order.
+    """Return the sha256 of a definition; the order of sections does not count, what stands in them does in its order.
 
     `code` are the rows of `code_behind`, `data` the identities of declared files by name.
     Raises OSError where the checkpoint that `run.resume_from` names cannot be read.
@@ -36,7 +36,7 @@ def define(
 
 
 def counted(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """The sections as they count: a checkpoint to start from by its content, unless it is the run's own."""
+    """Return the sections as they count: a checkpoint to start from by its content, unless it is the run's own."""
     run = dict(config["run"])
     if run.get("resume_from") is not None and not is_own(run["resume_from"], run["out_dir"], root):
         run["resume_from"] = identify(run["resume_from"], root).sha256
@@ -44,13 +44,13 @@ def counted(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 
 def is_own(checkpoint: str, run_dir: str, root: Path) -> bool:
-    """Whether a checkpoint lies in the run's own directory: training writes there, so its content defines nothing."""
+    """Return whether a checkpoint lies in the run's own directory: training writes there, so it defines nothing."""
     return (root / checkpoint).resolve().is_relative_to((root / run_dir).resolve())
 
 
 def detail(code: Sequence[Mapping[str, Any]], prints: Fingerprints) -> dict[str, Any]:
-    """What the rows of the code are made of: the symbols that each begins with, all symbols with their digests, and
-    which uses which."""
+    """Return what the rows of the code are made of: the symbols that each begins with, all symbols with their digests,
+    and which uses which."""
     codes = {row["key"]: code_of(row, prints) for row in code}
     return {
         "roots": {key: list(each.roots) for key, each in codes.items()},
@@ -60,5 +60,5 @@ def detail(code: Sequence[Mapping[str, Any]], prints: Fingerprints) -> dict[str,
 
 
 def outdated(code: Sequence[Mapping[str, Any]], prints: Fingerprints) -> list[str]:
-    """The keys of rows whose code is another one now."""
+    """Return the keys of rows whose code is another one now."""
     return [row["key"] for row in code if code_of(row, prints).digest != row["fingerprint"]]

@@ -22,7 +22,7 @@ PREFERRED = "last.pt"
 
 
 def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None) -> torch.nn.Module:
-    """The model of a run with its trained weights, on the CPU, in eval mode.
+    """Return the model of a run with its trained weights, on the CPU, in eval mode.
 
     `checkpoint` picks one of the run's by name (`best`, `step_100`; default: `last`, else the newest).
     Raises ConfigError where `run_dir` is no run, or has no such checkpoint.
@@ -42,7 +42,7 @@ def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None
 
 
 def find_checkpoint(outputs: list[str], name: str | None, run_dir: str) -> str:
-    """The path of a checkpoint within its run directory."""
+    """Return the path of a checkpoint within its run directory."""
     by_name = {Path(output).name: output for output in outputs}
     wanted = f"{name.removesuffix('.pt')}.pt" if name else PREFERRED
     if wanted in by_name:

@@ -35,7 +35,7 @@ MANIFESTS: dict[str, tuple[dict[str, bytes], Record]] = {}
 
 
 def manifest(experiment: Experiment, root: Path) -> Outcome:
-    """Plugins are run, and everything that the registry then holds becomes manifest.json; keys.json is for editors."""
+    """Run the plugins, and write what the registry then holds to manifest.json; keys.json is for editors."""
     config = resolved(experiment, root)
     plugins = json.dumps([str(root), config.data.get("imports"), config.data.get("settings")])
     if plugins not in MANIFESTS:
@@ -79,7 +79,7 @@ def read_sources(experiment: Experiment, root: Path) -> None:
 
 
 def own_modules(registry: Registry) -> list[str]:
-    """The modules in which built-in components are defined, which nothing else imports before they are used."""
+    """Return the modules in which built-in components are defined, which nothing else imports before they are used."""
     entries = [registry.get_module(key).factory for key in registry.list_modules()]
     entries += [registry.op_entry(name).factory for name in registry.list_ops()]
     targets = dict.fromkeys(target.partition(":")[0] for target in entries if isinstance(target, str))

@@ -25,17 +25,17 @@ class Outcome(NamedTuple):
 
     @classmethod
     def failed(cls, findings: Iterable[Finding]) -> Outcome:
-        """A failure, with the mistakes."""
+        """Return a failure, with the mistakes."""
         return cls("failed", "", 1, tuple(findings))
 
     @classmethod
     def crashed(cls, finding: Finding) -> Outcome:
-        """A crash, with what is known of it."""
+        """Return a crash, with what is known of it."""
         return cls("crashed", "", 1, (finding,))
 
     @property
     def drawn(self) -> str:
-        """What there is to read: the report, or the findings as plain text."""
+        """Return what there is to read: the report, or the findings as plain text."""
         from otrainer.diagnostics.drawing import draw_all
 
         return draw_all(self.findings) if self.findings else self.report

@@ -54,13 +54,13 @@ class Plan:
 
     @property
     def resume_from(self) -> str | None:
-        """The checkpoint that the config names to begin with, if any."""
+        """Return the checkpoint that the config names to begin with, if any."""
         named: str | None = self.config["run"].get("resume_from")
         return named
 
     @property
     def allowed(self) -> Settings:
-        """The settings under which the run's plugins and specs were allowed."""
+        """Return the settings under which the run's plugins and specs were allowed."""
         return Settings.of(self.config.get("settings"))
 
 
@@ -99,7 +99,7 @@ def make_plan(
 
 
 def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, tracker: ReadTracker) -> dict[str, FileStamp]:
-    """Each file or folder that a component declares by `files()`; raises ConfigError for those that cannot be read."""
+    """Return each file or folder that a component declares by `files()`; raise ConfigError for the unreadable ones."""
     stamps: dict[str, FileStamp] = {}
     unread: list[Finding] = []
     for spec, path in declaring(config.data, registry):
@@ -128,19 +128,19 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, tracker: 
 
 
 def similar(path: Path, root: Path) -> tuple[str, ...]:
-    """Files beside a missing one that may have been meant."""
+    """Return files beside a missing one that may have been meant."""
     beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
     return tuple(display_path(path.with_name(found), root) for found in nearest(path.name, beside))
 
 
 def read_on_import(config: ResolvedConfig, prints: Fingerprints) -> dict[str, FileStamp]:
-    """What plugins read in the project when they are imported, as it was then."""
+    """Return what plugins read in the project when they are imported, as it was then."""
     read = read_by(prints.modules(config.data.get("imports") or ()))
     return {name: stamp for name, stamp in read.items() if stamp is not None}
 
 
 def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[str]:
-    """What a component's `files()` names; raises ConfigError where that is no list of paths."""
+    """Return what a component's `files()` names; raise ConfigError where that is no list of paths."""
     with told_at(path, f"In `files`, `{spec['_type_']}`"):
         files = built.files()
         # Text would be taken for a list of its letters.
@@ -178,7 +178,7 @@ def told_at(path: ConfigPath, who: str) -> Iterator[None]:
 
 
 def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:
-    """What a component finds wrong with its files."""
+    """Return what a component finds wrong with its files."""
     try:
         check()
     except ConfigError as error:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def resolve(experiment: Experiment, root: Path) -> Outcome:
-    """YAML and environment become resolved.json, sources.json and plugins.json."""
+    """Turn YAML and the environment into resolved.json, sources.json and plugins.json."""
     config = resolve_config(root / experiment.file, root=root)
     keep(experiment, root, "resolve", resolved_artifacts(config), reads_record(config.reads))
     return Outcome()
 
 
 def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
-    """What resolving leaves, as it is written."""
+    """Return what resolving leaves, as it is written."""
     artifacts: dict[str, Any] = {
         "resolved.json": {"config": config.data, "used": sorted(config.used)},
         "sources.json": {"places": config.source_map.to_json(), "includes": config.source_map.includes},
@@ -34,12 +34,12 @@ def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
 
 
 def reads_record(reads: Reads) -> Record:
-    """What resolving read, as a record keeps it."""
+    """Return what resolving read, as a record keeps it."""
     return Record({**reads.files, **dict.fromkeys(reads.missing)}, hash_env(reads.env))
 
 
 def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
-    """The config as the stage `resolve` left it."""
+    """Return the config as the stage `resolve` left it."""
     kept = read_json(root / experiment.built("resolved.json"))
     sources = read_json(root / experiment.built("sources.json"))
     return ResolvedConfig(
@@ -52,7 +52,7 @@ def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
 
 
 def resolve_fully(file: Path, root: Path) -> ResolvedConfig:
-    """The resolved config; where it does not resolve, the mistakes behind the first ones are found as well."""
+    """Return the resolved config; where it does not resolve, the mistakes behind the first ones are found as well."""
     try:
         return resolve_config(file, root=root)
     except ConfigError as error:
@@ -65,6 +65,6 @@ def resolve_fully(file: Path, root: Path) -> ResolvedConfig:
 
 
 def examine(experiment: Experiment, root: Path) -> Outcome:
-    """All mistakes of an experiment that cannot be resolved, those behind the first ones included."""
+    """Raise all mistakes of an experiment that cannot be resolved, those behind the first ones included."""
     resolve_fully(root / experiment.file, root)
     return Outcome()

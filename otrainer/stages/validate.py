@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def validate(experiment: Experiment, root: Path) -> Outcome:
-    """Everything that can be found wrong without training is found, and the definition of the run is fixed."""
+    """Find all that can be found wrong without training, and fix the definition of the run."""
     config, tracker = resolved(experiment, root), ReadTracker(root)
     plan = make_plan(
         config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, tracker=tracker

@@ -52,7 +52,7 @@ class Composed:
 
 @contextmanager
 def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
-    """Everything that a plan names, built under its settings, which hold as long as the block. All code here counts."""
+    """Build everything that a plan names, under its settings, which hold as long as the block. All code here counts."""
     settings = RunSettings.of({**plan.config["run"], "config": plan.config})
     with numerics(settings):
         yield Composed(settings, *build_parts(plan, settings.seed, places))

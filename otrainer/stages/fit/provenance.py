@@ -15,6 +15,7 @@ from otrainer.config.to_yaml import annotated
 from otrainer.errors import ConfigError
 from otrainer.fingerprint.sources import rules
 from otrainer.stages.definition import detail, fingerprints
+from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.atomic import is_own_file, write_atomic
 from otrainer.storage.canonical_json import write_json
 from otrainer.storage.runs.files import CODE, FINGERPRINTS, RESOLVED, SOURCES, code_files
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 GIT_S = 5.0
 
 
-def leave_keepsakes(run_dir: Path, plan: Plan, places: SourceMap | None, root: Path) -> None:
+@folder_errors_at(*OUT_DIR)
+def leave_provenance(run_dir: Path, plan: Plan, places: SourceMap | None, root: Path) -> None:
     """Write `resolved.yaml` and `code/` into a run folder.
 
     Raises ConfigError where a link, or a file that otrainer did not write, is in the way.
@@ -63,12 +65,13 @@ def remove_code(run_dir: Path) -> None:
 
 
 def copy_source(path: Path, target: Path, code: Path) -> None:
+    """Copy a source to its place below `code`; raise ConfigError where a link or another file is there."""
     refuse_links(each for each in target.parents if each.is_relative_to(code))
     if os.path.lexists(target) and not (is_own_file(target) and target.read_bytes() == path.read_bytes()):
         raise ConfigError(
             f"`{target}` is no source that this run keeps, and one would take its place.",
             title="name taken",
-            config_path=("run", "out_dir"),
+            config_path=OUT_DIR,
             hint="Move what is there.",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,14 +79,19 @@ def copy_source(path: Path, target: Path, code: Path) -> None:
 
 
 def place_of(path: Path, root: Path) -> Path:
-    """Where a source lies within `code`: as in the project, or below `outside` with its whole path."""
+    """Return where a source lies within `code`: as in the project, or below `outside` with its whole path."""
     if path.is_relative_to(root):
         return path.relative_to(root)
     return Path("outside", *path.parts[1:])
 
 
+def facts_of_machine(root: Path, device: str) -> dict[str, Any]:
+    """Return what a run records of where it ran: versions of packages, the project's commit, and the device."""
+    return {"versions": versions(), "git": git_state(root), "device": device_name(device)}
+
+
 def versions() -> dict[str, str]:
-    """Python's version and that of every installed package, by name."""
+    """Return Python's version and that of every installed package, by name."""
     found = {
         str(each.metadata["Name"]): each.version for each in distributions() if each.metadata and each.metadata["Name"]
     }
@@ -91,7 +99,7 @@ def versions() -> dict[str, str]:
 
 
 def git_state(root: Path) -> dict[str, Any] | None:
-    """The commit of the project, and whether files differ from it (runs and build aside); None without git."""
+    """Return the commit of the project, and whether files differ from it (runs and build aside); None without git."""
     commit = git(root, "rev-parse", "HEAD")
     if commit is None:
         return None
@@ -100,6 +108,7 @@ def git_state(root: Path) -> dict[str, Any] | None:
 
 
 def git(root: Path, *words: str) -> str | None:
+    """Return what a git command prints, or None where it fails."""
     try:
         done = subprocess.run(  # noqa: S603 - words of our own
             ["git", "-C", str(root), *words],  # noqa: S607 - the user's git, wherever it lies
@@ -114,7 +123,7 @@ def git(root: Path, *words: str) -> str | None:
 
 
 def device_name(device: str) -> str:
-    """The device that a run's setting means here, with the name of its model where it has one."""
+    """Return the device that a run's setting means here, with the name of its model where it has one."""
     import torch
 
     found = torch.device(device)

@@ -6,62 +6,57 @@ import logging
 import os
 import platform
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.signals import TrainingInterrupted
-from otrainer.errors import ConfigError
+from otrainer.stages.fit.provenance import facts_of_machine
+from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
 from otrainer.storage.runs.output_marks import measure
 from otrainer.storage.runs.run_json import read_run, utc_now, write_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
-    from otrainer.engine.state import Progress
-    from otrainer.stages.plan import Plan
+    from otrainer.engine.state import RunSettings
+    from otrainer.stages.fit.run_directory import RunDirectory
 
 log = logging.getLogger("otrainer")
 
 
-class Runbook:
+class RunRecord:
     """Keeps run.json true: `running` inside the block, then `complete`, `interrupted` or `failed` as it ends."""
 
-    def __init__(
-        self, run_dir: Path, plan: Plan, progress: Progress, lineage: dict[str, Any], facts: dict[str, Any]
-    ) -> None:
-        self.facts = facts
-        self.run_dir, self.plan, self.progress, self.lineage = run_dir, plan, progress, lineage
-        earlier = read_run(run_dir)
+    def __init__(self, directory: RunDirectory, run: RunSettings) -> None:
+        self.directory, self.run_dir, self.plan = directory, directory.path, directory.plan
+        self.progress, self.lineage = run.progress, directory.begin.lineage
+        self.facts = facts_of_machine(directory.root, run.device)
+        earlier = read_run(self.run_dir)
         before = earlier or {}
         # What people put into the folder stays theirs.
-        self.foreign = set(foreign_files(run_dir, earlier))
+        self.foreign = set(foreign_files(self.run_dir, earlier))
         self.outputs_before = list(before.get("outputs", {}))
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
         self.metrics_before = before.get("metrics") or {}
-        self.steps_before = self.steps_saved = (before.get("global_step", 0), before.get("epoch", 0))
+        self.steps_saved = (before.get("global_step", 0), before.get("epoch", 0))
 
-    def __enter__(self) -> Runbook:
+    def __enter__(self) -> RunRecord:
         self._clock = time.monotonic()
-        try:
+        with folder_errors_at(*OUT_DIR):
             self._write("running", None)
-        except OSError as error:
-            message = f"`{error.filename}` cannot be written: {error.strerror}."
-            hint = "Make room there, or let this user write to it."
-            raise ConfigError(message, title="cannot write", config_path=("run", "out_dir"), hint=hint) from error
         self.progress.on_output = self._saved
         return self
 
     def _saved(self) -> None:
-        """A checkpoint was written: a run that is killed has then said from where it can go on."""
+        """Record the saved step in run.json, so that a killed run knows where to resume."""
         self.steps_saved = self.progress.saved or self.steps
         self._write("running", None)
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Steps and epochs so far."""
+        """Return the steps and epochs so far."""
         return self.progress.state.global_step, self.progress.state.epochs_done
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _tb: TracebackType | None) -> None:
@@ -79,6 +74,7 @@ class Runbook:
             log.error("`%s` cannot be written: %s", failed.filename, failed.strerror)  # noqa: TRY400
 
     def _write(self, state: str, ended: str | None) -> None:
+        """Write run.json for a run in `state`."""
         steps, outputs = self.steps, self._outputs()
         metrics = self.progress.metrics or self.metrics_before
         if state == "running" or (state != "complete" and outputs):
@@ -109,25 +105,25 @@ class Runbook:
         )
 
     def _files(self) -> list[str]:
-        """What training has written into the run's folder so far, sorted."""
+        """Return what training has written into the run's folder so far, sorted."""
         found = (name for name in files_below(self.run_dir) if not is_passing(name))
         return sorted(name for name in found if name not in self.foreign)
 
     @property
     def wall_s(self) -> float:
-        """Seconds of training, earlier stretches of this run included."""
+        """Return the seconds of training, earlier stretches of this run included."""
         return self.wall_before + time.monotonic() - self._clock
 
     def _outputs(self) -> list[str]:
-        """The checkpoints that are there, those of earlier stretches first, as paths from the run directory."""
+        """Return the checkpoints that are there, those of earlier stretches first, as paths from the run directory."""
         written = [os.path.relpath(path, self.run_dir) for path in self.progress.outputs]
         return [name for name in dict.fromkeys([*self.outputs_before, *written]) if (self.run_dir / name).is_file()]
 
-    def summary(self, shown_dir: str) -> str:
-        """What the run came to: steps, time, validation values, and where the weights are."""
+    def summary(self) -> str:
+        """Describe what the run came to: steps, time, validation values, and where the weights are."""
         state, metrics = self.progress.state, self.progress.metrics
         names = [name for name in self._outputs() if name.endswith(("best.pt", "last.pt"))]
-        weights = [os.path.normpath(f"{shown_dir}/{name}") for name in names]
+        weights = [os.path.normpath(f"{self.directory.display}/{name}") for name in names]
         length = f"{count(state.epochs_done, 'epoch')}, {count(state.global_step, 'step')}, {self.wall_s:.1f} s"
         lines = [f"{self.plan.name}: {length}{self.origin()}"]
         if metrics:
@@ -137,20 +133,21 @@ class Runbook:
         return "\n".join(lines)
 
     def origin(self) -> str:
-        """For the child of another run, where it came from."""
+        """Describe where the child of another run came from."""
         parent = self.lineage.get("parent")
         return f", continued from {parent[:8]} at step {self.lineage['global_step']:,}" if parent else ""
 
 
 def bare(name: str) -> str:
-    """`val_accuracy` as `accuracy`."""
+    """Return `val_accuracy` as `accuracy`."""
     return name.removeprefix("val_").removeprefix("val/")
 
 
 def number(value: float) -> str:
-    """Four decimals where they say enough, four digits elsewhere."""
+    """Return a value with four decimals where they say enough, with four digits elsewhere."""
     return f"{value:.4f}" if 1e-2 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
 def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is one."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

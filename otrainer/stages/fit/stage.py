@@ -28,7 +28,7 @@ def fit(experiment: Experiment, root: Path) -> Outcome:
 
 
 def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Outcome:
-
+    """Train what was validated from where `start` says, and leave word of it in the build."""
     plan = Plan.from_json(read_json(root / experiment.built("validated.json")))
     if is_complete(root / plan.run_dir, plan.definition):
         leave_receipt(experiment, root, plan)
@@ -50,6 +50,6 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Ou
 
 
 def leave_receipt(experiment: Experiment, root: Path, plan: Any) -> None:
-    """fit.json says which run this build came to."""
+    """Write to fit.json which run this build came to."""
     receipt = {"run_dir": plan.run_dir, "definition": plan.definition}
     write_json(root / experiment.built("fit.json"), receipt)

@@ -37,7 +37,7 @@ class Start:
 
 
 def first_start(plan: Plan, root: Path) -> Start:
-    """How training begins: an interrupted run of this definition goes on; anything else starts anew.
+    """Return how training begins: an interrupted run of this definition goes on; anything else starts anew.
 
     Raises ConfigError where the run's checkpoints are damaged.
     """
@@ -50,7 +50,7 @@ def first_start(plan: Plan, root: Path) -> Start:
 
 
 def resumed_start(plan: Plan, root: Path) -> Start:
-    """How a resume begins: in place where the definition is the same, else as a child of the run, which is kept.
+    """Return how a resume begins: in place where the definition is the same, else as a child of the run, which is kept.
 
     Raises ConfigError where there is nothing to resume, or it is damaged.
     """
@@ -70,11 +70,12 @@ def resumed_start(plan: Plan, root: Path) -> Start:
 
 
 def is_there(last: Path) -> bool:
+    """Return whether there is a last checkpoint, or one before it."""
     return last.is_file() or last.with_name(PREVIOUS).is_file()
 
 
 def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
-    """From the last checkpoint on; where it is damaged, from the one before it, with a word.
+    """Start from the last checkpoint; where it is damaged, from the one before it, with a warning.
 
     The damaged one is then kept under another name, and the one before it takes its place. Raises ConfigError where
     neither is whole, or the last one is there and cannot be read.
@@ -101,7 +102,7 @@ def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
 
 
 def take_the_place(previous: Path, last: Path) -> Path:
-    """Let the checkpoint before the last stand for it; where the damaged one is kept, if there is one."""
+    """Let the checkpoint before the last stand for it; return where the damaged one is kept, if there is one."""
     from otrainer.engine.checkpoint.writer import replace_by_link
 
     aside = vacant(last.with_name(DAMAGED))
@@ -112,7 +113,7 @@ def take_the_place(previous: Path, last: Path) -> Path:
 
 
 def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path:
-    """Where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
+    """Return where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
     for callback, _ in checkpoint_callbacks(config):
         if callback.get("save_last", True):
             return root / save_dir_of(callback) / LAST
@@ -120,14 +121,14 @@ def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path
 
 
 def checkpoint_callbacks(config: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
-    """The specs of the callbacks that write checkpoints, each with its place in the config."""
+    """Yield the specs of the callbacks that write checkpoints, each with its place in the config."""
     for index, callback in enumerate(config.get("callbacks") or ()):
         if callback.get("_type_") == "cb.model_checkpoint":
             yield callback, ("callbacks", index)
 
 
 def folders_elsewhere(config: Mapping[str, Any], run_dir: str, root: Path) -> Iterator[tuple[Path, ConfigPath]]:
-    """The folders outside of the run directory that checkpoints go to, each with its place in the config."""
+    """Yield the folders outside of the run directory that checkpoints go to, each with its place in the config."""
     for callback, path in checkpoint_callbacks(config):
         for save_dir, place in writes_of(callback, path):
             folder = (root / save_dir).resolve()
@@ -136,7 +137,7 @@ def folders_elsewhere(config: Mapping[str, Any], run_dir: str, root: Path) -> It
 
 
 def save_dir_of(callback: Mapping[str, Any]) -> str:
-    """The folder that a checkpoint callback's spec names, in whichever way."""
+    """Return the folder that a checkpoint callback's spec names, in whichever way."""
     return next((save_dir for save_dir, _ in writes_of(callback, ())), "")
 
 
@@ -161,6 +162,6 @@ def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:
 
 
 def own_outputs(run_dir: Path, run: Mapping[str, Any] | None) -> set[Path]:
-    """The files that a run left and that are still its own."""
+    """Return the files that a run left and that are still its own."""
     marks = {run_dir / name: mark for name, mark in (run["outputs"] if run else {}).items()}
     return {path.resolve() for path, mark in marks.items() if is_output(path, mark)}

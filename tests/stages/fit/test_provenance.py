@@ -21,7 +21,7 @@ from trained import BASE, A, ask, copy, inside, train
 
 from otrainer.errors import ConfigError
 from otrainer.stages.failures import ComponentError
-from otrainer.stages.fit.provenance import git_state, leave_keepsakes, place_of
+from otrainer.stages.fit.provenance import git_state, leave_provenance, place_of
 from otrainer.stages.plan import Plan
 from otrainer.storage.runs.run_json import KEYS
 
@@ -193,7 +193,7 @@ def test_a_stretch_replaces_the_sources_that_the_one_before_kept_and_nothing_els
     fingerprints["files"].append("extensions/gone.py")
     (root / "runs/a/code/fingerprints.json").write_text(json.dumps(fingerprints))
     plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
-    leave_keepsakes(root / "runs/a", plan, None, root)
+    leave_provenance(root / "runs/a", plan, None, root)
     names = sorted(path.name for path in (root / "runs/a/code").rglob("*") if path.is_file())
 
     assert names == ["__init__.py", "fingerprints.json", "helper.py", "notes.md", "parts.py", "sources.json"]
@@ -207,7 +207,7 @@ def test_no_keepsake_is_written_through_a_link_or_over_what_people_put_there(roo
     place.symlink_to(mine)
     plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
     with pytest.raises(ConfigError):
-        leave_keepsakes(root / "runs/a", plan, None, root)
+        leave_provenance(root / "runs/a", plan, None, root)
 
     assert place.is_symlink()
     assert list(mine.iterdir()) == []
