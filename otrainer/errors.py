@@ -1,9 +1,9 @@
-"""What goes wrong is data first: a finding that knows its place. `otrainer.diagnostics` draws it, once, at the door."""
+"""Represent a mistake as data, a finding that knows its place, and raise it as a ConfigError."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class SourceLocation(NamedTuple):
 
 
 class Places(Protocol):
-    """Anything that turns a config path into the place where the user wrote it, and knows what includes a file."""
+    """Turns a config path into the place where the user wrote it, and knows what includes a file."""
 
     def locate(self, path: ConfigPath, *, key: bool = False) -> SourceLocation | None: ...
 
@@ -44,6 +44,7 @@ class Finding:
     message: str
     title: str = "invalid config"
     config_path: ConfigPath = ()
+    _: KW_ONLY
     location: SourceLocation | None = None
     on_key: bool = False
     suggestions: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class Finding:
     experiments: tuple[str, ...] = ()
 
     def located(self, places: Places) -> Finding:
-        """The same finding with its place, and what includes that file, filled in as far as `places` knows them."""
+        """Return the finding with its place, and what includes that file, filled in as far as `places` knows them."""
         at = self.location
         if at is None and self.config_path:
             at = places.locate(self.config_path, key=self.on_key)
@@ -64,11 +65,11 @@ class Finding:
         return replace(self, location=at, includes=places.includes_of(at.file))
 
     def at_least(self, path: ConfigPath) -> Finding:
-        """The same finding, at `path` unless it knows a place of its own."""
+        """Return the finding, at `path` unless it has a place of its own."""
         return self if self.config_path or self.location else replace(self, config_path=path)
 
     def under(self, path: ConfigPath) -> Finding:
-        """The same finding with `path` before its own."""
+        """Return the finding with `path` before its own."""
         return replace(self, config_path=(*path, *self.config_path))
 
 
@@ -90,12 +91,12 @@ class ConfigError(Exception):
         hint: str = "",
         related: Sequence[tuple[str, SourceLocation]] = (),
     ) -> None:
-        first = Finding(message, title, tuple(config_path), location, on_key, tuple(suggestions), hint, tuple(related))
-        self._keep((first,))
+        finding = Finding(message, title, tuple(config_path), location=location, on_key=on_key, hint=hint)
+        self._keep((replace(finding, suggestions=tuple(suggestions), related=tuple(related)),))
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> ConfigError:
-        """An error that carries all `findings` (at least one), ordered by file and line, each once."""
+        """Return an error that carries all `findings` (at least one), ordered by file and line, each once."""
         error = cls.__new__(cls)
         error._keep(tuple(ordered(findings)))
         return error
@@ -117,15 +118,15 @@ class ConfigError(Exception):
         return list(self.findings[0].suggestions)
 
     def located(self, places: Places) -> ConfigError:
-        """The same error with the places of its findings filled in."""
+        """Return an error whose findings have their places filled in."""
         return ConfigError.of(finding.located(places) for finding in self.findings)
 
     def at_least(self, path: ConfigPath) -> ConfigError:
-        """The same error, with the findings that have no place of their own at `path`."""
+        """Return an error whose findings are at `path` unless they have places of their own."""
         return ConfigError.of(finding.at_least(path) for finding in self.findings)
 
     def under(self, path: ConfigPath) -> ConfigError:
-        """The same error with `path` before the path of every finding."""
+        """Return an error with `path` before the path of every finding."""
         return ConfigError.of(finding.under(path) for finding in self.findings)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -142,7 +143,7 @@ def errors_at(*path: str | int) -> Iterator[None]:
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings by file and position, those without a place last, each once."""
+    """Sort findings by file and position, those without a place last, each once."""
 
     def position(finding: Finding) -> tuple[bool, str, int, int]:
         at = finding.location
@@ -152,21 +153,21 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """`("layers", 0, "_type_")` as people write it: `layers[0]._type_`."""
+    """Return `("layers", 0, "_type_")` as people write it: `layers[0]._type_`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
 
-# What a search may cost, a tenth of a second or so, whatever a config holds: the longest name that is compared, and the
-# pairs of letters; among more choices than that allows, only those with the same first letter count.
+# A search takes a tenth of a second or so at most, whatever a config holds: these bound the length of a name that is
+# compared and the pairs of letters; among more choices than that allows, only those with the same first letter count.
 LONGEST, PAIRS = 100, 1_000_000
 
 
 def nearest(name: str, choices: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
-    """The names most like `name`, best first; a match but for case or a missing prefix comes before any other."""
-    from difflib import get_close_matches
+    """Return the names most like `name`, best first; one that differs in case or a prefix alone comes before others."""
+    from difflib import get_close_matches  # the check that nothing changed needs none of it
 
     known = sorted(set(choices))
     bare = name.lower().rpartition(".")[2]
@@ -190,12 +191,12 @@ def check_whole(name: str, value: object, least: int = 1, *, optional: bool = Fa
 
 
 def did_you_mean(suggestions: Sequence[str]) -> str:
-    """A closing question that names the suggestions, or nothing."""
+    """Return a closing question that names the suggestions, or nothing."""
     return f" Did you mean {' or '.join(f'`{name}`' for name in suggestions)}?" if suggestions else ""
 
 
 def one_line(finding: Finding) -> str:
-    """The finding for a log line: message, dotted path and place."""
+    """Return the finding as a log line: message, dotted path and place."""
     path = f" path={dotted(finding.config_path)}" if finding.config_path else ""
     place = f" loc={finding.location}" if finding.location else ""
     return f"{finding.message}{did_you_mean(finding.suggestions)}{path}{place}"

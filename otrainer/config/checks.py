@@ -59,7 +59,9 @@ def unknown_sections(data: Mapping[str, Any], used: Collection[str]) -> Iterator
         if name not in KNOWN_SECTIONS and name not in used:
             near = nearest(name, KNOWN_SECTIONS)
             hint = "" if near else "Values of your own go under `params`, or are read by some `${...}`."
-            yield Finding(f"There is no section `{name}`.", "unknown section", (name,), None, True, near, hint)
+            yield Finding(
+                f"There is no section `{name}`.", "unknown section", (name,), on_key=True, suggestions=near, hint=hint
+            )
 
 
 def check_section(section: Section, value: Any) -> Iterator[Finding]:
@@ -129,8 +131,8 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
                 f"`{section.name}.{name}` is plain data: no spec can be nested in it.",
                 "spec where plain data belongs",
                 place,
-                None,
-                True,
+                location=None,
+                on_key=True,
                 hint="Write a factory of your own in a plugin for what needs objects.",
             )
 
@@ -192,7 +194,9 @@ def check_run(run: Any) -> Iterator[Finding]:
         if key not in RUN_KEYS:
             near = nearest(key, RUN_KEYS)
             hint = "" if near else f"It has {', '.join(f'`{known}`' for known in RUN_KEYS)}."
-            yield Finding(f"`run` has no key `{key}`.", "unknown key", ("run", key), None, True, near, hint)
+            yield Finding(
+                f"`run` has no key `{key}`.", "unknown key", ("run", key), on_key=True, suggestions=near, hint=hint
+            )
     for key, rule in RUN_KEYS.items():
         value = run.get(key)
         if value is None:

@@ -49,7 +49,7 @@ class Complaints:
         return tuple(steps)
 
     def note(self, title: str, message: str, at: int, hint: str) -> None:
-        self.add(Finding(message, title, self.path(), self.file.place(at), hint=hint))
+        self.add(Finding(message, title, self.path(), location=self.file.place(at), hint=hint))
 
     def add(self, finding: Finding) -> None:
         if len(self.findings) == self.limits.mistakes:
@@ -59,7 +59,7 @@ class Complaints:
 
     def stop(self, title: str, message: str, at: int, hint: str, suggestions: tuple[str, ...] = ()) -> NoReturn:
         """Raise all findings and a last one, after which nothing can be read."""
-        last = Finding(message, title, self.path(), self.file.place(at), suggestions=suggestions, hint=hint)
+        last = Finding(message, title, self.path(), location=self.file.place(at), suggestions=suggestions, hint=hint)
         raise ConfigError.of([*self.findings, last])
 
     def unusable_key(self, text: str, key: Scalar) -> None:
@@ -81,7 +81,18 @@ class Complaints:
         related: tuple[tuple[str, SourceLocation], ...] = (("first given here", place),) if place else ()
         message, path = f"`{shortened(key)}` is given twice in the same mapping.", (*self.path(), key)
         hint = "Keep one of the two."
-        self.add(Finding(message, "duplicate key", path, self.file.place(at), True, (), hint, related))
+        self.add(
+            Finding(
+                message,
+                "duplicate key",
+                path,
+                location=self.file.place(at),
+                on_key=True,
+                suggestions=(),
+                hint=hint,
+                related=related,
+            )
+        )
 
     def long_key(self, text: str, at: int) -> None:
         message = f"A key of {len(text):,} characters is longer than {MAX_KEY:,}."

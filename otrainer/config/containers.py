@@ -47,7 +47,11 @@ def read_container(over: Mapping, path: ConfigPath) -> Container | Finding:
     if mode != "replace" and not isinstance(value, Sequence):
         message = f"The `_value_` of `_merge_: {mode}` is {kind_of(value)}, not a list."
         return Finding(
-            message, "value is no list", (*path, "_value_"), place_of(value), hint="Write it as a list: `[...]`."
+            message,
+            "value is no list",
+            (*path, "_value_"),
+            location=place_of(value),
+            hint="Write it as a list: `[...]`.",
         )
     return Container(mode, value, "") if mode != "keyed" else keyed(over, value, path)
 
@@ -60,7 +64,7 @@ def keyed(over: Mapping, value: Node, path: ConfigPath) -> Container | Finding:
         hint = "Add `key: FIELD`, the field by which the elements are matched."
         return at_key(over, "_merge_", "`_merge_: keyed` has no `key`.", path, "missing `key`", hint=hint)
     message = f"`key` is the name of a field, not {kind_of(field)}."
-    return Finding(message, "key is no name", (*path, "key"), place_of(field), hint="Write `key: name`.")
+    return Finding(message, "key is no name", (*path, "key"), location=place_of(field), hint="Write `key: name`.")
 
 
 def unknown_mode(node: Node, mode: object, path: ConfigPath) -> Finding:
@@ -70,7 +74,9 @@ def unknown_mode(node: Node, mode: object, path: ConfigPath) -> Finding:
     message = (
         f"There is no way to merge called {shown}." if isinstance(mode, str) else f"`_merge_` is {shown}, not a mode."
     )
-    return Finding(message, "unknown merge mode", (*path, "_merge_"), place_of(node), suggestions=near, hint=hint)
+    return Finding(
+        message, "unknown merge mode", (*path, "_merge_"), location=place_of(node), suggestions=near, hint=hint
+    )
 
 
 def stray_key(over: Mapping, name: str, mode: str, allowed: tuple[str, ...], path: ConfigPath) -> Finding:
@@ -97,7 +103,7 @@ def at_key(
 ) -> Finding:
     """A finding at one of the container's keys."""
     place = key_place_of(over.items[name])
-    return Finding(message, title, (*path, name), place, True, suggestions, hint)
+    return Finding(message, title, (*path, name), location=place, on_key=True, suggestions=suggestions, hint=hint)
 
 
 def elements_by_key(elements: list[Node], field: str, path: ConfigPath, findings: Findings) -> dict[object, Node]:
@@ -135,7 +141,7 @@ def no_field(element: Node, field: str, value: Node | None, path: ConfigPath, fi
     near = findings.near(field, element.items) if isinstance(element, Mapping) and value is None else ()
     place = place_of(value or element)
     return Finding(
-        message, "element without its key", path, place, suggestions=near, hint=f"Give it a `{field}: VALUE`."
+        message, "element without its key", path, location=place, suggestions=near, hint=f"Give it a `{field}: VALUE`."
     )
 
 
@@ -145,4 +151,4 @@ def doubled(value: Scalar, field: str, first: Node, path: ConfigPath) -> Finding
         related = (("first given here", place),)
     message = f"`{field}: {shortened(as_text(value.value))}` is given twice in the same list."
     hint = "Give each element a value of its own."
-    return Finding(message, "element given twice", path, place_of(value), hint=hint, related=related)
+    return Finding(message, "element given twice", path, location=place_of(value), hint=hint, related=related)

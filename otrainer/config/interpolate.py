@@ -242,7 +242,7 @@ class Interpolator:
             return
         place = place_within(node, part.text, part.start) if part else place_of(node)
         path = self.path(node)
-        self.findings.append(Finding(message, title, path, place, suggestions=suggestions, hint=hint))
+        self.findings.append(Finding(message, title, path, location=place, suggestions=suggestions, hint=hint))
 
 
 def cut(names: list[str], index: int) -> list[str]:

@@ -170,7 +170,9 @@ class Files:
             return tree
         message = f"`{keys[0]}` stands at the top of the file, but a container takes the place of a value."
         place, hint = key_place_of(tree.items[keys[0]]), "Move it to the key whose value it changes."
-        self.findings.append(Finding(message, "container at the top", (keys[0],), place, True, hint=hint))
+        self.findings.append(
+            Finding(message, "container at the top", (keys[0],), location=place, on_key=True, hint=hint)
+        )
         return mapping_of({}, tree.file, tree.at)
 
     def listed(self, tree: Mapping, folder: Path) -> list[tuple[Scalar, int, Path]]:
@@ -195,14 +197,14 @@ class Files:
         shown = " -> ".join(members if len(members) <= 10 else [*members[:5], "...", *members[-4:]])
         message = f"`{shortened(str(at.value))}` leads back to a file that lists it: {shown}."
         hint = "Take one of these entries out of `defaults`."
-        self.findings.append(Finding(message, "include cycle", ("defaults", index), place_of(at), hint=hint))
+        self.findings.append(Finding(message, "include cycle", ("defaults", index), location=place_of(at), hint=hint))
 
 
 def no_list(defaults: Node) -> Finding:
     entry = defaults.value if isinstance(defaults, Scalar) else "base.yaml"
     message = f"`defaults` is {kind_of(defaults)}; it is a list of the files that lie below this one."
     hint = f"Write `defaults: [{entry}]`."
-    return Finding(message, "defaults is no list", ("defaults",), place_of(defaults), hint=hint)
+    return Finding(message, "defaults is no list", ("defaults",), location=place_of(defaults), hint=hint)
 
 
 def is_path(item: Node) -> TypeGuard[Scalar]:
@@ -218,4 +220,4 @@ def no_path(item: Node, index: int) -> Finding:
         what = what if len(item.value) <= MAX_PATH else f"a name of {len(item.value):,} characters"
     message = f"An entry of `defaults` is the path of a file, not {what}."
     hint = "Write the path relative to this file."
-    return Finding(message, "entry is no path", ("defaults", index), place_of(item), hint=hint)
+    return Finding(message, "entry is no path", ("defaults", index), location=place_of(item), hint=hint)

@@ -133,7 +133,7 @@ class Merger:
                     f"`_merge_: {mode}` extends a list, but what lies below is {kind_of(base)}.",
                     "base is no list",
                     path,
-                    place_of(over.items["_merge_"]),
+                    location=place_of(over.items["_merge_"]),
                     hint="Use `_merge_: replace`, or make the value below a list.",
                     related=(("the value below", place),) if place else (),
                 )

@@ -151,7 +151,7 @@ def unreadable(path: Path, name: str, at: Scalar | None, index: int, error: OSEr
         title, message = "unreadable file", f"`{name}` cannot be read ({error.strerror})."
         hint = "Check its name, and make it readable for this user."
     config_path = ("defaults", index) if at else ()
-    return Finding(message, title, config_path, place_of(at), False, suggestions, hint)
+    return Finding(message, title, config_path, location=place_of(at), on_key=False, suggestions=suggestions, hint=hint)
 
 
 def similar_files(path: Path, entry: str) -> tuple[tuple[str, ...], str]:

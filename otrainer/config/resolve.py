@@ -1,15 +1,15 @@
-"""Turns YAML into plain data that remembers where it came from."""
+"""Turn YAML into plain data that remembers where it came from."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from otrainer.config.budget import Budget
-from otrainer.config.errors import ResolveError
 from otrainer.config.findings import Findings
 from otrainer.config.interpolate import Interpolator
 from otrainer.config.limits import Limits, limits_in_force, room_for
@@ -21,7 +21,7 @@ from otrainer.config.reads import Reads, Recorder
 from otrainer.config.settings import Settings, check_schema, parse_settings
 from otrainer.config.source_map import SourceMap
 from otrainer.config.templates import expand_templates
-from otrainer.errors import ConfigError, Finding
+from otrainer.errors import ConfigError, Finding, ordered
 from otrainer.storage.gc_pause import collector_paused
 
 Source = str | os.PathLike[str] | AnyMapping[str, Any]
@@ -41,6 +41,25 @@ class ResolvedConfig:
     used: frozenset[str]
 
 
+class ResolveError(ConfigError):
+    """A config that could not be resolved.
+
+    `reads` is what was read until then. `partial`, where there is one, is the config with each broken value left as its
+    raw text, so that the rest of it can be checked and all findings be reported together.
+    """
+
+    reads: Reads
+    partial: ResolvedConfig | None
+
+    @classmethod
+    def after(cls, findings: Iterable[Finding], reads: Reads, partial: ResolvedConfig | None = None) -> ResolveError:
+        """Return an error that carries `findings`."""
+        error = cls.__new__(cls)
+        error._keep(tuple(ordered(findings)))
+        error.reads, error.partial = reads, partial
+        return error
+
+
 def resolve_config(
     source: Source,
     *,
@@ -53,8 +72,7 @@ def resolve_config(
     `env` stands for the environment, `root` is what shown paths are relative to (default: the working directory),
     `limits` what the config may take (default: what OTRAINER_LIMITS says).
 
-    Raises ConfigError with all mistakes that can be found together. Its `reads` says what was read; its `partial` is a
-    ResolvedConfig with each broken value left as raw text, or None where too little is left.
+    Raises ResolveError with all mistakes that can be found together.
     """
     recorder = Recorder(os.environ if env is None else env, root)
     limits = limits or limits_in_force()
@@ -69,6 +87,7 @@ def resolve_config(
 
 
 def resolve(source: Source, recorder: Recorder, budget: Budget) -> ResolvedConfig:
+    """Resolve `source`. Raises ResolveError where the whole tree is known, else ConfigError."""
     findings = Findings(budget.limits.mistakes)
     tree = read_tree(source, recorder, findings, budget)
     try:
@@ -83,14 +102,13 @@ def resolve(source: Source, recorder: Recorder, budget: Budget) -> ResolvedConfi
     data: Any = to_data(tree)
     places = SourceMap(tree, includes=recorder.includes)
     resolved = ResolvedConfig(data, settings, places, recorder.reads(), frozenset(interpolator.used))
-    told = [*findings.all(), *interpolator.findings.all()]
-    if told:
-        raise ResolveError.after((finding.located(places) for finding in told), resolved.reads, resolved)
+    if found := [*findings.all(), *interpolator.findings.all()]:
+        raise ResolveError.after((finding.located(places) for finding in found), resolved.reads, resolved)
     return resolved
 
 
 def other_findings(tree: Mapping, recorder: Recorder, budget: Budget) -> list[Finding]:
-    """What is wrong in a tree whose templates cannot be expanded, but for what these might have put right."""
+    """Find what is wrong in a tree whose templates cannot be expanded, but for what these might have put right."""
     interpolator = Interpolator(without(tree, "templates"), recorder, budget, lenient=True)
     findings = interpolator.findings
     rest = interpolator.run()
@@ -101,7 +119,7 @@ def other_findings(tree: Mapping, recorder: Recorder, budget: Budget) -> list[Fi
 
 
 def read_tree(source: Source, recorder: Recorder, findings: Findings, budget: Budget) -> Mapping:
-    """The merged tree of a file and its defaults, or that of a dict."""
+    """Return the merged tree of a file and its defaults, or that of a dict."""
     if isinstance(source, AnyMapping):
         return Merger(findings, budget).lay_mapping(None, tree_of(source, budget), ())
     return load_tree(source, recorder, findings, budget)

@@ -37,7 +37,7 @@ def out_of_place(path: ConfigPath, *, why: str, at: SourceLocation | None = None
     """Return the finding for a secret where none can be."""
     message = f"A secret has no place in {f'the key `{path[-1]}`' if on_key else f'`{dotted(path)}`'}: {why}."
     hint = "It goes to a component of your own, as an argument; what may be seen is `${env:NAME}`."
-    return Finding(message, "secret out of place", path, at, on_key, hint=hint)
+    return Finding(message, "secret out of place", path, location=at, on_key=on_key, hint=hint)
 
 
 def secret_keys(value: object) -> Iterator[Finding]:

@@ -116,7 +116,7 @@ def module_list(
             findings.append(out_of_place((*path, index), why=BEFORE, at=place_of(item)))
         elif not fits(text):
             message = f"`{text}` is not {what}."
-            findings.append(Finding(message, "invalid name", (*path, index), place_of(item), hint=hint))
+            findings.append(Finding(message, "invalid name", (*path, index), location=place_of(item), hint=hint))
         else:
             names.append(text)
     return tuple(names) if len(names) == len(node.items) else None
@@ -154,7 +154,9 @@ def check_version(root: Mapping, findings: list[Finding]) -> None:
         findings.append(wrong_kind(version, ("schema_version",), "the integer 1", hint))
     elif version.value != SCHEMA_VERSION:
         message = f"`schema_version` {as_text(version.value)} is not known here; this version reads {SCHEMA_VERSION}."
-        findings.append(Finding(message, "unknown schema version", ("schema_version",), place_of(version), hint=hint))
+        findings.append(
+            Finding(message, "unknown schema version", ("schema_version",), location=place_of(version), hint=hint)
+        )
 
 
 def is_broken(node: Node | None) -> bool:
@@ -165,14 +167,22 @@ def is_broken(node: Node | None) -> bool:
 def missing_entry(root: Mapping, name: str, title: str, hint: str) -> Finding:
     typo = tuple(key for key in nearest(name, root.items) if nearest(name, [key]))
     message = f"The config has no `{name}`."
-    return Finding(message, title, (name,), place_of(root), suggestions=typo[:1], hint=hint)
+    return Finding(message, title, (name,), location=place_of(root), suggestions=typo[:1], hint=hint)
 
 
 def unknown_setting(name: str, value: Node, known: list[str]) -> Finding:
     hint = f"The settings are {', '.join(f'`{setting}`' for setting in known)}."
     place: SourceLocation | None = key_place_of(value)
     message = f"There is no setting `{name}`."
-    return Finding(message, "unknown setting", ("settings", name), place, True, nearest(name, known), hint)
+    return Finding(
+        message,
+        "unknown setting",
+        ("settings", name),
+        location=place,
+        on_key=True,
+        suggestions=nearest(name, known),
+        hint=hint,
+    )
 
 
 def wrong_kind(node: Node, path: ConfigPath, expected: str, hint: str) -> Finding:
@@ -181,4 +191,4 @@ def wrong_kind(node: Node, path: ConfigPath, expected: str, hint: str) -> Findin
     shown = f"{kind_of(node)}, not {expected}"
     if isinstance(node, Scalar) and node.value is not None:
         shown = f"`{as_text(node.value)}`, {shown}"
-    return Finding(f"`{dotted(path)}` is {shown}.", "wrong type", path, place_of(node), hint=hint)
+    return Finding(f"`{dotted(path)}` is {shown}.", "wrong type", path, location=place_of(node), hint=hint)

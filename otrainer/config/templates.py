@@ -113,7 +113,7 @@ def template_name(at: Node | None) -> str | None:
 def unknown_template(at: Node, names: dict[str, Node], path: ConfigPath, faults: Findings) -> Finding:
     if not isinstance(at, Scalar) or not isinstance(at.value, str):
         message = f"`_template_` is {kind_of(at)}, not the name of a template."
-        return Finding(message, "unknown template", path, place_of(at), hint="Write `_template_: NAME`.")
+        return Finding(message, "unknown template", path, location=place_of(at), hint="Write `_template_: NAME`.")
     hint = "Templates are defined under a top-level `templates:`."
     if names:
         shown = [f"`{shortened(name)}`" for name in islice(names, 10)]
@@ -123,7 +123,7 @@ def unknown_template(at: Node, names: dict[str, Node], path: ConfigPath, faults:
         f"There is no template `{shortened(at.value)}`.",
         "unknown template",
         path,
-        place_of(at),
+        location=place_of(at),
         suggestions=near,
         hint=hint,
     )
@@ -160,7 +160,9 @@ def cycle(use: Use, chain: list[str]) -> Finding:
     shown = " -> ".join(members if len(members) <= 10 else [*members[:5], "...", *members[-4:]])
     message = f"The template `{use.name}` contains itself: {shown}."
     path = (*path_of(use.trail), "_template_")
-    return Finding(message, "template cycle", path, place_of(use.at), hint="Take one `_template_` out of the chain.")
+    return Finding(
+        message, "template cycle", path, location=place_of(use.at), hint="Take one `_template_` out of the chain."
+    )
 
 
 class Expander:

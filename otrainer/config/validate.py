@@ -82,7 +82,12 @@ def check_inputs(data: Mapping[str, Any], inputs: list[str]) -> Iterator[Finding
             near = nearest(name, spare or inputs)
             hint = f"Its inputs are {listed}."
             yield Finding(
-                f"The model has no input `{name}`.", "unknown model input", (*path, name), None, True, near, hint
+                f"The model has no input `{name}`.",
+                "unknown model input",
+                (*path, name),
+                on_key=True,
+                suggestions=near,
+                hint=hint,
             )
     for name in spare:
         if len(spare) > sum(other not in inputs for other in mapped):

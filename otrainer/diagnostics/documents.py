@@ -1,4 +1,4 @@
-"""Findings for editors and CI: one document of JSON, or of SARIF 2.1.0.
+"""Write findings for editors and CI: as one document of JSON, or of SARIF 2.1.0.
 
 The JSON document is `{"version": 1, "tool": {"name", "version"}, "findings": [...]}`, the findings by file and line.
 Each has these keys, whose meaning stays for as long as the version does:
@@ -14,9 +14,10 @@ to the experiment's own; `doing` and `experiments` what was being done and for w
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
+from otrainer.diagnostics.rules import TOOL, own_version, rule_id
+from otrainer.diagnostics.sarif import sarif_document
 from otrainer.diagnostics.source_text import Sources
 from otrainer.errors import did_you_mean
 
@@ -27,14 +28,10 @@ if TYPE_CHECKING:
     from otrainer.errors import Finding, SourceLocation
 
 VERSION = 1
-NOT_IN_IDS = re.compile(r"[^a-z0-9]+")
-HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def document(form: str, findings: Iterable[Finding], root: Path, files: Mapping[str, str]) -> str:
-    """Findings in the form `json` or `sarif`; `files` are those of the experiments, by name."""
-    from otrainer.diagnostics.sarif import sarif_document
-
+    """Return findings in the form `json` or `sarif`; `files` are those of the experiments, by name."""
     forms: dict[str, Callable[..., dict[str, Any]]] = {"json": json_document, "sarif": sarif_document}
     return json.dumps(forms[form](findings, root, files), indent=2) + "\n"
 
@@ -43,7 +40,7 @@ def json_document(findings: Iterable[Finding], _root: Path, _files: Mapping[str,
     sources = Sources()
     return {
         "version": VERSION,
-        "tool": {"name": "otrainer", "version": own_version()},
+        "tool": {"name": TOOL, "version": own_version()},
         "findings": [row(finding, sources) for finding in findings],
     }
 
@@ -70,17 +67,3 @@ def row(finding: Finding, sources: Sources) -> dict[str, Any]:
 
 def place(at: SourceLocation) -> dict[str, Any]:
     return {"file": at.file, "line": at.line, "col": at.col}
-
-
-def rule_id(title: str) -> str:
-    """The id of a kind of mistake: its title's words joined by hyphens, an exception's name taken apart."""
-    return NOT_IN_IDS.sub("-", HUMP.sub("-", title).lower()).strip("-") or "error"
-
-
-def own_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("otrainer")
-    except PackageNotFoundError:  # it runs from its sources
-        return "0"

@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0 (docs.oasis-open.org/sarif/sarif/v2.1.0), which editors and code hosts show at the lines."""
+"""Write findings as SARIF 2.1.0 (docs.oasis-open.org/sarif), which editors and code hosts show at their lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from otrainer.diagnostics.documents import own_version, rule_id
+from otrainer.diagnostics.rules import TOOL, own_version, rule_id
 from otrainer.diagnostics.source_text import Sources
 from otrainer.errors import did_you_mean, dotted
 
@@ -20,11 +20,11 @@ ROOT = "%SRCROOT%"
 
 
 def sarif_document(findings: Iterable[Finding], root: Path, files: Mapping[str, str]) -> dict[str, Any]:
-    """One run, with a rule for each kind of mistake that occurs, and paths relative to the project."""
+    """Return one run, with a rule for each kind of mistake that occurs, and paths relative to the project."""
     found, sources = list(findings), Sources()
     titles = {rule_id(finding.title): finding.title for finding in found}
     rules = {name: index for index, name in enumerate(sorted(titles))}
-    driver = {"name": "otrainer", "version": own_version(), "rules": [rule(name, titles[name]) for name in rules]}
+    driver = {"name": TOOL, "version": own_version(), "rules": [rule(name, titles[name]) for name in rules]}
     run = {
         "tool": {"driver": driver},
         "invocations": [{"executionSuccessful": True}],
@@ -56,7 +56,7 @@ def result(finding: Finding, rules: Mapping[str, int], sources: Sources, files: 
 
 
 def locations(finding: Finding, sources: Sources, files: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """The place of a finding; without one, the files of its experiments, since code hosts refuse a result without."""
+    """Yield the place of a finding; without one, its experiments' files, since code hosts refuse a result without."""
     path = dotted(finding.config_path)
     logical = {"logicalLocations": [{"fullyQualifiedName": path}]} if path else {}
     if finding.location:
@@ -84,7 +84,7 @@ def artifact(file: str) -> dict[str, Any]:
 
 
 def fixes_of(finding: Finding, sources: Sources) -> Iterator[dict[str, Any]]:
-    """A replacement by each suggestion, where the text at the place is the very name that the message is about."""
+    """Yield a replacement for each suggestion, where the text at the place is the very name the message is about."""
     at = finding.location
     line = sources.line(at) if at else None
     if at is None or line is None:

@@ -94,7 +94,9 @@ class RunSettings(Mapping[str, Any]):
             return run
         known = [part.name for part in fields(cls)]
         unknown = [
-            Finding(f"`run` has no key `{key}`.", "unknown key", ("run", key), None, True, nearest(key, known))
+            Finding(
+                f"`run` has no key `{key}`.", "unknown key", ("run", key), on_key=True, suggestions=nearest(key, known)
+            )
             for key in run
             if key not in known
         ]

@@ -25,7 +25,17 @@ class Registered(Protocol):
 def refuse(findings: Iterable[Finding], at: SourceLocation | None) -> None:
     """Raise all findings, each at the line that registers."""
     placed = [
-        Finding(item.message, item.title, (), at, False, item.suggestions, item.hint, item.related) for item in findings
+        Finding(
+            item.message,
+            item.title,
+            (),
+            location=at,
+            on_key=False,
+            suggestions=item.suggestions,
+            hint=item.hint,
+            related=item.related,
+        )
+        for item in findings
     ]
     if placed:
         raise ConfigError.of(placed)

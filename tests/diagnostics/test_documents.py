@@ -9,7 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from otrainer.diagnostics.documents import document, rule_id
+from otrainer.diagnostics.documents import document
+from otrainer.diagnostics.rules import rule_id
 from otrainer.errors import Finding, SourceLocation
 
 SCHEMA = json.loads(Path(__file__).with_name("sarif-2.1.0-reduced.json").read_text())
@@ -18,17 +19,21 @@ UNKNOWN = Finding(
     "There is no section `schduler`.",
     "unknown section",
     ("schduler",),
-    SourceLocation(BASE, 2, 1),
-    True,
-    ("scheduler",),
-    "A next step.",
-    (("first given here", SourceLocation(BASE, 1, 1)),),
+    location=SourceLocation(BASE, 2, 1),
+    on_key=True,
+    suggestions=("scheduler",),
+    hint="A next step.",
+    related=(("first given here", SourceLocation(BASE, 1, 1)),),
     includes=(SourceLocation("exp.yaml", 1, 12),),
     doing="validating",
     experiments=("a", "b"),
 )
 PATH = Finding(
-    "There is no `run.nmae`.", "unknown path", ("x", 0), SourceLocation(BASE, 3, 8), suggestions=("run.name", "name")
+    "There is no `run.nmae`.",
+    "unknown path",
+    ("x", 0),
+    location=SourceLocation(BASE, 3, 8),
+    suggestions=("run.name", "name"),
 )
 QUOTED = Finding("No component is registered as `mlpp`.", location=SourceLocation(BASE, 4, 4), suggestions=("mlp",))
 CRASH = Finding("the component's own", "RuntimeError", details="Traceback ...", doing="training", experiments=("a",))

@@ -175,7 +175,7 @@ def wrong_names(call: Call, names: list[str], taken: list[str], *, open_ended: b
             yield Finding(message, DOUBLED, place, on_key=True, hint=f"Leave `{name}` out here.")
         elif name not in names and not open_ended:
             message = f"`{call.called}` has no argument `{name}`."
-            yield Finding(message, UNKNOWN, place, None, True, nearest(name, free), accepted(free))
+            yield Finding(message, UNKNOWN, place, on_key=True, suggestions=nearest(name, free), hint=accepted(free))
 
 
 def accepted(names: list[str]) -> str:
