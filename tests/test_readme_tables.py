@@ -16,8 +16,8 @@ from readme_pages import FENCE, ROOT, bare, names_in, page_text, table
 from otrainer import protocols
 from otrainer.components import blocks as built_in_blocks
 from otrainer.config import resolve_config
-from otrainer.config.checks import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
 from otrainer.config.limits import Limits
+from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
 from otrainer.config.settings import Settings
 from otrainer.engine.checkpoint import PARTS
 from otrainer.engine.state import RunSettings
@@ -91,7 +91,7 @@ def test_every_key_of_run_has_a_row_with_its_default() -> None:
     assert list(rows) == list(RUN_KEYS)
     for name, default in rows.items():
         assert (default == "needed") == RUN_KEYS[name].required
-        assert default == "needed" or yaml.safe_load(default) == defaults[name]
+        assert default == "needed" or yaml.safe_load(default) == defaults[name] == RUN_KEYS[name].default
 
 
 def test_every_setting_has_a_row_with_its_default() -> None:

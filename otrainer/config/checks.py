@@ -1,50 +1,22 @@
-"""What an experiment must hold besides being well-formed: its sections, the families of their keys, and `run`."""
+"""Check what an experiment must hold besides being well-formed: its sections, the families of their keys, and `run`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from otrainer.config import names
+from otrainer.config.kinds import value_or_kind
 from otrainer.config.secrets import holds_secret, mentions, out_of_place, secret_keys
+from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS, Section
 from otrainer.config.walk import walk
 from otrainer.errors import ConfigPath, Finding, nearest
 
-PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
-MATMUL_PRECISIONS = ("highest", "high", "medium")
-COMPILE_OPTIONS = ("fullgraph", "dynamic", "backend", "mode", "options")
 SPEC_KEYS = ("_type_", "_target_")
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section of components: `prefix` begins their keys; `cls` those of the class that a factory builds."""
-
-    name: str
-    prefix: str
-    cls: str = ""
-    required: bool = True
-    many: bool = False
-
-
-SECTIONS = (
-    Section("trainer", "trainer."),
-    Section("data", "data."),
-    Section("io", "io."),
-    Section("loss", "loss."),
-    Section("optimizer", "optim_factory.", cls="optim_cls."),
-    Section("scheduler", "sched_factory.", cls="sched_cls.", required=False),
-    Section("callbacks", "cb.", required=False, many=True),
-    Section("loggers", "log.", required=False, many=True),
-    Section("metrics", "metric.", required=False, many=True),
-)
-OTHER_SECTIONS = ("schema_version", "settings", "imports", "params", "run", "model")
-KNOWN_SECTIONS = (*OTHER_SECTIONS, *(section.name for section in SECTIONS))
-
-
 def check_sections(data: Mapping[str, Any], *, strict: bool, used: Collection[str] = ()) -> Iterator[Finding]:
-    """Everything wrong that shows without a registry; `used` are the sections that some `${...}` reads."""
+    """Yield everything wrong that shows without a registry; `used` are the sections that some `${...}` reads."""
     if strict:
         yield from unknown_sections(data, used)
     if mentions(data):
@@ -74,7 +46,9 @@ def check_section(section: Section, value: Any) -> Iterator[Finding]:
         yield from check_component(section, value, path)
     elif not isinstance(value, list):
         hint = f"Write `{section.name}: [{{_type_: {section.prefix}NAME}}]`."
-        yield Finding(f"`{section.name}` is a list of specs, not {kind(value)}.", "not a list", path, hint=hint)
+        yield Finding(
+            f"`{section.name}` is a list of specs, not {value_or_kind(value)}.", "not a list", path, hint=hint
+        )
     else:
         for index, item in enumerate(value):
             yield from check_component(section, item, (*path, index))
@@ -83,7 +57,7 @@ def check_section(section: Section, value: Any) -> Iterator[Finding]:
 def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[Finding]:
     if not isinstance(value, Mapping):
         example = f"`{{_type_: {section.prefix}NAME}}`"
-        message = f"A component is a mapping such as {example}, not {kind(value)}."
+        message = f"A component is a mapping such as {example}, not {value_or_kind(value)}."
         yield Finding(message, "not a component", path, hint="Write the key under `_type_`, its arguments beside it.")
         return
     key = value.get("_type_")
@@ -107,7 +81,7 @@ def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[
 
 
 def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) -> Iterator[Finding]:
-    """A factory names a class by key, and hands it plain data."""
+    """Check that a factory names a class by its key, and hands it plain data."""
     cls = value.get("type")
     if "type" not in value:
         message = f"`{section.name}.type` names a class by its key `{section.cls}*`."
@@ -121,7 +95,7 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
         yield Finding(message, "wrong kind of class", (*path, "type"), suggestions=meant, hint=hint)
     for name, form, words in (("args", list, "a list"), ("kwargs", Mapping, "a mapping")):
         if value.get(name) is not None and not isinstance(value[name], form):
-            message = f"`{section.name}.{name}` is {words}, not {kind(value[name])}."
+            message = f"`{section.name}.{name}` is {words}, not {value_or_kind(value[name])}."
             title, hint = (
                 ("not a list", "Write `args: [...]`.") if form is list else ("not a mapping", "Write `kwargs: {...}`.")
             )
@@ -131,7 +105,6 @@ def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) 
                 f"`{section.name}.{name}` is plain data: no spec can be nested in it.",
                 "spec where plain data belongs",
                 place,
-                location=None,
                 on_key=True,
                 hint="Write a factory of your own in a plugin for what needs objects.",
             )
@@ -143,60 +116,16 @@ def missing_section(name: str, example: str) -> Finding:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RunKey:
-    """A key of `run`: what it may be, in a test, in words and in an example."""
-
-    fits: Callable[[Any], bool]
-    words: str
-    example: str
-    required: bool = False
-    choices: tuple[str, ...] = ()
-
-
-def is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-RUN_KEYS = {
-    "name": RunKey(
-        lambda value: isinstance(value, str) and names.is_plain_name(value), names.WORDS, "baseline", required=True
-    ),
-    "out_dir": RunKey(is_text, "the path of the run's folder", "runs/${run.name}", required=True),
-    "seed": RunKey(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1", "0"),
-    "device": RunKey(is_text, "a device such as `cpu`, `cuda` or `cuda:1`", "cpu"),
-    "precision": RunKey(PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}", "fp32", choices=PRECISIONS),
-    "deterministic": RunKey(lambda value: isinstance(value, bool), "true or false", "true"),
-    "compile": RunKey(
-        lambda value: (
-            isinstance(value, bool | Mapping)
-            and set(value if isinstance(value, Mapping) else ()) <= set(COMPILE_OPTIONS)
-        ),
-        f"true, false, or arguments of torch.compile ({', '.join(COMPILE_OPTIONS)})",
-        "true",
-    ),
-    "matmul_precision": RunKey(
-        MATMUL_PRECISIONS.__contains__, f"one of {', '.join(MATMUL_PRECISIONS)}", "high", choices=MATMUL_PRECISIONS
-    ),
-    "resume_from": RunKey(is_text, "the path of a checkpoint", "runs/NAME/checkpoints/last.pt"),
-}
-
-
 def check_run(run: Any) -> Iterator[Finding]:
+    """Yield everything wrong with `run`."""
     if run is None:
         yield missing_section("run", "{name: ..., out_dir: 'runs/${run.name}'}")
         return
     if not isinstance(run, Mapping):
         hint = "Write `run: {name: ..., out_dir: 'runs/${run.name}'}`."
-        yield Finding(f"`run` is a mapping, not {kind(run)}.", "not a mapping", ("run",), hint=hint)
+        yield Finding(f"`run` is a mapping, not {value_or_kind(run)}.", "not a mapping", ("run",), hint=hint)
         return
-    for key in run:
-        if key not in RUN_KEYS:
-            near = nearest(key, RUN_KEYS)
-            hint = "" if near else f"It has {', '.join(f'`{known}`' for known in RUN_KEYS)}."
-            yield Finding(
-                f"`run` has no key `{key}`.", "unknown key", ("run", key), on_key=True, suggestions=near, hint=hint
-            )
+    yield from unknown_run_keys(run)
     for key, rule in RUN_KEYS.items():
         value = run.get(key)
         if value is None:
@@ -205,23 +134,23 @@ def check_run(run: Any) -> Iterator[Finding]:
                 yield Finding(f"`run.{key}` is needed: {rule.words}.", "missing key", ("run", key), hint=hint)
         elif holds_secret(value):
             yield out_of_place(("run", key), why="it is written down with every run")
-        elif not (isinstance(value, str) or not rule.choices) or not rule.fits(value):
+        elif not rule.form.fits(value):
             near = meant_name(value) if key == "name" else nearest(str(value), rule.choices)
             hint = "" if key == "name" and near else f"Write `{key}: {rule.example}`, for example."
-            message = f"`run.{key}` is {rule.words}, not {kind(value)}."
+            message = f"`run.{key}` is {rule.words}, not {value_or_kind(value)}."
             yield Finding(message, "wrong value", ("run", key), suggestions=near, hint=hint)
 
 
+def unknown_run_keys(run: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield a finding for each key that `run` does not have."""
+    for key in run:
+        if key not in RUN_KEYS:
+            near, message = nearest(key, RUN_KEYS), f"`run` has no key `{key}`."
+            hint = "" if near else f"It has {', '.join(f'`{known}`' for known in RUN_KEYS)}."
+            yield Finding(message, "unknown key", ("run", key), on_key=True, suggestions=near, hint=hint)
+
+
 def meant_name(value: Any) -> tuple[str, ...]:
-    """The plain name nearest to what a config gives as a name."""
+    """Return the plain name nearest to what a config gives as a name."""
     plain = names.plain_name(str(value)) if isinstance(value, str | int | float) else ""
     return (plain,) if plain else ()
-
-
-def kind(value: Any) -> str:
-    """What `value` is in a config's words."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    return "null" if value is None else f"`{value}`"

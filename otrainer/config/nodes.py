@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
+from otrainer.config import kinds
+
 if TYPE_CHECKING:
     from otrainer.config.text import TextFile
     from otrainer.errors import ConfigPath, SourceLocation
@@ -228,11 +230,8 @@ def to_data(node: Node) -> object:
 
 
 def kind_of(node: Node) -> str:
-    """The node's type as YAML users call it."""
-    if not isinstance(node, Scalar):
-        return "a mapping" if isinstance(node, Mapping) else "a list"
-    names = {str: "a string", bool: "a boolean", int: "an integer", float: "a float"}
-    return names.get(type(node.value), "null")
+    """Return the kind of a node's value."""
+    return kinds.kind_of(node.value if isinstance(node, Scalar) else {} if isinstance(node, Mapping) else [])
 
 
 def is_null(node: Node | None) -> bool:

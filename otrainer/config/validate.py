@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from otrainer.config.checks import SECTIONS, check_sections
+from otrainer.config.checks import check_sections
 from otrainer.config.findings import as_many_as_told
+from otrainer.config.sections import CLASSES
 from otrainer.config.walk import walk
 from otrainer.errors import ConfigError, Finding, Places, nearest
-
-CLASSES = tuple(section.cls for section in SECTIONS if section.cls)
 
 
 class Resolved(Protocol):

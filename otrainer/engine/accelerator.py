@@ -113,7 +113,7 @@ def known_device(device: str) -> torch.device:
 
 def check_device(device: str, precision: str) -> None:
     """Raise a ConfigError if this machine cannot compute on `device` with `precision`."""
-    from otrainer.config.checks import PRECISIONS  # with it comes all that reads configs
+    from otrainer.config.sections import PRECISIONS  # with it comes all that reads configs
 
     parsed = known_device(device)
     if precision not in PRECISIONS:

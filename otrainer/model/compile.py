@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from otrainer.config.kinds import kind_of
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.model.graph import compile_graph
 from otrainer.model.section import Report
 from otrainer.model.sequential import compile_sequential
 from otrainer.registry.build.instantiate import check_value
-from otrainer.registry.build.spec import is_spec, kind
+from otrainer.registry.build.spec import is_spec
 
 if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR, ModuleSpec
@@ -73,7 +74,7 @@ def read_frontend(name: str, section: object, path: ConfigPath, registry: Regist
 
 def check_module(module: ModuleSpec, registry: Registry, settings: Settings) -> list[Finding]:
     if not isinstance(module.spec, Mapping):
-        message = f"A module is a mapping with `_type_`, not {kind(module.spec)}."
+        message = f"A module is a mapping with `_type_`, not {kind_of(module.spec)}."
         return [Finding(message, "wrong type", module.path, hint=SPEC)]
     findings = check_value(module.spec, registry=registry, settings=settings, config_path=module.path)
     if not is_spec(module.spec):

@@ -6,9 +6,9 @@ import keyword
 import re
 from collections.abc import Iterator
 
+from otrainer.config.kinds import kind_of
 from otrainer.errors import ConfigPath, Finding
 from otrainer.model.generated import GeneratedModel
-from otrainer.registry.build.spec import kind
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = {"self", "forward", "__debug__"}
@@ -28,7 +28,7 @@ def check_name(name: object, role: str, path: ConfigPath, *, on_key: bool = Fals
 def problem_with(name: object, role: str) -> Finding | None:
     """Return what is wrong with a name, in half a sentence, and how to put it right."""
     if not isinstance(name, str):
-        return Finding(f"a name is text, not {kind(name)}", hint="Write a word, or put it in quotes.")
+        return Finding(f"a name is a string, not {kind_of(name)}", hint="Write a word, or put it in quotes.")
     if not NAME.fullmatch(name):
         return Finding("it is no identifier", hint="Use letters, digits and `_`, and begin with no digit.")
     if keyword.iskeyword(name):

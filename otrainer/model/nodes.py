@@ -6,12 +6,13 @@ import keyword
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from otrainer.config.kinds import kind_of
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigError, ConfigPath
 from otrainer.model.ir import Arg, Items, Node, Out, Pairs, Picks
 from otrainer.model.section import listed
 from otrainer.registry.build.signature import check_call
-from otrainer.registry.build.spec import is_spec, kind
+from otrainer.registry.build.spec import is_spec
 
 if TYPE_CHECKING:
     from otrainer.model.calls import Calls
@@ -41,7 +42,7 @@ def read_call(entry: Written, calls: Calls, report: Report) -> tuple[Literal["mo
     place, text = (*entry.path, "call"), entry.body["call"]
     hint = "Write `module:NAME` or `op:NAME`."
     if not isinstance(text, str):
-        report.add(f"`call` is text, not {kind(text)}.", place, title="wrong type", hint=hint)
+        report.add(f"`call` is a string, not {kind_of(text)}.", place, title="wrong type", hint=hint)
         return None
     method, colon, name = text.partition(":")
     modules = calls.modules
@@ -108,7 +109,7 @@ def read_arg(item: object, path: ConfigPath, values: Values, report: Report) -> 
     if item is None or isinstance(item, bool | int | float):
         return item
     hint = "Write numbers, text, lists and mappings, or `$name` for a value."
-    report.add(f"A node's arguments are plain data, not {kind(item)}.", path, title="wrong type", hint=hint)
+    report.add(f"A node's arguments are plain data, not {kind_of(item)}.", path, title="wrong type", hint=hint)
     return None
 
 
@@ -123,7 +124,7 @@ def read_out(entry: Written, report: Report) -> Out:
         return tuple(str(name) for name in out) if isinstance(out, list | tuple) else entry.name
     for name, key in out.items():
         if not isinstance(key, str | int) or isinstance(key, bool):
-            message = f"`{name}` picks a key, which is text or a number, not {kind(key)}."
+            message = f"`{name}` picks a key, which is a string or an integer, not {kind_of(key)}."
             hint = "Write `{NAME: KEY}`, as in `{hidden: last_hidden_state}`."
             report.add(message, (*place, name), title="wrong type", hint=hint)
     return Picks(tuple((str(name), key) for name, key in out.items()))

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from otrainer.config.kinds import kind_of
 from otrainer.model.names import check_name
 from otrainer.model.section import listed
-from otrainer.registry.build.spec import kind
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
@@ -125,7 +125,7 @@ def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, repor
     for index, name in enumerate(report.sequence(order, path, what="`order`")):
         place = (*path, index)
         if not isinstance(name, str):
-            message, hint = f"`order` lists names, not {kind(name)}.", "Write the names of the nodes."
+            message, hint = f"`order` lists names, not {kind_of(name)}.", "Write the names of the nodes."
             report.add(message, place, title="wrong type", hint=hint)
         elif name not in bodies:
             near, hint = report.near(name, known), f"There are {listed(known)}."
@@ -168,4 +168,4 @@ def outs_of(out: object, path: ConfigPath, report: Report) -> Iterator[tuple[obj
             yield name, (*path, index), False
     else:
         hint = "Write a name, a list of names, or a mapping of names to keys."
-        report.add(f"`out` names values; this is {kind(out)}.", path, title="wrong type", hint=hint)
+        report.add(f"`out` names values; this is {kind_of(out)}.", path, title="wrong type", hint=hint)

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from otrainer.config.findings import Findings
+from otrainer.config.kinds import kind_of
 from otrainer.config.limits import limits_in_force
 from otrainer.errors import ConfigPath, Finding
-from otrainer.registry.build.spec import kind
 
 LISTED = 20
 
@@ -46,7 +46,7 @@ class Report:
         if isinstance(value, Mapping):
             return value
         hint = "Write `key: value` under it."
-        self.add(f"{what} is a mapping, not {kind(value)}.", path, title="wrong type", hint=hint)
+        self.add(f"{what} is a mapping, not {kind_of(value)}.", path, title="wrong type", hint=hint)
         return {}
 
     def sequence(self, value: object, path: ConfigPath, *, what: str, hint: str = "") -> Sequence[Any]:
@@ -54,7 +54,7 @@ class Report:
         if isinstance(value, list | tuple):
             return value
         hint = hint or "Write `[...]`, or a line with `- ` for each element."
-        self.add(f"{what} is a list, not {kind(value)}.", path, title="wrong type", hint=hint)
+        self.add(f"{what} is a list, not {kind_of(value)}.", path, title="wrong type", hint=hint)
         return ()
 
     def keys(self, section: Mapping[Any, Any], known: Sequence[str], path: ConfigPath, *, what: str) -> None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from otrainer.config.kinds import kind_of
 from otrainer.model.ir import Ref
 from otrainer.model.names import check_name
 from otrainer.model.section import listed
-from otrainer.registry.build.spec import kind
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
@@ -64,7 +64,7 @@ class Values:
     def output(self, item: object, place: ConfigPath) -> str | None:
         """Return the value that an entry of `outputs` names, with or without `$`, or None after a finding."""
         if not isinstance(item, str):
-            message, hint = f"An output is the name of a value, not {kind(item)}.", "Write a name such as `$y`."
+            message, hint = f"An output is the name of a value, not {kind_of(item)}.", "Write a name such as `$y`."
             self.report.add(message, place, title="wrong type", hint=hint)
             return None
         name = item.removeprefix("$")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from otrainer.config.checks import SECTIONS, check_sections
+from otrainer.config.checks import check_sections
 from otrainer.config.findings import as_many_as_told
+from otrainer.config.sections import SECTIONS
 from otrainer.config.validate import check_inputs
 from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from otrainer.config.checks import RUN_KEYS, check_sections
+from otrainer.config.checks import check_sections
+from otrainer.config.sections import RUN_KEYS
 from otrainer.config.validate import validate_post_model, validate_preflight
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from otrainer.commands.schema.values import HOLDS, Schema, mapping, offered, place, ref
-from otrainer.config import names
-from otrainer.config.checks import COMPILE_OPTIONS, MATMUL_PRECISIONS, PRECISIONS
+from otrainer.config.sections import RUN_KEYS, RunKey
 from otrainer.config.settings import SCHEMA_VERSION
 
 MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 PACKAGE = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
-LARGEST_SEED = 2**63 - 1
 FLAG = {"type": "boolean"}
-NULL = {"type": "null"}
 
 
 def plain_sections() -> Schema:
@@ -33,24 +30,22 @@ def plain_sections() -> Schema:
 
 
 def run() -> Schema:
-    """The keys of `run`; null counts as left out."""
-    number = {"type": ["integer", "null"], "minimum": 0, "maximum": LARGEST_SEED}
-    options: Schema = dict.fromkeys(COMPILE_OPTIONS, True)
-    compiled = {"type": ["boolean", "object", "null"], "properties": options, "additionalProperties": False}
-    flag = {"type": ["boolean", "null"]}
-    keys = {
-        "name": text("The run's name, a plain one: letters, digits, `_`, `-` and `.`.", f"^{names.PATTERN}$"),
-        "out_dir": text("The path of the run's folder, such as `runs/${run.name}`."),
-        "seed": place(number) | {"description": "Where all randomness starts from: 0 to 2**63 - 1."},
-        "device": text("The device: `cpu`, `cuda`, `cuda:1` or `mps`."),
-        "precision": one_of(PRECISIONS) | {"description": "The precision of the forward pass."},
-        "deterministic": offered(place(flag), FLAG)
-        | {"description": "Whether only algorithms are used that come to the same bits each time."},
-        "compile": offered(place(compiled), FLAG) | {"description": "Whether torch.compile is used, or its arguments."},
-        "matmul_precision": one_of(MATMUL_PRECISIONS) | {"description": "How exactly float32 matrices are multiplied."},
-        "resume_from": text("The path of a checkpoint to start from, such as `runs/NAME/checkpoints/last.pt`."),
-    }
+    """Return the keys of `run`; null counts as left out."""
+    keys = {name: run_key(key) for name, key in RUN_KEYS.items()}
     return mapping("`run` is a mapping such as `{name: ..., out_dir: ...}`.", {"_template_": ref("_template_"), **keys})
+
+
+def run_key(key: RunKey) -> Schema:
+    """Return what a key of `run` takes: itself, null, a container, or text with a `${...}` in it."""
+    form = dict(key.form.schema)
+    about = {"description": key.doc}
+    if "pattern" in form:
+        rule = {"type": ["string", "null"], "pattern": f"{form['pattern']}|{HOLDS}", "errorMessage": key.doc}
+        return offered(rule) | about
+    if "enum" in form:
+        return offered(place({"enum": [*key.choices, None]}), {"enum": list(key.choices)}) | about
+    value = place({**form, "type": [*form["type"], "null"]})
+    return (offered(value, FLAG) if "boolean" in form["type"] else value) | about
 
 
 def settings() -> Schema:
@@ -67,16 +62,6 @@ def settings() -> Schema:
     whole = mapping("`settings` is a mapping.", {"_template_": ref("_template_"), **keys})
     whole["allOf"] = [{"type": ["object", "null"], "errorMessage": "`settings` is a mapping."}]
     return whole
-
-
-def text(words: str, pattern: str = r"\S") -> Schema:
-    rule = {"type": ["string", "null"], "pattern": f"{pattern}|{HOLDS}", "errorMessage": words}
-    return offered(rule) | {"description": words}
-
-
-def one_of(names: tuple[str, ...]) -> Schema:
-    forms = {"enum": [*names, None]}
-    return offered(place(forms), {"enum": list(names)})
 
 
 def words(pattern: str) -> Schema:

@@ -15,19 +15,8 @@ from otrainer.commands.schema.keys import (
     specs_of,
 )
 from otrainer.commands.schema.values import PLAIN, Schema, argument, choice, has, place, ref
-from otrainer.config.checks import SECTIONS, Section
+from otrainer.config.sections import SECTIONS, Section
 
-DOCS = {
-    "trainer": "The loop that trains: `{_type_: trainer.*}`.",
-    "data": "The data to train and validate on: `{_type_: data.*}`.",
-    "io": "How a batch becomes the model's arguments and the targets: `{_type_: io.*}`.",
-    "loss": "What is minimised: `{_type_: loss.*}`.",
-    "optimizer": "What steps the parameters: `{_type_: optim_factory.*, type: optim_cls.*, kwargs: {...}}`.",
-    "scheduler": "What changes the learning rate, if anything: `{_type_: sched_factory.*, type: sched_cls.*}`.",
-    "callbacks": "What is called as training goes on: a list of `{_type_: cb.*}`.",
-    "loggers": "Where metrics are written: a list of `{_type_: log.*}`.",
-    "metrics": "What is measured besides the loss: a list of `{_type_: metric.*}`.",
-}
 NO_TYPE = "A component says what it is: `_type_` names its key."
 
 
@@ -77,7 +66,7 @@ def class_arguments(rows: list[Row]) -> Schema:
 
 
 def section_schemas() -> Schema:
-    return {section.name: section_schema(section) | {"description": DOCS[section.name]} for section in SECTIONS}
+    return {section.name: section_schema(section) | {"description": section.doc} for section in SECTIONS}
 
 
 def section_schema(section: Section) -> Schema:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from otrainer.config.kinds import kind_of
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigPath, Finding, nearest
 
@@ -83,15 +84,15 @@ def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Findi
     for form in ("_type_", "_target_"):
         if form in value and not (isinstance(value[form], str) and value[form]):
             hint = "Write a registered key." if form == "_type_" else "Write `package.module.attr`."
-            yield Finding(f"`{form}` is a name, not {kind(value[form])}.", "wrong type", (*path, form), hint=hint)
+            yield Finding(f"`{form}` is a name, not {kind_of(value[form])}.", "wrong type", (*path, form), hint=hint)
         elif holds_secret(value.get(form)):
             yield out_of_place((*path, form), why="it names what is built")
     if not isinstance(value.get("_args_", []), list | tuple):
-        message = f"`_args_` is a list, not {kind(value['_args_'])}."
+        message = f"`_args_` is a list, not {kind_of(value['_args_'])}."
         yield Finding(message, "wrong type", (*path, "_args_"), hint="Write `_args_: [...]`.")
     extra = value.get("_kwargs_", {})
     if not isinstance(extra, Mapping):
-        message = f"`_kwargs_` is a mapping, not {kind(extra)}."
+        message = f"`_kwargs_` is a mapping, not {kind_of(extra)}."
         yield Finding(message, "wrong type", (*path, "_kwargs_"), hint="Write `_kwargs_: {name: value}`.")
         return
     for key in extra:
@@ -99,19 +100,3 @@ def shape_findings(value: Mapping[Any, Any], path: ConfigPath) -> Iterator[Findi
             message = f"`{key}` is given twice: here and beside `_type_`."
             place = (*path, "_kwargs_", key)
             yield Finding(message, "argument given twice", place, on_key=True, hint="Keep one of the two.")
-
-
-KINDS: tuple[tuple[type, str], ...] = (
-    (type(None), "null"),
-    (bool, "a boolean"),
-    (int, "a number"),
-    (float, "a number"),
-    (str, "text"),
-    (list, "a list"),
-    (Mapping, "a mapping"),
-)
-
-
-def kind(value: object) -> str:
-    """Describe the kind of a YAML value."""
-    return next((name for cls, name in KINDS if isinstance(value, cls)), f"a {type(value).__name__}")

@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from otrainer.config.kinds import kind_of
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.diagnostics.exceptions import place_of_failure
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
-from otrainer.registry.build.spec import kind
 from otrainer.registry.build.targets import NAME
 from otrainer.registry.builtins import builtins
 from otrainer.registry.entries import meddling
@@ -63,7 +63,7 @@ def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict
     if imports is None:
         return {}
     if not isinstance(imports, list | tuple):
-        message = f"`imports` is a list of module names, not {kind(imports)}."
+        message = f"`imports` is a list of module names, not {kind_of(imports)}."
         hint = "Write `imports: [package.module]`."
         raise ConfigError(message, title="invalid import", config_path=path, hint=hint)
     findings = [
@@ -83,7 +83,7 @@ def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict
 
 def check_import(name: object, place: ConfigPath, settings: Settings) -> Iterator[Finding]:
     if not isinstance(name, str):
-        message = f"A plugin is given by its module's name, not {kind(name)}."
+        message = f"A plugin is given by its module's name, not {kind_of(name)}."
         yield Finding(message, "invalid import", place, hint="Write `package.module`.")
     elif not NAME.fullmatch(name):
         hint = "Write `package.module`, without `.py` and slashes."
@@ -145,7 +145,7 @@ def run_register(name: str, register: Callable[[Registry], object], registry: Re
 
 def check_register(name: str, register: object) -> None:
     """Raise ConfigError unless `register` can be called with the registry alone."""
-    problem = f"it is {kind(register)}"
+    problem = f"it is {kind_of(register)}"
     if callable(register):
         try:
             inspect.signature(register).bind(None)

@@ -83,11 +83,11 @@ def test_a_factory_gets_containers_of_its_own(registry):
     ("spec", "path", "on_key", "message", "near"),
     [
         ({"_type_": "prat"}, ("_type_",), False, "No component is registered as `prat`", ("part",)),
-        ({"_type_": 3}, ("_type_",), False, "`_type_` is a name, not a number", ()),
+        ({"_type_": 3}, ("_type_",), False, "`_type_` is a name, not an integer", ()),
         ({"_type_": None}, ("_type_",), False, "`_type_` is a name, not null", ()),
         ({"_type_": "part", "_target_": "a.b"}, ("_target_",), True, "exclude each other", ()),
         ({"_type_": "part", "size": 1, "_kwargs_": {"size": 2}}, ("_kwargs_", "size"), True, "given twice", ()),
-        ({"_type_": "part", "_args_": 1}, ("_args_",), False, "`_args_` is a list, not a number", ()),
+        ({"_type_": "part", "_args_": 1}, ("_args_",), False, "`_args_` is a list, not an integer", ()),
         ({"_type_": "part", "_kwargs_": [1]}, ("_kwargs_",), False, "`_kwargs_` is a mapping, not a list", ()),
         ({"_type_": "part", "_arg_": [1]}, ("_arg_",), True, "no reserved key `_arg_`", ("_args_",)),
         ({"_tpye_": "part"}, ("_tpye_",), True, "no reserved key `_tpye_`", ("_type_",)),
