@@ -39,7 +39,7 @@ class Complaints:
         self.findings: list[Finding] = []
 
     def path(self) -> ConfigPath:
-        """The config path of the value that is being read."""
+        """Return the config path of the value that is being read."""
         steps: list[str | int] = []
         for frame in self.stack[1:]:
             if not frame.is_mapping:
@@ -112,7 +112,7 @@ class Complaints:
         self.note("number too long", message, at, "Put it in quotes to keep it as text.")
 
     def half_a_pair(self, at: int) -> None:
-        """For PyYAML's own parser; libyaml refuses it itself, as it does other versions."""
+        """Report half of a surrogate pair, which PyYAML's own parser admits and libyaml refuses."""
         hint = "Write the character itself, or `\\U` with its eight digits."
         self.note("invalid YAML", "This text holds an escape for half a character.", at, hint)
 

@@ -28,7 +28,7 @@ class Container:
 
 
 def read_container(over: Mapping, path: ConfigPath) -> Container | Finding:
-    """The container that `over` spells, or the first mistake in it."""
+    """Return the container that `over` spells, or the first mistake in it."""
     items = over.items
     if "_merge_" not in items:
         message = "`_value_` stands without `_merge_`."
@@ -101,13 +101,13 @@ def at_key(
     suggestions: tuple[str, ...] = (),
     hint: str = "",
 ) -> Finding:
-    """A finding at one of the container's keys."""
+    """Return a finding at one of the container's keys."""
     place = key_place_of(over.items[name])
     return Finding(message, title, (*path, name), location=place, on_key=True, suggestions=suggestions, hint=hint)
 
 
 def elements_by_key(elements: list[Node], field: str, path: ConfigPath, findings: Findings) -> dict[object, Node]:
-    """The elements of a list by the value of `field`; those without a usable one are found fault with and left out."""
+    """Index the elements of a list by the value of `field`; those without a usable one are reported and left out."""
     found: dict[object, Node] = {}
     for index, element in enumerate(elements):
         value = element.items.get(field) if isinstance(element, Mapping) else None
@@ -123,7 +123,7 @@ def elements_by_key(elements: list[Node], field: str, path: ConfigPath, findings
 
 
 def identity_of(value: Plain) -> tuple[type, Plain]:
-    """What two elements have in common that are the same one.
+    """Return what two elements with the same value of the field have in common.
 
     An integer counts by its digits, whose hash is another in each process: the hashes of integers are known, and a list
     of those that share one would take the square of its length.

@@ -31,7 +31,7 @@ PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def credential_in(name: str) -> str | None:
-    """The words in the name of a variable for which it is taken for a credential; None where it is not.
+    """Return the words in the name of a variable for which it is taken for a credential; None where it is not.
 
     Whole words count, as `_` or a change of case parts them: `HF_TOKEN` has one, `TOKENIZER_PATH` has not.
     """

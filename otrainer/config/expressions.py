@@ -96,7 +96,7 @@ def parse_text(text: str) -> tuple[Part, ...]:
 
 
 def expression_end(text: str, start: int) -> int | None:
-    """The position after the `}` that closes the expression at `start`, or None where nothing does."""
+    """Return the position after the `}` that closes the expression at `start`, or None where nothing does."""
     if default := JSON_DEFAULT.match(text, start + 2):
         end = json_end(text, default.end())
         if end is not None:
@@ -110,7 +110,7 @@ def expression_end(text: str, start: int) -> int | None:
 
 
 def json_end(text: str, start: int) -> int | None:
-    """The position after the `}` that follows the JSON value at `start`, or None where no value stands there."""
+    """Return the position after the `}` that follows the JSON value at `start`, or None where no value stands there."""
     try:
         _, end = DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -120,7 +120,7 @@ def json_end(text: str, start: int) -> int | None:
 
 
 def parse_expression(text: str, start: int, end: int | None) -> Expression:
-    """The expression between `start` and `end`."""
+    """Return the expression between `start` and `end`."""
     shown = text[start:end]
     if end is None:
         message = f"`{shortened(shown)}` is never closed."
@@ -132,7 +132,7 @@ def parse_expression(text: str, start: int, end: int | None) -> Expression:
 
 
 def read_expression(inner: str, start: int, shown: str) -> Expression:
-    """The expression whose braces hold `inner`. Raises MalformedError."""
+    """Return the expression whose braces hold `inner`. Raises MalformedError."""
     if "${" in inner:
         message = f"`{shortened(shown)}` holds another `${{`; expressions do not nest."
         raise MalformedError(message, "Give the inner part a key of its own and refer to that.")

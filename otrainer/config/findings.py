@@ -36,14 +36,14 @@ class Findings(list[Finding]):
             self.append(finding)
 
     def near(self, name: str, choices: Collection[str]) -> tuple[str, ...]:
-        """The nearest of `choices`, as far as it may still be looked for."""
+        """Return the nearest of `choices` while the effort for that lasts."""
         if self.effort <= 0 or self.is_full:
             return ()
         self.effort -= len(choices) * (10 + len(name) ** 2)
         return nearest(name, choices)
 
     def all(self) -> list[Finding]:
-        """The findings, and a word at the last one on how many there are besides."""
+        """Return the findings, and a last one that counts those which are not listed."""
         if not self.untold:
             return list(self)
         one = "There is one more mistake like these, which is not listed."
@@ -52,7 +52,7 @@ class Findings(list[Finding]):
 
 
 def as_many_as_told(findings: Iterable[Finding]) -> list[Finding]:
-    """As many of `findings` as one step tells; those beyond are not even looked for."""
+    """Take as many findings as one step may report; those beyond are not even looked for."""
     most = limits_in_force().mistakes
     found = list(islice(findings, most + 1))
     if len(found) > most:

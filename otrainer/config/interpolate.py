@@ -61,19 +61,19 @@ class Interpolator:
         self.done: dict[int, Node | None] = {}
 
     def run(self) -> Mapping:
-        """The tree with values in place of expressions."""
+        """Return the tree with its expressions evaluated."""
         result = self.evaluate(self.root)
         return result if isinstance(result, Mapping) else self.root
 
     def path(self, node: Node) -> ConfigPath:
-        """The first path of a node that holds expressions; only findings ask for it."""
+        """Return the first path of a node that holds expressions; only findings ask for it."""
         if not self._trails:
             for trail, found in walk(self.root, TEXT):
                 self._trails.setdefault(id(found), trail)
         return path_of(self._trails.get(id(node)))
 
     def evaluate(self, start: Node) -> Node | None:
-        """The value of `start`: a depth-first walk whose stack is a list, so that no chain is too long for it."""
+        """Evaluate `start` in a depth-first walk whose stack is a list, so that no chain is too long for it."""
         if not start.special & TEXT:
             return start
         stack = [(start, self.step(start))]
@@ -103,7 +103,7 @@ class Interpolator:
         return self.scalar(node) if isinstance(node, Scalar) else self.collection(node)
 
     def collection(self, node: Mapping | Sequence | Pile) -> Step:
-        """A mapping or list, each broken child left as it is; what it holds is kept up by difference."""
+        """Evaluate the children of a mapping or list, and leave broken ones; its totals are updated by difference."""
         if isinstance(node, Pile):
             return node
         self.budget.spend(len(node.items), node)
@@ -130,7 +130,7 @@ class Interpolator:
         return None
 
     def scalar(self, node: Scalar) -> Step:
-        """A string with expressions: the value of one that fills it, or the text of all its parts."""
+        """Evaluate a string: to the value of an expression that fills it, or to the text of all its parts."""
         self.budget.spend(STEPS_PER_EXPRESSION * str(node.value).count("${"), node)
         parts = parse_text(str(node.value))
         pieces: list[str] = []
@@ -152,7 +152,7 @@ class Interpolator:
         return self.text_of(pieces, node) if len(pieces) == len(parts) else None
 
     def value_of(self, part: Secret | Variable | Malformed, node: Scalar) -> Node | None:
-        """The value of an expression in `node` that depends on no other node."""
+        """Return the value of an expression in `node` that depends on no other node."""
         if isinstance(part, Secret):
             return Scalar(f"${{secret:{part.name}}}").placed(node)
         if isinstance(part, Malformed):
@@ -165,7 +165,7 @@ class Interpolator:
             return None
 
     def follow(self, reference: Reference, node: Scalar) -> Step:
-        """The value at the path, which may lead through other references."""
+        """Find the value at the path, which may lead through other references."""
         at: Node = self.root
         self.used[str(reference.path[0])] = None
         for index, step in enumerate(reference.path):
@@ -214,7 +214,7 @@ class Interpolator:
         self.note("config too large", message, or_raise(USED_OFTEN, which), node)
 
     def cycle(self, members: list[Node]) -> None:
-        """One finding at each expression that is part of a cycle."""
+        """Report a cycle at each expression that is part of it."""
         if self.findings.is_full:
             self.findings.untold += len(members)
             return
@@ -236,7 +236,7 @@ class Interpolator:
         part: Expression | None = None,
         suggestions: tuple[str, ...] = (),
     ) -> None:
-        """A finding at an expression of `node`, or at the node."""
+        """Report a mistake at an expression of `node`, or at the node."""
         if self.findings.is_full:
             self.findings.untold += 1
             return
@@ -246,7 +246,7 @@ class Interpolator:
 
 
 def cut(names: list[str], index: int) -> list[str]:
-    """A long chain from `index` around to itself, without its middle."""
+    """Shorten a long chain from `index` around to itself."""
     count = len(names)
     ends = [names[(index + step) % count] for step in (0, 1, 2, 3, -3, -2, -1, 0)]
     return [*ends[:4], f"... ({count - 7} more)", *ends[4:]]

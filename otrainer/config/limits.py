@@ -65,7 +65,7 @@ NAMES: Final = tuple(field.name for field in fields(Limits))
 
 
 def limits_in_force(environ: AnyMapping[str, str] = os.environ) -> Limits:
-    """The defaults with what OTRAINER_LIMITS says instead, such as `nodes=2000000,depth=100`.
+    """Return the limits by default and by OTRAINER_LIMITS, such as `nodes=2000000,depth=100`.
 
     Raises ConfigError where that is not `NAME=COUNT` with commas between, each name once.
     """
@@ -74,7 +74,7 @@ def limits_in_force(environ: AnyMapping[str, str] = os.environ) -> Limits:
 
 @cache
 def limits_of(given: str) -> Limits:
-    """The limits of one text of the variable, asked many times for each config."""
+    """Parse the variable's text, which is asked for many times."""
     values: dict[str, int] = {}
     for entry in given.split(",") if given.strip() else ():
         name, equals, count = (part.strip() for part in entry.partition("="))
@@ -109,12 +109,12 @@ def room_for(depth: int) -> Iterator[None]:
 
 @contextmanager
 def room_beyond() -> Iterator[None]:
-    """The same for what comes after resolving, in a process where configs may be deeper than by default."""
+    """Let this process go down resolved trees, where configs may be deeper than by default."""
     depth = limits_in_force().depth
     with room_for(depth) if depth > DEFAULTS.depth else nullcontext():
         yield
 
 
 def or_raise(hint: str, limit: str) -> str:
-    """The next step, and the other one: that whoever runs otrainer allows more."""
+    """Add to the next step that whoever runs otrainer may raise the limit."""
     return f"{hint} If it has to be that much, raise `{limit}` in {VARIABLE}."

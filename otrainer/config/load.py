@@ -46,7 +46,7 @@ class ConfigFile:
 
 
 def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: Findings, budget: Budget) -> Mapping:
-    """The tree of `path` over the trees of its `defaults`; faulty containers are added to `findings`.
+    """Load `path` and lay it over the trees of its `defaults`; faulty containers are added to `findings`.
 
     Raises ConfigError with everything that keeps a file from being read.
     """
@@ -79,7 +79,7 @@ class Trees:
         self.size = 0
 
     def of(self, content: bytes, name: str, limits: Limits) -> Mapping:
-        """The tree of a file. What is kept has no more than `most` nodes, for they fill the memory."""
+        """Return the tree of a file. No more than `most` nodes are kept, for they fill the memory."""
         key = (content, name, limits)
         tree = self.kept.pop(key, None)
         if tree is None:
@@ -105,7 +105,7 @@ class Files:
         self.identities: dict[Path, str] = {}
 
     def identity(self, path: Path) -> str:
-        """What all names of one file, in a folder without links, have in common."""
+        """Return the one path that all names of a file, in a folder without links, have in common."""
         found = self.identities.get(path)
         if found is None:
             # Unlike those of a Path, these two take any path for what it is.
@@ -164,7 +164,7 @@ class Files:
         return file
 
     def without_container(self, tree: Mapping) -> Mapping:
-        """The tree of a file, which cannot itself be a container."""
+        """Refuse a file that is itself a container."""
         keys = [key for key in ("_merge_", "_value_") if key in tree.items]
         if not keys:
             return tree
@@ -176,7 +176,7 @@ class Files:
         return mapping_of({}, tree.file, tree.at)
 
     def listed(self, tree: Mapping, folder: Path) -> list[tuple[Scalar, int, Path]]:
-        """The entries of a file's `defaults`, each with the path that it means."""
+        """Return the entries of a file's `defaults`, each with the path that it means."""
         defaults = tree.items.get("defaults")
         if defaults is None or is_null(defaults):
             return []
@@ -208,7 +208,7 @@ def no_list(defaults: Node) -> Finding:
 
 
 def is_path(item: Node) -> TypeGuard[Scalar]:
-    """Whether an entry of `defaults` may be the path of a file."""
+    """Return whether an entry of `defaults` may be the path of a file."""
     value = item.value if isinstance(item, Scalar) else None
     return isinstance(value, str) and 0 < len(value) <= MAX_PATH and "\0" not in value
 

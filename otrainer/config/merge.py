@@ -45,7 +45,7 @@ class Merger:
         return self.lay(None, node, path) if node.special & MERGE else node
 
     def lay(self, base: Node | None, over: Node, path: ConfigPath, *, keep: bool = False) -> Node:
-        """The tree of `over` on top of `base`; `keep` says that a template lies below both."""
+        """Lay `over` on top of `base`; `keep` says that a template lies below both."""
         if isinstance(over, Mapping):
             if "_merge_" in over.items or "_value_" in over.items:
                 if isinstance(base, Pile):
@@ -64,7 +64,7 @@ class Merger:
         return over
 
     def lay_mapping(self, base: Mapping | None, over: Mapping, path: ConfigPath, *, keep: bool = False) -> Mapping:
-        """A deep merge: the base's keys in their order, then the new ones.
+        """Merge deeply: the base's keys in their order, then the new ones.
 
         Sizes are kept by difference, so that a small layer over a large one costs no more than what it holds.
         """
@@ -92,7 +92,7 @@ class Merger:
         return Mapping(items, over.file, over.at, over.key_at, special | over.special & ~MERGE, size, depth, length)
 
     def lay_pile(self, base: Node | None, over: Pile, path: ConfigPath, *, keep: bool) -> Node:
-        """The layers of `over` on `base`, in turn; a pile among them is a value of its own, with the same base."""
+        """Lay each layer of `over` on `base` in turn; a pile among them is a value of its own, with the same base."""
         if not self.expanding or (keep and base is None):
             if base is None or gives_list(over):
                 return over
@@ -106,7 +106,7 @@ class Merger:
         return over if node is None else node
 
     def apply(self, base: Node | None, over: Mapping, path: ConfigPath) -> Node:
-        """What a container makes of `base`; a faulty one yields its value alone."""
+        """Apply a container to `base`; a faulty one yields its value alone."""
         container = read_container(over, path)
         if isinstance(container, Finding):
             self.findings.append(container)
@@ -125,7 +125,7 @@ class Merger:
         return sequence_of(items, value.file, value.at, over.key_at)
 
     def list_below(self, mode: str, base: Node | None, over: Mapping, path: ConfigPath) -> list[Node]:
-        """The list that a container extends; nothing and null count as an empty one."""
+        """Return the list that a container extends; nothing and null count as an empty one."""
         if base is not None and not is_null(base) and not isinstance(base, Sequence):
             place = place_of(base)
             self.findings.append(
@@ -141,7 +141,7 @@ class Merger:
         return base.items if isinstance(base, Sequence) else []
 
     def match_by_key(self, below: list[Node], above: list[Node], field: str, path: ConfigPath) -> list[Node]:
-        """Elements of `above` merged into those of `below` with the same value of `field`, new ones after them."""
+        """Merge elements of `above` into those of `below` with the same value of `field`, and append new ones."""
         merged = elements_by_key(below, field, path, self.findings)
         for at, (identity, element) in enumerate(elements_by_key(above, field, path, self.findings).items()):
             merged[identity] = self.lay(merged.get(identity), element, (*path, at))
@@ -149,7 +149,7 @@ class Merger:
 
 
 def gives_list(pile: Pile) -> bool:
-    """Whether the value that `pile` stands for is a list, whatever its template holds."""
+    """Return whether the value that `pile` stands for is a list, whatever its template holds."""
     last: Node = pile
     while isinstance(last, Pile):
         last = last.layers[-1]

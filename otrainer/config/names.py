@@ -16,7 +16,7 @@ WORDS = f"a plain name (letters, digits, `_`, `-` and `.`; no `-` or `.` first; 
 
 
 def is_plain_name(text: str) -> bool:
-    """Whether `text` is one part of a path on every file system; letters may be of any script, in their composed form.
+    """Return whether `text` can name a folder on every file system; letters of any script count in composed form.
 
     Device names of Windows (`nul`, `com1.txt`) are none.
     """
@@ -32,12 +32,12 @@ def is_plain_name(text: str) -> bool:
 
 
 def is_letter(char: str) -> bool:
-    """Whether a character is a letter, a mark on one, or a digit, of any script."""
+    """Return whether a character is a letter, a mark on one, or a digit, of any script."""
     return unicodedata.category(char)[0] in "LMN"
 
 
 def plain_name(text: str) -> str:
-    """The plain name nearest to `text`; empty where nothing is left of it."""
+    """Return the plain name nearest to `text`; empty where nothing is left of it."""
     composed = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
     kept = "".join(char if char in "_-." or is_letter(char) else "-" for char in composed)
     name = re.sub("-{2,}", "-", kept).strip("-.")

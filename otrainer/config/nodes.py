@@ -45,7 +45,7 @@ class Scalar:
         self.special = special
 
     def placed(self, like: Node, key_like: Node | None = None) -> Scalar:
-        """The same value, written where `like` is, or its key where that of `key_like` is."""
+        """Return the value as if it stood where `like` does, its key where that of `key_like` does."""
         return Scalar(self.value, like.file, like.at, (key_like or like).key_at, self.special)
 
 
@@ -79,12 +79,12 @@ class Mapping:
         self.length = length
 
     def copy(self) -> Mapping:
-        """A mapping of the same items, to be changed before anybody else gets it."""
+        """Return a mapping of the same items, to be changed before anybody else gets it."""
         items = dict(self.items)
         return Mapping(items, self.file, self.at, self.key_at, self.special, self.size, self.depth, self.length)
 
     def placed(self, like: Node, key_like: Node | None = None) -> Mapping:
-        """The same items, written where `like` is, or their key where that of `key_like` is."""
+        """Return the same items, written where `like` is, or their key where that of `key_like` is."""
         key_at = (key_like or like).key_at
         return Mapping(self.items, like.file, like.at, key_at, self.special, self.size, self.depth, self.length)
 
@@ -115,12 +115,12 @@ class Sequence:
         self.length = length
 
     def copy(self) -> Sequence:
-        """A sequence of the same elements, to be changed before anybody else gets it."""
+        """Return a sequence of the same elements, to be changed before anybody else gets it."""
         items = list(self.items)
         return Sequence(items, self.file, self.at, self.key_at, self.special, self.size, self.depth, self.length)
 
     def placed(self, like: Node, key_like: Node | None = None) -> Sequence:
-        """The same elements, written where `like` is, or their key where that of `key_like` is."""
+        """Return the same elements, written where `like` is, or their key where that of `key_like` is."""
         key_at = (key_like or like).key_at
         return Sequence(self.items, like.file, like.at, key_at, self.special, self.size, self.depth, self.length)
 
@@ -139,7 +139,7 @@ class Pile:
         self.special = special | MERGE  # it waits, even where expanding its layers left no container in them
 
     def placed(self, like: Node, key_like: Node | None = None) -> Pile:
-        """The same layers, the last of them written where `like` is."""
+        """Return the same layers, the last of them written where `like` is."""
         return Pile((*self.layers[:-1], self.layers[-1].placed(like, key_like)))
 
 
@@ -148,7 +148,7 @@ NodeT = TypeVar("NodeT", Scalar, Mapping, Sequence, Pile, Node)
 
 
 def measure(children: Iterable[Node]) -> tuple[int, int, int, int]:
-    """What a collection of `children` is: its special flags, its size, its depth, and the length of its values."""
+    """Return the special flags, the size, the depth and the length of values of a collection of `children`."""
     special, size, depth, length = 0, 1, 0, 0
     for child in children:
         if type(child) is Scalar:
@@ -168,7 +168,7 @@ def measure(children: Iterable[Node]) -> tuple[int, int, int, int]:
 
 
 def length_of(node: Node) -> int:
-    """The characters of a node's values and of the paths to them; those that each node has anyway are not counted."""
+    """Count the characters of a node's values and of the paths to them, beyond those that each node has anyway."""
     if type(node) is not Scalar:
         return node.length  # type: ignore[union-attr]  # it is no scalar
     value = node.value
@@ -176,7 +176,7 @@ def length_of(node: Node) -> int:
 
 
 def mapping_of(items: dict[str, Node], file: TextFile | None = None, at: int = 0, key_at: int = -1) -> Mapping:
-    """A mapping of `items`, written at `at`."""
+    """Return a mapping of `items`, written at `at`."""
     special, size, depth, length = measure(items.values())
     length += sum(map(len, items))
     if depth > 1:
@@ -189,23 +189,23 @@ def mapping_of(items: dict[str, Node], file: TextFile | None = None, at: int = 0
 
 
 def sequence_of(items: list[Node], file: TextFile | None = None, at: int = 0, key_at: int = -1) -> Sequence:
-    """A sequence of `items`, written at `at`."""
+    """Return a sequence of `items`, written at `at`."""
     special, size, depth, length = measure(items)
     return Sequence(items, file, at, key_at, special, size, depth, length + INDEX * (size - 1))
 
 
 def place_of(node: Node | None) -> SourceLocation | None:
-    """Where the node was written."""
+    """Return where the node was written."""
     return None if node is None or node.file is None else node.file.place(node.at)
 
 
 def key_place_of(node: Node) -> SourceLocation | None:
-    """Where the node's key was written, or the node itself where it has none."""
+    """Return where the node's key was written, or the node itself where it has none."""
     return node.file.place(node.key_at) if node.file and node.key_at >= 0 else place_of(node)
 
 
 def place_within(node: Node, wanted: str, offset: int) -> SourceLocation | None:
-    """Where the text `wanted`, which stands at `offset` of the node's value, was written."""
+    """Return where the text `wanted`, which stands at `offset` of the node's value, was written."""
     if node.file is None or not isinstance(node, Scalar) or offset > MAX_OFFSET:
         return place_of(node)
     text, value = node.file.text, str(node.value)[: offset + len(wanted)]
@@ -235,12 +235,12 @@ def kind_of(node: Node) -> str:
 
 
 def is_null(node: Node | None) -> bool:
-    """Whether nothing or null stands there."""
+    """Return whether `node` is absent or null."""
     return node is None or (isinstance(node, Scalar) and node.value is None)
 
 
 def child_of(node: Node, step: str | int) -> Node | None:
-    """The node one step down, where there is one."""
+    """Return the node one step down, or None."""
     if isinstance(node, Mapping) and isinstance(step, str):
         return node.items.get(step)
     if isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
@@ -249,7 +249,7 @@ def child_of(node: Node, step: str | int) -> Node | None:
 
 
 def without(node: Mapping, key: str) -> Mapping:
-    """The mapping but for `key`."""
+    """Return the mapping without `key`."""
     if key not in node.items:
         return node
     items = {name: child for name, child in node.items.items() if name != key}
@@ -276,7 +276,7 @@ def path_of(trail: Trail | None) -> ConfigPath:
 
 
 def walk(node: Node, special: int, trail: Trail | None = None) -> Iterator[tuple[Trail | None, Node]]:
-    """Every node under `node` that holds something `special`, parents first, in document order."""
+    """Yield every node under `node` that holds something `special`, parents first, in document order."""
     stack: list[tuple[Trail | None, Node]] = [(trail, node)] if node.special & special else []
     while stack:
         here, at = stack.pop()

@@ -31,7 +31,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse_tree(content: bytes, name: str, *, limits: Limits = DEFAULTS, pure: bool = False) -> Mapping:
-    """The tree of one UTF-8 document; `pure` does without libyaml.
+    """Parse one UTF-8 document; `pure` does without libyaml.
 
     Raises ConfigError with all unusable keys, tags and numbers of the file, or with the first place that is not YAML
     or at which a limit is reached.
@@ -95,7 +95,7 @@ class TreeBuilder:
         self.aliases = 0
 
     def build(self, get_event: Any) -> Node | None:
-        """The document's root, or None where there is no document."""
+        """Build the document's root, or None where there is no document."""
         from yaml import events as kinds
 
         scalar_kind, alias_kind = kinds.ScalarEvent, kinds.AliasEvent
@@ -167,7 +167,7 @@ class TreeBuilder:
         return frame
 
     def close(self, done: Frame, parent: Frame) -> Node:
-        """The node of a collection whose end was read."""
+        """Make the node of a collection whose end was read."""
         make: Any = mapping_of if done.is_mapping else sequence_of
         node: Mapping | Sequence = make(done.items, self.file, done.at, parent.key_at)
         self.notes.check_depth(node.depth, done.at)
@@ -214,7 +214,7 @@ class TreeBuilder:
             return text
 
     def styled(self, event: Any) -> Plain:
-        """The value of a scalar with quotes, a block style or a tag."""
+        """Return the value of a scalar with quotes, a block style or a tag."""
         text: str = event.value
         if not text.isascii() and SURROGATE.search(text):
             self.notes.half_a_pair(event.start_mark.index)
@@ -231,7 +231,7 @@ class TreeBuilder:
             return text
 
     def anchored(self, event: Any) -> Node:
-        """What an alias stands for.
+        """Return the node that an alias stands for.
 
         Raises ConfigError where it stands for nothing, or for what it lies in, or is one too many.
         """

@@ -17,7 +17,7 @@ SCALARS = (str, int, float, bool, type(None))
 
 
 def tree_of(data: AnyMapping[Any, object], budget: Budget | None = None) -> Mapping:
-    """The tree of a dict, which is not changed.
+    """Make the tree of a dict, which is not changed.
 
     Raises ConfigError with every value that is no plain data, every key that is no string, and a `defaults`.
     """

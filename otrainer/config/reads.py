@@ -46,7 +46,7 @@ class Recorder:
         return Reads(dict(self.files), dict(self.env), tuple(self.missing))
 
     def variable(self, name: str) -> str | None:
-        """The raw value of an environment variable, or None."""
+        """Return the raw value of an environment variable, or None."""
         return self.env.setdefault(name, self.environ.get(name))
 
     def include(self, name: str, entry: Scalar | None) -> None:
@@ -55,7 +55,7 @@ class Recorder:
             self.includes.setdefault(name, place)
 
     def read(self, path: Path, most: int) -> bytes:
-        """The bytes of a regular file.
+        """Read a regular file.
 
         Raises OSError where it is missing, unreadable or something else than a file, TooLongError where it has more
         than `most` bytes, and ChangingError where it does not hold still; a missing one is recorded.
@@ -80,7 +80,7 @@ class ChangingError(OSError):
 
 
 def read_whole(path: Path, most: int) -> tuple[bytes, os.stat_result]:
-    """The bytes of a regular file, and its facts as they were just before."""
+    """Read a regular file; its facts are those of just before."""
     for _ in range(ATTEMPTS):
         # Opening can have effects of its own, on a tape or a terminal; and what is a file now may be a pipe the next
         # moment, whose opening would wait for somebody to write.
@@ -104,7 +104,7 @@ def without_waiting(path: str, flags: int) -> int:
 
 
 def named_file(folder: Path, entry: str) -> Path:
-    """The absolute path of `entry` in `folder`: links to folders are followed, a linked file keeps its name."""
+    """Return the absolute path of `entry` in `folder`: links to folders are followed, a linked file keeps its name."""
     path = folder / entry
     return real_folder(str(path.parent)) / path.name
 
@@ -114,7 +114,7 @@ FOLDERS: dict[str, tuple[int, int, Path]] = {}
 
 
 def real_folder(folder: str) -> Path:
-    """The absolute path of a folder without links; one that was asked for before is only checked to be the same."""
+    """Return the absolute path of a folder without links, from memory where it is still the same folder."""
     try:
         facts = os.stat(folder)  # noqa: PTH116 - many experiments ask for the same few folders
     except OSError:
@@ -129,7 +129,7 @@ def real_folder(folder: str) -> Path:
 
 
 def unreadable(path: Path, name: str, at: Scalar | None, index: int, error: OSError, most: int) -> Finding:
-    """The finding for a file that cannot be read, at the entry of `defaults` that names it, if one does.
+    """Return the finding for a file that cannot be read, at the entry of `defaults` that names it, if one does.
 
     `most` is the limit of bytes that may have been reached.
     """
@@ -155,7 +155,7 @@ def unreadable(path: Path, name: str, at: Scalar | None, index: int, error: OSEr
 
 
 def similar_files(path: Path, entry: str) -> tuple[tuple[str, ...], str]:
-    """Names that could stand in place of a missing file's, and the next step."""
+    """Return names that could stand in place of a missing file's, and the next step."""
     if "${" in entry:
         return (), "`defaults` are read before `${...}` is evaluated: write the path out."
     relative = "Paths in `defaults` are relative to the file that lists them."

@@ -32,7 +32,7 @@ TAGS = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)
 
 
 def plain_value(text: str) -> Plain:
-    """The value of an unquoted scalar.
+    """Return the value of an unquoted scalar.
 
     Raises ValueError where a number is longer than MAX_DIGITS.
     """
@@ -45,7 +45,7 @@ def plain_value(text: str) -> Plain:
 
 
 def number(text: str) -> Plain:
-    """The number that `text` is, or `text` itself. Raises ValueError where it is longer than MAX_DIGITS."""
+    """Return the number that `text` is, or `text` itself. Raises ValueError where it is longer than MAX_DIGITS."""
     if len(text) > MAX_DIGITS and NUMERIC.fullmatch(text):
         raise ValueError(text)
     if (text.isdecimal() and text.isascii()) or INTEGER.fullmatch(text):
@@ -62,7 +62,7 @@ def number(text: str) -> Plain:
 
 
 def tagged_value(tag: str, text: str) -> Plain:
-    """The value of `text` under a core tag given by its short name, such as `int`.
+    """Return the value of `text` under a core tag given by its short name, such as `int`.
 
     Raises ValueError where the text does not fit the tag.
     """
@@ -77,7 +77,7 @@ def tagged_value(tag: str, text: str) -> Plain:
 
 
 def as_float(value: int) -> float:
-    """The nearest float; infinity where there is none, as for decimal digits with a point."""
+    """Return the nearest float; infinity where there is none, as for decimal digits with a point."""
     try:
         return float(value)
     except OverflowError:
@@ -85,7 +85,7 @@ def as_float(value: int) -> float:
 
 
 def as_text(value: Plain) -> str:
-    """A value inside a longer string, written so that YAML reads the same value back."""
+    """Return a value inside a longer string, written so that YAML reads the same value back."""
     if value is None:
         return "null"
     if isinstance(value, bool):

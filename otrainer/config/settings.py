@@ -29,7 +29,7 @@ class Settings:
 
     @classmethod
     def of(cls, section: AnyMapping[str, Any] | None) -> Settings:
-        """The settings of a resolved config's section, which `parse_settings` has checked."""
+        """Return the settings of a resolved config's section, which `parse_settings` has checked."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in (section or {}).items()
         }
@@ -37,7 +37,7 @@ class Settings:
 
 
 def module_allowed(name: str, prefixes: Iterable[str]) -> bool:
-    """Whether the module `name` lies under one of `prefixes`, in whole dotted parts, with or without a final dot."""
+    """Return whether the module `name` lies under one of `prefixes`, compared in whole dotted parts."""
     for prefix in prefixes:
         parts = prefix.removesuffix(".")
         if parts and (name == parts or name.startswith(f"{parts}.")):
@@ -46,22 +46,22 @@ def module_allowed(name: str, prefixes: Iterable[str]) -> bool:
 
 
 def is_module_name(text: str) -> bool:
-    """Whether `text` is a dotted sequence of identifiers."""
+    """Return whether `text` is a dotted sequence of identifiers."""
     return all(part.isidentifier() for part in text.split("."))
 
 
 def is_prefix(text: str) -> bool:
-    """Whether `text` is a module name, with or without a final dot."""
+    """Return whether `text` is a module name, with or without a final dot."""
     return is_module_name(text.removesuffix("."))
 
 
 def is_distribution(text: str) -> bool:
-    """Whether `text` may name an installed package (PEP 508)."""
+    """Return whether `text` may name an installed package (PEP 508)."""
     return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text, re.ASCII) is not None
 
 
 def parse_settings(node: Node | None, findings: list[Finding]) -> Settings:
-    """The `settings` section; what is wrong in it is added to `findings` and keeps its default."""
+    """Parse the `settings` section; what is wrong in it is added to `findings` and keeps its default."""
     if node is None or is_null(node) or is_broken(node):
         return Settings()
     if not isinstance(node, Mapping):
@@ -101,7 +101,7 @@ def parse_packages(node: Node, path: ConfigPath, findings: list[Finding]) -> tup
 def module_list(
     node: Node, path: ConfigPath, findings: list[Finding], what: str, hint: str, fits: Callable[[str], bool]
 ) -> tuple[str, ...] | None:
-    """The strings of a list of dotted names; None where one of them is not what it should be."""
+    """Return the strings of a list of dotted names; None where one of them does not fit."""
     if not isinstance(node, Sequence):
         findings.append(wrong_kind(node, path, "a list", hint))
         return None
@@ -160,7 +160,7 @@ def check_version(root: Mapping, findings: list[Finding]) -> None:
 
 
 def is_broken(node: Node | None) -> bool:
-    """Whether the node is an expression that could not be evaluated, which has its own finding."""
+    """Return whether the node is an expression that could not be evaluated, which has a finding of its own."""
     return isinstance(node, Scalar) and bool(node.special & TEXT)
 
 

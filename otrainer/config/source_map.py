@@ -34,11 +34,11 @@ class SourceMap:
         self._chains: dict[str, tuple[SourceLocation, ...]] = {}
 
     def locate(self, path: ConfigPath, *, key: bool = False) -> SourceLocation | None:
-        """Where the value at `path` was written, or with `key` its key; else the nearest parent that is known."""
+        """Return the place of the value at `path`, or with `key` of its key; else that of the nearest known parent."""
         return self._locate_node(tuple(path), key) if self._root is not None else self._locate_row(tuple(path), key)
 
     def includes_of(self, file: str) -> tuple[SourceLocation, ...]:
-        """The chain of entries that leads to `file`: the one that names it first, the experiment's own last.
+        """Return the chain of entries that leads to `file`: the one that names it first, the experiment's own last.
 
         Of a long one, both its ends.
         """
@@ -78,12 +78,12 @@ class SourceMap:
 
     @classmethod
     def from_json(cls, data: AnyMapping[str, Row], includes: AnyMapping[str, Any] | None = None) -> SourceMap:
-        """The map whose `to_json` gave `data`, and whose `includes` are given as plain lists."""
+        """Return the map whose `to_json` gave `data`, and whose `includes` are given as plain lists."""
         return cls(rows=data, includes={file: SourceLocation(*place) for file, place in (includes or {}).items()})
 
 
 def rows_of(root: Node) -> Iterator[tuple[str, Row]]:
-    """The rows of every node that was written in a file, parents first."""
+    """Yield the rows of every node that was written in a file, parents first."""
     stack: list[tuple[str, Node]] = [("", root)]
     while stack:
         path, node = stack.pop()

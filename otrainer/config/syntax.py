@@ -78,7 +78,7 @@ TAG_ESCAPE = re.compile(r"!\S*%")
 
 
 def syntax_finding(error: Any, file: TextFile) -> Finding:
-    """The finding for a `yaml.YAMLError`."""
+    """Return the finding for a `yaml.YAMLError`."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return unprintable(file)
@@ -105,7 +105,7 @@ def invalid(sentence: str, hint: str, mark: Any, file: TextFile) -> Finding:
 
 
 def odd_escape(file: TextFile, at: int) -> Finding:
-    """The finding for an escape that stands for no character, in a tag behind `at` or in a string right there."""
+    """Return the finding for an escape that stands for no character, in a tag behind `at` or a string right there."""
     tag = TAG_ESCAPE.search(file.text, at)
     hint = "Leave the tag out, or quote text that starts with `!`." if tag else "Check the escapes of this line."
     location = file.place(tag.start() if tag else at)
@@ -113,7 +113,7 @@ def odd_escape(file: TextFile, at: int) -> Finding:
 
 
 def unprintable(file: TextFile) -> Finding:
-    """The finding for the first character that YAML does not admit."""
+    """Return the finding for the first character that YAML does not admit."""
     from yaml.reader import Reader
 
     match = Reader.NON_PRINTABLE.search(file.text)
@@ -135,7 +135,7 @@ def refuse_directives(text: str, name: str) -> None:
 
 
 def decoded(content: bytes, name: str) -> str:
-    """The text of a file. Raises ConfigError at the first byte that is not UTF-8."""
+    """Return the text of a file. Raises ConfigError at the first byte that is not UTF-8."""
     try:
         # libyaml would skip a second mark, and count from behind it.
         return content.decode("utf-8-sig").lstrip("\ufeff")

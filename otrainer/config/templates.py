@@ -73,7 +73,7 @@ def expand_templates(root: Mapping, findings: Findings, budget: Budget) -> Mappi
 
 
 def template_section(root: Mapping) -> dict[str, Node]:
-    """The templates by name. Raises ConfigError where the section is no mapping."""
+    """Return the templates by name. Raises ConfigError where the section is no mapping."""
     section = root.items.get("templates")
     if section is None or is_null(section):
         return {}
@@ -89,7 +89,7 @@ def template_section(root: Mapping) -> dict[str, Node]:
 
 
 def uses_in(node: Node, trail: Trail | None, names: dict[str, Node], faults: Findings) -> list[Use]:
-    """Every use below `node`; names that no template has are added to `faults`."""
+    """Return every use below `node`; names that no template has are added to `faults`."""
     uses: list[Use] = []
     for here, found in walk(node, TEMPLATE, trail):
         at = found.items.get("_template_") if isinstance(found, Mapping) else None
@@ -106,7 +106,7 @@ def uses_in(node: Node, trail: Trail | None, names: dict[str, Node], faults: Fin
 
 
 def template_name(at: Node | None) -> str | None:
-    """The name that stands under `_template_`, if it is one."""
+    """Return the name that stands under `_template_`, if it is one."""
     return at.value if isinstance(at, Scalar) and isinstance(at.value, str) else None
 
 
@@ -130,7 +130,7 @@ def unknown_template(at: Node, names: dict[str, Node], path: ConfigPath, faults:
 
 
 def dependency_order(uses: dict[str, list[Use]], faults: Findings) -> list[str]:
-    """All templates, each after those that it uses; cycles are added to `faults`."""
+    """Return all templates, each after those that it uses; cycles are added to `faults`."""
     order: list[str] = []
     seen: set[str] = set()
     for start in uses:

@@ -21,7 +21,7 @@ class TextFile:
         self.starts: list[int] = []
 
     def place(self, index: int) -> SourceLocation:
-        """The line and column of a character, as an editor counts."""
+        """Return the line and column of a character, as an editor counts."""
         if not self.starts:
             self.starts = [0, *(end.end() for end in LINE_END.finditer(self.text))]
         line = bisect_right(self.starts, index)

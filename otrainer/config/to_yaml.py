@@ -49,7 +49,7 @@ def mapping_lines(value: Mapping[str, Any], path: ConfigPath, margin: str) -> It
 
 
 def entry_lines(head: str, item: Any, path: ConfigPath, margin: str) -> Iterator[Line]:
-    """The lines of a value behind `head`: on the same line if it is short and plain or has none, else below it."""
+    """Yield the lines of a value behind `head`: on the same line if it is short and plain or empty, else below it."""
     flow = flow_text(item)
     if flow is not None and (len(head) + len(flow) < FLOW_WIDTH or not item or not isinstance(item, Mapping | list)):
         yield Line(f"{head} {flow}", path)
@@ -63,7 +63,7 @@ def entry_lines(head: str, item: Any, path: ConfigPath, margin: str) -> Iterator
 
 
 def element_lines(item: Any, path: ConfigPath, margin: str) -> Iterator[Line]:
-    """The lines of a list's element; the first key of a mapping stands behind its dash."""
+    """Yield the lines of a list's element; the first key of a mapping stands behind its dash."""
     if isinstance(item, Mapping) and item:
         first, *rest = mapping_lines(item, path, margin + INDENT)
         yield Line(f"{margin}- {first.text.lstrip()}", first.path)
@@ -73,7 +73,7 @@ def element_lines(item: Any, path: ConfigPath, margin: str) -> Iterator[Line]:
 
 
 def flow_text(item: Any) -> str | None:
-    """A scalar, an empty collection or a list of scalars on one line; None for anything else."""
+    """Return a scalar, an empty collection or a list of scalars on one line; None for anything else."""
     if isinstance(item, Mapping):
         return None if item else "{}"
     if isinstance(item, list):
@@ -83,7 +83,7 @@ def flow_text(item: Any) -> str | None:
 
 
 def scalar_text(value: Any) -> str:
-    """A scalar as YAML, quoted where it would read as something else."""
+    """Return a scalar as YAML, quoted where it would read as something else."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float) and not math.isfinite(value):

@@ -22,7 +22,7 @@ class UnknownPaths:
         self.by_last_key: dict[str, list[ConfigPath]] = {}
 
     def explain(self, at: Node, path: ConfigPath, index: int) -> tuple[str, str, tuple[str, ...]]:
-        """A sentence, the next step and the nearest paths for the step `index` of `path`, which `at` does not have."""
+        """Return a sentence, the next step and the nearest paths for step `index` of `path`, which `at` lacks."""
         step, here, there = path[index], dotted(path[:index]), dotted(path[: index + 1])
         if isinstance(at, Mapping) and isinstance(step, str):
             hint = "Paths start at the top of the config."
@@ -39,7 +39,7 @@ class UnknownPaths:
         return f"`{here}` is {kind_of(at)}, so there is nothing at `{there}`.", "Refer to the value itself.", ()
 
     def near(self, at: Mapping, path: ConfigPath, index: int) -> tuple[str, ...]:
-        """Paths that exist: with a name like the unknown one, or with the same last key elsewhere."""
+        """Return paths that exist: with a name like the unknown one, or with the same last key elsewhere."""
         found = [self.completed(at, name, path, index) for name in self.findings.near(str(path[index]), at.items)]
         elsewhere = self.index().get(str(path[-1]), [])
         return tuple(map(dotted, dict.fromkeys([*found, *elsewhere])))[:3]

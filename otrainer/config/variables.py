@@ -43,7 +43,7 @@ class VariableError(ValueError):
 
 
 def variable_value(variable: Variable, recorder: Recorder, node: Node, budget: Budget) -> Node:
-    """The node of the variable, or of its default where it is not set.
+    """Return a node of the variable's value, or of its default where it is not set.
 
     Raises VariableError, and ConfigError where what it gives comes to more than a config may hold.
     """
@@ -128,7 +128,7 @@ class NodeMaker:
         self.budget = budget
 
     def make(self, value: Json, depth: int = 0) -> Node:
-        """The node of `value`. Raises ValueError where it is nested too deep or has a key too long for a config."""
+        """Make the node of `value`. Raises ValueError where it is nested too deep or has a key too long."""
         file, at = self.like.file, self.like.at
         if not isinstance(value, dict | list):
             return Scalar(guarded(value) if isinstance(value, str) else value, file, at)

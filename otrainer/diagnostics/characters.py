@@ -21,7 +21,7 @@ def visible(text: str) -> str:
 
 
 def sign(char: str) -> str:
-    """What is shown for one character: itself, a tab's blanks, or a sign that stands for it."""
+    """Return what is shown for one character: itself, a tab's blanks, or a sign that stands for it."""
     if char == "\t":
         return TAB
     if char < " ":
@@ -37,5 +37,5 @@ def sign(char: str) -> str:
 
 
 def cells(text: str) -> int:
-    """How many cells of a terminal `text` takes, wide and combining characters counted as such."""
+    """Count the cells of a terminal that `text` takes, wide and combining characters counted as such."""
     return cell_len(text)

@@ -29,11 +29,11 @@ class Gathered:
             self._found[mistake] = replace(known, experiments=tuple(names))
 
     def all(self) -> list[Finding]:
-        """Everything there is, by file and line."""
+        """Return all findings, by file and line."""
         return ordered(self._found.values())
 
     def news(self) -> tuple[list[Finding], list[tuple[Finding, tuple[str, ...]]]]:
-        """What was not told before, and what was, with the names that came to it; from now on all this is told."""
+        """Return new findings, and earlier ones with the experiments added to them; mark all as shown."""
         fresh, repeated = [], []
         for finding in self.all():
             told = self._told.get(mistake := bare(finding))
@@ -46,5 +46,5 @@ class Gathered:
 
 
 def bare(finding: Finding) -> Finding:
-    """A mistake without the ways that led to it."""
+    """Return a finding without the ways that led to it."""
     return replace(finding, includes=(), doing="", experiments=())

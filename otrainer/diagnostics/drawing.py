@@ -32,17 +32,17 @@ STYLES = {
 
 
 def draw(finding: Finding) -> str:
-    """A finding as plain text: its line drawn and underlined, what was meant, and the next step."""
+    """Draw a finding as plain text: its line drawn and underlined, what was meant, and the next step."""
     return plain(report(finding, Sources()))
 
 
 def draw_error(error: ConfigError) -> str:
-    """Every finding of `error` as plain text, a blank line between two."""
+    """Draw every finding of `error` as plain text, a blank line between two."""
     return draw_all(error.findings)
 
 
 def draw_all(findings: Iterable[Finding]) -> str:
-    """Findings as plain text, a blank line between two."""
+    """Draw findings as plain text, a blank line between two."""
     sources = Sources()
     return "\n\n".join(plain(report(finding, sources)) for finding in findings)
 
@@ -74,14 +74,14 @@ def show(
 
 
 def joined(blocks: list[list[Line]]) -> Iterator[Line]:
-    """The lines of all blocks, an empty one between two."""
+    """Yield the lines of all blocks, an empty one between two."""
     for number, block in enumerate(blocks):
         yield from [[]] * (number > 0)
         yield from block
 
 
 def terminal(stream: IO[str]) -> Console:
-    """The console of a stream, which knows its width, and whether colours are wanted (NO_COLOR, FORCE_COLOR, TERM)."""
+    """Return the console of a stream, with its width and the colours it wants (NO_COLOR, FORCE_COLOR, TERM)."""
     from rich.console import Console
 
     return Console(file=stream, highlight=False, markup=False, emoji=False)

@@ -18,7 +18,7 @@ WIDTH, LEAST = 120, 20
 
 
 def excerpt(at: SourceLocation, sources: Sources, width: int | None = None) -> Iterator[Line]:
-    """The line of `at` and the one before it, with the token at `at` underlined; each a list of texts with a role."""
+    """Yield the line of `at` and the one before it, the token underlined; each is a list of texts with a role."""
     line = sources.line(at)
     if line is None:
         return
@@ -38,7 +38,7 @@ def numbered(number: int, gutter: int, text: str) -> Line:
 
 
 def window(line: str, token: int, room: int) -> int:
-    """The index from which a line is shown so that its token is seen: 0 unless the line is cut on its left."""
+    """Return the index from which a line is shown so that its token is seen: 0 unless the line is cut on its left."""
     if len(line) <= room and cells(visible(line)) <= room:
         return 0
     if token <= room and cells(visible(line[:token])) <= room // 2:
@@ -51,7 +51,7 @@ def window(line: str, token: int, room: int) -> int:
 
 
 def cut(line: str, start: int, room: int, *, whole: bool = False) -> str:
-    """What is shown of a line from `start` on, with a mark where something is left out; `whole` keeps its end."""
+    """Cut a line from `start` on to `room` cells, with a mark where something is left out; `whole` keeps its end."""
     shown = (CUT if start else "") + visible(line[start : start + room + 1])
     if whole or (len(line) - start <= room and cells(shown) <= room):
         return shown

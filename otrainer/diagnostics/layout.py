@@ -22,7 +22,7 @@ NAME = re.compile(r"(`[^`]*`)")
 
 
 def report(finding: Finding, sources: Sources, width: int | None = None) -> Iterator[Line]:
-    """The lines of a finding, its prose wrapped to `width` cells where one is given."""
+    """Yield the lines of a finding, its prose wrapped to `width` cells where one is given."""
     yield headline(finding)
     if finding.location:
         yield from excerpt(finding.location, sources, width)
@@ -44,26 +44,26 @@ def headline(finding: Finding) -> Line:
 
 
 def occasion(finding: Finding) -> str:
-    """What was being done, and for whom."""
+    """Say what was being done, and for which experiments."""
     if not finding.experiments:
         return f"while {finding.doing.removesuffix(' of').removesuffix(' for')}" if finding.doing else ""
     return f"while {finding.doing} {counted(finding.experiments)}" if finding.doing else ""
 
 
 def counted(names: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b, c and 97 more`."""
+    """List names as `a`, `a and b`, `a, b, c and 97 more`."""
     known = list(names)
     shown = known if len(known) <= NAMED + 1 else [*known[:NAMED], f"{len(known) - NAMED} more"]
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def again(finding: Finding, names: Iterable[str]) -> Line:
-    """The line for a mistake that was shown before, and has been met once more."""
+    """Return the line for a mistake that was shown before."""
     return [*headline(finding), (f" ── again in {visible(counted(names))}", "note")]
 
 
 def prose(text: str, role: str, width: int | None, suggested: str = "") -> Iterator[Line]:
-    """Sentences below the headline; names in them, and above all those suggested, have roles of their own."""
+    """Yield sentences below the headline; names in them, and above all those suggested, have roles of their own."""
     paragraphs = text.splitlines() or [""]
     for number, paragraph in enumerate(paragraphs, 1):
         words = list(words_of(paragraph, role, "name" if role == "text" else role))
@@ -74,13 +74,13 @@ def prose(text: str, role: str, width: int | None, suggested: str = "") -> Itera
 
 
 def words_of(text: str, role: str, quoted: str) -> Iterator[Line]:
-    """The words of `text` and the blanks between them; a name in backticks may hold blanks of its own."""
+    """Yield the words of `text` and the blanks between them; a name in backticks may hold blanks of its own."""
     for word in WORD.findall(text):
         yield [(visible(part), quoted if part.startswith("`") else role) for part in NAME.split(word) if part]
 
 
 def wrapped(words: Iterable[Line], width: int | None) -> Iterator[Line]:
-    """`words` on as many lines as they take; one that is longer than a line has it to itself."""
+    """Wrap `words` on as many lines as they take; one that is longer than a line has it to itself."""
     line: Line = [(MARGIN, "text")]
     used = len(MARGIN)
     for word in words:

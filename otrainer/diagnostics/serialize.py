@@ -9,12 +9,12 @@ from otrainer.errors import Finding, SourceLocation
 
 
 def to_plain(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON can hold it."""
+    """Return a finding as JSON can hold it."""
     return {part.name: getattr(finding, part.name) for part in fields(finding)}
 
 
 def from_plain(data: dict[str, Any]) -> Finding:
-    """The finding whose `to_plain` went through JSON."""
+    """Return the finding whose `to_plain` went through JSON."""
     location = data["location"] and SourceLocation(*data["location"])
     related = tuple((role, SourceLocation(*place)) for role, place in data["related"])
     includes = tuple(SourceLocation(*place) for place in data["includes"])

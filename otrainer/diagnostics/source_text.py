@@ -25,20 +25,20 @@ class Sources:
         self._lines: dict[str, tuple[str, ...]] = {}
 
     def lines(self, file: str) -> tuple[str, ...]:
-        """The lines of a file; none where it cannot be read."""
+        """Return the lines of a file; none where it cannot be read."""
         if file not in self._lines:
             self._lines[file] = lines_of(file)
         return self._lines[file]
 
     def line(self, at: SourceLocation) -> str | None:
-        """The line of `at`; None where the file has no such line, or `at` lies beyond its end."""
+        """Return the line of `at`; None where the file has no such line, or `at` lies beyond its end."""
         lines = self.lines(at.file)
         if not (1 <= at.line <= len(lines) and 1 <= at.col <= len(lines[at.line - 1]) + 1):
             return None
         return lines[at.line - 1]
 
     def end_col(self, at: SourceLocation) -> int:
-        """The column behind the token at `at`, at least one on."""
+        """Return the column behind the token at `at`, at least one further."""
         token = TOKEN.match(self.line(at) or "", at.col - 1, at.col + LONGEST)
         return at.col + (len(token.group()) if token else 1)
 

@@ -34,7 +34,7 @@ STAND_INS = (ref("stand-in"), ref("text-stand-in"))
 
 
 def schema_of(interfaces: Iterable[Interface]) -> Schema:
-    """The schema of configs that may use the keys of all `interfaces`, which are those of `interface_of`.
+    """Return the schema of configs that may use the keys of all `interfaces`, which are those of `interface_of`.
 
     It is of draft 2020-12, with `errorMessage` as yaml-language-server knows it.
     """
@@ -64,7 +64,7 @@ def schema_of(interfaces: Iterable[Interface]) -> Schema:
 
 
 def not_strict() -> Schema:
-    """Files with `settings: {strict: false}`."""
+    """Match files with `settings: {strict: false}`."""
     off = {"properties": {"strict": {"const": False}}, "required": ["strict"]}
     return {"properties": {"settings": off}, "required": ["settings"]}
 
@@ -74,7 +74,7 @@ def known_sections(sections: Iterable[str]) -> Schema:
 
 
 def joined(interfaces: Iterable[Interface], part: str) -> dict[str, list[Any]]:
-    """All names in order, each with the different things that it stands for."""
+    """Return all names in order, each with the different things that it stands for."""
     found: dict[str, list[Any]] = {}
     for interface in interfaces:
         for name, row in interface[part].items():
@@ -84,7 +84,7 @@ def joined(interfaces: Iterable[Interface], part: str) -> dict[str, list[Any]]:
 
 
 def shared(document: Schema) -> Schema:
-    """The same with what many arguments say of their values said once, among the definitions."""
+    """Move what many arguments share into the definitions, and refer to it."""
     found: Schema = {}
 
     def visit(schema: Any) -> Any:

@@ -41,7 +41,7 @@ UNNAMED = ("_merge_", "_value_", "_template_")
 
 
 def key_definitions(keys: Keys) -> Schema:
-    """A schema for each key; several where plugins give one key to different things, which exclude each other."""
+    """Return a schema for each key; several where plugins give one key to things that exclude each other."""
     each = {name: key_schema(key, row) for key, rows in keys.items() for name, row in named(key, rows)}
     return {**each, "whole": whole(keys)}
 
@@ -57,7 +57,7 @@ def key_ref(key: str, rows: list[Row]) -> Schema:
 
 
 def key_schema(key: str, row: Row) -> Schema:
-    """A mapping with `_type_: key`."""
+    """Return the schema of a spec with `_type_: key`."""
     arguments = arguments_of(row["arguments"])
     words = special_words() | {"_target_": False}
     if not row["open"]:
@@ -67,7 +67,7 @@ def key_schema(key: str, row: Row) -> Schema:
 
 
 def others(*, is_open: bool) -> Schema:
-    """What holds for keys that are not named."""
+    """Return what holds for keys that are not named."""
     if not is_open:
         return {"additionalProperties": False}
     return {
@@ -91,7 +91,7 @@ def argument_schema(row: Row, inside: str = VALUE) -> Schema:
 
 
 def described(row: Row) -> str:
-    """What is said of an argument, its types, and its default where that is not said yet."""
+    """Return an argument's documentation, its types, and its default where the text does not give it."""
     text: str = row["doc"]
     facts = [f"Type: {in_words(row['values'])}."] if row["values"] else []
     if row.get("default") is not None and not DEFAULT.search(text):
@@ -100,7 +100,7 @@ def described(row: Row) -> str:
 
 
 def in_words(values: Schema) -> str:
-    """The types of an argument, as people read them."""
+    """Return the types of an argument in words."""
     if values["type"] == ["object"] and "additionalProperties" not in values:
         return "what a spec builds"
     return " or ".join(list_in_words(values) if kind == "array" else WORDS[kind] for kind in values["type"])
@@ -112,7 +112,7 @@ def list_in_words(values: Schema) -> str:
 
 
 def whole(keys: Keys) -> Schema:
-    """The arguments that a spec needs where no base or template completes it, if it gives none in another way."""
+    """Require the arguments of a spec that no base or template completes and that gives none in another way."""
     return choice(has("_args_", "_kwargs_", "_template_"), True, {"allOf": list(each_by("_type_", needed(keys)))})
 
 
@@ -126,7 +126,7 @@ def is_needed(name: str, rows: list[Row]) -> bool:
 
 
 def specs_of(keys: Keys, no_spec: str, no_key: str, partial: Schema | bool = True) -> Schema:
-    """Mappings whose `_type_` is one of `keys`; without a `_type_`, which a base may give, they are `partial`."""
+    """Admit mappings whose `_type_` is one of `keys`; those without one, which a base may give, are `partial`."""
     chosen = each_by("_type_", {key: key_ref(key, rows) for key, rows in keys.items()})
     unnamed = choice(has("_target_"), ref("mapping"), partial)
     return {
@@ -136,7 +136,7 @@ def specs_of(keys: Keys, no_spec: str, no_key: str, partial: Schema | bool = Tru
 
 
 def each_by(word: str, schemas: Mapping[str, Schema]) -> Iterator[Schema]:
-    """For each name that may stand under `word`, what then holds.
+    """Yield what holds for each name that may stand under `word`.
 
     Many are asked in groups, or a language server that notes each schema that it asks runs out of stack over a large
     config; by `not`, which keeps it from showing a group's names as values that are allowed.
@@ -157,13 +157,13 @@ def says(word: str, value: Schema) -> Schema:
 
 
 def one_of(names: Iterable[str], message: str) -> Schema:
-    """One of these names, or text with a `${...}` in it. A pattern: an editor shows all of an `enum` each time."""
+    """Admit these names and text with a `${...}` in it, by a pattern: editors list all of an `enum` each time."""
     alternatives = "|".join(name.replace(".", r"\.") for name in names)
     return {"type": "string", "pattern": f"^(?:{alternatives})$|{HOLDS}", "errorMessage": message}
 
 
 def partial_of(keys: Keys) -> Schema:
-    """A mapping without `_type_`: any argument that one of `keys` takes."""
+    """Admit mappings without `_type_`, with any argument that one of `keys` takes."""
     rows = [row for several in keys.values() for row in several]
     return {
         "properties": {**special_words(), **merged_arguments(rows)},
@@ -172,7 +172,7 @@ def partial_of(keys: Keys) -> Schema:
 
 
 def merged_arguments(rows: Iterable[Row], inside: str = VALUE) -> Schema:
-    """The arguments of several keys, each with all that any of them takes there."""
+    """Return the arguments of several keys, each with all that any of them takes there."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         for name, each in row["arguments"].items():

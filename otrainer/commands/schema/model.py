@@ -22,7 +22,7 @@ TEMPLATE = {"_template_": ref("_template_")}
 
 
 def model_definitions(ops: Mapping[str, list[Any]]) -> Schema:
-    """The model and the parts that stand in several places of it."""
+    """Return the schemas of the model and of the parts that occur in several places of it."""
     return {
         "name": {"type": "string", "pattern": f"{NAME}|{HOLDS}", "errorMessage": NAME_ERROR},
         "module": module(),
@@ -77,7 +77,7 @@ def graph() -> Schema:
 
 
 def module() -> Schema:
-    """A spec, also one that a template completes."""
+    """Admit a spec, also one that a template completes."""
     known = choice(has("_target_", "_template_"), True, {"required": ["_type_"], "errorMessage": SPEC_ERROR})
     return {"allOf": [ref("value"), is_mapping(SPEC_ERROR), known]}
 
@@ -92,7 +92,7 @@ def nodes() -> Schema:
 
 
 def calls(kind: str, needed: Iterable[str]) -> Schema:
-    """A list of calls; an element is whole unless a template completes it."""
+    """Admit a list of calls; an element is whole unless a template completes it."""
     whole = {"allOf": [ref(kind), choice(has("_template_"), True, {"required": list(needed)})]}
     listed = {"items": place(whole), "allOf": [is_list(f"`{kind}s` is a list of calls.")]}
     return place(listed, place(whole), ref(kind))

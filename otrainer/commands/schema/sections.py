@@ -21,7 +21,7 @@ NO_TYPE = "A component says what it is: `_type_` names its key."
 
 
 def section_definitions(keys: Keys) -> Schema:
-    """A schema for the specs of each section, and for the arguments of the classes that factories build."""
+    """Return a schema for the specs of each section, and for the arguments of the classes that factories build."""
     found: Schema = {}
     for section in SECTIONS:
         classes = of_kind(keys, section.cls) if section.cls else {}
@@ -31,7 +31,7 @@ def section_definitions(keys: Keys) -> Schema:
 
 
 def component(section: Section, keys: Keys, classes: Keys) -> Schema:
-    """The specs of a section."""
+    """Return the schema of a section's specs."""
     no_spec = f"A component is a mapping such as `{{_type_: {next(iter(keys))}}}`."
     schema = specs_of(keys, no_spec, wrong_key(section.prefix, keys), partial_of(keys))
     if section.cls:
@@ -49,7 +49,7 @@ def wrong_key(prefix: str, keys: Keys) -> str:
 
 
 def of_class(key: str, rows: list[Row]) -> Schema:
-    """What holds of a factory's keywords once its class is known."""
+    """Return what holds of a factory's keywords once its class is known."""
     kwargs = arguments_in_place(ref(f"arguments:{key}"))
     return {"properties": {"type": {"const": key, "description": rows[0]["doc"] or f"`{key}`"}, "kwargs": kwargs}}
 
@@ -59,7 +59,7 @@ def arguments_in_place(arguments: Schema) -> Schema:
 
 
 def class_arguments(rows: list[Row]) -> Schema:
-    """The keywords for a class, without its first argument, which the factory gives."""
+    """Admit the keywords of a class, without its first argument, which the factory gives."""
     given = [{**row, "arguments": dict(list(row["arguments"].items())[1:])} for row in rows]
     known = merged_arguments(given, PLAIN)
     return {"properties": known, **others(is_open=any(row["open"] for row in given))}
@@ -83,6 +83,6 @@ def nullable(schema: Schema) -> Schema:
 
 
 def element(spec: Schema) -> Schema:
-    """An element of a list, which no base completes."""
+    """Admit an element of a list, which no base completes."""
     named = choice(has("_target_", "_template_"), True, {"required": ["_type_"], "errorMessage": NO_TYPE})
     return place({"allOf": [spec, ref("whole"), choice({"type": "object"}, named)]})

@@ -39,7 +39,7 @@ def schema(_all: Experiment, root: Path) -> Outcome:
 
 
 def stamps(experiments: list[Experiment], root: Path) -> dict[str, FileStamp | None]:
-    """What the schema is made of besides otrainer itself; None for an experiment that has never had a manifest."""
+    """Stamp what the schema is made of besides otrainer; None for an experiment without a manifest so far."""
     found: dict[str, FileStamp | None] = {}
     for experiment in experiments:
         path = experiment.built("keys.json")
@@ -51,7 +51,7 @@ def stamps(experiments: list[Experiment], root: Path) -> dict[str, FileStamp | N
 
 
 def keys_of(experiment: Experiment, root: Path) -> dict[str, Any] | None:
-    """The keys that an experiment's plugins register; None where this version has not left them."""
+    """Return the keys that an experiment's plugins register; None where this version has not left them."""
     try:
         keys: dict[str, Any] = read_json(root / experiment.built("keys.json"))
     except (OSError, ValueError):
@@ -60,7 +60,7 @@ def keys_of(experiment: Experiment, root: Path) -> dict[str, Any] | None:
 
 
 def told(known: int, lacking: list[str]) -> str:
-    """Where the schema is, and how an editor comes to use it."""
+    """Say where the schema is, and how an editor comes to use it."""
     without = f", without the plugins of {', '.join(lacking)}" if lacking else ""
     many = f"{known} experiment{'' if known == 1 else 's'}"
     return (

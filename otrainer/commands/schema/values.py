@@ -45,26 +45,26 @@ def choice(condition: Schema, then: Schema | bool, otherwise: Schema | bool = Tr
 
 
 def has(*names: str) -> Schema:
-    """Mappings with any of these keys."""
+    """Match mappings with any of these keys."""
     if len(names) == 1:
         return {"type": "object", "required": list(names)}
     return {"type": "object", "anyOf": [{"required": [name]} for name in names]}
 
 
 def mapping(message: str, properties: Schema, others: Schema | bool = False, **more: Any) -> Schema:
-    """Mappings with these keys and `others`; anything else but a mapping is told by `message`."""
+    """Admit mappings with these keys and `others`; `message` is the error for anything else."""
     form = {"type": "object", "errorMessage": message}
     rules = [form, *more.pop("allOf", ())]
     return {"properties": properties, "additionalProperties": others, "allOf": rules, **more}
 
 
 def offered(schema: Schema, *alternatives: Schema) -> Schema:
-    """The same schema, with what an editor may complete; the last alternative is anything, since others judge."""
+    """Add what an editor may complete to `schema`; the last alternative admits anything, since others judge."""
     return {**schema, "anyOf": [*alternatives, {}]}
 
 
 def place(value: Schema, added: Schema | None = None, matched: Schema | None = None) -> Schema:
-    """Where `value` belongs, or a container of it, or one whole `${...}`.
+    """Admit `value`, a container of it, or one whole `${...}`.
 
     A list there may gain elements that are `added`, or `matched` with one that it has and may complete.
     """
@@ -85,7 +85,7 @@ def holding(items: Schema) -> Schema:
 
 
 def container_form() -> Schema:
-    """A container, whatever it holds."""
+    """Admit a container, whatever it holds."""
     with_key = {"required": ["key"], "errorMessage": KEY_NEEDED}
     without_key = {"properties": {"key": False}, "errorMessage": KEY_ELSEWHERE}
     return {
@@ -102,7 +102,7 @@ def container_form() -> Schema:
 
 
 def argument(values: Schema, inside: str = VALUE) -> Schema:
-    """Where a component takes such values, or what stands for one: `${...}`, a container, a template's use, a spec.
+    """Admit such values, and what may stand for one: `${...}`, a container, a template's use, a spec.
 
     `inside` is what holds of those: any value, or plain data that builds nothing.
     """
@@ -115,7 +115,7 @@ def argument(values: Schema, inside: str = VALUE) -> Schema:
 
 
 def without_built(values: Schema) -> Schema:
-    """The same without what only a spec can build, where there is anything else."""
+    """Leave out what only a spec can build, where there is anything else."""
     others = [kind for kind in values.get("type", []) if kind != "object"]
     return {**values, "type": others} if others and "additionalProperties" not in values else values
 
@@ -127,7 +127,7 @@ def completions(values: Schema) -> list[Schema]:
 
 
 def nested(values: Schema, inside: str) -> Schema:
-    """The schema of plain values, with whatever may stand in their items' place."""
+    """Return the schema of plain values, with whatever may stand in their items' place."""
     found = dict(values)
     if len(found["type"]) == 1:
         found["type"] = found["type"][0]
@@ -143,7 +143,7 @@ def nested(values: Schema, inside: str) -> Schema:
 
 
 def definitions() -> Schema:
-    """What the other schemas refer to."""
+    """Return the definitions that the other schemas refer to."""
     held = container(ref(VALUE), ref(VALUE), ref(VALUE))
     inside = choice(has("_merge_", "_value_"), held, ref("mapping"))
     return {
@@ -168,7 +168,7 @@ def definitions() -> Schema:
 
 
 def plain() -> Schema:
-    """Data of any depth in which nothing is built."""
+    """Admit data of any depth in which nothing is built."""
     data = {
         "items": ref(PLAIN),
         "properties": {"_type_": False, "_target_": False, "_template_": ref("_template_")},
@@ -179,5 +179,5 @@ def plain() -> Schema:
 
 
 def special_words() -> Schema:
-    """What any mapping may have that builds something."""
+    """Return what any mapping may have that builds something."""
     return {name: ref(name) for name in ("_template_", "_target_", "_args_", "_kwargs_")}

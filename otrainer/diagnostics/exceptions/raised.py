@@ -37,7 +37,7 @@ class Raised:
 
     @classmethod
     def of(cls, error: BaseException, *, within: frozenset[int] = frozenset()) -> Raised:
-        """What there is to know of `error`; of one that crossed a process, what its text tells."""
+        """Describe `error`; one that crossed a process is read from its text."""
         text = text_of(error)
         elsewhere = ELSEWHERE.match(text)
         if elsewhere and (found := from_text(elsewhere["text"], elsewhere["where"], steps_of(error))).kind:
@@ -59,7 +59,7 @@ def led_by(error: BaseException, within: frozenset[int]) -> tuple[str, Raised] |
 
 
 def text_of(error: BaseException) -> str:
-    """The message of `error`, its notes, and for a group a line for each exception in it."""
+    """Return the message of `error`, its notes, and for a group a line for each exception in it."""
     try:
         text = str(error.msg) if isinstance(error, SyntaxError) else str(error)
     except Exception:  # noqa: BLE001 - a user's __str__ that fails shall not hide the error
@@ -76,7 +76,7 @@ def shortened(text: str) -> str:
 
 
 def from_text(text: str, where: str, around: tuple[Step, ...]) -> Raised:
-    """The last exception of a printed traceback, with those before it as what led to it; it came out at `around`."""
+    """Parse the last exception of a printed traceback, which came out at `around`, and those that led to it."""
     first, *rest = LINK.split(text)
     found = one_from(first, None, where, around)
     for link, part in zip(rest[::2], rest[1::2], strict=True):

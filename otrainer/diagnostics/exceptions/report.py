@@ -22,7 +22,7 @@ Related = tuple[str, SourceLocation]
 
 
 def callers_of(steps: Sequence[Step]) -> list[Related]:
-    """Where it went on, innermost first; of a long way both ends."""
+    """Return the callers, innermost first; of a long way both ends."""
     rows: list[Related] = []
     for (function, place), group in groupby((step.function, step.place) for step in steps):
         count = len(list(group))
@@ -35,7 +35,7 @@ def callers_of(steps: Sequence[Step]) -> list[Related]:
 
 
 def led_by(raised: Raised) -> tuple[list[Related], list[str]]:
-    """The exceptions before this one, those with a line of the user's as places and the others as words."""
+    """Return the exceptions that led to this one, those with a line of the user's as places and the others as words."""
     places: list[Related] = []
     words: list[str] = []
     while raised.led_by is not None:
@@ -51,13 +51,13 @@ def led_by(raised: Raised) -> tuple[list[Related], list[str]]:
 
 
 def own_lines(error: BaseException) -> list[Related]:
-    """The lines in the user's code that an exception came through, innermost first."""
+    """Return the lines in the user's code that an exception came through, innermost first."""
     own = [step for step in reversed(Raised.of(error).steps) if step.is_own]
     return [(f"raised in `{step.function}`", step.place) for step in own[:1]] + callers_of(own[1:])
 
 
 def place_of_failure(cause: BaseException) -> SourceLocation | None:
-    """The innermost line in code of the user's own; for a syntax error the place that Python cannot read."""
+    """Return the innermost line in code of the user's own; for a syntax error the place that Python cannot read."""
     if isinstance(cause, SyntaxError) and cause.filename and cause.lineno:
         return SourceLocation(display_path(cause.filename), cause.lineno, max(1, cause.offset or 1))
     own = [step for step in Raised.of(cause).steps if step.is_own]
@@ -65,7 +65,7 @@ def place_of_failure(cause: BaseException) -> SourceLocation | None:
 
 
 def cannot_write(error: BaseException) -> Finding | None:
-    """What is said of a disk that is full, broken or read-only, which is no fault of the code that writes."""
+    """Return the finding for a disk that is full, broken or read-only, which is no fault of the code that writes."""
     if not isinstance(error, OSError) or error.errno not in DISK_ERRORS:
         return None
     hint = "Make room there, or let this user write to it."
@@ -73,7 +73,7 @@ def cannot_write(error: BaseException) -> Finding | None:
 
 
 def unexplained(error: BaseException, after: BaseException | None = None) -> Finding:
-    """What is said of an exception of which no more is known: its lines in the user's code, or all where none is.
+    """Return the finding for any other exception, with its lines in the user's code, or all where none is.
 
     One `after` which it was raised is told elsewhere.
     """

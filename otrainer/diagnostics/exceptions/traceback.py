@@ -49,13 +49,13 @@ def steps_of(error: BaseException) -> tuple[Step, ...]:
 
 
 def column_of(line: traceback.FrameSummary) -> int:
-    """The column from 1 in characters, which Python counts in bytes."""
+    """Return the column from 1 in characters, which Python counts in bytes."""
     source = linecache.getline(line.filename, line.lineno or 1).encode()
     return len(source[: line.colno or 0].decode(errors="replace")) + 1
 
 
 def is_own(file: str) -> bool:
-    """Whether a file is neither otrainer's, nor installed, nor Python's own."""
+    """Return whether a file is neither otrainer's, nor installed, nor Python's own."""
     path = Path(file)
     return path.is_absolute() and not any(path.is_relative_to(folder) for folder in foreign_folders())
 

@@ -11,7 +11,7 @@ from otrainer.errors import ConfigError, Finding
 
 
 def masked_finding(finding: Finding) -> Finding:
-    """The finding with references in place of secrets, in each of its texts."""
+    """Return the finding with references in place of secrets, in each of its texts."""
     if not known():
         return finding
     given = {part.name: getattr(finding, part.name) for part in fields(finding)}
@@ -21,7 +21,7 @@ def masked_finding(finding: Finding) -> Finding:
 
 
 def hide_in(error: BaseException) -> bool:
-    """Mask the texts of an exception and of those behind it, in place; whether none of them shows a secret then."""
+    """Mask the texts of an exception and of those behind it in place; return whether none shows a secret then."""
     if not known():
         return True
     chain = list(all_behind(error))
@@ -31,7 +31,7 @@ def hide_in(error: BaseException) -> bool:
 
 
 def all_behind(error: BaseException) -> Iterator[BaseException]:
-    """The exception and, once each, those that led to it or that it is a group of."""
+    """Yield the exception and, once each, those that led to it or that it is a group of."""
     waiting, seen = [error], set[int]()
     while waiting:
         each = waiting.pop()
@@ -55,7 +55,7 @@ def mask_in_place(error: BaseException) -> None:
 
 
 def texts_of(error: BaseException) -> tuple[str, ...]:
-    """What is shown of an exception; nothing where its own code for that fails."""
+    """Return the texts of an exception; none where its own code for that fails."""
     try:
         return str(error), repr(error)
     except Exception:  # noqa: BLE001 - whoever shows it meets the same

@@ -60,7 +60,7 @@ class Masks:
         return bool(self.pairs)
 
     def only(self, names: Iterable[str]) -> Masks:
-        """Those of some variables."""
+        """Return the masks of some variables."""
         wanted = set(names)
         return Masks(pair for pair in self.pairs if pair[0] in wanted)
 
@@ -82,7 +82,7 @@ class Masks:
         return self._in_state.sub(one, text)
 
     def given_back(self, text: str) -> str:
-        """What `held` was given, with the values as they are now; what is unknown stays as it is."""
+        """Undo `held`, with the values as they are now; what is unknown stays as it is."""
 
         def one(match: re.Match[str]) -> str:
             name, form = match["name"], match["form"] or ""
@@ -93,16 +93,16 @@ class Masks:
         return HELD.sub(one, text)
 
     def lost_in(self, text: str) -> list[str]:
-        """The names of secrets in what `held` returned that `given_back` leaves as they are."""
+        """Return the names of secrets in what `held` returned that `given_back` leaves as they are."""
         found = [(match["name"], match["form"] or "") for match in HELD.finditer(text) if match["name"]]
         return [name for name, form in found if name not in self.values or form not in FORMS]
 
     def shown_in(self, text: str) -> bool:
-        """Whether `text` shows a value."""
+        """Return whether `text` shows a value."""
         return self.text(text) != text
 
     def _token(self, match: re.Match[str], before_form: str) -> str:
-        """The reference for a match; with the form of the value if `before_form` separates the two."""
+        """Return the reference for a match; with the form of the value if `before_form` separates the two."""
         if match["core"]:
             name, form = self._encoded[match["core"]], PART
         else:
@@ -111,7 +111,7 @@ class Masks:
 
 
 def meanings_of(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Every text that stands for a value: the name of its variable, and the form."""
+    """Map every text that stands for a value to its variable's name and the form."""
     pairs = list(reversed(list(pairs)))  # what is so now comes before what was
     found: dict[str, tuple[str, str]] = {}
     for form, write in FORMS.items():
@@ -126,7 +126,7 @@ def meanings_of(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
 
 
 def encoded_parts(value: str) -> Iterator[str]:
-    """What base64 makes of a value within a longer text, such as `user:value`, wherever it begins in there."""
+    """Yield what base64 makes of a value within a longer text, such as `user:value`, wherever it begins in there."""
     for before in range(3):
         data = bytes(before) + bytes_of(value)
         first, end = -(-before * 8 // 6), len(data) * 8 // 6
@@ -153,7 +153,7 @@ def forget() -> None:
 
 
 def known() -> Masks:
-    """The secrets that this process has read."""
+    """Return the secrets that this process has read."""
     return KNOWN
 
 
