@@ -7,7 +7,7 @@ subtree costs nothing. `special` says what a subtree holds that a later step mus
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 from otrainer.config import kinds
 
@@ -25,6 +25,7 @@ INDEX: Final = 4  # what `[12]` adds to a path
 MAX_OFFSET: Final = 20_000  # in a string of many mistakes, all before each of them is gone through
 
 Plain: TypeAlias = str | int | float | bool | None
+ItemsT = TypeVar("ItemsT")
 
 
 class Scalar:
@@ -49,8 +50,8 @@ class Scalar:
         return Scalar(self.value, like.file, like.at, (key_like or like).key_at, self.special)
 
 
-class Mapping:
-    """String keys to nodes.
+class Collection(Generic[ItemsT]):
+    """What mappings and sequences have in common.
 
     `size` counts the nodes of the subtree, `depth` its nested collections, `length` the characters of its values and of
     the paths to them.
@@ -60,7 +61,7 @@ class Mapping:
 
     def __init__(
         self,
-        items: dict[str, Node],
+        items: ItemsT,
         file: TextFile | None,
         at: int,
         key_at: int,
@@ -78,51 +79,28 @@ class Mapping:
         self.depth = depth
         self.length = length
 
-    def copy(self) -> Mapping:
-        """Return a mapping of the same items, to be changed before anybody else gets it."""
-        items = dict(self.items)
-        return Mapping(items, self.file, self.at, self.key_at, self.special, self.size, self.depth, self.length)
+    def copy(self) -> Self:
+        """Return a collection of the same items, to be changed before anybody else gets it."""
+        given: Any = self.items
+        items = given.copy()
+        return type(self)(items, self.file, self.at, self.key_at, self.special, self.size, self.depth, self.length)
 
-    def placed(self, like: Node, key_like: Node | None = None) -> Mapping:
-        """Return the same items, written where `like` is, or their key where that of `key_like` is."""
+    def placed(self, like: Node, key_like: Node | None = None) -> Self:
+        """Return the items as if they stood where `like` does, their key where that of `key_like` does."""
         key_at = (key_like or like).key_at
-        return Mapping(self.items, like.file, like.at, key_at, self.special, self.size, self.depth, self.length)
+        return type(self)(self.items, like.file, like.at, key_at, self.special, self.size, self.depth, self.length)
 
 
-class Sequence:
+class Mapping(Collection["dict[str, Node]"]):
+    """String keys to nodes."""
+
+    __slots__ = ()
+
+
+class Sequence(Collection["list[Node]"]):
     """A list of nodes."""
 
-    __slots__ = ("at", "depth", "file", "items", "key_at", "length", "size", "special")
-
-    def __init__(
-        self,
-        items: list[Node],
-        file: TextFile | None,
-        at: int,
-        key_at: int,
-        special: int,
-        size: int,
-        depth: int,
-        length: int,
-    ) -> None:
-        self.items = items
-        self.file = file
-        self.at = at
-        self.key_at = key_at
-        self.special = special
-        self.size = size
-        self.depth = depth
-        self.length = length
-
-    def copy(self) -> Sequence:
-        """Return a sequence of the same elements, to be changed before anybody else gets it."""
-        items = list(self.items)
-        return Sequence(items, self.file, self.at, self.key_at, self.special, self.size, self.depth, self.length)
-
-    def placed(self, like: Node, key_like: Node | None = None) -> Sequence:
-        """Return the same elements, written where `like` is, or their key where that of `key_like` is."""
-        key_at = (key_like or like).key_at
-        return Sequence(self.items, like.file, like.at, key_at, self.special, self.size, self.depth, self.length)
+    __slots__ = ()
 
 
 class Pile:
