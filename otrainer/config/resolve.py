@@ -61,11 +61,7 @@ class ResolveError(ConfigError):
 
 
 def resolve_config(
-    source: Source,
-    *,
-    env: AnyMapping[str, str] | None = None,
-    root: Path | None = None,
-    limits: Limits | None = None,
+    source: Source, *, env: AnyMapping[str, str] | None = None, root: Path | None = None, limits: Limits | None = None
 ) -> ResolvedConfig:
     """Resolve a YAML file or a dict: `defaults`, merging, templates, `${...}` and settings.
 

@@ -13,18 +13,8 @@ from otrainer.errors import ConfigError, Finding
 # What either of PyYAML's parsers says; whether the place to edit is where the construct began; the sentence; the next
 # step. The first row that matches counts.
 PLAIN_WORDS: tuple[tuple[str, bool, str, str], ...] = (
-    (
-        r"flow sequence",
-        True,
-        "The list that `[` opens is not closed as it should be.",
-        "Add the missing `,` or `]`.",
-    ),
-    (
-        r"flow mapping",
-        True,
-        "The mapping that `{` opens is not closed as it should be.",
-        "Add the missing `,` or `}`.",
-    ),
+    (r"flow sequence", True, "The list that `[` opens is not closed as it should be.", "Add the missing `,` or `]`."),
+    (r"flow mapping", True, "The mapping that `{` opens is not closed as it should be.", "Add the missing `,` or `}`."),
     (r"quoted scalar.*end of stream", True, "This quote is never closed.", "Add the closing quote."),
     (r"quoted scalar.*document separator", True, "This quote is never closed.", "Add the closing quote."),
     (

@@ -30,9 +30,7 @@ class Report:
         near: Sequence[str] = (),
         hint: str = "",
     ) -> None:
-        self.findings.append(
-            Finding(message, title, path, location=None, on_key=key, suggestions=tuple(near), hint=hint)
-        )
+        self.findings.append(Finding(message, title, path, on_key=key, suggestions=tuple(near), hint=hint))
 
     def near(self, name: str, choices: Collection[str]) -> tuple[str, ...]:
         """Return the nearest of `choices`, as far as that may be looked for."""

@@ -70,11 +70,7 @@ def others(*, is_open: bool) -> Schema:
     """Return what holds for keys that are not named."""
     if not is_open:
         return {"additionalProperties": False}
-    return {
-        "patternProperties": {RESERVED: False},
-        "additionalProperties": ref("value"),
-        "errorMessage": NO_RESERVED,
-    }
+    return {"patternProperties": {RESERVED: False}, "additionalProperties": ref("value"), "errorMessage": NO_RESERVED}
 
 
 def arguments_of(arguments: Mapping[str, Row]) -> Schema:
