@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from otrainer.config.nodes import TEXT, Mapping, Node, Scalar, Sequence, is_null, key_place_of, kind_of, place_of
 from otrainer.config.scalars import as_text
 from otrainer.config.secrets import holds_secret, out_of_place
-from otrainer.errors import ConfigPath, Finding, SourceLocation, dotted, nearest
+from otrainer.errors import ConfigPath, Finding, dotted, nearest
 
 SCHEMA_VERSION = 1
+MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+PACKAGE = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 BEFORE = "it is read before any component is built"
 
 
@@ -57,7 +59,35 @@ def is_prefix(text: str) -> bool:
 
 def is_distribution(text: str) -> bool:
     """Return whether `text` may name an installed package (PEP 508)."""
-    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text, re.ASCII) is not None
+    return re.fullmatch(PACKAGE, text) is not None
+
+
+class Setting(NamedTuple):
+    """What a setting takes: a boolean, or a list of names that fit; `doc` and `pattern` are for editors."""
+
+    doc: str
+    hint: str = "Write `true` or `false`."
+    fits: Callable[[str], bool] | None = None
+    pattern: str = ""
+
+
+SETTINGS = {
+    "strict": Setting("Whether unknown sections and reserved keys are errors (default: true)."),
+    "allow_imports": Setting("Whether `imports` may name anything (default: true)."),
+    "allow_target": Setting("Whether `_target_` may name Python objects (default: false)."),
+    "allowed_import_prefixes": Setting(
+        "Packages from which plugins and targets may come (default: `[otrainer.]`).",
+        "Write a list of packages such as `[otrainer., extensions.]`.",
+        is_prefix,
+        rf"^{MODULE}\.?$",
+    ),
+    "track_packages": Setting(
+        "Installed packages whose version counts as part of what is trained.",
+        "Write a list of installed packages such as `[numpy]`: those whose version shall count.",
+        is_distribution,
+        f"^{PACKAGE}$",
+    ),
+}
 
 
 def parse_settings(node: Node | None, findings: list[Finding]) -> Settings:
@@ -65,37 +95,31 @@ def parse_settings(node: Node | None, findings: list[Finding]) -> Settings:
     if node is None or is_null(node) or is_broken(node):
         return Settings()
     if not isinstance(node, Mapping):
-        findings.append(
-            wrong_kind(node, ("settings",), "a mapping", "Write `settings: {strict: true}`, or leave it out.")
-        )
+        hint = "Write `settings: {strict: true}`, or leave it out."
+        findings.append(wrong_kind(node, ("settings",), "a mapping", hint))
         return Settings()
-    known = [field.name for field in fields(Settings)]
     values: dict[str, Any] = {}
     for name, value in node.items.items():
-        if name not in known:
-            findings.append(unknown_setting(name, value, known))
+        setting = SETTINGS.get(name)
+        if setting is None:
+            findings.append(unknown_setting(name, value))
         elif not is_broken(value):
-            parsed = PARSERS.get(name, parse_bool)(value, ("settings", name), findings)
+            parsed = parse_value(setting, value, ("settings", name), findings)
             if parsed is not None:
                 values[name] = parsed
     return Settings(**values)
 
 
-def parse_bool(node: Node, path: ConfigPath, findings: list[Finding]) -> bool | None:
+def parse_value(
+    setting: Setting, node: Node, path: ConfigPath, findings: list[Finding]
+) -> bool | tuple[str, ...] | None:
+    """Return the value of a setting, or None where it does not fit."""
+    if setting.fits is not None:
+        return module_list(node, path, findings, "a package's name", setting.hint, setting.fits)
     if isinstance(node, Scalar) and isinstance(node.value, bool):
         return node.value
-    findings.append(wrong_kind(node, path, "a boolean", "Write `true` or `false`."))
+    findings.append(wrong_kind(node, path, "a boolean", setting.hint))
     return None
-
-
-def parse_prefixes(node: Node, path: ConfigPath, findings: list[Finding]) -> tuple[str, ...] | None:
-    hint = "Write a list of packages such as `[otrainer., extensions.]`."
-    return module_list(node, path, findings, "a package's name", hint, is_prefix)
-
-
-def parse_packages(node: Node, path: ConfigPath, findings: list[Finding]) -> tuple[str, ...] | None:
-    hint = "Write a list of installed packages such as `[numpy]`: those whose version shall count."
-    return module_list(node, path, findings, "a package's name", hint, is_distribution)
 
 
 def module_list(
@@ -120,12 +144,6 @@ def module_list(
         else:
             names.append(text)
     return tuple(names) if len(names) == len(node.items) else None
-
-
-PARSERS: AnyMapping[str, Callable[[Node, ConfigPath, list[Finding]], Any]] = {
-    "allowed_import_prefixes": parse_prefixes,
-    "track_packages": parse_packages,
-}
 
 
 def check_schema(root: Mapping, findings: list[Finding]) -> None:
@@ -170,18 +188,11 @@ def missing_entry(root: Mapping, name: str, title: str, hint: str) -> Finding:
     return Finding(message, title, (name,), location=place_of(root), suggestions=typo[:1], hint=hint)
 
 
-def unknown_setting(name: str, value: Node, known: list[str]) -> Finding:
-    hint = f"The settings are {', '.join(f'`{setting}`' for setting in known)}."
-    place: SourceLocation | None = key_place_of(value)
-    message = f"There is no setting `{name}`."
+def unknown_setting(name: str, value: Node) -> Finding:
+    message, near = f"There is no setting `{name}`.", nearest(name, SETTINGS)
+    path, hint = ("settings", name), f"The settings are {', '.join(f'`{setting}`' for setting in SETTINGS)}."
     return Finding(
-        message,
-        "unknown setting",
-        ("settings", name),
-        location=place,
-        on_key=True,
-        suggestions=nearest(name, known),
-        hint=hint,
+        message, "unknown setting", path, location=key_place_of(value), on_key=True, suggestions=near, hint=hint
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from otrainer.config import Settings, module_allowed
+from otrainer.config.settings import SETTINGS
 
 from .config_project import HEAD, Project
 
@@ -146,3 +149,7 @@ def test_everything_is_reported_together_and_a_broken_expression_only_once(proje
 )
 def test_prefixes_match_whole_dotted_parts(name, prefixes, allowed):
     assert module_allowed(name, prefixes) is allowed
+
+
+def test_every_setting_is_in_the_table_that_is_parsed_and_offered_by_editors():
+    assert list(SETTINGS) == [field.name for field in fields(Settings)]

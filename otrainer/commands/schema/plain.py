@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from otrainer.commands.schema.values import HOLDS, Schema, mapping, offered, place, ref
 from otrainer.config.sections import RUN_KEYS, RunKey
-from otrainer.config.settings import SCHEMA_VERSION
+from otrainer.config.settings import MODULE, SCHEMA_VERSION, SETTINGS
 
-MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
-PACKAGE = "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 FLAG = {"type": "boolean"}
 
 
@@ -51,13 +49,8 @@ def run_key(key: RunKey) -> Schema:
 def settings() -> Schema:
     flag = offered(place(FLAG), FLAG)
     keys = {
-        "strict": flag | {"description": "Whether unknown sections and reserved keys are errors (default: true)."},
-        "allow_imports": flag | {"description": "Whether `imports` may name anything (default: true)."},
-        "allow_target": flag | {"description": "Whether `_target_` may name Python objects (default: false)."},
-        "allowed_import_prefixes": words(rf"^{MODULE}\.?$")
-        | {"description": "Packages from which plugins and targets may come (default: `[otrainer.]`)."},
-        "track_packages": words(f"^{PACKAGE}$")
-        | {"description": "Installed packages whose version counts as part of what is trained."},
+        name: (words(setting.pattern) if setting.pattern else flag) | {"description": setting.doc}
+        for name, setting in SETTINGS.items()
     }
     whole = mapping("`settings` is a mapping.", {"_template_": ref("_template_"), **keys})
     whole["allOf"] = [{"type": ["object", "null"], "errorMessage": "`settings` is a mapping."}]
