@@ -1,4 +1,4 @@
-"""What is left of the limits while one config is resolved."""
+"""Count down the limits while one config is resolved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which environment variables hold credentials, by their names."""
+"""Recognise environment variables that hold credentials by their names."""
 
 from __future__ import annotations
 

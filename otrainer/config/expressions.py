@@ -1,4 +1,4 @@
-"""The text of `${...}`: what a string with expressions consists of."""
+"""Parse strings with `${...}` to their literal parts and expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings as they come up, in a number that can be read."""
+"""Collect findings up to a number that people can read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Findings(list[Finding]):
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
-        self.untold = 0
+        self.unlisted = 0
         self.effort = EFFORT
 
     @property
@@ -29,7 +29,7 @@ class Findings(list[Finding]):
         if not self.is_full:
             super().append(finding)
         else:
-            self.untold += 1
+            self.unlisted += 1
 
     def extend(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
@@ -44,14 +44,14 @@ class Findings(list[Finding]):
 
     def all(self) -> list[Finding]:
         """Return the findings, and a last one that counts those which are not listed."""
-        if not self.untold:
+        if not self.unlisted:
             return list(self)
         one = "There is one more mistake like these, which is not listed."
-        many = f"There are {self.untold:,} more mistakes like these, which are not listed."
-        return [*self, beyond(self[-1], one if self.untold == 1 else many)]
+        many = f"There are {self.unlisted:,} more mistakes like these, which are not listed."
+        return [*self, beyond(self[-1], one if self.unlisted == 1 else many)]
 
 
-def as_many_as_told(findings: Iterable[Finding]) -> list[Finding]:
+def limit_findings(findings: Iterable[Finding]) -> list[Finding]:
     """Take as many findings as one step may report; those beyond are not even looked for."""
     most = limits_in_force().mistakes
     found = list(islice(findings, most + 1))

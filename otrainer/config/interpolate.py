@@ -1,4 +1,4 @@
-"""`${...}` gives way to values, each evaluated once and only after what it depends on; chains may be of any length."""
+"""Replace `${...}` by values, each evaluated once and only after what it depends on; chains may be of any length."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Interpolator:
             child = child_of(at, step)
             if child is None:
                 if self.findings.is_full:
-                    self.findings.untold += not self.lenient
+                    self.findings.unlisted += not self.lenient
                 elif not self.lenient:
                     message, hint, near = self.unknown.explain(at, reference.path, index)
                     self.note("unknown path", message, hint, node, reference, near)
@@ -216,7 +216,7 @@ class Interpolator:
     def cycle(self, members: list[Node]) -> None:
         """Report a cycle at each expression that is part of it."""
         if self.findings.is_full:
-            self.findings.untold += len(members)
+            self.findings.unlisted += len(members)
             return
         names = [dotted(self.path(member)) for member in members]
         for index, member in enumerate(members):
@@ -238,7 +238,7 @@ class Interpolator:
     ) -> None:
         """Report a mistake at an expression of `node`, or at the node."""
         if self.findings.is_full:
-            self.findings.untold += 1
+            self.findings.unlisted += 1
             return
         place = place_within(node, part.text, part.start) if part else place_of(node)
         path = self.path(node)

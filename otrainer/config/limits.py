@@ -1,4 +1,4 @@
-"""How much a config may ask for, as whoever runs otrainer says."""
+"""Limit how much a config may ask for, as whoever runs otrainer says."""
 
 from __future__ import annotations
 

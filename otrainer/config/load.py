@@ -1,4 +1,4 @@
-"""From a file and the files under its `defaults` to one tree."""
+"""Load a file and the files under its `defaults` to one tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laying one tree over another: mappings merge deeply, everything else replaces, containers say otherwise.
+"""Lay one tree over another: mappings merge deeply, everything else replaces, containers say otherwise.
 
 Inside a mapping with `_template_` a container with nothing below it waits in a pile: its base is the template.
 """

@@ -1,11 +1,10 @@
-"""YAML text becomes nodes: one pass over the parser's events, without recursion."""
+"""Parse YAML text to nodes: one pass over the parser's events, without recursion."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from otrainer.config.complaints import Complaints, Frame
 from otrainer.config.limits import DEFAULTS, Limits, or_raise
 from otrainer.config.nodes import (
     TEXT,
@@ -19,6 +18,7 @@ from otrainer.config.nodes import (
     place_of,
     sequence_of,
 )
+from otrainer.config.parse_errors import Frame, ParseErrors
 from otrainer.config.scalars import CORE, MAX_KEY, NOT_PLAIN, TAGS, plain_value, tagged_value
 from otrainer.config.syntax import decoded, odd_escape, refuse_directives, syntax_finding
 from otrainer.config.text import TextFile
@@ -89,7 +89,7 @@ class TreeBuilder:
     def __init__(self, file: TextFile, limits: Limits) -> None:
         self.file = file
         self.limits = limits
-        self.notes = Complaints(file, limits)
+        self.notes = ParseErrors(file, limits)
         self.stack = self.notes.stack
         self.anchors: dict[str, Node | None] = {}
         self.aliases = 0

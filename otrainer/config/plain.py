@@ -1,4 +1,4 @@
-"""Plain Python data becomes nodes without places."""
+"""Make nodes, without places, of plain Python data."""
 
 from __future__ import annotations
 

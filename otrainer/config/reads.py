@@ -1,4 +1,4 @@
-"""What a resolve reads, and the record of it: files, environment variables, and paths looked for in vain."""
+"""Read files and environment variables, and record them with the paths looked for in vain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scalar's text means: the YAML 1.2 core schema and its tags."""
+"""Read a scalar's text by the YAML 1.2 core schema and its tags."""
 
 from __future__ import annotations
 

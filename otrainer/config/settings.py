@@ -1,4 +1,4 @@
-"""The resolver's own part of an experiment: `settings`, `schema_version`, and the form of `model` and `imports`."""
+"""Read what the resolver itself needs of a config: settings, `schema_version`, the form of `model` and `imports`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From config paths to the places where the values were written."""
+"""Map config paths to the places where their values were written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PyYAML says about broken text, put plainly and pointed at the place to edit."""
+"""Explain YAML that cannot be parsed, in plain words and at the place to edit."""
 
 from __future__ import annotations
 

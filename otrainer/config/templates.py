@@ -1,4 +1,4 @@
-"""`_template_: NAME` lays a node over a tree of the `templates` section."""
+"""Expand `_template_: NAME`, which lays a node over a tree of the `templates` section."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def uses_in(node: Node, trail: Trail | None, names: dict[str, Node], faults: Fin
         if name is not None and name in names:
             uses.append(Use(name, at, here))
         elif faults.is_full:
-            faults.untold += 1
+            faults.unlisted += 1
         else:
             faults.append(unknown_template(at, names, (*path_of(here), "_template_"), faults))
     return uses

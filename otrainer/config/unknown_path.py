@@ -1,4 +1,4 @@
-"""Why a path leads nowhere, and where it may have been meant to lead."""
+"""Explain why a path leads nowhere, and suggest where it may have been meant to lead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two checks of a resolved config: before anything is imported, and once registry and model are there."""
+"""Validate a resolved config twice: before anything is imported, and once registry and model are there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from otrainer.config.checks import check_sections
-from otrainer.config.findings import as_many_as_told
+from otrainer.config.findings import limit_findings
 from otrainer.config.sections import CLASSES
 from otrainer.config.walk import walk
 from otrainer.errors import ConfigError, Finding, Places, nearest
@@ -47,7 +47,7 @@ def parts_of(config: Resolved | Mapping[str, Any]) -> tuple[Mapping[str, Any], P
 
 def raise_all(findings: Iterable[Finding], places: Places | None) -> None:
     """Raise a ConfigError that carries all findings, if there is any."""
-    found = [finding if places is None else finding.located(places) for finding in as_many_as_told(findings)]
+    found = [finding if places is None else finding.located(places) for finding in limit_findings(findings)]
     if found:
         raise ConfigError.of(found)
 

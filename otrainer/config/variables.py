@@ -1,4 +1,4 @@
-"""The value of `${env:...}`."""
+"""Evaluate `${env:...}`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The findings of one run of doit: each mistake once, with all the experiments that it was seen from."""
+"""Show each mistake of one run of doit once, with all the experiments that it was seen from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from otrainer.errors import Finding
 
 
-class Gathered:
-    """Findings as they come in; what was told once is told again in a line only, where others have it too."""
+class Deduplicator:
+    """Collects findings; one that was shown is shown again in a line only, where other experiments have it too."""
 
     def __init__(self) -> None:
         self._found: dict[Finding, Finding] = {}
-        self._told: dict[Finding, int] = {}
+        self._shown: dict[Finding, int] = {}
 
     def add(self, findings: Iterable[Finding]) -> None:
         """Take findings in; the same mistake seen from another experiment is the same finding."""
@@ -32,16 +32,16 @@ class Gathered:
         """Return all findings, by file and line."""
         return ordered(self._found.values())
 
-    def news(self) -> tuple[list[Finding], list[tuple[Finding, tuple[str, ...]]]]:
+    def take_new(self) -> tuple[list[Finding], list[tuple[Finding, tuple[str, ...]]]]:
         """Return new findings, and earlier ones with the experiments added to them; mark all as shown."""
         fresh, repeated = [], []
         for finding in self.all():
-            told = self._told.get(mistake := bare(finding))
-            if told is None:
+            shown = self._shown.get(mistake := bare(finding))
+            if shown is None:
                 fresh.append(finding)
-            elif told < len(finding.experiments):
-                repeated.append((finding, finding.experiments[told:]))
-            self._told[mistake] = len(finding.experiments)
+            elif shown < len(finding.experiments):
+                repeated.append((finding, finding.experiments[shown:]))
+            self._shown[mistake] = len(finding.experiments)
         return fresh, repeated
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from otrainer.config.checks import check_sections
-from otrainer.config.findings import as_many_as_told
+from otrainer.config.findings import limit_findings
 from otrainer.config.sections import SECTIONS
 from otrainer.config.validate import check_inputs
 from otrainer.config.walk import mappings
@@ -56,14 +56,14 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
 
     Where a plugin fails, keys are not looked up, since it may be the one that registers them.
     """
-    findings = as_many_as_told(check_sections(config.data, strict=config.settings.strict, used=config.used))
+    findings = limit_findings(check_sections(config.data, strict=config.settings.strict, used=config.used))
     findings += all_outside(config.data, project_root())
     findings += check_packages(config.settings.track_packages)
     try:
         load_registry(config, registry)
     except ConfigError as error:
         return [*findings, *error.findings]
-    findings += beside(findings, as_many_as_told(spec_mistakes(config, registry)))
+    findings += beside(findings, limit_findings(spec_mistakes(config, registry)))
     findings += model_mistakes(config, registry)
     return list(dict.fromkeys(findings))
 

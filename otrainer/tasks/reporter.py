@@ -18,7 +18,7 @@ from otrainer.errors import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otrainer.diagnostics.deduplicate import Gathered
+    from otrainer.diagnostics.deduplicate import Deduplicator
     from otrainer.tasks.interrupts import Interrupts
     from otrainer.tasks.stdout import Document
 
@@ -48,10 +48,10 @@ class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no typ
         self.failed = False
 
     @cached_property
-    def gathered(self) -> Gathered:
-        from otrainer.diagnostics.deduplicate import Gathered
+    def gathered(self) -> Deduplicator:
+        from otrainer.diagnostics.deduplicate import Deduplicator
 
-        return Gathered()
+        return Deduplicator()
 
     def execute_task(self, task: Any) -> None:
         if task.name.partition(":")[0] in LONG:
@@ -84,7 +84,7 @@ class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no typ
             return
         from otrainer.diagnostics.drawing import show
 
-        fresh, repeated = self.gathered.news()
+        fresh, repeated = self.gathered.take_new()
         if fresh or repeated:
             self.outstream.flush()
             show(fresh, repeated, sys.stderr)

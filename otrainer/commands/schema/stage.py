@@ -1,4 +1,4 @@
-"""What editors are given: one JSON Schema of all configs of a project."""
+"""Write one JSON Schema of all configs of a project, for editors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def schema(_all: Experiment, root: Path) -> Outcome:
     document = schema_of([interface_of(registry, built_in=True), *known])
     keep(ALL, root, "schema", {"schema.json": canonical_json(document)}, record)
     lacking = [name for name, keys in several.items() if keys is None]
-    return Outcome(report=told(len(known), lacking))
+    return Outcome(report=summary(len(known), lacking))
 
 
 def stamps(experiments: list[Experiment], root: Path) -> dict[str, FileStamp | None]:
@@ -59,7 +59,7 @@ def keys_of(experiment: Experiment, root: Path) -> dict[str, Any] | None:
     return keys if isinstance(keys, dict) and keys.get("version") == VERSIONS["manifest"] else None
 
 
-def told(known: int, lacking: list[str]) -> str:
+def summary(known: int, lacking: list[str]) -> str:
     """Say where the schema is, and how an editor comes to use it."""
     without = f", without the plugins of {', '.join(lacking)}" if lacking else ""
     many = f"{known} experiment{'' if known == 1 else 's'}"

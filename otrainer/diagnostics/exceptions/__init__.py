@@ -1,4 +1,4 @@
-"""Of an exception, what it says, which lines of the user's own code are behind it, and how that is told."""
+"""Report exceptions: what they say, and which lines of the user's own code are behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exception says, and what led to it."""
+"""Represent an exception by what it says and what led to it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Raised:
         return cls(type(error).__name__, shortened(text), steps_of(error), led_by(error, within | {id(error)}))
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """Type and message, as Python writes them."""
         return f"{self.kind}: {self.text}".removesuffix(": ")
 

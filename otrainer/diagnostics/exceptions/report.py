@@ -1,4 +1,4 @@
-"""Parts of a report that come from an exception: the places on its way, what led to it, and what it is by itself."""
+"""Make the parts of a report that come from an exception: the places on its way, and what led to it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def led_by(raised: Raised) -> tuple[list[Related], list[str]]:
     while raised.led_by is not None:
         how, raised = raised.led_by
         own = [step for step in raised.steps if step.is_own]
-        said, *more = raised.said.splitlines()
+        summary, *more = raised.summary.splitlines()
         notes = f" ({'; '.join(more)})" if more else ""
         if own:
-            places.append((f"{how} {said}{notes}", own[-1].place))
+            places.append((f"{how} {summary}{notes}", own[-1].place))
         else:
-            words.append(f"{how} {said}{notes}")
+            words.append(f"{how} {summary}{notes}")
     return places, words
 
 
@@ -75,7 +75,7 @@ def cannot_write(error: BaseException) -> Finding | None:
 def unexplained(error: BaseException, after: BaseException | None = None) -> Finding:
     """Return the finding for any other exception, with its lines in the user's code, or all where none is.
 
-    One `after` which it was raised is told elsewhere.
+    One `after` which it was raised is reported elsewhere.
     """
     raised = Raised.of(error, within=frozenset([id(after)]))
     own = [step for step in raised.steps if step.is_own]

@@ -1,4 +1,4 @@
-"""The lines that an exception came through, and which of them are the user's own."""
+"""List the lines that an exception came through, and tell which of them are the user's own."""
 
 from __future__ import annotations
 

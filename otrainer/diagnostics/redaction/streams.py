@@ -1,4 +1,4 @@
-"""What this process prints and logs, without its secrets; nothing is in the way as long as it has read none."""
+"""Mask secrets in what this process prints and logs; nothing is in the way as long as it has read none."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class MaskedRecords:
         if (shown := masked(message)) != message:
             record.msg, record.args = shown, ()
         if record.exc_info and record.exc_info[0] is not None:
-            told = logging.Formatter().formatException(record.exc_info)
-            if (shown := masked(told)) != told:
+            text = logging.Formatter().formatException(record.exc_info)
+            if (shown := masked(text)) != text:
                 record.exc_text = shown
         return record

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from otrainer.diagnostics.exceptions import own_lines
-from otrainer.config.findings import as_many_as_told
+from otrainer.config.findings import limit_findings
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.config.walk import mappings, walk
@@ -41,7 +41,7 @@ def check_value(
     value: object, *, registry: Registry, settings: Settings | None = None, config_path: ConfigPath = ()
 ) -> list[Finding]:
     """Return all findings on the specs anywhere inside `value`; nothing is built, but targets are imported."""
-    return as_many_as_told(spec_findings(value, tuple(config_path), registry, settings or Settings()))
+    return limit_findings(spec_findings(value, tuple(config_path), registry, settings or Settings()))
 
 
 def instantiate_value(

@@ -105,4 +105,4 @@ def report(failure: Failure) -> Finding:
     try:
         return next(found for make in REPORTS if (found := make(failure)) is not None)
     except Exception:  # noqa: BLE001 - a __repr__ that fails, say, shall not take the place of the error
-        return failure.finding("failed", [failure.raised.said], (), steps=failure.raised.steps, hint=MEND)
+        return failure.finding("failed", [failure.raised.summary], (), steps=failure.raised.steps, hint=MEND)

@@ -63,7 +63,7 @@ def report_compiler(failure: Failure) -> Finding:
     """Report a model that torch.compile does not take, though it runs without it."""
     node = find_node_compiled(failure)
     related = [] if node is None else [(f"in the node `{node.name}`", failure.ir.spec_path(node))]
-    what, _, _ = failure.raised.said.partition(FROM_HERE)
+    what, _, _ = failure.raised.summary.partition(FROM_HERE)
     message = [f"torch.compile raised {what.rstrip()}"]
     hint = "The model runs uncompiled: `run.compile: false` trains it."
     return failure.finding("could not compile the model", message, ("run", "compile"), related=related, hint=hint)

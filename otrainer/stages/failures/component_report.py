@@ -47,8 +47,8 @@ def headline(failure: Failure) -> str:
     method = [f"in `{failure.method.function}`"] if failure.method else []
     where = ", ".join([*method, *filter(None, [raised.where])])
     if failure.component is None:
-        return f"{raised.said} ({where})" if where else raised.said
-    return f"{where[:1].upper()}{where[1:]}{', ' if where else ''}`{failure.component.key}` raised {raised.said}"
+        return f"{raised.summary} ({where})" if where else raised.summary
+    return f"{where[:1].upper()}{where[1:]}{', ' if where else ''}`{failure.component.key}` raised {raised.summary}"
 
 
 def innermost_line(failure: Failure) -> list[Related]:
@@ -93,7 +93,7 @@ def report_backward(failure: Failure) -> Finding | None:
     inside = list(dropwhile(lambda step: step.function != BACKWARD, after))
     if not inside:
         return None
-    message = [f"Backward raised {failure.raised.said}", "The forward pass and the loss went through before it."]
+    message = [f"Backward raised {failure.raised.summary}", "The forward pass and the loss went through before it."]
     if "modified by an inplace operation" in str(failure.error):
         message += modules_in_place(failure)
     hint = MEND if any(step.is_own for step in inside) else ANOMALY

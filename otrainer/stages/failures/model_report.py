@@ -28,7 +28,7 @@ def report_node(failure: Failure, call: NodeCall) -> Finding:
     spec = failure.ir.spec_path(call.node)
     called = [] if call.node.path == spec else [("called here", call.node.path)]
     inputs = [f"input `{name}`: {describe(value)}" for name, value in call.inputs.items()]
-    message = [f"{name_of(call, failure)} raised {failure.raised.said}", *inputs, *inner_lines(call)]
+    message = [f"{name_of(call, failure)} raised {failure.raised.summary}", *inputs, *inner_lines(call)]
     own = any(step.is_own for step in failure.inside)
     hint = (
         advise_on_layer(call, written=failure.components.of_object(call.module) is not None)
@@ -63,7 +63,7 @@ def inner_lines(call: NodeCall) -> Iterator[str]:
 
 def report_whole_model(failure: Failure) -> Finding:
     """Report a model that could not be called: its inputs, and what there was for them."""
-    message = [f"The model raised {failure.raised.said}"]
+    message = [f"The model raised {failure.raised.summary}"]
     if called := find_model_call(failure.raised.steps):
         model, args, kwargs = called
         words = [*map(describe, args), *(f"{name}: {describe(value)}" for name, value in kwargs.items())]

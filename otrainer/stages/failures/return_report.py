@@ -42,7 +42,7 @@ def report_returned_value(failure: Failure) -> Finding | None:
         if Path(step.file).is_relative_to(ENGINE) and (found := find_giver(step, failure)):
             component, value = found
             section = str(component.path[0])
-            message = [f"What `{component.key}` returned cannot be used: {failure.raised.said}", value]
+            message = [f"What `{component.key}` returned cannot be used: {failure.raised.summary}", value]
             return failure.finding(f"{section} failed", message, component.path, hint=WANTED.get(section, ""))
     return None
 

@@ -44,12 +44,12 @@ def fit_verdict(forecast: Forecast) -> Verdict:
     try:
         return Outlook(forecast, forecast.config.data, forecast.config.data["run"]["out_dir"]).verdict()
     except (KeyError, TypeError):
-        return untold(forecast)
+        return unlisted(forecast)
     except ConfigError as error:
         return Verdict(FAILS, [each.message for each in error.findings], [each.hint for each in error.findings])
 
 
-def untold(forecast: Forecast) -> Verdict:
+def unlisted(forecast: Forecast) -> Verdict:
     return Verdict(UNTOLD, [f"`doit validate EXP={forecast.experiment.name}` has to be run first."])
 
 
@@ -125,7 +125,7 @@ class Outlook:
             refuse_taken(self.config, self.out_dir, self.root)
             return Verdict(RUNS, [NEW])
         found = list(self.differences(run, rows, None))
-        return Verdict(RUNS, found, more=self.more) if found else untold(self.forecast)
+        return Verdict(RUNS, found, more=self.more) if found else unlisted(self.forecast)
 
     def differences(self, run: Run, rows: Rows | None, data: Data | None) -> Iterator[str]:
         """What tells the run that is there from the one that would be trained, as far as that is known."""

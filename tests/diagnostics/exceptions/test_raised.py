@@ -97,7 +97,7 @@ def test_a_text_that_fails_itself_hides_nothing_else() -> None:
         def __str__(self) -> str:
             raise RuntimeError("no words")
 
-    assert Raised.of(Mute()).said == "Mute: (its text cannot be read)"
+    assert Raised.of(Mute()).summary == "Mute: (its text cannot be read)"
 
 
 def test_a_chain_that_leads_back_to_itself_ends() -> None:

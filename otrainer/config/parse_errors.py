@@ -1,4 +1,4 @@
-"""What is wrong with the nodes of one file, noted while they are read."""
+"""Collect what is wrong with the nodes of one file while they are read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Frame:
         self.key_at = -1
 
 
-class Complaints:
+class ParseErrors:
     """Findings of one file, each at the innermost collection that is open."""
 
     def __init__(self, file: TextFile, limits: Limits) -> None:
