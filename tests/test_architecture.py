@@ -117,6 +117,18 @@ def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
     assert circles(graph) == [["otrainer.left.b", "otrainer.low.a", "otrainer.right.d"]]
 
 
+SPINE = re.search(r"## The spine\n.*?```\n(.*?)```", CONTRIBUTING, re.DOTALL)
+SPINE_LINES = 4_000
+
+
+def test_the_spine_can_be_read_in_an_afternoon() -> None:
+    assert SPINE is not None
+    files = [ROOT / "otrainer" / name for name in SPINE[1].split()]
+
+    assert len(files) >= 28
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < SPINE_LINES
+
+
 def test_the_map_of_the_package_names_files_that_are_there() -> None:
     page = (ROOT / "otrainer/README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:\.py|/))`", page))
