@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def answer(query: str, question: Question) -> Outcome:
-    """The answer to `query` as an outcome, or the report of one; a mistake in what was asked is a finding."""
+    """Answer a question: return the outcome; a mistake in the question is a finding of it."""
     from otrainer.config.limits import room_beyond  # loads all of config, which a check that nothing changed needs not
 
     try:

@@ -26,7 +26,7 @@ project's own sources; of what is installed, the version is given."""
 
 
 def audit(question: Question) -> str:
-    """The list of each experiment, as text or, with FORMAT=json, as one JSON document.
+    """Return the list of each experiment, as text or, with FORMAT=json, as one JSON document.
 
     Raises ConfigError with everything that is refused, after the rest was printed.
     """
@@ -49,7 +49,7 @@ def audited(experiment: Experiment, question: Question) -> Audit:
 
 
 def document(experiment: Experiment, found: Audit, rows: list[Reached]) -> dict[str, Any]:
-    """One experiment's rows as plain data."""
+    """Return one experiment's rows as plain data."""
     return {
         "experiment": experiment.name,
         "file": experiment.file.as_posix(),
@@ -59,7 +59,7 @@ def document(experiment: Experiment, found: Audit, rows: list[Reached]) -> dict[
 
 
 def lines(experiment: Experiment, found: Audit, rows: list[Reached]) -> Iterator[str]:
-    """The rows under their kinds, in columns; where a terminal is too narrow for these, each has a line of its own."""
+    """Yield the rows under their kinds, in columns, or a line each where the terminal is too narrow for columns."""
     refused = "; parts of it are refused" if found.findings else ""
     yield f"{experiment.name} reaches these {len(rows)}{refused}:"
     name_width, place_width, code_width = (max(map(len, column)) for column in zip(*map(cells, rows), strict=True))

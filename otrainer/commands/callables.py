@@ -76,7 +76,7 @@ class Audit:
                 self.computed.append(plugin)
 
     def rows(self) -> list[Reached]:
-        """Everything that is reached, by kinds in their order, each in the order of names but for plugins."""
+        """Return everything that is reached, by kinds in their order, each in the order of names but for plugins."""
         found = [*self.tasks(), *self.composition(), *self.plugins(), *self.modules(), *self.packages(), *self.named()]
         return sorted(dict.fromkeys(found), key=lambda row: (KINDS.index(row.kind), self.rank(row), row.name))
 
@@ -92,7 +92,7 @@ class Audit:
             return []
 
     def tasks(self) -> Iterator[Reached]:
-        """What doit runs before anything is asked of a config: the project's tasks, and plugins of doit's own."""
+        """Yield what doit runs before it reads a config: the project's tasks, and plugins of doit's own."""
         for name in ("dodo.py", "doit.cfg"):
             if (self.root / name).is_file():
                 digest = hashlib.sha256((self.root / name).read_bytes()).hexdigest()
@@ -102,7 +102,7 @@ class Audit:
         yield self.row(ROOT, ROOT_KEY, COMPOSITION_ROOT)
 
     def plugins(self) -> Iterator[Reached]:
-        """Each plugin's module, and the function by which it registers."""
+        """Yield each plugin's module, and the function by which it registers."""
         for plugin in self.imports:
             place = self.finder.whole(plugin)
             fingerprint = self.prints.plugin(plugin).digest if self.is_local(plugin) else ""
@@ -112,14 +112,14 @@ class Audit:
                 yield self.at(PLUGINS, f"{plugin}:register", f"{plugin}:register", register, fingerprint)
 
     def modules(self) -> Iterator[Reached]:
-        """The project's modules that plugins import, the packages around them included."""
+        """Yield the project's modules that plugins import, the packages around them included."""
         above = {name for plugin in self.imports for name in parents(plugin)}
         for name in sorted({*self.prints.modules(self.imports), *above} - set(self.imports)):
             if self.is_local(name) and name.partition(".")[0] != ROOT_KEY:
                 yield self.at(MODULES, name, f"{name}:", self.finder.whole(name), self.prints.imported(name).digest)
 
     def packages(self) -> Iterator[Reached]:
-        """What is installed and imported by plugins and the modules that they import."""
+        """Yield the installed packages that plugins and the modules behind them import."""
         local = [name for name in self.prints.modules(self.imports) if name.partition(".")[0] != ROOT_KEY]
         imported = {each.partition(".")[0] for name in local for each in imports_of(self.prints, name)}
         for name in sorted(imported - {ROOT_KEY}):
@@ -127,7 +127,7 @@ class Audit:
                 yield self.at(PACKAGES, name, f"{name}:", self.finder.whole(name), "")
 
     def named(self) -> Iterator[Reached]:
-        """What the config itself names: components, classes, ops, targets."""
+        """Yield what the config itself names: components, classes, ops, targets."""
         for path, form, name in keys_in(self.config.data):
             if form == "_target_":
                 yield from self.target(name, path)
@@ -139,7 +139,7 @@ class Audit:
             yield self.row(NAMED, "torch.compile", "torch:compile")
 
     def component(self, key: str, kind: str, path: ConfigPath) -> Iterator[Reached]:
-        """A key or op: built in, or registered by a plugin; where no source says by which, by any that may."""
+        """Yield a key or op: built in, or registered by a plugin; where no source says by which, by any that may."""
         if key in self.registered:
             plugin, line, target = self.registered[key]
             found = self.row(kind, key, target or f"{plugin}:register", plugin)
@@ -153,7 +153,7 @@ class Audit:
                 self.findings += [finding.at_least(path) for finding in error.findings]
 
     def target(self, name: str, path: ConfigPath) -> Iterator[Reached]:
-        """What a `_target_` names, where that is allowed."""
+        """Yield what a `_target_` names, where that is allowed."""
         settings = self.config.settings
         module, attribute = self.split(name)
         if not settings.allow_target or not module_allowed(module, settings.allowed_import_prefixes):
@@ -164,7 +164,7 @@ class Audit:
             yield self.row(TARGETS, name, f"{module}:{attribute}")
 
     def split(self, name: str) -> tuple[str, str]:
-        """A dotted name as the longest module with a file, and the name in it."""
+        """Split a dotted name into the longest module with a file, and the name in it."""
         parts = name.split(".")
         sizes = [size for size in range(len(parts) - 1, 0, -1) if self.finder.locator.file(".".join(parts[:size]))]
         size = sizes[0] if sizes else max(1, len(parts) - 1)
@@ -196,7 +196,7 @@ def torchmetrics_in(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def imports_of(prints: Fingerprints, module: str) -> Iterator[str]:
-    """What a local module imports at any time."""
+    """Yield what a local module imports at any time."""
     summary = prints.sources.summary(module)
     for statement in summary.statements if summary else ():
         yield from (*statement.modules, *statement.later)
@@ -206,7 +206,7 @@ distributions_by_module = cache(packages_distributions)
 
 
 def package_of(module: str) -> str:
-    """The installed package that a module belongs to, with its version; Python itself for its own."""
+    """Return the installed package of a module, with its version; Python itself for its own modules."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return f"Python {sys.version.split()[0]}"
@@ -215,7 +215,7 @@ def package_of(module: str) -> str:
 
 
 def shown(file: Path, root: Path) -> str:
-    """A file from the project's root, from the folder of installed packages, or as it is."""
+    """Return a file relative to the project, to the folder of installed packages, or as it is."""
     for base in (root, PACKAGE_FOLDER.parent, *map(Path, STDLIB)):
         if file.is_relative_to(base) and not any(part in INSTALLED for part in file.parts):
             return file.relative_to(base).as_posix()

@@ -44,7 +44,7 @@ class Side:
 
 
 def diff(question: Question) -> str:
-    """The differences of the experiment to what WITH names.
+    """Return the differences of the experiment to what WITH names.
 
     Raises ConfigError where WITH names nothing, several experiments are named, or one of them does not resolve.
     """
@@ -62,7 +62,7 @@ def diff(question: Question) -> str:
 
 
 def other_side(text: str, root: Path) -> Side:
-    """What WITH means: an experiment, else a run. Raises ConfigError that knows the names of both."""
+    """Return what WITH means: an experiment, else a run. Raises ConfigError that knows the names of both."""
     try:
         experiment = find_experiment(text, root)
     except ConfigError as no_experiment:
@@ -77,7 +77,7 @@ def other_side(text: str, root: Path) -> Side:
 
 
 def neither(text: str, no_experiment: ConfigError, no_run: ConfigError) -> ConfigError:
-    """One mistake for a name that is neither an experiment's nor a run's."""
+    """Return the error for a name that is neither an experiment's nor a run's."""
     return ConfigError(
         f"There is neither an experiment nor a run `{text}`.",
         title="unknown experiment or run",
@@ -87,7 +87,7 @@ def neither(text: str, no_experiment: ConfigError, no_run: ConfigError) -> Confi
 
 
 def side_of_experiment(experiment: Experiment, root: Path) -> Side:
-    """An experiment as its files are now; its code and data as far as it was validated before."""
+    """Return an experiment as its files are now, with its code and data as far as it was validated before."""
     config = resolve_config(root / experiment.file, root=root)
     side = Side(experiment.name, config.data, config.source_map, rules=rules())
     manifest, validated = artifact(experiment, "manifest.json", root), artifact(experiment, "validated.json", root)
@@ -101,7 +101,7 @@ def side_of_experiment(experiment: Experiment, root: Path) -> Side:
 
 
 def identity(name: str, root: Path) -> dict[str, Any]:
-    """A data file as it is now; one that is gone equals none."""
+    """Return the identity of a data file as it is now; one that is gone has none."""
     try:
         stamp = identify(name, root)
     except OSError:
@@ -119,7 +119,7 @@ def side_of_run(run_dir: Path, root: Path) -> Side:
 
 
 def value_lines(here: Side, there: Side) -> Iterator[str]:
-    """Each differing value: its path, then either side with its origin."""
+    """Yield each differing value: its path, then either side with its origin."""
     for change in changes(here.config, there.config):
         moved = change.old_path != change.new_path
         yield f"{dotted(change.old_path)}{f' | {dotted(change.new_path)}' if moved else ''}"
@@ -147,7 +147,7 @@ def code_lines(here: Side, there: Side, root: Path) -> Iterator[str]:
 
 
 def other_lines(here: Side, there: Side) -> Iterator[str]:
-    """Data files that differ, where both sides know them, and packages that were others when a run was trained."""
+    """Yield the data files that differ, where both sides know them, and the packages of other versions."""
     if here.data is not None and there.data is not None:
         for name in sorted({*here.data, *there.data}):
             if here.data.get(name) != there.data.get(name):

@@ -33,7 +33,7 @@ class Kept(NamedTuple):
 
 
 def prune(question: Question) -> str:
-    """What would be removed, or with YES=1 what was.
+    """Describe what would be removed, or with YES=1 remove it.
 
     Raises ConfigError for another value of YES, OSError for what cannot be removed.
     """
@@ -45,19 +45,19 @@ def prune(question: Question) -> str:
     going, staying = [each for each in found if not each.stays], [each for each in found if each.stays]
     if not found:
         return "There are no kept runs to remove."
-    words = [*told(going, question, done=bool(answer)), *told_staying(staying, question)]
-    return "\n".join([*words, *told_foreign(going, question, done=bool(answer))])
+    words = [*describe_going(going, question, done=bool(answer)), *describe_staying(staying, question)]
+    return "\n".join([*words, *describe_foreign(going, question, done=bool(answer))])
 
 
 def foreseen(question: Question) -> Iterator[Kept]:
-    """All kept runs, without touching any."""
+    """Yield all archived runs, without touching any."""
     for run_dir in wanted(question):
         busy = is_locked(run_dir) or is_locked(run_dir, claim=True)
         yield from kept_of(run_dir, busy=busy)
 
 
 def removed(question: Question) -> Iterator[Kept]:
-    """The same, each removed on the way; nobody trains into its run directory meanwhile."""
+    """Yield all archived runs, each removed on the way; nobody trains into its run directory meanwhile."""
     for run_dir in wanted(question):
         if not archived_runs(run_dir):
             continue
@@ -102,8 +102,8 @@ def remove(folder: Path, foreign: Collection[str]) -> None:
         folder.parent.rmdir()
 
 
-def told(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
-    """Those that go, and how."""
+def describe_going(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
+    """Describe the runs that go, and how."""
     if not runs:
         return
     total = size_text(sum(each.bytes for each in runs))
@@ -115,14 +115,14 @@ def told(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
         yield f"`{' '.join(['doit prune', *([f'EXP={names}'] if names else []), 'YES=1'])}` does it."
 
 
-def told_staying(runs: list[Kept], question: Question) -> Iterator[str]:
+def describe_staying(runs: list[Kept], question: Question) -> Iterator[str]:
     if runs:
         yield "This kept run stays:" if len(runs) == 1 else f"These {len(runs)} kept runs stay:"
         yield from lines(runs, question)
 
 
-def told_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
-    """The files in the folders of runs that go which training did not write."""
+def describe_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
+    """Describe the files in the folders of these runs that training did not write."""
     names = [display_path(each.folder / name, question.root) for each in runs for name in each.foreign]
     if names:
         verb = "stayed" if done else "would stay"
@@ -131,7 +131,7 @@ def told_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterato
 
 
 def lines(runs: Iterable[Kept], question: Question) -> Iterator[str]:
-    """A line for each, the sizes below each other."""
+    """Yield a line for each run, the sizes below each other."""
     rows = [(display_path(each.folder, question.root), each) for each in runs]
     longest, widest = max(len(name) for name, _ in rows), max(len(each.size) for _, each in rows)
     for name, each in rows:

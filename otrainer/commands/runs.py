@@ -43,13 +43,13 @@ class Row(NamedTuple):
     origin: str = ""
 
     def cells(self) -> dict[str, str]:
-        """The texts of its columns by their heads."""
+        """Return the texts of the row's columns by their heads."""
         texts = (*self[:5], size_text(self.size) if self.size else "", *self[6:])
         return dict(zip(HEAD, texts, strict=True))
 
 
 def runs(question: Question) -> str:
-    """The table of all runs below `runs`, or of those of the experiments that EXP names."""
+    """Return the table of all runs below `runs`, or of those of the experiments that EXP names."""
     folders = wanted(question)
     rows = [row for folder in folders for row in rows_of(folder, question.root)]
     if not rows:
@@ -61,12 +61,12 @@ def runs(question: Question) -> str:
 
 
 def width() -> int | None:
-    """The columns of the terminal; None where the answer goes to a file or another program."""
+    """Return the width of the terminal; None where the answer goes to a file or another program."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def wanted(question: Question) -> list[Path]:
-    """The run directories to show: those that are there, and those of which only kept runs are left."""
+    """Return the run directories to show: those that are there, and those of which only archived runs are left."""
     root = question.root / RUNS
     found = dict.fromkeys(run_dirs(root))
     found |= {kept.parent.parent.parent / kept.parent.name: None for kept in all_archived(root)}
@@ -80,7 +80,7 @@ def wanted(question: Question) -> list[Path]:
 
 
 def experiment_of(folder: Path, root: Path) -> str | None:
-    """The YAML file that a run directory's runs come from."""
+    """Return the YAML file that a run directory's runs come from."""
     for each in (folder, *archived_runs(folder)):
         run = read_run_or_none(each)
         if run is not None and run["experiment"] is not None:
@@ -113,20 +113,20 @@ def row_of(folder: Path, name: str) -> Row:
 
 
 def state_of(folder: Path, run: Mapping[str, Any]) -> str:
-    """Its state in words; a run whose process is gone was cut off."""
+    """Return the state of a run in words; one whose process is gone was cut off."""
     if run["state"] != "running":
         return str(run["state"])
     return f"running ({run['pid']})" if is_locked(folder) else "cut off"
 
 
 def origin_of(run: Mapping[str, Any]) -> str:
-    """Of a child, its parent's definition and the step at which it went on."""
+    """Return a child's parent by its definition, and the step at which the child went on."""
     parent = run["lineage"].get("parent")
     return f"{parent[:8]} at {run['lineage']['global_step']:,}" if parent else ""
 
 
 def disk_use(folder: Path) -> int:
-    """Bytes of all files below `folder`; one with several names counts once."""
+    """Return the bytes of all files below `folder`; one with several names counts once."""
     seen: dict[tuple[int, int], int] = {}
     for here, _, files in os.walk(folder):
         for name in files:
@@ -139,7 +139,7 @@ def disk_use(folder: Path) -> int:
 
 
 def table(rows: list[dict[str, str]], most: int | None) -> Iterator[str]:
-    """Aligned columns, numbers to the right; empty ones are left out, and those that `most` has no room for."""
+    """Yield aligned columns, numbers to the right, without empty ones and those that `most` has no room for."""
     heads = [head for head in HEAD if any(row[head] for row in rows)]
     widths = {head: max(len(head), *(len(row[head]) for row in rows)) for head in heads}
     left_out = []

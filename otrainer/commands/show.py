@@ -20,7 +20,7 @@ DIM, RESET = "\x1b[2m", "\x1b[0m"
 
 
 def show(question: Question) -> str | Outcome:
-    """The listings of the experiments, or with MODEL=1 what their models take; under their names if there are several.
+    """Return the experiments' listings, or with MODEL=1 what their models take; under their names if there are several.
 
     Raises ConfigError with all mistakes of those that do not resolve, after what can be listed of them was printed,
     and for another value of MODEL.
@@ -33,7 +33,7 @@ def show(question: Question) -> str | Outcome:
 
 
 def models(question: Question) -> Outcome:
-    """What each model takes, found where torch may be imported; the mistakes come after all that is known."""
+    """Return what each model takes, found where torch may be imported; mistakes come after all that is known."""
     outcomes = {experiment.name: question.ask("show-model", experiment) for experiment in question.experiments}
     several = len(outcomes) > 1
     reports = [f"# {name}\n{each.report}" if several else each.report for name, each in outcomes.items() if each.report]
@@ -64,7 +64,7 @@ def listings(question: Question) -> str:
 
 
 def resolved_now(experiment: Experiment, question: Question) -> tuple[ResolvedConfig | None, ConfigError | None]:
-    """The config as the files are now; where that has mistakes, what there is of it, and them."""
+    """Resolve the config as the files are now; where they have mistakes, return what there is of it, and the error."""
     try:
         return resolve_config(question.root / experiment.file, root=question.root), None
     except ConfigError as error:
@@ -72,7 +72,7 @@ def resolved_now(experiment: Experiment, question: Question) -> tuple[ResolvedCo
 
 
 def dimmed(text: str) -> str:
-    """The same with faint comments where a person reads it."""
+    """Make comments faint where a person reads the text."""
     if not sys.stdout.isatty():
         return text
     lines = (line.rpartition("  # ") for line in text.splitlines())

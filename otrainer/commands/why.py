@@ -17,7 +17,7 @@ WIDTH = len("validate")
 
 
 def why(question: Question) -> str:
-    """The verdicts on the experiments' stages, one experiment after the other."""
+    """Return the verdicts on the experiments' stages, one experiment after the other."""
     return "\n\n".join(verdicts_of(experiment, question) for experiment in question.experiments)
 
 
@@ -32,7 +32,7 @@ def verdicts_of(experiment: Experiment, question: Question) -> str:
 
 
 def stage_lines(stage: str, verdict: Verdict) -> list[str]:
-    """The verdict, and below it each reason on a line; of very many the rest is counted."""
+    """Return the verdict, and below it each reason on a line; of very many the rest is counted."""
     said = [*verdict.reasons[:MOST]]
     if len(verdict.reasons) > MOST:
         said.append(f"And {len(verdict.reasons) - MOST} more{verdict.more and f': {verdict.more}'}.")
