@@ -59,7 +59,6 @@ def begin(parts: Parts, run: RunSettings) -> Session:
     warn_of_restarts(parts.with_state, ctx.baseline)
     if saved is not None:
         checkpoint.restore(ctx, saved)
-        run.progress.continued_from = ctx.state.global_step
     checkpoint.check_loadable(ctx)
     run.progress.state = ctx.state
     return Session(

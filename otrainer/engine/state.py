@@ -53,7 +53,6 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     saved: tuple[int, int] | None = None
-    continued_from: int | None = None
     on_output: Callable[[], None] | None = None
 
     def note_outputs(self, written: Sequence[str], removed: Sequence[str] = (), *, at: tuple[int, int]) -> None:
