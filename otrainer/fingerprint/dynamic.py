@@ -6,70 +6,26 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from otrainer.fingerprint.known_names import kinds, sections
 from otrainer.fingerprint.side_effects import chain_of
 
 # MODULE: all of the module counts. PACKAGE: all modules of its top-level package. BYTES: sources as they are written.
 # DOCS: docstrings too. IMPORT: the named module. BELOW: all modules of the named top-level package.
 MODULE, PACKAGE, BYTES, DOCS, IMPORT, BELOW = "module", "package", "bytes", "docs", "import", "below"
+CALLS, ATTRIBUTES, FULL_NAMES = kinds("called"), kinds("attribute"), kinds("full name")
+IMPORTERS, FINDERS = sections()["importers"], sections()["finders"]
 TEXTS = ("exec", "eval")
-CALLS = {
-    "globals": MODULE,
-    **dict.fromkeys(TEXTS, MODULE),
-    "locals": MODULE,
-    "vars": MODULE,
-    "dir": MODULE,
-    "help": DOCS,
-}
 BARE = frozenset(("vars", "locals", "dir"))
-IMPORTERS = frozenset(("__import__", "import_module", "importlib.import_module", "importlib.__import__"))
-FINDERS = frozenset(
-    ("importlib.util.find_spec", "importlib.find_loader", "pkgutil.find_loader", "pkgutil.resolve_name")
-)
-ATTRIBUTES = {
-    "__subclasses__": PACKAGE,
-    "__globals__": MODULE,
-    "__code__": BYTES,
-    "__doc__": DOCS,
-    "f_lineno": BYTES,
-    "tb_lineno": BYTES,
-    "_getframe": PACKAGE,
-    "currentframe": PACKAGE,
-    "getdoc": DOCS,
-    "getsource": BYTES,
-    "getsourcelines": BYTES,
-    "get_objects": PACKAGE,
-    "walk_packages": PACKAGE,
-    "iter_modules": PACKAGE,
-    "exec_module": PACKAGE,
-    "load_module": PACKAGE,
-    "spec_from_file_location": PACKAGE,
-    "run_path": PACKAGE,
-    "run_module": PACKAGE,
-}
-CHAINS = {
-    "sys.modules": PACKAGE,
-    "sys._current_frames": PACKAGE,
-    "gc.get_objects": PACKAGE,
-    "gc.get_referrers": PACKAGE,
-    "inspect.getmodule": PACKAGE,
-    "inspect.stack": PACKAGE,
-    "inspect.trace": PACKAGE,
-    "inspect.getcomments": BYTES,
-    "inspect.findsource": BYTES,
-    "linecache.getline": BYTES,
-    "linecache.getlines": BYTES,
-    "pydoc.locate": PACKAGE,
-}
 # Those that run a module as a script, which is what its last lines are for.
 SCRIPTS = frozenset(("run_path", "run_module"))
 # What hides as much under another name, or handed on: where it is read but not called.
 HANDED_ON = {"globals": MODULE, "exec": MODULE, "eval": MODULE, **dict.fromkeys((*IMPORTERS, *FINDERS), PACKAGE)}
-RENAMED = {f"builtins.{name}": kind for name, kind in HANDED_ON.items()} | HANDED_ON | CHAINS
+RENAMED = {f"builtins.{name}": kind for name, kind in HANDED_ON.items()} | HANDED_ON | FULL_NAMES
 NAMES = {name: kind for name, kind in ATTRIBUTES.items() if not name.startswith("__")}
 NAMES |= {"__doc__": DOCS, "__annotations__": MODULE, "__builtins__": MODULE}
 # Attributes that are asked for by a text as well.
 ASKED = {name: kind for name, kind in ATTRIBUTES.items() if name.startswith("__")}
-TELLING = {name.rpartition(".")[2] for name in (*CALLS, *IMPORTERS, *FINDERS, *ATTRIBUTES, *CHAINS, *NAMES)}
+TELLING = {name.rpartition(".")[2] for name in (*CALLS, *IMPORTERS, *FINDERS, *ATTRIBUTES, *FULL_NAMES, *NAMES)}
 TELLING |= {f"str {name!a}" for name in (*ASKED, "import_module", "modules")}
 # Where a text that is executed may come from, and what says in one that it imports.
 READERS = frozenset(("open", "read", "read_text", "read_bytes", "get_data"))
@@ -122,7 +78,7 @@ def opaque_name(
     chain = named(node, full)
     last = node.attr if isinstance(node, ast.Attribute) else chain.rpartition(".")[2]
     kind = HANDED_ON.get(chain) if not is_called else None
-    kind = kind or CHAINS.get(chain)
+    kind = kind or FULL_NAMES.get(chain)
     kind = kind or (NAMES.get(node.id) if isinstance(node, ast.Name) else ATTRIBUTES.get(last))
     if kind is not None:
         what = f"`{chain_of(node) or chain or last}`"

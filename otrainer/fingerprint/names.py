@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from otrainer.fingerprint.known_names import BUILTIN_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from otrainer.fingerprint.sources import Sources
     from otrainer.fingerprint.summary import Alias, Statement
@@ -18,52 +20,70 @@ ATTEMPT = "<attempt>"
 # A module, and a name in it, or one of these: what its import does, all of it, and whether its import succeeds.
 Symbol = tuple[str, str]
 
+Owner = TypeVar("Owner")
+Asked = TypeVar("Asked", bound=Hashable)
+Answer = TypeVar("Answer")
+
+
+def reachable(start: Iterable[Asked], following: Callable[[Asked], Iterable[Asked]]) -> Iterator[Asked]:
+    """Yield what `start` leads to, itself included, each once."""
+    seen = dict.fromkeys(start)
+    waiting = list(seen)
+    while waiting:
+        yield (here := waiting.pop())
+        fresh = dict.fromkeys(each for each in following(here) if each not in seen)
+        seen |= fresh
+        waiting += fresh
+
+
+class Remembered(Generic[Owner, Asked, Answer]):
+    """A method of one argument whose answers an object keeps as long as it lives."""
+
+    def __init__(self, compute: Callable[[Owner, Asked], Answer]) -> None:
+        self.compute = compute
+
+    def __get__(self, owner: Owner, _kind: type[Owner]) -> Callable[[Asked], Answer]:
+        """Return the method with a memory, which takes the place of this descriptor in the object."""
+        remembered = cache(partial(self.compute, owner))
+        owner.__dict__[self.compute.__name__] = remembered
+        return remembered
+
 
 class Meanings:
     """The names of local modules; what is asked of a module often is remembered."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        self._bindings: dict[str, dict[str, list[int]]] = {}
-        self._stars: dict[str, list[tuple[int, str]]] = {}
-        self._imports: dict[str, list[str]] = {}
-        self._imported: dict[str, list[str]] = {}
         self._asked: set[tuple[str, str | None, tuple[str, ...], bool]] = set()
 
     def statements(self, module: str) -> tuple[Statement, ...]:
         summary = self.sources.summary(module)
         return summary.statements if summary else ()
 
+    @Remembered
     def bindings(self, module: str) -> dict[str, list[int]]:
         """Return for each name of a module the statements that bind it, in order."""
-        if module not in self._bindings:
-            found: dict[str, list[int]] = {}
-            for number, statement in enumerate(self.statements(module)):
-                for name in statement.binds:
-                    found.setdefault(name, []).append(number)
-            self._bindings[module] = found
-        return self._bindings[module]
+        found: dict[str, list[int]] = {}
+        for number, statement in enumerate(self.statements(module)):
+            for name in statement.binds:
+                found.setdefault(name, []).append(number)
+        return found
 
+    @Remembered
     def stars(self, module: str) -> list[tuple[int, str]]:
         """Return the modules whose names a module takes by `*`, each with the number of the statement that does."""
-        if module not in self._stars:
-            found = enumerate(self.statements(module))
-            self._stars[module] = [(number, star) for number, statement in found for star in statement.stars]
-        return self._stars[module]
+        return [(number, star) for number, each in enumerate(self.statements(module)) for star in each.stars]
 
+    @Remembered
     def imports(self, module: str) -> list[str]:
         """Return what a module imports at any time."""
-        if module not in self._imports:
-            every = ((*self.modules_of(each), *each.later) for each in self.statements(module))
-            self._imports[module] = list(dict.fromkeys(name for names in every for name in names))
-        return self._imports[module]
+        every = ((*self.modules_of(each), *each.later) for each in self.statements(module))
+        return list(dict.fromkeys(name for names in every for name in names))
 
+    @Remembered
     def imported(self, module: str) -> list[str]:
         """Return what a module imports when it is imported."""
-        if module not in self._imported:
-            every = (name for each in self.statements(module) for name in self.modules_of(each))
-            self._imported[module] = list(dict.fromkeys(every))
-        return self._imported[module]
+        return list(dict.fromkeys(name for each in self.statements(module) for name in self.modules_of(each)))
 
     def modules_of(self, statement: Statement) -> tuple[str, ...]:
         """Return the modules that a statement imports when it runs; with a `*` also those that `__all__` lists."""
@@ -148,8 +168,9 @@ class Meanings:
         """Return what the imports of a statement bind in its module."""
         return [*statement.aliases.values(), *(alias for name, alias in statement.inner if name in statement.binds)]
 
-    def is_computed(self, module: str, attribute: str | None) -> bool:
+    def is_computed(self, alias: Alias) -> bool:
         """Return whether a module runs its `__getattr__` when a name is imported of it."""
+        module, attribute = alias
         bindings = self.bindings(module)
         return attribute is not None and attribute not in bindings and "__getattr__" in bindings
 
