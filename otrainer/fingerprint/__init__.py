@@ -8,6 +8,7 @@ packages are not looked into; otrainer's own code is, wherever it lies.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -226,27 +227,24 @@ def chain(code: Code, symbol: str) -> list[str]:
     One through what a module does when imported is taken only where there is no other.
     """
     came: dict[str, str | None] = dict.fromkeys(code.roots)
-    waiting, late = list(code.roots), list[tuple[str, str]]()
+    waiting, late = deque(code.roots), deque[tuple[str, str]]()
     while waiting or late:
-        if not waiting:
-            name, by = late.pop(0)
+        if waiting:
+            name = waiting.popleft()
+        else:
+            name, by = late.popleft()
             if name in came:
                 continue
             came[name] = by
-            waiting.append(name)
-        for name in waiting:
-            for each in code.uses.get(name, ()):
-                if each.endswith(f":{IMPORTING}"):
-                    late.append((each, name))
-                elif each not in came:
-                    came[each] = name
-                    waiting.append(each)
-        waiting = []
-    way: list[str] = []
-    here: str | None = symbol
-    while here is not None:
-        way.append(here)
-        here = came.get(here)
+        for each in code.uses.get(name, ()):
+            if each.endswith(f":{IMPORTING}"):
+                late.append((each, name))
+            elif each not in came:
+                came[each] = name
+                waiting.append(each)
+    way = [symbol]
+    while (before := came.get(way[-1])) is not None:
+        way.append(before)
     return way[::-1]
 
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from otrainer.fingerprint.normal_form import getter
 
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 NOTHING: frozenset[str] = frozenset()
 # Fields that never hold what could read, bind or import.
 EMPTY_FIELDS = frozenset(
@@ -61,12 +60,14 @@ class Reader:
         self.private = ""  # what Python puts before `__name` in a class
 
     def visit(self, node: Any) -> None:
-        kind = node.__class__
-        handler = HANDLERS.get(kind)
+        handler = HANDLERS.get(node.__class__)
         if handler is not None:
             handler(self, node)
-            return
-        for value in children_of(kind)(node):
+        else:
+            self.visit_children(node)
+
+    def visit_children(self, node: Any) -> None:
+        for value in children_of(node.__class__)(node):
             if value.__class__ is list:
                 for each in value:
                     if isinstance(each, ast.AST):
@@ -78,10 +79,10 @@ class Reader:
         for node in nodes:
             self.visit(node)
 
-    def visit_leaf(self, node: ast.AST) -> None:
+    def visit_Constant(self, node: ast.AST) -> None:
         pass
 
-    def visit_name(self, node: ast.Name) -> None:
+    def visit_Name(self, node: ast.Name) -> None:
         self.read(node.id)
         if node.ctx.__class__ is not ast.Load:
             self.scope.binds[node.id] = None
@@ -91,7 +92,7 @@ class Reader:
         if self.private and name.startswith("__") and not name.endswith("__"):
             self.scope.reads[f"{self.private}{name}{rest}"] = f"{self.private}{name}"
 
-    def visit_attribute(self, node: ast.Attribute) -> None:
+    def visit_Attribute(self, node: ast.Attribute) -> None:
         chain = node.attr
         inner: Any = node.value
         while inner.__class__ is ast.Attribute:
@@ -102,27 +103,30 @@ class Reader:
         else:
             self.visit(inner)
 
-    def visit_import(self, node: ast.Import | ast.ImportFrom) -> None:
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
         # Followed by its name, as one of the module is: so it hides nothing.
         self.imports.append(node)
         if self.scope.is_class:  # whoever asks the class for it does not name it
             for name in imported_names(node):
                 self.read(name)
 
-    def visit_global(self, node: ast.Global) -> None:
+    visit_ImportFrom = visit_Import
+
+    def visit_Global(self, node: ast.Global) -> None:
         self.scope.declared.update(node.names)
         self.declared.update(node.names)
         self.outermost.later.update(zip(node.names, node.names, strict=True))
 
-    def visit_bound(self, node: Any) -> None:
+    def visit_ExceptHandler(self, node: Any) -> None:
         """Visit a handler or a pattern that gives what it catches a name."""
         name = node.rest if isinstance(node, ast.MatchMapping) else node.name
         if name is not None:
             self.scope.binds[name] = None
-        for value in children_of(node.__class__)(node):
-            self.visit_all(value if isinstance(value, list) else [value] if isinstance(value, ast.AST) else ())
+        self.visit_children(node)
 
-    def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    visit_MatchAs = visit_MatchStar = visit_MatchMapping = visit_ExceptHandler
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.scope.binds[node.name] = None
         self.visit_all(node.decorator_list)
         self.visit_arguments_outside(node.args)
@@ -131,11 +135,13 @@ class Reader:
         if self.bodies:
             self.inside(node.body, node.args)
 
-    def visit_lambda(self, node: ast.Lambda) -> None:
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         self.visit_arguments_outside(node.args)
         self.inside([node.body], node.args)
 
-    def visit_class(self, node: ast.ClassDef) -> None:
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.scope.binds[node.name] = None
         self.visit_all([*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)])
         self.visit_all(getattr(node, "type_params", ()))
@@ -148,11 +154,11 @@ class Reader:
             self.outermost.binds.update((name, None) for name in inner.binds if name in inner.declared)
 
     def visit_arguments_outside(self, args: ast.arguments) -> None:
-        self.visit_all([*args.defaults, *(default for default in args.kw_defaults if default is not None)])
+        self.visit_all(defaults(args))
         for one in arguments(args):
             self.visit_annotation(one.annotation)
 
-    def visit_annotated(self, node: ast.AnnAssign) -> None:
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.visit_all([node.target, *([node.value] if node.value is not None else [])])
         self.visit_annotation(node.annotation)
 
@@ -167,7 +173,7 @@ class Reader:
                     names = names_in(ast.parse(each.value, mode="eval")).reads
                     self.scope.later.update((name, name.partition(".")[0]) for name in names)
 
-    def visit_comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
         self.visit(node.generators[0].iter)
         rest: list[ast.AST] = [each.iter for each in node.generators[1:]]
         rest += [condition for each in node.generators for condition in each.ifs]
@@ -181,6 +187,8 @@ class Reader:
         targets = {name for each in node.generators for name in stored([each.target])}
         around.reads.update(free(inner.reads, targets))
         around.later.update(free(inner.later, targets))
+
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp
 
     def inside(self, nodes: Iterable[ast.AST], args: ast.arguments) -> None:
         """Visit the body of a function."""
@@ -198,22 +206,9 @@ def free(reads: dict[str, str], local: AbstractSet[str]) -> Iterator[tuple[str, 
 
 
 HANDLERS: dict[type[ast.AST], Callable[[Reader, Any], None]] = {
-    ast.Constant: Reader.visit_leaf,
-    ast.Name: Reader.visit_name,
-    ast.Attribute: Reader.visit_attribute,
-    ast.Import: Reader.visit_import,
-    ast.ImportFrom: Reader.visit_import,
-    ast.AnnAssign: Reader.visit_annotated,
-    ast.Global: Reader.visit_global,
-    ast.FunctionDef: Reader.visit_function,
-    ast.AsyncFunctionDef: Reader.visit_function,
-    ast.Lambda: Reader.visit_lambda,
-    ast.ClassDef: Reader.visit_class,
-    ast.ExceptHandler: Reader.visit_bound,
-    ast.MatchAs: Reader.visit_bound,
-    ast.MatchStar: Reader.visit_bound,
-    ast.MatchMapping: Reader.visit_bound,
-    **dict.fromkeys(COMPREHENSIONS, Reader.visit_comprehension),
+    getattr(ast, name.removeprefix("visit_")): method
+    for name, method in vars(Reader).items()
+    if name.startswith("visit_") and hasattr(ast, name.removeprefix("visit_"))
 }
 
 
@@ -226,6 +221,10 @@ def children_of(kind: type[ast.AST]) -> Callable[[Any], Any]:
 def arguments(args: ast.arguments) -> list[ast.arg]:
     every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
     return [one for one in every if one is not None]
+
+
+def defaults(args: ast.arguments) -> list[ast.expr]:
+    return [*args.defaults, *(default for default in args.kw_defaults if default is not None)]
 
 
 def stored(targets: Iterable[ast.AST]) -> Iterator[str]:

@@ -10,12 +10,18 @@ from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 
 from otrainer.fingerprint.known_names import BUILTIN_NAMES, PURE_CALLS, PURE_DECORATORS
-from otrainer.fingerprint.scopes import arguments, bound_in
+from otrainer.fingerprint.scopes import arguments, bound_in, defaults
 
+# Statements that only bind names or steer.
+INERT = frozenset(("Pass", "Import", "ImportFrom", "Global", "Nonlocal", "Continue", "Break", "TypeAlias"))
 # Pure calls that call what they are given to order by.
 ORDERING_CALLS = frozenset(("builtins.max", "builtins.min", "builtins.sorted"))
 ACTING_ENUM_METHODS = frozenset(("__init__", "__new__", "_generate_next_value_", "__init_subclass__", "__set_name__"))
-DESCRIPTIVE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.JoinedStr, ast.FormattedValue)
+# Expressions that are plain data where all in them are.
+COMPOSED = (
+    *(ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Starred, ast.Subscript, ast.Slice),
+    *(ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.JoinedStr, ast.FormattedValue),
+)
 
 # From the dotted chain of an expression to the full name of what it stands for in a known package, None for all else.
 External = Callable[[str], str | None]
@@ -67,8 +73,9 @@ class Effects:
 
     def acts(self, node: ast.stmt) -> bool:
         """Return whether running `node` at import may do more than bind names; a class's bases are judged elsewhere."""
-        judge = getattr(self, f"acts_{type(node).__name__}", None)
-        acting = True if judge is None else bool(judge(node))
+        kind = type(node).__name__
+        judge = getattr(self, f"acts_{kind}", None)
+        acting = kind not in INERT if judge is None else bool(judge(node))
         if acting:
             self.plain &= self.fixed  # it may have put anything into a list
         self.spoil(bound_otherwise(node))
@@ -82,12 +89,6 @@ class Effects:
 
     def any_acts(self, body: Iterable[ast.stmt]) -> bool:
         return any([self.acts(node) for node in body])  # noqa: C419 - each is asked, since it may make names plain
-
-    def acts_Pass(self, _node: ast.stmt) -> bool:
-        return False
-
-    acts_Import = acts_ImportFrom = acts_Global = acts_Nonlocal = acts_Continue = acts_Break = acts_Pass
-    acts_TypeAlias = acts_Pass
 
     def acts_Expr(self, node: ast.Expr) -> bool:
         return self.value_acts(node.value)
@@ -122,9 +123,9 @@ class Effects:
         """Return whether plain data is made of nothing that can be changed in place."""
         if isinstance(value, ast.Name):
             return value.id in self.fixed
-        return isinstance(value, ast.Constant | ast.JoinedStr | ast.UnaryOp) or (
-            isinstance(value, ast.Tuple | ast.BinOp)
-            and all(self.is_fixed(each) for each in ast.iter_child_nodes(value) if isinstance(each, ast.expr))
+        is_fixed_itself = isinstance(value, ast.Constant | ast.JoinedStr | ast.UnaryOp)
+        return is_fixed_itself or (
+            isinstance(value, ast.Tuple | ast.BinOp) and all(map(self.is_fixed, parts_of(value)))
         )
 
     def acts_Assert(self, node: ast.Assert) -> bool:
@@ -141,10 +142,9 @@ class Effects:
         return self.any_acts([*node.body, *handled, *node.orelse, *node.finalbody])
 
     def acts_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-        defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
         return (
             self.is_decorated(node)
-            or any(map(self.value_acts, defaults))
+            or any(map(self.value_acts, defaults(node.args)))
             or self.annotations_act(node.returns, *(each.annotation for each in arguments(node.args)))
         )
 
@@ -161,8 +161,9 @@ class Effects:
     def suspect(self, node: ast.expr, hidden: AbstractSet[str] = frozenset()) -> None:
         """Note what does something if it is an object of a class that does."""
         chain = chain_of(node)
-        known = chain is None or self.is_plain(node) or self.external(chain) is not None
-        if chain is not None and not known and chain.partition(".")[0] not in hidden:
+        if chain is None or chain.partition(".")[0] in hidden:
+            return
+        if not self.is_plain(node) and self.external(chain) is None:
             self.suspects[chain] = None
 
     def is_decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
@@ -172,8 +173,7 @@ class Effects:
 
     def is_pure_decorator(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Call):
-            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-            return self.is_pure_decorator(node.func) and not any(map(self.value_acts, arguments))
+            return self.is_pure_decorator(node.func) and not any(map(self.value_acts, given_to(node)))
         chain = chain_of(node)
         return chain is not None and self.external(chain) in PURE_DECORATORS
 
@@ -182,7 +182,7 @@ class Effects:
         if isinstance(node, ast.Constant | ast.Name):
             return False
         if isinstance(node, ast.Lambda):
-            return any(map(self.value_acts, [*node.args.defaults, *filter(None, node.args.kw_defaults)]))
+            return any(map(self.value_acts, defaults(node.args)))
         if isinstance(node, ast.Attribute):
             chain = chain_of(node)
             self.suspect(node)
@@ -191,15 +191,12 @@ class Effects:
             return any(map(self.value_acts, node.elts))
         if isinstance(node, ast.Dict):
             unpacked = (value for key, value in zip(node.keys, node.values, strict=True) if key is None)
-            return not all(map(self.is_plain, unpacked)) or any(
-                map(self.value_acts, [*filter(None, node.keys), *node.values])
-            )
+            return not all(map(self.is_plain, unpacked)) or any(map(self.value_acts, parts_of(node)))
         if isinstance(node, ast.Call):
             return not self.is_pure_call(node)
         if isinstance(node, ast.Subscript):
-            chain = chain_of(node.value)
-            described = chain is not None and self.external(chain) is not None
-            return not (described and not self.value_acts(node.slice)) and not self.is_plain(node)
+            described = self.is_external(node.value) and not self.value_acts(node.slice)
+            return not described and not self.is_plain(node)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             self.suspect(node.left)
             self.suspect(node.right)
@@ -211,7 +208,7 @@ class Effects:
         called = None if chain is None else self.external(chain)
         if called not in PURE_CALLS:
             return False
-        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        given = given_to(node)
         if called in ("functools.partial", "dataclasses.field", "typing.cast"):
             return not any(map(self.value_acts, given))
         if called in ORDERING_CALLS and any(isinstance(each, ast.Lambda) for each in given):
@@ -220,34 +217,23 @@ class Effects:
 
     def is_described(self, node: ast.expr) -> bool:
         """Return whether `node` is a lambda or something of another package: making a value of it does not call it."""
+        return not self.value_acts(node) if isinstance(node, ast.Lambda) else self.is_external(node)
+
+    def is_external(self, node: ast.expr) -> bool:
         chain = chain_of(node)
-        if isinstance(node, ast.Lambda):
-            return not self.value_acts(node)
         return chain is not None and self.external(chain) is not None
 
-    def is_plain(self, node: ast.expr | None) -> bool:
+    def is_plain(self, node: ast.expr) -> bool:
         """Return whether an expression is plain data of literals, and of names that hold such."""
-        if node is None or isinstance(node, ast.Constant):
+        if isinstance(node, ast.Constant):
             return True
         if isinstance(node, ast.Name):
             return node.id in self.plain
-        if isinstance(node, ast.Tuple | ast.List | ast.Set):
-            return all(map(self.is_plain, node.elts))
-        if isinstance(node, ast.Dict):
-            return all(map(self.is_plain, [*node.keys, *node.values]))
-        if isinstance(node, ast.Starred):
-            return self.is_plain(node.value)
-        if isinstance(node, ast.Subscript):
-            return self.is_plain(node.value) and self.is_plain(node.slice)
-        if isinstance(node, ast.Slice):
-            return all(map(self.is_plain, (node.lower, node.upper, node.step)))
         if isinstance(node, ast.Call):
             return self.is_pure_call(node) and all(map(self.is_plain, node.args))
         if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp):
             return self.is_plain_comprehension(node)
-        if isinstance(node, DESCRIPTIVE):
-            return all(self.is_plain(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
-        return False
+        return isinstance(node, COMPOSED) and all(map(self.is_plain, parts_of(node)))
 
     def is_plain_comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp) -> bool:
         inner = self.within()
@@ -271,6 +257,15 @@ def bound_otherwise(node: ast.stmt) -> set[str]:
     if isinstance(node, ast.Assign | ast.AnnAssign):
         judged = node.targets if isinstance(node, ast.Assign) else [node.target]
     return bound_in([node]) - {target.id for target in judged if isinstance(target, ast.Name)}
+
+
+def parts_of(node: ast.AST) -> list[ast.expr]:
+    """Return the expressions right inside another one."""
+    return [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+
+
+def given_to(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 def is_names(target: ast.expr) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator
@@ -17,28 +18,19 @@ from otrainer.fingerprint.locate import absolute, is_own, parents
 from otrainer.fingerprint.messages import without_messages
 from otrainer.fingerprint.normal_form import TooDeepError, digest_of, digests, is_docstring, normal_form
 from otrainer.fingerprint.registrations import Registration, Row, registration_of
-from otrainer.fingerprint.scopes import Names, bound_in, names_in
+from otrainer.fingerprint.scopes import Names, bound_in, imported_names, names_in
 from otrainer.fingerprint.side_effects import ACTING_ENUM_METHODS, Effects, builtin_name, chain_of
 
 # An imported name: the module, and the name in it; None for the module itself.
 Alias = tuple[str, str | None]
-COMPOUND = (
-    ast.If,
-    ast.Try,
-    ast.TryStar,
-    ast.With,
-    ast.AsyncWith,
-    ast.For,
-    ast.AsyncFor,
-    ast.While,
-    ast.Match,
-    ast.ClassDef,
-)
+# The condition under which a module runs as a script.
+IS_MAIN = normal_form(ast.parse("__name__ == '__main__'", mode="eval").body)
 # Conditions that hold for type checkers, and never in a run.
 TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 # How the form of a tree says that it has annotations.
 ANNOTATIONS = frozenset((",annotation=", ",returns="))
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
 # Twice what the deepest tree takes, beside its callers.
 RECURSION = 10_000
@@ -134,14 +126,15 @@ class Summarizer:
         self.aliases: dict[str, Alias] = {}
         declared = {name for names in self.names for name in names.declared}
         self.own = declared | {name for names in self.names for name in names.binds}
-        for node in (each for statement in self.body for each in imports_at_import(statement)):
+        imports = [each for statement in self.body for each in imports_at_import(statement)]
+        modules = frozenset(name for each in imports if isinstance(each, ast.Import) for name in imported_names(each))
+        for node in imports:
             for name, alias in self.aliases_of(node).items():
                 if self.aliases.setdefault(name, alias) != alias:
                     self.own.add(name)  # it stands for one thing or another
         self.takes_all = any(self.star_modules(statement) for statement in self.body)
-        modules = frozenset(import_names(self.body) - self.own)
         self.annotated = not postpones_annotations(self.body)
-        self.effects = Effects(self.external, modules, annotated=self.annotated, spoiled=declared)
+        self.effects = Effects(self.external, modules - self.own, annotated=self.annotated, spoiled=declared)
 
     def summary(self, whole: str) -> Summary:
         statements = tuple(map(self.statement, self.body, self.names))
@@ -166,18 +159,20 @@ class Summarizer:
     def statement(self, node: ast.stmt, names: Names) -> Statement:
         direct, running = list(imports_at_import(node)), list(imports_at_import(node, classes=True))
         lazy = [each for each in names.imports if each not in direct]
+        aliases = self.aliases_of(node) if isinstance(node, ast.Import | ast.ImportFrom) else {}
+        imported = isinstance(node, ast.Import | ast.ImportFrom)
+        # Under a condition a name may stand for several things.
+        inner = [*direct, *lazy] if not imported else []
         plain, documented, parts = digests(node, own=self.own_code)
         if not self.annotated and not ANNOTATIONS.isdisjoint(parts):  # which are texts then
             plain, documented = digest_of(f"texts {plain}"), digest_of(f"texts {documented}")
+        docstring = ("__doc__",) if node is self.body[0] and is_docstring(node) else ()
+        bound = (name for each in direct for name in imported_names(each) if name != "*")
         classes = list(classes_in(node))
         acts, residue, residue_reads = self.residue(node)
-        imported = isinstance(node, ast.Import | ast.ImportFrom)
-        aliases = self.aliases_of(node) if isinstance(node, ast.Import | ast.ImportFrom) else {}
-        # Under a condition a name may stand for several things.
-        inner = [each for each in (*direct, *lazy) if not imported]
         return Statement(
             line=node.lineno,
-            binds=tuple(dict.fromkeys(bound_by(node, direct, names, is_first=node is self.body[0]))),
+            binds=tuple(dict.fromkeys((*docstring, *bound, *names.binds))),
             digest=plain,
             digest_with_docs=documented,
             reads=names.reads,
@@ -302,7 +297,7 @@ def module_alias(node: ast.alias) -> Alias:
 
 def without_dead(node: ast.stmt, checked: Collection[str]) -> list[ast.stmt]:
     """Return `node`, or what runs of it where a condition is false in every run: one of `checked`, or for scripts."""
-    if isinstance(node, ast.If) and (is_main(node.test) or chain_of(node.test) in checked):
+    if isinstance(node, ast.If) and (normal_form(node.test) == IS_MAIN or chain_of(node.test) in checked):
         return [kept for inner in node.orelse for kept in without_dead(inner, checked)]
     return [node]
 
@@ -314,34 +309,6 @@ def decides_checking(body: Iterable[ast.stmt]) -> bool:
         for node in body
         if isinstance(node, ast.Assign | ast.AnnAssign)
     )
-
-
-def is_main(test: ast.expr) -> bool:
-    """Return whether a condition is `__name__ == "__main__"`."""
-    return (
-        isinstance(test, ast.Compare)
-        and isinstance(test.left, ast.Name)
-        and test.left.id == "__name__"
-        and len(test.ops) == 1
-        and isinstance(test.ops[0], ast.Eq)
-        and isinstance(test.comparators[0], ast.Constant)
-        and test.comparators[0].value == "__main__"
-    )
-
-
-def bound_by(
-    node: ast.stmt, imports: Iterable[ast.Import | ast.ImportFrom], names: Names, *, is_first: bool
-) -> Iterator[str]:
-    """Yield the names that a top-level statement binds in its module."""
-    if is_first and is_docstring(node):
-        yield "__doc__"
-    for each in imports:
-        for alias in each.names:
-            if alias.name != "*":
-                yield alias.asname or (alias.name.partition(".")[0] if isinstance(each, ast.Import) else alias.name)
-    yield from names.binds
-    if hasattr(ast, "TypeAlias") and isinstance(node, ast.TypeAlias):
-        yield node.name.id
 
 
 def imports_at_import(node: ast.stmt, *, classes: bool = False) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -364,16 +331,11 @@ def classes_in(
         yield from classes_in(child, hidden)
 
 
-def running_in(node: ast.AST) -> Iterator[ast.stmt]:
+def running_in(node: ast.stmt) -> Iterator[ast.stmt]:
     """Yield the statements right inside a compound one that run with it, or may, in order."""
-    if not isinstance(node, COMPOUND):
-        return
-    for block in BLOCKS:
-        for child in getattr(node, block, ()):
-            if isinstance(child, ast.stmt):
-                yield child
-            else:  # a handler or a case
-                yield from child.body
+    blocks = [getattr(node, name, ()) for name in BLOCKS] if not isinstance(node, FUNCTIONS) else []
+    for child in itertools.chain.from_iterable(blocks):
+        yield from (child,) if isinstance(child, ast.stmt) else child.body  # of a handler or a case
 
 
 def hooks_subclasses(node: ast.ClassDef) -> bool:
@@ -383,17 +345,8 @@ def hooks_subclasses(node: ast.ClassDef) -> bool:
 
 def postpones_annotations(body: Iterable[ast.stmt]) -> bool:
     """Return whether annotations stay text: then evaluating them does nothing."""
-    return any(
-        isinstance(node, ast.ImportFrom)
-        and node.module == "__future__"
-        and any(each.name == "annotations" for each in node.names)
-        for node in body
-    )
-
-
-def import_names(body: Iterable[ast.stmt]) -> set[str]:
-    found = (each for node in body for each in imports_at_import(node) if isinstance(each, ast.Import))
-    return {alias.asname or alias.name.partition(".")[0] for each in found for alias in each.names}
+    future = (node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
+    return any(each.name == "annotations" for node in future for each in node.names)
 
 
 def summary_of_json(data: Any) -> Summary:
