@@ -19,7 +19,7 @@ from otrainer.fingerprint.dynamic import BYTES, DOCS, MODULE, PACKAGE
 from otrainer.fingerprint.graph import Graph, Node
 from otrainer.fingerprint.identity import identities
 from otrainer.fingerprint.locate import is_own
-from otrainer.fingerprint.names import IMPORTING, WHOLE, Symbol
+from otrainer.fingerprint.names import IMPORTING, WHOLE, Remembered, Symbol
 from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
 from otrainer.fingerprint.sources import Sources
@@ -64,13 +64,10 @@ class Fingerprints:
         self.root = root
         self.sources = Sources(cache)
         self.graph = Graph(self.sources)
-        self._codes: dict[tuple[Symbol, ...], Code] = {}
-        self._counted: dict[Symbol, Counted] = {}
 
     def symbol(self, target: str) -> Code:
         """Return the code of "package.module:Qual.name"; of what is not local, only the name counts."""
-        roots = self.roots_of(target)
-        return self.reached(*roots) if roots else outside(target)
+        return self.registered(None, "", target)
 
     def imported(self, module: str) -> Code:
         """Return what importing a module does, with all that it imports."""
@@ -131,36 +128,34 @@ class Fingerprints:
         return roots or [(module, WHOLE)]
 
     def reached(self, *roots: Symbol) -> Code:
-        if roots not in self._codes:
-            with collector_paused():
-                self._codes[roots] = self.follow(roots)
-        return self._codes[roots]
+        with collector_paused():
+            return self.follow(roots)
 
+    @Remembered
     def follow(self, roots: tuple[Symbol, ...]) -> Code:
         """Return everything that `roots` reach; what does nothing itself is left out, and passed through."""
-        counted, seen, waiting = self._counted, set(roots), list(roots)
+        seen, waiting = set(roots), list(roots)
         while waiting:
-            symbol = waiting.pop()
-            fresh = (counted.get(symbol) or self.count(symbol)).uses - seen
+            fresh = self.counted(waiting.pop()).uses - seen
             seen |= fresh
             waiting += fresh
-        found = [counted[symbol] for symbol in sorted(seen)]
+        found = list(map(self.counted, sorted(seen)))
         kinds = {kind for each in found for kind, _, _ in each.node.opaque}
         digests = attrgetter("documented" if DOCS in kinds else "digest")
         symbols = {each.name: digests(each.node) for each in found if each.node.digest is not None}
         if BYTES in kinds:
             symbols |= {f"{module}:<text>": self.text(module) for module, _ in sorted(seen) if not is_own(module)}
         uses = {each.name: each.shown for each in found if each.shown}
-        own = {symbol: counted[symbol].node for symbol in sorted(seen) if counted[symbol].own}
+        own = {symbol: each.node for symbol, each in zip(sorted(seen), found, strict=True) if each.own}
         digest = digest_over(symbols, found, own, roots)
         return Code(digest, symbols, uses, tuple(map(shown, roots)), tuple(self.notes(found)))
 
-    def count(self, symbol: Symbol) -> Counted:
+    @Remembered
+    def counted(self, symbol: Symbol) -> Counted:
         """Return what a symbol is to whatever reaches it."""
         node = self.graph.node(symbol)
         uses = frozenset(each for each in node.uses if self.graph.counts(*each))
-        self._counted[symbol] = Counted(shown(symbol), node, uses, tuple(sorted(map(shown, uses))), is_own(symbol[0]))
-        return self._counted[symbol]
+        return Counted(shown(symbol), node, uses, tuple(sorted(map(shown, uses))), is_own(symbol[0]))
 
     def text(self, module: str) -> str:
         summary = self.sources.summary(module)

@@ -75,21 +75,16 @@ class Graph(Meanings):
         if name.startswith(f"{REGISTER}["):
             return self.registration(module, summary, name[len(REGISTER) + 1 : -1])
         if is_own(module):
-            return self.own(module, summary, name)
-        if name == IMPORTING:
-            return self.importing(module, summary)
-        if name == WHOLE:
-            return self.whole(module, summary)
-        if name == ATTEMPT:
-            return self.attempt(module)
-        return self.binding(module, summary, name)
+            return self.own(module, name)
+        special = {IMPORTING: self.importing, WHOLE: self.whole, ATTEMPT: self.attempt}.get(name)
+        return special(module) if special else self.binding(module, name)
 
-    def binding(self, module: str, summary: Summary, name: str) -> Node:
+    def binding(self, module: str, name: str) -> Node:
         """Return the node of a name: all statements that bind it, in their order, and the modules that may by `*`."""
         draft = Draft({(module, IMPORTING): None})
         places = self.bindings(module).get(name, ())
         for number in places:
-            statement = summary.statements[number]
+            statement = self.statements(module)[number]
             draft.use(self.following_opaque(module, statement))
             draft.use((tried, ATTEMPT) for tried in statement.tried)
             draft.opaque += statement.opaque
@@ -113,7 +108,7 @@ class Graph(Meanings):
         draft.uses.pop((module, name), None)
         return draft.node()
 
-    def own(self, module: str, summary: Summary, name: str) -> Node:
+    def own(self, module: str, name: str) -> Node:
         """Return a symbol of otrainer's own, whose digest says nothing of modules: it may move to another one.
 
         What hides from a reader of our own code what it reaches are components, each of which counts on its own.
@@ -124,10 +119,10 @@ class Graph(Meanings):
             draft.use((each, IMPORTING) for each in (*parents(module), *self.imported(module)))
             places = [number for number, (_, how) in enumerate(self.acting(module)) if how]
         elif name == WHOLE:
-            places = range(len(summary.statements))
+            places = range(len(self.statements(module)))
         meanings: list[tuple[str, tuple[Symbol, ...]]] = []
         for number in places:
-            statement = summary.statements[number]
+            statement = self.statements(module)[number]
             if name in statement.aliases or (name == WHOLE and statement.aliases):
                 chains: Iterable[str] = statement.aliases
             else:
@@ -164,10 +159,10 @@ class Graph(Meanings):
         names = self.bindings_seen(module, number, beginnings(statement.now))
         return " ".join([f"after {self.acts_before(module)[number]}", *names])
 
-    def whole(self, module: str, summary: Summary) -> Node:
+    def whole(self, module: str) -> Node:
         """Return all of a module, for one that is used in ways which names do not show."""
         draft = Draft({(module, IMPORTING): None})
-        for statement in summary.statements:
+        for statement in self.statements(module):
             draft.use((module, name) for name in statement.binds)
             draft.use(self.followed(module, statement, statement.reads))
             draft.use(self.following_opaque(module, statement))
@@ -199,10 +194,10 @@ class Graph(Meanings):
         draft.use((name, IMPORTING) for name in found.modules)
         return draft.node()
 
-    def importing(self, module: str, summary: Summary) -> Node:
+    def importing(self, module: str) -> Node:
         """Return what importing a module does: its parents, what it imports, and its statements that act."""
         draft = Draft({(parent, IMPORTING): None for parent in parents(module)})
-        for number, statement in enumerate(summary.statements):
+        for number, statement in enumerate(self.statements(module)):
             imported, how = self.acting(module)[number]
             draft.add(*(f"import {name}" for name in imported))
             draft.use((name, IMPORTING) for name in self.modules_of(statement))
@@ -334,8 +329,8 @@ class Graph(Meanings):
         """Return for names that are bound after a statement as well as before, or by `*`, how often before."""
         entries = []
         for name in names:
-            stars = [place for place, star in self.stars(module) if self.gives(star, name)]
-            places = [*self.bindings(module).get(name, ()), *stars]
+            places = [*self.bindings(module).get(name, ())]
+            places += (place for place, star in self.stars(module) if self.gives(star, name))
             before = sum(place < number for place in places)
             if before != len(places) and places != [number]:
                 entries.append(f"{name} {before}")

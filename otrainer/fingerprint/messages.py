@@ -17,7 +17,6 @@ KEYWORDS = frozenset(("title", "message", "hint", "what", "why"))
 SHOWING = frozenset(("print", "warn"))
 LEVELS = frozenset(("debug", "info", "warning", "error", "exception", "critical"))
 MESSAGE = "…"
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Assignment: TypeAlias = ast.Assign | ast.AnnAssign | ast.AugAssign
 EFFECTS = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 # The fields of an expression that its value is one of, or is made of by joining.
@@ -36,7 +35,7 @@ def without_messages(tree: ast.Module) -> ast.Module:
     """Return the tree of one of our own modules without its messages; it is changed in place."""
     Arguments().visit(tree)
     for node in ast.walk(tree):
-        if isinstance(node, FUNCTIONS):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             silence_locals(node)
     return tree
 
@@ -47,10 +46,8 @@ class Arguments(ast.NodeTransformer):
     in_error = False  # whether what is visited stands in the class of an exception
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        around, self.in_error = (
-            self.in_error,
-            any(last_name(base).endswith(("Error", "Exception")) for base in node.bases),
-        )
+        around = self.in_error
+        self.in_error = any(last_name(base).endswith(("Error", "Exception")) for base in node.bases)
         self.generic_visit(node)
         self.in_error = around
         return node

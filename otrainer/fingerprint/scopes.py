@@ -268,10 +268,7 @@ def imported_names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 def bound_in(body: Iterable[ast.stmt]) -> set[str]:
     """Return the names that statements bind where they stand."""
-    found: set[str] = set()
-    for node in body:
-        found |= bound_by(node)
-    return found
+    return set().union(*map(bound_by, body))
 
 
 def bound_by(node: ast.stmt) -> frozenset[str]:
