@@ -24,7 +24,7 @@ from otrainer.fingerprint.side_effects import ACTING_ENUM_METHODS, Effects, buil
 # An imported name: the module, and the name in it; None for the module itself.
 Alias = tuple[str, str | None]
 # The condition under which a module runs as a script.
-IS_MAIN = normal_form(ast.parse("__name__ == '__main__'", mode="eval").body)
+IS_MAIN = normal_form(ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]))
 # Conditions that hold for type checkers, and never in a run.
 TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 # How the form of a tree says that it has annotations.
