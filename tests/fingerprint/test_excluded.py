@@ -46,7 +46,7 @@ TELLING = {
     "how seeds are derived": ("engine/seed.py", "digest_size=8", "digest_size=16", {"trainer.default", "data.dataset"}),
     "how a model's class is made": ("model/codegen.py", 'return type("Model"', 'return type("Net"', {"otrainer"}),
     "how a model is compiled": ("model/compile.py", "\nfrom otrainer", "\nprint(end='')\nfrom otrainer", {"otrainer"}),
-    "in which order parts are built": ("stages/fit/compose.py", '"io": built("io"),', "", {"otrainer"}),
+    "in which order parts are built": ("stages/fit/compose.py", 'io=built("io"),', "", {"otrainer"}),
     "under which settings everything is built": ("stages/fit/compose.py", "with numerics(settings):", "if settings:", {"otrainer"}),
     "what deterministic means": ("engine/numerics.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
     "what a run's settings are by default": ("engine/state.py", "    seed: int = 0", "    seed: int = 1", {"otrainer", "trainer.default"}),
