@@ -21,9 +21,7 @@ MOST_ENTRIES = 16
 MOST_LOADED = 50
 
 TO_COME: set[str] = set()
-CIRCLES_LEFT_OVER = [
-    ["otrainer.stages.freshness.forecast", "otrainer.stages.freshness.training"],
-]
+CIRCLES_LEFT_OVER: list[list[str]] = []
 
 LIGHT = [
     "otrainer",

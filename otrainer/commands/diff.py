@@ -10,11 +10,11 @@ from otrainer.config import resolve_config
 from otrainer.errors import ConfigError, dotted
 from otrainer.fingerprint.sources import rules
 from otrainer.registry.usage import code_behind, listed_in
+from otrainer.stages.built import artifact
 from otrainer.stages.definition import detail, fingerprints
 from otrainer.stages.fit.provenance import versions
 from otrainer.stages.freshness.code import shown_symbol
 from otrainer.stages.freshness.run import run_detail, run_places
-from otrainer.stages.freshness.uptodate import artifact
 from otrainer.stages.freshness.values import changes, origin, shown
 from otrainer.storage.data_files import identify
 from otrainer.storage.experiments import find_experiment

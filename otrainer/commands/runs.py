@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.diagnostics.quantities import size_text
 from otrainer.errors import ConfigError
-from otrainer.stages.freshness.uptodate import configured_run_dir
+from otrainer.stages.built import configured_run_dir
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import all_archived, archived_runs
 from otrainer.storage.runs.lock import is_locked

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.drawing import draw_error
-from otrainer.stages.freshness.forecast import Forecast
+from otrainer.stages.freshness.explain import explain
 
 if TYPE_CHECKING:
     from otrainer.commands.request import Question
-    from otrainer.stages.freshness.verdict import Verdict
+    from otrainer.stages.freshness.decide import Verdict
     from otrainer.storage.experiments import Experiment
 
 MOST = 12
@@ -22,12 +22,12 @@ def why(question: Question) -> str:
 
 
 def verdicts_of(experiment: Experiment, question: Question) -> str:
-    forecast = Forecast(experiment, question.root)
+    verdicts, error = explain(experiment, question.root)
     lines = [f"{experiment.name}:"]
-    for stage, verdict in forecast.verdicts().items():
+    for stage, verdict in verdicts.items():
         lines += stage_lines(stage, verdict)
-    if forecast.error is not None:
-        lines += ["", draw_error(forecast.error)]
+    if error is not None:
+        lines += ["", draw_error(error)]
     return "\n".join(lines)
 
 

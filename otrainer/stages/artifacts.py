@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from otrainer.stages.built import record_path
 from otrainer.storage.atomic import write_changed
 from otrainer.storage.canonical_json import canonical_json
 from otrainer.storage.project import display_path
@@ -15,10 +16,8 @@ if TYPE_CHECKING:
 
     from otrainer.storage.experiments import Experiment
 
-
 VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
-
-
+# These recorded a file of otrainer's own.
 OF_OTRAINER = ("manifest", "schema")
 
 
@@ -43,4 +42,4 @@ def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, by
         stamp = FileStamp(hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns)
         outputs[display_path(experiment.built(name), root)] = stamp
     whole = record._replace(outputs=outputs, version=VERSIONS[stage])
-    whole.write(root / experiment.built(f"{stage}.record.json"))
+    whole.write(record_path(stage, experiment, root))

@@ -25,6 +25,7 @@ SCHEMA = 2
 # A clock tick of common file systems and then some: a file written again within it may keep its mtime.
 MTIME_TICK_NS = 20_000_000
 UNTRUSTED = -1
+NOT_RUN = "It has not run yet."
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -182,30 +183,44 @@ def why_stale(
 
     Files that were only touched are then noted with their new times, so that they are not read again each time.
     """
-    try:
-        record = Record.read(path)
-    except FileNotFoundError:
-        return "It has not run yet."
-    except (OSError, ValueError):
-        return f"Its record `{display_path(path, root)}` is damaged."
-    seen: dict[str, FileStamp] = {}
-    reason = next(reasons(record, seen, root=root, environ=environ, version=version, source=source), None)
-    if reason is None and (touched := record.refreshed(seen)) != record:
+    touched: dict[str, FileStamp] = {}
+    reason = next(every_reason(path, touched, root=root, environ=environ, version=version, source=source), None)
+    if reason is None and touched:
         with suppress(OSError):  # a note that cannot be kept only costs another look
-            touched.write(path)
+            Record.read(path).refreshed(touched).write(path)
     return reason
 
 
-def reasons(
-    record: Record,
-    seen: dict[str, FileStamp],
+def every_reason(
+    path: str | os.PathLike[str],
+    touched: dict[str, FileStamp],
     *,
     root: Path,
     environ: Mapping[str, str] = os.environ,
     version: int = 1,
     source: str | None = None,
 ) -> Iterator[str]:
-    """Yield everything that changed since `record`; `seen` receives the stamps of what did not.
+    """Yield each reason why the stage whose record lies at `path` has to run again; see `reasons`."""
+    try:
+        record = Record.read(path)
+    except FileNotFoundError:
+        yield NOT_RUN
+    except (OSError, ValueError):
+        yield f"Its record `{display_path(path, root)}` is damaged."
+    else:
+        yield from reasons(record, touched, root=root, environ=environ, version=version, source=source)
+
+
+def reasons(
+    record: Record,
+    touched: dict[str, FileStamp],
+    *,
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+    version: int = 1,
+    source: str | None = None,
+) -> Iterator[str]:
+    """Yield everything that changed since `record`; `touched` receives new stamps of the same content.
 
     `version` is that of the stage's code as it is now, `source` a file of that code, if the stage recorded it.
     """
@@ -215,7 +230,7 @@ def reasons(
         yield "It was made by another installation of otrainer."
     for name, stamp in record.files.items():
         if stamp is not None:
-            yield from file_reason(name, stamp, root, seen, ("changed", "is gone"))
+            yield from file_reason(name, stamp, root, touched, ("changed", "is gone"))
         elif (root / name).exists():
             yield f"`{name}` is there now."
     for name, listing in record.listings.items():
@@ -224,11 +239,11 @@ def reasons(
     for name, value in record.env.items():
         yield from env_reason(name, value, environ.get(name))
     for name, stamp in record.outputs.items():
-        yield from file_reason(name, stamp, root, seen, ("was altered", "was deleted"))
+        yield from file_reason(name, stamp, root, touched, ("was altered", "was deleted"))
 
 
 def file_reason(
-    name: str, stamp: FileStamp, root: Path, seen: dict[str, FileStamp], words: tuple[str, str]
+    name: str, stamp: FileStamp, root: Path, touched: dict[str, FileStamp], words: tuple[str, str]
 ) -> Iterator[str]:
     """Yield what happened to a file, in the `words` for another content and for none."""
     path = os.path.join(root, name)
@@ -241,8 +256,8 @@ def file_reason(
     else:
         if now is None:
             yield f"`{name}` {words[0]}."
-        else:
-            seen[name] = now
+        elif now is not stamp:
+            touched[name] = now
 
 
 def env_reason(name: str, recorded: str | None, value: str | None) -> Iterator[str]:

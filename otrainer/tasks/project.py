@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 
 from otrainer.errors import ConfigError, Finding
-from otrainer.stages.freshness.uptodate import is_finished, is_unchanged, why_schema_stale
+from otrainer.stages.freshness.decide import SCHEMA, decide, is_trained
 from otrainer.storage.experiments import ALL, Experiment, all_experiments, sentence
 from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
@@ -83,15 +83,15 @@ class Project:
 
     def unchanged(self, stage: str, experiment: Experiment) -> UpToDate:
         """Up to date while nothing changed that the stage read or left, by its own record."""
-        return [lambda: is_unchanged(stage, experiment, self.root)]
+        return [lambda: decide(stage, experiment, self.root).is_up_to_date]
 
     def schema_is_current(self) -> UpToDate:
         """Up to date while no experiment came, went or has other keys."""
-        return [lambda: why_schema_stale(self.root) is None]
+        return [lambda: decide(SCHEMA, ALL, self.root).is_up_to_date]
 
     def finished(self, experiment: Experiment) -> UpToDate:
         """Up to date while the run directory holds a complete run of the validated definition."""
-        return [lambda: is_finished(experiment, self.root)]
+        return [lambda: is_trained(experiment, self.root)]
 
     def sentence(self, experiment: Experiment) -> str:
         """Return the sentence with which the experiment describes itself."""

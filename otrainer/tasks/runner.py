@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from otrainer.commands.request import Question
 from otrainer.errors import ConfigError
-from otrainer.stages.freshness.uptodate import artifact, configured_run_dir, is_finished, validated_run
-from otrainer.storage.canonical_json import write_json
+from otrainer.stages.built import artifact, configured_run_dir, leave_receipt, validated_run
+from otrainer.stages.freshness.decide import TRAINING, is_trained
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
 from otrainer.tasks.reporter import StageFailed
-from otrainer.tasks.worker.table import TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,8 +91,8 @@ class Runner:
             if ahead and settled is None:
                 read_sources(experiment, self.root)
             return settled
-        if stage in TRAINING and is_finished(experiment, self.root):
-            self._leave_receipt(experiment)
+        if stage in TRAINING and is_trained(experiment, self.root):
+            leave_receipt(experiment, self.root, validated_run(experiment, self.root))  # only that was gone
             return None
         try:
             self._claim(experiment)
@@ -156,8 +155,8 @@ class Runner:
         run_dir = self.root / run["run_dir"]
         with lock_run(run_dir):
             settle(run_dir)
-            if is_finished(experiment, self.root):
-                self._leave_receipt(experiment)
+            if is_trained(experiment, self.root):
+                leave_receipt(experiment, self.root, run)
                 return True
             came = bring_back(run_dir, run["definition"], complete=True)
         if came is None:
@@ -165,12 +164,8 @@ class Runner:
         back, aside = (path and display_path(path, self.root) for path in came)
         went = f"; the one in its place is kept in {aside}" if aside else ""
         print(f"{experiment.name}: trained before, the finished run is back from {back}{went}", flush=True)
-        self._leave_receipt(experiment)
+        leave_receipt(experiment, self.root, run)
         return True
-
-    def _leave_receipt(self, experiment: Experiment) -> None:
-        """Write fit.json for a run that is complete already: nothing is trained again."""
-        write_json(self.root / experiment.built("fit.json"), validated_run(experiment, self.root))
 
     def _claim(self, experiment: Experiment) -> None:
         """Keep other doits from training into this run directory, before anything slow begins.

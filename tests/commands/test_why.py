@@ -113,6 +113,7 @@ def test_a_finished_run_of_before_comes_back(root: Path) -> None:
 
 
 def test_a_run_that_is_being_trained_is_left_alone(root: Path) -> None:
+    in_json(RUN, state="running")(root)
     with lock_run(root / "runs/a"):
         answer = ask("why", root, "a").report
 

@@ -119,6 +119,11 @@ FACTOR = 2.0
 def spare():
     return SPARE
 """
+LINE = re.compile(r"^\.  (\w+):a\n   (.*)$", re.MULTILINE)
+VERDICT = re.compile(r"^  (\w+) +would run((?:\n {14}.*)+)", re.MULTILINE)
+# What `doit why` says where reasons are too many, and besides reasons.
+REST = re.compile(r"And \d+ more: ")
+NOTES = ("No", "The run in", "Other versions")
 ALL = "resolve manifest validate fit"
 OLD_NS = 1_600_000_000_000_000_000
 
@@ -188,9 +193,23 @@ def walk(project: Path, steps: list[Step]) -> None:
         counted = trainings(project) - trained
         if (done.returncode, executed, counted) != (0, step.stages, step.trainings):
             wrong.append(f"{step.what}: executed `{executed}`, trained {counted} times\n{done.stdout}{done.stderr}")
+        lines, reasons = dict(LINE.findall(done.stdout)), reasons_told(said.stdout)
+        if lines != {stage: reasons.get(stage) for stage in lines}:
+            wrong.append(f"{step.what}: `doit train` gave other reasons: {lines}\n{said.stdout}")
         if foretold != executed:
             wrong.append(f"{step.what}: executed `{executed}`, foretold `{foretold}`\n{said.stdout}{said.stderr}")
     assert not wrong, "\n\n".join(wrong)
+
+
+def reasons_told(why: str) -> dict[str, str]:
+    """Read from the answer of `doit why` what the line of each stage that would run has to say."""
+    found = {}
+    for stage, text in VERDICT.findall(why):
+        first, *others = (line.strip() for line in text.strip().splitlines())
+        more = sum(int(line.split()[1]) if REST.match(line) else not line.startswith(NOTES) for line in others)
+        counted = f"{first.removesuffix('.')} (and {more} more reason{'' if more == 1 else 's'})."
+        found[stage] = counted if more else first
+    return found
 
 
 def trainings(project: Path) -> int:

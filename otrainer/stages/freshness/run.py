@@ -1,45 +1,26 @@
-"""What tells a run from the one that would be trained now: values, data and versions, and what it keeps of its code."""
+"""What a run was made of, and what of its data and versions is another now."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config.source_map import SourceMap
-from otrainer.stages.definition import NOT_DEFINING
-from otrainer.stages.freshness.values import changes, sentence
 from otrainer.storage.canonical_json import read_json
 from otrainer.storage.runs.files import FINGERPRINTS, SOURCES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Packages whose other versions change numbers most likely: told first.
+# Packages whose other versions change numbers most likely come first.
 TELLING = ("python", "torch", "numpy", "otrainer")
 MOST_DRIFTED = 4
 
 
-def value_sentences(
-    old: Mapping[str, Any], new: Mapping[str, Any], places: SourceMap | None, old_places: SourceMap | None = None
-) -> Iterator[str]:
-    """A sentence for each value that differs and decides what is trained."""
-    return all_value_sentences(without(old, NOT_DEFINING), without(new, NOT_DEFINING), places, old_places)
-
-
-def all_value_sentences(
-    old: Mapping[str, Any], new: Mapping[str, Any], places: SourceMap | None, old_places: SourceMap | None = None
-) -> Iterator[str]:
-    """A sentence for each value that differs, also where that only decides what is allowed."""
-    return (sentence(change, places, old_places) for change in changes(old, new))
-
-
-def without(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in names}
-
-
 def data_sentences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each data file that differs."""
     for name in [*new, *(name for name in old if name not in new)]:
         if name not in old:
             yield f"The data file `{name}` is new."
@@ -50,7 +31,7 @@ def data_sentences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[s
 
 
 def version_drift(old: Mapping[str, str]) -> Iterator[str]:
-    """Packages that were others when a run was trained; they are told, and do not count."""
+    """Yield which packages were others when a run was trained; they do not count."""
     first = [name for name in TELLING if name in old]
     now = ((name, old[name], version_now(name)) for name in dict.fromkeys([*first, *old]))
     drifted = [f"{name} was {then}, is {found or 'gone'}" for name, then, found in now if then != found]
@@ -67,7 +48,7 @@ def version_now(package: str) -> str | None:
 
 
 def run_detail(run_dir: Path) -> Mapping[str, Any] | None:
-    """What the code of a run was made of; None where that is not there, or damaged."""
+    """Return what the code of a run was made of; None where that is not there, or damaged."""
     try:
         detail: Mapping[str, Any] = read_json(run_dir / FINGERPRINTS)
         return detail if {"roots", "symbols", "uses"} <= detail.keys() else None
@@ -76,7 +57,7 @@ def run_detail(run_dir: Path) -> Mapping[str, Any] | None:
 
 
 def run_places(run_dir: Path) -> SourceMap | None:
-    """Where the values of a run's config were written then."""
+    """Return where the values of a run's config were written then; None where that is not known."""
     try:
         return SourceMap.from_json(read_json(run_dir / SOURCES)["places"])
     except (OSError, ValueError, LookupError, TypeError):

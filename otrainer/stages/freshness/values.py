@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,6 +89,18 @@ def origin(places: SourceMap | None, path: ConfigPath) -> str:
     """`file:line` of a value; empty where it is not known."""
     at = places.locate(path) if places is not None else None
     return f"{at.file}:{at.line}" if at is not None else ""
+
+
+def value_sentences(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    places: SourceMap | None,
+    old_places: SourceMap | None = None,
+    but: Collection[str] = (),
+) -> Iterator[str]:
+    """Yield a sentence for each value that differs, those of the sections named in `but` aside."""
+    old, new = ({name: value for name, value in side.items() if name not in but} for side in (old, new))
+    return (sentence(change, places, old_places) for change in changes(old, new))
 
 
 def sentence(change: Change, places: SourceMap | None, old_places: SourceMap | None = None) -> str:

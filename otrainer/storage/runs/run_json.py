@@ -94,11 +94,6 @@ def utc_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def is_complete(run_dir: str | os.PathLike[str], definition: str) -> bool:
-    """Return whether `run_dir` holds a finished run of `definition`, with all that it left still there."""
-    return why_unfinished(run_dir, definition) is None
-
-
 def why_unfinished(run_dir: str | os.PathLike[str], definition: str) -> str | None:
     """Say why the run in `run_dir` is no finished one of `definition`; return None if it is.
 

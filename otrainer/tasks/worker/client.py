@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import Finding
+from otrainer.stages.freshness.decide import TRAINING
 from otrainer.stages.outcome import Outcome
 from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, Interrupts
-from otrainer.tasks.worker.table import TRAINING
 
 if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from otrainer.stages.outcome import Outcome
     from otrainer.storage.experiments import Experiment
 
-TRAINING = ("fit", "resume")  # each may get a worker of its own
 STAGES = {
     "resolve": "otrainer.stages.resolve:resolve",
     "examine": "otrainer.stages.resolve:examine",

@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from incremental.steps import edit, touch, trainings, write
+from incremental.steps import LINE, edit, reasons_told, touch, trainings, write
 from projects import doit
 from trained import BASE, HELPER, PARTS, A, ask, inside, lay_out
-
-LINE = re.compile(r"^\.  (\w+):a\n   (.*)$", re.MULTILINE)
-VERDICT = re.compile(r"^  (\w+) +would run((?:\n {14}.*)+)", re.MULTILINE)
 
 
 @pytest.fixture
@@ -23,20 +20,9 @@ def root(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def foretold(root: Path) -> dict[str, str]:
-    """For each stage that would run the first reason of `doit why`, and how many more there are."""
-    found = {}
-    for stage, text in VERDICT.findall(ask("why", root, "a").report):
-        first, *others = (line.strip() for line in text.strip().splitlines())
-        more = len([line for line in others if not line.startswith("No")])
-        counted = f"{first.removesuffix('.')} (and {more} more reason{'' if more == 1 else 's'})."
-        found[stage] = counted if more else first
-    return found
-
-
 def train(root: Path, stages: str, times: int) -> None:
     """Train by doit: which stages run is given, and each says what was foretold of it."""
-    expected, before = foretold(root), trainings(root)
+    expected, before = reasons_told(ask("why", root, "a").report), trainings(root)
     done = doit(root, "train", "EXP=a")
 
     assert done.returncode == 0, done.stderr

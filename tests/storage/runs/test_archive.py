@@ -66,7 +66,7 @@ def test_what_a_run_left_elsewhere_is_kept_with_it_and_laid_out_again(tmp_path: 
     bring_back(run_dir, "first", complete=True)
 
     assert weights.read_text() == "first"
-    assert runs.is_complete(run_dir, "first")
+    assert runs.why_unfinished(run_dir, "first") is None
     bring_back(run_dir, "second", complete=True)
     assert weights.read_text() == "second"
 
@@ -124,9 +124,9 @@ def test_a_kill_at_any_rename_loses_nothing_and_the_next_call_ends_well(tmp_path
             break
         assert done.returncode == -signal.SIGKILL
         settle(run_dir)
-        if not runs.is_complete(run_dir, "first"):
+        if runs.why_unfinished(run_dir, "first") is not None:
             bring_back(run_dir, "first", complete=True)
-        assert runs.is_complete(run_dir, "first"), number
+        assert runs.why_unfinished(run_dir, "first") is None, number
         assert (root / "far/last.pt").read_text() == "first", number
     else:
         raise AssertionError("it was never left to end")
@@ -150,7 +150,7 @@ def test_a_run_is_found_by_name_by_folder_and_by_the_beginning_of_its_definition
 def test_copying_a_run_alters_nothing_and_changing_a_checkpoint_does(tmp_path: Path) -> None:
     run_dir = made(tmp_path / "x", "first")
     shutil.copytree(run_dir, tmp_path / "copy", copy_function=shutil.copyfile)
-    assert runs.is_complete(tmp_path / "copy", "first")
+    assert runs.why_unfinished(tmp_path / "copy", "first") is None
     (tmp_path / "copy/last.pt").write_text("thirs")
     os.utime(tmp_path / "copy/last.pt", ns=(1, 1))
 

@@ -127,7 +127,6 @@ def test_a_run_is_finished_or_says_why_not(tmp_path, change, reason):
     """Complete, of this definition, and with all that it left: anything else has its sentence."""
     folder = made(tmp_path / "x", **change)
     assert runs.why_unfinished(folder, "0123456789abcdef") == reason
-    assert runs.is_complete(folder, "0123456789abcdef") is (reason is None)
 
 
 def test_a_run_that_is_not_there_is_unfinished(tmp_path):

@@ -1,0 +1,54 @@
+"""What stages left in the build folder of an experiment, read back where it is there and whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otrainer.storage.canonical_json import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otrainer.storage.experiments import Experiment
+
+RECEIPT = "fit.json"
+
+
+def record_path(stage: str, experiment: Experiment, root: Path) -> Path:
+    """Return where the record of a stage lies."""
+    return root / experiment.built(f"{stage}.record.json")
+
+
+def artifact(experiment: Experiment, name: str, root: Path) -> Any:
+    """Return an artifact as it is; None where it is not there, or cannot be read."""
+    try:
+        return read_json(root / experiment.built(name))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def validated_run(experiment: Experiment, root: Path) -> dict[str, str] | None:
+    """Return `run_dir` and `definition` as `validate` left them; None where it left nothing that can be read."""
+    validated = artifact(experiment, "validated.json", root)
+    try:
+        return {name: str(validated[name]) for name in ("run_dir", "definition")}
+    except (TypeError, KeyError):
+        return None
+
+
+def configured_run_dir(experiment: Experiment, root: Path) -> Path | None:
+    """Return where the resolved config wants the run, before anybody validated it; None where none may be."""
+    from otrainer.storage.inside_project import way_out  # not imported to find that nothing has to be done
+
+    resolved = artifact(experiment, "resolved.json", root)
+    try:
+        run_dir = Path(resolved["config"]["run"]["out_dir"])
+    except (TypeError, KeyError):
+        return None
+    return None if way_out(run_dir, root) else root / run_dir
+
+
+def leave_receipt(experiment: Experiment, root: Path, run: Mapping[str, str] | None) -> None:
+    """Write into fit.json which run this build came to, by its `run_dir` and `definition`."""
+    write_json(root / experiment.built(RECEIPT), run)

@@ -1,0 +1,96 @@
+"""Decide whether a stage has to run, and say why: from its own record, or from what its run directory says.
+
+This is the one place that decides: doit asks it, the reason line of `doit train` and `doit why` begin with its answer.
+It is asked each time that nothing has to be done, so it imports neither torch nor yaml, and its facts are named tuples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from otrainer.errors import ConfigError
+from otrainer.stages.artifacts import current
+from otrainer.stages.built import RECEIPT, record_path, validated_run
+from otrainer.storage.experiments import ALL, all_experiments
+from otrainer.storage.records import Record, every_reason, why_stale
+from otrainer.storage.runs.run_json import why_unfinished
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.storage.experiments import Experiment
+
+UP_TO_DATE, RUNS, FAILS, UNTOLD = "up to date", "would run", "would fail", "cannot be told"
+FIT, RESUME, SCHEMA = "fit", "resume", "schema"
+TRAINING = (FIT, RESUME)
+NOT_TRAINED = "It was not trained yet."
+NO_CONFIG = "The config does not resolve."
+NO_TRAINING = "Nothing would be trained: the run is complete."
+KEYS = "keys.json"
+
+
+class Verdict(NamedTuple):
+    """What becomes of a stage, in words; the reasons, and what else there is to say.
+
+    `more` is where all reasons are found if they are too many to be shown.
+    """
+
+    word: str = UP_TO_DATE
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    more: str = ""
+
+    @property
+    def is_up_to_date(self) -> bool:
+        return self.word == UP_TO_DATE
+
+    @classmethod
+    def because(cls, *reasons: str | None) -> Verdict:
+        """Return the verdict on a stage that runs if there is any reason; None is none."""
+        found = tuple(reason for reason in reasons if reason is not None)
+        return cls(RUNS if found else UP_TO_DATE, found)
+
+    @classmethod
+    def refused(cls, error: ConfigError) -> Verdict:
+        """Return the verdict on a stage that fails with `error`."""
+        return cls(FAILS, tuple(each.message for each in error.findings), tuple(each.hint for each in error.findings))
+
+
+def decide(stage: str, experiment: Experiment, root: Path, *, every: bool = False) -> Verdict:
+    """Return whether a stage has to run as the stages before it left things, with the first reason, or with `every`.
+
+    Unless there are `every`, files that were only touched are noted, so that they are not read again each time.
+    """
+    if stage in TRAINING:
+        run = validated_run(experiment, root)
+        if run is None:
+            return Verdict.because(NOT_TRAINED)
+        return decide_training(stage, experiment, root, **run)
+    record, held_against = record_path(stage, experiment, root), {"root": root, **current(stage, root)}
+    found = every_reason(record, {}, **held_against) if every else [why_stale(record, **held_against)]
+    verdict = Verdict.because(*found)
+    return Verdict.because(why_of_others(root)) if stage == SCHEMA and verdict.is_up_to_date else verdict
+
+
+def decide_training(stage: str, experiment: Experiment, root: Path, run_dir: str, definition: str) -> Verdict:
+    """Return whether `fit` or `resume` has to run, where the validated run would be the one of `definition`."""
+    try:
+        reason = why_unfinished(root / run_dir, definition)
+    except ConfigError as error:
+        return Verdict.refused(error)
+    receipt = experiment.built(RECEIPT)
+    if reason is None and stage == FIT and not (root / receipt).exists():
+        return Verdict(RUNS, (f"`{receipt}` is gone.",), (NO_TRAINING,))
+    return Verdict.because(reason)
+
+
+def is_trained(experiment: Experiment, root: Path) -> bool:
+    """Return whether the run directory holds a complete run of the validated definition."""
+    return decide(RESUME, experiment, root).is_up_to_date
+
+
+def why_of_others(root: Path) -> str | None:
+    """Return why the schema is not made of just the experiments that there are; None if it is."""
+    there = {experiment.built(KEYS).as_posix() for experiment in all_experiments(root)}
+    made_of = {name for name in Record.read(record_path(SCHEMA, ALL, root)).files if name.endswith(f"/{KEYS}")}
+    return None if there == made_of else "There are other experiments than those that it was made of."

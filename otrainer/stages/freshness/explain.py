@@ -1,0 +1,94 @@
+"""Explain what each stage would do now, value by value and symbol by symbol, without executing any.
+
+Each verdict begins with what `decide` says of the stage, and adds what the stages before it would leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otrainer.stages.freshness.decide import FAILS, NO_CONFIG, RUNS, UNTOLD, Verdict
+from otrainer.stages.freshness.manifests import manifest_changes, rows_of
+from otrainer.stages.freshness.now import Now
+from otrainer.stages.freshness.training import explain_training
+from otrainer.stages.freshness.values import value_sentences
+from otrainer.storage.records import NOT_RUN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.errors import ConfigError
+    from otrainer.storage.experiments import Experiment
+
+
+class Explanation(NamedTuple):
+    """The verdicts on the stages of an experiment, in their order; the `error` of a config that does not resolve."""
+
+    verdicts: dict[str, Verdict]
+    error: ConfigError | None
+
+
+def explain(experiment: Experiment, root: Path) -> Explanation:
+    """Return what becomes of each stage up to `fit`, each as the ones before it would leave things."""
+    now = Now(experiment, root)
+    verdicts = {
+        "resolve": explain_resolve(now),
+        "manifest": explain_manifest(now),
+        "validate": explain_validate(now),
+    }
+    verdicts["fit"] = explain_training(now, verdicts["validate"])
+    return Explanation(verdicts, now.error)
+
+
+def explain_resolve(now: Now) -> Verdict:
+    decided = now.decided["resolve"]
+    if now.config is None:
+        return decided._replace(word=FAILS)
+    if decided.is_up_to_date or now.old is None:
+        return decided
+    values = tuple(value_sentences(now.old["config"], now.config.data, now.config.source_map, now.old_places()))
+    return Verdict(RUNS, (*decided.reasons, *values), () if values else ("No value differs.",))
+
+
+def explain_manifest(now: Now) -> Verdict:
+    decided = now.decided["manifest"]
+    if not decided.is_up_to_date or not now.differs("plugins.json"):
+        return decided
+    old = now.old["config"] if now.old else {}
+    new = now.config.data if now.config and now.old else {}
+    # The sections that decide about plugins.
+    changed = [f"`{name}` changed." for name in ("imports", "settings") if old.get(name) != new.get(name)]
+    return Verdict.because(*changed or ["`plugins.json` would be another."])
+
+
+def explain_validate(now: Now) -> Verdict:
+    if now.config is None:
+        return Verdict(UNTOLD, (NO_CONFIG,))
+    decided = now.decided["validate"]
+    if decided.reasons == (NOT_RUN,):
+        return decided
+    used = [row["key"] for row in now.validated["code"]] if now.validated else []
+    code = manifest_changes(now.manifest, used, now.prints) if now.lists_anew() else code_changes(now)
+    return Verdict.because(*dict.fromkeys([*decided.reasons, *config_changes(now, now.config.data), *code]))
+
+
+def config_changes(now: Now, config: dict[str, Any]) -> Iterator[str]:
+    """Yield what differs from the config that was validated."""
+    known = now.validated or now.old
+    places = now.config.source_map if now.config else None
+    values = list(value_sentences(known["config"], config, places, now.old_places())) if known else []
+    yield from values
+    if not values and now.differs("resolved.json"):
+        reordered = known and list(known["config"]) != list(config)
+        yield "The sections come in another order." if reordered else "`resolved.json` would be another."
+
+
+def code_changes(now: Now) -> Iterator[str]:
+    """Yield what differs between the manifest as it is and as it was when it was validated last."""
+    if now.manifest is None or now.validated is None:
+        return
+    rows = rows_of(now.manifest)
+    for row in now.validated["code"]:
+        if row["key"] in rows and rows[row["key"]]["fingerprint"] != row["fingerprint"]:
+            yield f"The code of `{row['key']}` changed."

@@ -1,0 +1,97 @@
+"""An experiment as its files are now, beside what its stages left: nothing is imported, built or written for it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from otrainer.config import resolve_config
+from otrainer.config.source_map import SourceMap
+from otrainer.errors import ConfigError
+from otrainer.stages.artifacts import current
+from otrainer.stages.built import artifact, record_path
+from otrainer.stages.definition import fingerprints
+from otrainer.stages.freshness.decide import decide
+from otrainer.stages.resolve import resolved, resolved_artifacts
+from otrainer.storage.records import Record, reasons
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otrainer.config import ResolvedConfig
+    from otrainer.stages.freshness.decide import Verdict
+    from otrainer.storage.experiments import Experiment
+
+
+class Now:
+    """The config that `resolve` would leave, or the `error` that it would end with, and the artifacts that there are.
+
+    `decided` is what the light decision says of each stage before training.
+    """
+
+    def __init__(self, experiment: Experiment, root: Path) -> None:
+        self.experiment, self.root = experiment, root
+        self.prints = fingerprints(root)
+        self.old = self.left("resolved.json", "config")
+        self.manifest = self.left("manifest.json", "modules", "ops", "plugins")
+        self.validated = self.left("validated.json", "config", "code", "data_files")
+        stages = ("resolve", "manifest", "validate")
+        self.decided: dict[str, Verdict] = {stage: decide(stage, experiment, root, every=True) for stage in stages}
+        self.config: ResolvedConfig | None = None
+        self.error: ConfigError | None = None
+        try:
+            self.config = self.config_now()
+        except ConfigError as error:
+            self.error = error
+
+    def config_now(self) -> ResolvedConfig:
+        """Return the config as it was left where that is up to date, else resolved anew."""
+        if self.decided["resolve"].is_up_to_date:
+            return resolved(self.experiment, self.root)
+        return resolve_config(self.root / self.experiment.file, root=self.root)
+
+    def left(self, name: str, *keys: str) -> dict[str, Any] | None:
+        """Return an artifact with mappings or lists at `keys`; None where it is not there, or damaged."""
+        found = artifact(self.experiment, name, self.root)
+        is_whole = isinstance(found, dict) and all(isinstance(found.get(key), dict | list) for key in keys)
+        return found if is_whole else None
+
+    def old_places(self) -> SourceMap | None:
+        """Return where the values of the config were written that `resolve` left."""
+        sources = artifact(self.experiment, "sources.json", self.root)
+        return SourceMap.from_json(sources["places"]) if isinstance(sources, dict) and "places" in sources else None
+
+    def record(self, stage: str) -> Record | None:
+        """Return the record of a stage; None where there is none, or it is damaged."""
+        try:
+            return Record.read(record_path(stage, self.experiment, self.root))
+        except (OSError, ValueError):
+            return None
+
+    def differs(self, name: str) -> bool:
+        """Return whether `resolve` would write an artifact with another content than it left."""
+        if self.config is None or self.decided["resolve"].is_up_to_date:
+            return False
+        path, record = self.experiment.built(name), self.record("resolve")
+        left = record.outputs.get(path.as_posix()) if record else None
+        try:
+            digest = left.sha256 if left else hashlib.sha256((self.root / path).read_bytes()).hexdigest()
+        except OSError:
+            return True
+        return digest != hashlib.sha256(resolved_artifacts(self.config)[name]).hexdigest()
+
+    def lists_anew(self) -> bool:
+        """Return whether `manifest` would read something else than it did, whatever became of what it left."""
+        record = self.record("manifest")
+        if record is None or self.differs("plugins.json"):
+            return True
+        return any(reasons(record._replace(outputs={}), {}, root=self.root, **current("manifest", self.root)))
+
+    def declares_anew(self) -> bool:
+        """Return whether something changed that a component read to say which files it declares."""
+        record = self.record("validate")
+        if record is None:
+            return False
+        declared = self.validated["data_files"] if self.validated else {}
+        files = {name: stamp for name, stamp in record.files.items() if name not in declared}
+        return any(reasons(Record(files, listings=record.listings), {}, root=self.root))
