@@ -36,7 +36,7 @@ class Digits(Dataset[dict[str, torch.Tensor]]):
 
 
 def moved(image: torch.Tensor) -> torch.Tensor:
-    """The image moved by at most a pixel each way, as another hand would have placed it."""
+    """Move the image by at most a pixel each way, as another hand would have placed it."""
     down, right = torch.randint(3, (2,)).tolist()
     return torch.nn.functional.pad(image, (1, 1, 1, 1))[:, down : down + 8, right : right + 8]
 

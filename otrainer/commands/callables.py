@@ -182,7 +182,7 @@ class Audit:
         package = "" if fingerprint else package_of(module)
         if place is None or place.file is None:
             return Reached(kind, name, target, "", 0, fingerprint, package)
-        return Reached(kind, name, target, shown(place.file, self.root), place.line, fingerprint, package)
+        return Reached(kind, name, target, display_file(place.file, self.root), place.line, fingerprint, package)
 
     def is_local(self, module: str) -> bool:
         return self.prints.file_of(module) is not None
@@ -214,7 +214,7 @@ def package_of(module: str) -> str:
     return f"{name} {version_of(name)}"
 
 
-def shown(file: Path, root: Path) -> str:
+def display_file(file: Path, root: Path) -> str:
     """Return a file relative to the project, to the folder of installed packages, or as it is."""
     for base in (root, PACKAGE_FOLDER.parent, *map(Path, STDLIB)):
         if file.is_relative_to(base) and not any(part in INSTALLED for part in file.parts):

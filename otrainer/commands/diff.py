@@ -13,9 +13,9 @@ from otrainer.registry.usage import code_behind, listed_in
 from otrainer.stages.built import artifact
 from otrainer.stages.definition import detail, fingerprints
 from otrainer.stages.fit.provenance import versions
-from otrainer.stages.freshness.code import shown_symbol
+from otrainer.stages.freshness.code import display_symbol
 from otrainer.stages.freshness.run import run_detail, run_places
-from otrainer.stages.freshness.values import changes, origin, shown
+from otrainer.stages.freshness.values import changes, display, origin
 from otrainer.storage.data_files import identify
 from otrainer.storage.experiments import find_experiment
 from otrainer.storage.project import display_path
@@ -128,7 +128,7 @@ def value_lines(here: Side, there: Side) -> Iterator[str]:
             (change.new, there.places, change.new_path),
         ):
             at = origin(places, path) if repr(value) != "nothing" else ""
-            yield f"  {shown(value)}{f'  # {at}' if at else ''}"
+            yield f"  {display(value)}{f'  # {at}' if at else ''}"
 
 
 def code_lines(here: Side, there: Side, root: Path) -> Iterator[str]:
@@ -143,7 +143,7 @@ def code_lines(here: Side, there: Side, root: Path) -> Iterator[str]:
     for symbol in sorted({*here.symbols, *there.symbols}):
         if here.symbols.get(symbol) != there.symbols.get(symbol):
             only = here.name if symbol not in there.symbols else there.name if symbol not in here.symbols else ""
-            yield f"code: {shown_symbol(symbol, prints)}{f' (only {only})' if only else ''}"
+            yield f"code: {display_symbol(symbol, prints)}{f' (only {only})' if only else ''}"
 
 
 def other_lines(here: Side, there: Side) -> Iterator[str]:

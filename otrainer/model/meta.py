@@ -123,7 +123,7 @@ def tensors_in(place: Any, seen: set[int]) -> Iterator[tuple[Any, Any, torch.Ten
 
 
 def as_it_was(tensor: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    """`new` as a parameter if `tensor` is one, with what was set on it."""
+    """Return `new` as a parameter if `tensor` is one, with what was set on it."""
     if new is tensor or not isinstance(tensor, nn.Parameter):
         return new
     parameter = new if is_lazy(new) else nn.Parameter(new, tensor.requires_grad)

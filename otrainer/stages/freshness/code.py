@@ -20,7 +20,7 @@ Detail = Mapping[str, Any]
 TEXT = "<text>"
 
 
-class Told(NamedTuple):
+class SymbolChange(NamedTuple):
     """A changed symbol and the sentence about it; `detour` counts the imports on the way that it tells."""
 
     symbol: str
@@ -29,7 +29,7 @@ class Told(NamedTuple):
 
 
 def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, prints: Fingerprints) -> Iterator[str]:
-    """A sentence for each symbol whose code differs, with the chain of names that leads to it from a component.
+    """Yield a sentence for each symbol whose code differs, with the chain of names that leads to it from a component.
 
     Without the detail of the old code, or for code that is not seen through, the component is named instead.
     """
@@ -43,10 +43,12 @@ def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, pr
     if differing and old_detail is not None and old_detail.get("rules", rules()) != rules():
         yield "This version of otrainer reads code in another way."
         return
-    found: dict[str, Told] = {}
+    found: dict[str, SymbolChange] = {}
     for row in sorted(differing, key=remoteness):
         label = label_of(row["key"])
-        for told in symbol_changes(row, old_detail, prints) or [Told(label, 0, f"The code of {label} changed.")]:
+        for told in symbol_changes(row, old_detail, prints) or [
+            SymbolChange(label, 0, f"The code of {label} changed.")
+        ]:
             if told.symbol not in found or told.detour < found[told.symbol].detour:
                 found[told.symbol] = told
     yield from (told.text for told in sorted(found.values(), key=lambda told: told.detour))
@@ -55,13 +57,13 @@ def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, pr
 
 
 def remoteness(row: Mapping[str, Any]) -> int:
-    """How far a row is from what the user wrote: chains that begin near there say more."""
+    """Rank a row by its distance from what the user wrote: chains that begin near there say more."""
     of_component = row["key"] not in (ROOT_KEY, row["plugin"])
     return (0 if of_component else 1) if row["plugin"] else (2 if of_component else 3)
 
 
 def plugins(rows: Rows) -> list[str]:
-    """The plugins that do something of their own."""
+    """Return the plugins that do something of their own."""
     return [row["key"] for row in rows if row["plugin"] == row["key"]]
 
 
@@ -71,7 +73,7 @@ def plugin_sentences(old: list[str], new: list[str]) -> Iterator[str]:
 
 
 def packages(rows: Rows) -> dict[str, str]:
-    """The tracked packages with their versions."""
+    """Return the tracked packages with their versions."""
     targets = (row["target"] for row in rows if row["key"].startswith(PREFIX))
     return {name: version for name, _, version in (target.partition(" ") for target in targets)}
 
@@ -86,14 +88,14 @@ def package_sentences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterato
             yield f"The tracked package `{name}` was {old[name]}, is {new[name]}."
 
 
-def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fingerprints) -> list[Told]:
-    """Every symbol behind a row that is another one, or is used where it was not, or the other way round."""
+def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fingerprints) -> list[SymbolChange]:
+    """Return every symbol behind a row that changed, is used where it was not, or is not used any more."""
     if old_detail is None:
         return []
     code, old = code_of(row, prints), old_code(old_detail, row["key"])
     moved = contents(code) & contents(old)
     changed = [
-        told(row["key"], symbol, "changed" if symbol in old.symbols else "is used now", code, prints)
+        describe_change(row["key"], symbol, "changed" if symbol in old.symbols else "is used now", code, prints)
         for symbol, digest in code.symbols.items()
         if old.symbols.get(symbol) != digest and content(symbol, digest) not in moved
     ]
@@ -102,7 +104,7 @@ def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fi
         for symbol, digest in old.symbols.items()
         if symbol not in code.symbols and content(symbol, digest) not in moved
     ]
-    return [*changed, *(told(row["key"], symbol, "is not used any more", old, prints) for symbol in gone)]
+    return [*changed, *(describe_change(row["key"], symbol, "is not used any more", old, prints) for symbol in gone)]
 
 
 def contents(code: Code) -> set[tuple[str, str]]:
@@ -115,14 +117,14 @@ def content(symbol: str, digest: str) -> tuple[str, str]:
     return (name if is_own(module) else symbol), digest
 
 
-def told(key: str, symbol: str, verb: str, code: Code, prints: Fingerprints) -> Told:
+def describe_change(key: str, symbol: str, verb: str, code: Code, prints: Fingerprints) -> SymbolChange:
     names = chain(code, symbol)
     detour = sum(name.endswith(f":{IMPORTING}") for name in names)
-    return Told(symbol, detour, f"{subject(symbol, prints)} {verb} ({way(key, names)}).")
+    return SymbolChange(symbol, detour, f"{subject(symbol, prints)} {verb} ({way(key, names)}).")
 
 
 def old_code(detail: Detail, key: str) -> Code:
-    """What a key of an earlier run reached."""
+    """Return what a key of an earlier run reached."""
     roots = tuple(detail["roots"].get(key, ()))
     seen: dict[str, None] = dict.fromkeys(roots)
     waiting = list(seen)
@@ -136,7 +138,7 @@ def old_code(detail: Detail, key: str) -> Code:
 
 
 def unparsed(rows: Rows, prints: Fingerprints) -> Iterator[str]:
-    """A sentence for each module that rows reach whose text Python cannot read."""
+    """Yield a sentence for each module that rows reach whose text Python cannot read."""
     modules = dict.fromkeys(name.partition(":")[0] for row in rows for name in code_of(row, prints).symbols)
     for module in modules:
         summary = prints.sources.summary(module)
@@ -160,15 +162,15 @@ def name_in_chain(module: str, name: str) -> str:
 
 
 def subject(symbol: str, prints: Fingerprints) -> str:
-    """A symbol at the beginning of a sentence."""
+    """Return a symbol as it begins a sentence."""
     module, _, name = symbol.partition(":")
     file = f"`{prints.shown_file(module)}`"
     special = {IMPORTING: f"What {file} does when imported", WHOLE: f"All of {file}", TEXT: f"The text of {file}"}
     special[ATTEMPT] = f"Whether {file} can be imported"
-    return special.get(name, f"`{shown_symbol(symbol, prints)}`")
+    return special.get(name, f"`{display_symbol(symbol, prints)}`")
 
 
-def shown_symbol(symbol: str, prints: Fingerprints) -> str:
+def display_symbol(symbol: str, prints: Fingerprints) -> str:
     """`extensions/helper.py: SCALE`."""
     module, _, name = symbol.partition(":")
     special = {IMPORTING: "what it does when imported", WHOLE: "all of it", TEXT: "its text"}

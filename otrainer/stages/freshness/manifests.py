@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def rows_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The rows of components and ops by the keys that the code of a run has."""
+    """Return the rows of components and ops by the keys that the code of a run has."""
     return {**manifest["modules"], **{f"op:{name}": row for name, row in manifest["ops"].items()}}
 
 
 def manifest_changes(manifest: Mapping[str, Any] | None, used: Collection[str], prints: Fingerprints) -> Iterator[str]:
-    """A sentence for each component whose code or docstring is another one; those that are `used` come first."""
+    """Yield a sentence for each component whose code or docstring is another one; those that are `used` come first."""
     if manifest is None:
         yield "The manifest is made anew."
         return
@@ -39,7 +39,7 @@ def manifest_changes(manifest: Mapping[str, Any] | None, used: Collection[str], 
 
 
 def docstring_changed(row: Mapping[str, Any], prints: Fingerprints) -> bool:
-    """Whether the first line of a target's docstring is another one than the manifest has."""
+    """Tell whether the first line of a target's docstring differs from the manifest's."""
     module, _, name = row["target"].partition(":")
     tree = tree_of(prints.file_of(module)) if row["doc"] else None
     node = definition_in(tree.body, name) if tree else None

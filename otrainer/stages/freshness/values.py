@@ -39,7 +39,7 @@ class Change(NamedTuple):
 
 
 def changes(old: Any, new: Any, old_path: ConfigPath = (), new_path: ConfigPath = ()) -> Iterator[Change]:
-    """Every difference, in the order of `new`, then what is gone; an element put into a list is one change.
+    """Yield every difference, in the order of `new`, then what is gone; an element put into a list is one change.
 
     The order of keys counts below the top, since it decides in which order things are made.
     """
@@ -61,7 +61,7 @@ def changes(old: Any, new: Any, old_path: ConfigPath = (), new_path: ConfigPath 
 
 
 def list_changes(old: list[Any], new: list[Any], old_path: ConfigPath, new_path: ConfigPath) -> Iterator[Change]:
-    """Differences of lists whose elements are aligned as a person would: what is the same stays together."""
+    """Yield the differences of lists whose elements are aligned as a person would: what is the same stays together."""
     matcher = SequenceMatcher(None, [text_of(each) for each in old], [text_of(each) for each in new], autojunk=False)
     for kind, old_from, old_to, new_from, new_to in matcher.get_opcodes():
         if kind == "equal":
@@ -77,8 +77,8 @@ def text_of(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def shown(value: Any) -> str:
-    """A value on one line, cut where it is long."""
+def display(value: Any) -> str:
+    """Return a value on one line, cut where it is long."""
     if value is ABSENT:
         return "nothing"
     text = f"keys: {', '.join(value)}" if isinstance(value, Keys) else json.dumps(value, ensure_ascii=False)
@@ -113,9 +113,9 @@ def sentence(change: Change, places: SourceMap | None, old_places: SourceMap | N
 
 def what_happened(old: Any, new: Any) -> str:
     if new is ABSENT:
-        return f"was {shown(old)}, is gone"
+        return f"was {display(old)}, is gone"
     if old is ABSENT:
-        return f"is new: {shown(new)}"
+        return f"is new: {display(new)}"
     if isinstance(new, Keys):
         return f"has its keys in another order: {', '.join(new)}"
-    return f"was {shown(old)}, is {shown(new)}"
+    return f"was {display(old)}, is {display(new)}"
