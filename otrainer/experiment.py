@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ from otrainer.storage.project import display_path, project, project_root
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
+
+    from otrainer.config import ResolvedConfig, SourceMap
+    from otrainer.stages.plan import Plan
 
 __all__ = ["RunResult", "run_experiment"]
 
@@ -33,19 +38,33 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
     root, file = project_root(), Path(path).absolute()
     with project(root):
         config = resolve_fully(file, root)
-        try:
-            refuse_stale(config.data.get("imports") or (), fingerprints(root))
-            name = display_path(file, root)
-            plan = make_plan(config, build_registry(), fingerprints(root), experiment=name, root=root)
-            refuse_stale(config.data.get("imports") or (), fingerprints(root))
+        with errors_for_callers(config.source_map):
+            plan = plan_of(config, file, root)
             result = train(plan, root=root, start=first_start, places=config.source_map)
-        except TrainingInterrupted as stop:
-            raise SystemExit(stop.exit_code) from stop
-        except ConfigError as error:
-            hide_in(error)
-            raise error.located(config.source_map) from error.__cause__
-        except Exception as error:
-            hide_in(error)
-            raise
     print(result.summary, flush=True)
     return result
+
+
+def plan_of(config: ResolvedConfig, file: Path, root: Path) -> Plan:
+    """Plan what a config trains, by modules that are those on the disk before and after."""
+    imports = config.data.get("imports") or ()
+    refuse_stale(imports, fingerprints(root))
+    name = display_path(file, root)
+    plan = make_plan(config, build_registry(), fingerprints(root), experiment=name, root=root)
+    refuse_stale(imports, fingerprints(root))
+    return plan
+
+
+@contextmanager
+def errors_for_callers(places: SourceMap) -> Iterator[None]:
+    """Let errors raised in the block know their places and hold no secret; an interruption ends the process."""
+    try:
+        yield
+    except TrainingInterrupted as stop:
+        raise SystemExit(stop.exit_code) from stop
+    except ConfigError as error:
+        hide_in(error)
+        raise error.located(places) from error.__cause__
+    except Exception as error:
+        hide_in(error)
+        raise

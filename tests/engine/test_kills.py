@@ -61,7 +61,8 @@ print(len(kills.campaign(40, 10, 5, enough=1).wrong))
 """
 WAYS = {
     "files written in place": "writer.atomic_file = lambda path: open(path, 'w+b')",
-    "a sweep that removes nothing": "from otrainer.components.callbacks import model_checkpoint as saves; saves.sweep = lambda _: None",
+    "a sweep that removes nothing": "from otrainer.components.callbacks import model_checkpoint as saves\n"
+    "saves.sweep = lambda folder: None",
 }
 
 
