@@ -6,10 +6,15 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# `gc.get_freeze_count` would go through all that is kept each time that it is asked.
+_is_kept = False
+
 
 def keep_all() -> None:
     """Let the collector leave alone, for good, what there is now: for a process that has imported what it needs."""
+    global _is_kept
     gc.freeze()
+    _is_kept = True
 
 
 @contextmanager
@@ -21,7 +26,7 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            if not gc.get_freeze_count():
+            if not _is_kept:
                 # What was made counts as old from now on; else all of it would be gone through at once here.
                 gc.freeze()
                 gc.unfreeze()
