@@ -14,8 +14,8 @@ from otrainer.fingerprint.summary import Summary, summary_of_json
 from otrainer.storage.atomic import write_atomic
 
 HERE = Path(__file__).parent
-# Those that only follow summaries, or say what is left out; all other files here decide what a summary says.
-FOLLOWING = ("__init__.py", "excluded.py", "graph.py", "identity.py", "names.py", "sources.py")
+# Those that only follow summaries; all other files here decide what a summary says.
+FOLLOWING = ("__init__.py", "graph.py", "identity.py", "names.py", "sources.py")
 RULES = sorted({path.name for path in HERE.iterdir() if path.suffix in (".py", ".txt")} - {*FOLLOWING})
 # A summary is the same under every Python that can parse the source, and those after the one that did can.
 VERSION = list(sys.version_info[:2])

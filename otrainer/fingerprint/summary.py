@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from otrainer.fingerprint.dynamic import IMPORTING_TEXT, may_hide, opaque_calls, texts_in
+from otrainer.fingerprint.excluded import is_excluded
 from otrainer.fingerprint.known_names import KNOWN_PACKAGES
 from otrainer.fingerprint.locate import absolute, is_own, parents
 from otrainer.fingerprint.messages import without_messages
@@ -93,7 +94,7 @@ def summary_of(content: bytes, module: str, *, is_package: bool) -> Summary:
             warnings.simplefilter("ignore")  # which some Pythons are told to raise
             tree = ast.parse(content)
             with deep_recursion():
-                if is_own(module):
+                if is_own(module) and not is_excluded(module):
                     without_messages(tree)
                 return Summarizer(tree, module, is_package=is_package).summary(whole)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -118,6 +119,7 @@ class Summarizer:
     def __init__(self, tree: ast.Module, module: str, *, is_package: bool) -> None:
         self.module = module
         self.own_code = is_own(module)
+        self.counts = not is_excluded(module)  # else only the ways that lead through it are asked for
         self.package = module if is_package else module.rpartition(".")[0]
         checked = [] if decides_checking(tree.body) else TYPE_CHECKING
         self.body = [kept for node in tree.body for kept in without_dead(node, checked)]
@@ -163,7 +165,7 @@ class Summarizer:
         imported = isinstance(node, ast.Import | ast.ImportFrom)
         # Under a condition a name may stand for several things.
         inner = [*direct, *lazy] if not imported else []
-        plain, documented, parts = digests(node, own=self.own_code)
+        plain, documented, parts = digests(node, own=self.own_code) if self.counts else ("", "", [])
         if not self.annotated and not ANNOTATIONS.isdisjoint(parts):  # which are texts then
             plain, documented = digest_of(f"texts {plain}"), digest_of(f"texts {documented}")
         docstring = ("__doc__",) if node is self.body[0] and is_docstring(node) else ()
@@ -189,7 +191,7 @@ class Summarizer:
             now=names.now,
             stars=self.star_modules(node),
             shows=tuple(texts_in(node)) if "__all__" in names.binds else (),
-            head=digest_of(normal_form(node, bodies=False)) if isinstance(node, DEFINITIONS) else plain,
+            head=digest_of(normal_form(node, bodies=False)) if isinstance(node, DEFINITIONS) and self.counts else plain,
             tried=tuple(self.tried(inner)) if inner and handles(node) else (),
             stands_for=() if imported or isinstance(node, DEFINITIONS) else names.now,
         )
