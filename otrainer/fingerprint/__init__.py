@@ -65,6 +65,10 @@ class Fingerprints:
         self.sources = Sources(cache)
         self.graph = Graph(self.sources)
 
+    def is_current(self) -> bool:
+        """Return whether a new look would see the same."""
+        return self.sources.is_current()
+
     def symbol(self, target: str) -> Code:
         """Return the code of "package.module:Qual.name"; of what is not local, only the name counts."""
         return self.registered(None, "", target)

@@ -22,6 +22,16 @@ class Locator:
     def __init__(self) -> None:
         self._local: dict[str, Path | None] = {}
         self._folders: dict[str, list[str] | None] = {}
+        self._below: dict[str, list[str]] = {}
+
+    def is_current(self) -> bool:
+        """Return whether all that was looked for, also in vain, would be found just so again."""
+        now = Locator()
+        return (
+            all(now.source(name) == path for name, path in self._local.items())
+            and all(now._search_path(package) == folders for package, folders in self._folders.items())
+            and all(now.all_modules(package) == names for package, names in self._below.items())
+        )
 
     def source(self, name: str) -> Path | None:
         """Return the source file of a module that is not installed nor Python's own; otrainer's own count as local."""
@@ -48,6 +58,11 @@ class Locator:
 
     def all_modules(self, package: str) -> list[str]:
         """Return every module below a package, and itself, sorted; those beside a module that is in no package."""
+        if package not in self._below:
+            self._below[package] = self._modules_below(package)
+        return self._below[package]
+
+    def _modules_below(self, package: str) -> list[str]:
         path = self.source(package)
         if path is None and not self.holds(package):
             return []

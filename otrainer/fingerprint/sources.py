@@ -37,6 +37,11 @@ class Sources:
             self._summaries[module] = None if path is None else self.read(path, module)
         return self._summaries[module]
 
+    def is_current(self) -> bool:
+        """Return whether every source that was read is still the same, and none is found elsewhere, or anew."""
+        now = Sources(self.cache_folder)
+        return self.locator.is_current() and all(now.summary(name) is it for name, it in self._summaries.items())
+
     def read(self, path: Path, module: str) -> Summary | None:
         try:
             status = path.stat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from otrainer.fingerprint import Fingerprints
@@ -18,9 +19,16 @@ NOT_DEFINING = ("imports", "settings")
 CODE_CACHE = "build/.code"
 
 
-def fingerprints(root: Path) -> Fingerprints:
-    """Return a look at the sources as they are now; what was parsed is remembered under `build`."""
+@cache
+def look(root: Path) -> Fingerprints:
+    """Take this process's one look at the sources; what was parsed is remembered under `build`."""
     return Fingerprints(root=root, cache=root / CODE_CACHE)
+
+
+def fingerprints(root: Path) -> Fingerprints:
+    """Return a look at the sources as they are now: the process's own as long as nothing has changed since."""
+    seen = look(root)
+    return seen if seen.is_current() else Fingerprints(root=root, cache=root / CODE_CACHE)
 
 
 def define(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
@@ -13,7 +12,7 @@ from otrainer.registry.describe.interface import interface_of
 from otrainer.registry.manifest import manifest_of
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.stages.artifacts import encoded, keep
-from otrainer.stages.definition import fingerprints
+from otrainer.stages.definition import look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.storage.canonical_json import read_json
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.config import ResolvedConfig
-    from otrainer.fingerprint import Fingerprints
     from otrainer.registry import Registry
     from otrainer.storage.experiments import Experiment
 
@@ -35,7 +33,10 @@ MANIFESTS: dict[str, tuple[dict[str, bytes], Record]] = {}
 
 
 def manifest(experiment: Experiment, root: Path) -> Outcome:
-    """Run the plugins, and write what the registry then holds to manifest.json; keys.json is for editors."""
+    """Run the plugins, and write what the registry then holds to manifest.json; keys.json is for editors.
+
+    A process takes one look at the sources for all experiments: an edit after it makes the record stale.
+    """
     config = resolved(experiment, root)
     plugins = json.dumps([str(root), config.data.get("imports"), config.data.get("settings")])
     if plugins not in MANIFESTS:
@@ -61,12 +62,6 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
         "keys.json": interface_of(registry, built_in=False),
     }
     return encoded("manifest", artifacts), Record({**files, **before, **read})
-
-
-@cache
-def look(root: Path) -> Fingerprints:
-    """Take this process's one look at the sources: a later edit makes the manifest's record stale."""
-    return fingerprints(root)
 
 
 def read_sources(experiment: Experiment, root: Path) -> None:

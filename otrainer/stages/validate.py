@@ -8,8 +8,7 @@ from otrainer.registry import build_registry
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.plugins.packages import metadata_files
 from otrainer.stages.artifacts import encoded, keep
-from otrainer.stages.definition import is_own
-from otrainer.stages.manifest import look
+from otrainer.stages.definition import is_own, look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolved

@@ -188,10 +188,10 @@ def test_other_rules_make_other_summaries(plug: Package, tmp_path: Path, monkeyp
 
 
 def test_the_rules_are_all_modules_whose_code_decides() -> None:
-    """Those that read a source are marked; those that only follow summaries, or name what is left out, need not be."""
+    """Those that read a source are marked; those that only follow summaries need not be."""
     there = {path.name for path in sources.HERE.iterdir() if path.is_file()}
 
-    rest = {"__init__.py", "excluded.py", "graph.py", "identity.py", "names.py", "sources.py"}
+    rest = {"__init__.py", "graph.py", "identity.py", "names.py", "sources.py"}
     assert there - set(sources.RULES) == rest
 
 
@@ -216,6 +216,24 @@ def test_processes_that_write_at_once_find_the_same(plug: Package, tmp_path: Pat
     assert len(list(cache.iterdir())) == 3
 
 
+PARTS_THAT_LOOK_AROUND = """\
+import importlib
+import pkgutil
+import walked
+from plug import tools
+try:
+    from plug import extra
+except ImportError:
+    extra = None
+
+
+def Part():
+    for each in pkgutil.iter_modules(walked.__path__):
+        importlib.import_module(f"walked.{each.name}")
+    return tools.WIDTH, extra
+"""
+
+
 def test_one_look_sees_the_sources_as_they_were_when_it_first_asked(plug: Package) -> None:
     prints = Fingerprints(root=plug.folder)
     before = prints.symbol("plug.parts:Part").digest
@@ -223,6 +241,29 @@ def test_one_look_sees_the_sources_as_they_were_when_it_first_asked(plug: Packag
 
     assert prints.symbol("plug.parts:Part").digest == before
     assert Fingerprints(root=plug.folder).symbol("plug.parts:Part").digest != before
+
+
+LATER = {
+    "a source is edited": {"plug/tools": "WIDTH = 2\n"},
+    "a package takes the place of a module": {"plug/tools/__init__": "WIDTH = 1\n"},
+    "a module appears that was looked for in vain": {"plug/extra": ""},
+    "a module appears in a folder that is walked": {"walked/b": ""},
+    "a folder becomes a package": {"walked/__init__": ""},
+}
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_a_look_is_current_until(plug: Package, what: str) -> None:
+    """Also what was not there is something that was seen."""
+    plug.write({"walked/a": "", "plug/parts": PARTS_THAT_LOOK_AROUND})
+    prints = Fingerprints(root=plug.folder)
+    prints.symbol("plug.parts:Part")
+    assert prints.is_current()
+
+    plug.write(LATER[what])
+
+    assert not prints.is_current()
+    assert Fingerprints(root=plug.folder).symbol("plug.parts:Part").digest
 
 
 def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen_by_the_next_process(

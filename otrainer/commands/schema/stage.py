@@ -10,7 +10,8 @@ from otrainer.commands.schema import schema_of
 from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
 from otrainer.stages.artifacts import VERSIONS, keep
-from otrainer.stages.manifest import look, own_modules
+from otrainer.stages.definition import look
+from otrainer.stages.manifest import own_modules
 from otrainer.stages.outcome import Outcome
 from otrainer.storage.canonical_json import canonical_json, read_json
 from otrainer.storage.experiments import ALL, all_experiments
