@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
-
-from projects import doit
 
 BASE = """\
 # What every experiment here begins with.
@@ -119,11 +116,6 @@ FACTOR = 2.0
 def spare():
     return SPARE
 """
-LINE = re.compile(r"^\.  (\w+):a\n   (.*)$", re.MULTILINE)
-VERDICT = re.compile(r"^  (\w+) +would run((?:\n {14}.*)+)", re.MULTILINE)
-# What `doit why` says where reasons are too many, and besides reasons.
-REST = re.compile(r"And \d+ more: ")
-NOTES = ("No", "The run in", "Other versions")
 ALL = "resolve manifest validate fit"
 OLD_NS = 1_600_000_000_000_000_000
 
@@ -173,55 +165,3 @@ def touch(*names: str) -> Callable[[Path], object]:
 
 def remove(name: str) -> Callable[[Path], object]:
     return lambda project: (project / name).unlink()
-
-
-def walk(project: Path, steps: list[Step]) -> None:
-    """Take the steps one after the other; every step that is wrong is told at the end."""
-    wrong = []
-    environ: Mapping[str, str] = {}
-    for step in steps:
-        step.change(project)
-        environ = step.environ or environ
-        before = snapshot(project)
-        said = doit(project, "why", "EXP=a", **environ)
-        if snapshot(project) != before:
-            wrong.append(f"{step.what}: `doit why` wrote something")
-        trained = trainings(project)
-        done = doit(project, "train", "EXP=a", **environ)
-        executed = " ".join(re.findall(r"^\.  (\w+):a$", done.stdout, re.MULTILINE))
-        foretold = " ".join(re.findall(r"^  (\w+) +would run$", said.stdout, re.MULTILINE))
-        counted = trainings(project) - trained
-        if (done.returncode, executed, counted) != (0, step.stages, step.trainings):
-            wrong.append(f"{step.what}: executed `{executed}`, trained {counted} times\n{done.stdout}{done.stderr}")
-        lines, reasons = dict(LINE.findall(done.stdout)), reasons_told(said.stdout)
-        if lines != {stage: reasons.get(stage) for stage in lines}:
-            wrong.append(f"{step.what}: `doit train` gave other reasons: {lines}\n{said.stdout}")
-        if foretold != executed:
-            wrong.append(f"{step.what}: executed `{executed}`, foretold `{foretold}`\n{said.stdout}{said.stderr}")
-    assert not wrong, "\n\n".join(wrong)
-
-
-def reasons_told(why: str) -> dict[str, str]:
-    """Read from the answer of `doit why` what the line of each stage that would run has to say."""
-    found = {}
-    for stage, text in VERDICT.findall(why):
-        first, *others = (line.strip() for line in text.strip().splitlines())
-        more = sum(int(line.split()[1]) if REST.match(line) else not line.startswith(NOTES) for line in others)
-        counted = f"{first.removesuffix('.')} (and {more} more reason{'' if more == 1 else 's'})."
-        found[stage] = counted if more else first
-    return found
-
-
-def trainings(project: Path) -> int:
-    log = project / "trainings.txt"
-    return len(log.read_text().splitlines()) if log.exists() else 0
-
-
-def snapshot(project: Path) -> dict[str, tuple[int, int]]:
-    """Every file with its size and time, what only remembers how files were read aside."""
-    found = {}
-    for path in sorted(project.rglob("*")):
-        name = path.relative_to(project).as_posix()
-        if path.is_file() and not name.startswith(("build/.", "__pycache__")) and "__pycache__" not in name:
-            found[name] = (path.stat().st_size, path.stat().st_mtime_ns)
-    return found

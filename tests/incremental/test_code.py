@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .steps import ALL, Step, edit, make, touch, walk, write
+from .steps import ALL, Step, edit, make, touch, write
+from .walks import walk
 
 PARTS, HELPER, BASE = "extensions/parts.py", "extensions/helper.py", "configs/experiments/base.yaml"
 STEPS = [

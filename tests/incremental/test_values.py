@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .steps import ALL, Step, edit, make, remove, touch, walk, write
+from .steps import ALL, Step, edit, make, remove, touch, write
+from .walks import walk
 
 A, BASE = "configs/experiments/a.yaml", "configs/experiments/base.yaml"
 STEPS = [
