@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from otrainer.diagnostics.exceptions import own_lines
 from otrainer.config.findings import limit_findings
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.config.walk import mappings, walk
-from otrainer.errors import ConfigError, ConfigPath, Finding, Places
+from otrainer.diagnostics.exceptions import own_lines
 from otrainer.diagnostics.redaction.exceptions import hide_in, masked_finding
 from otrainer.diagnostics.redaction.values import masked
-from otrainer.registry.plugins.install_hint import how_to_install
+from otrainer.errors import ConfigError, ConfigPath, Finding, Places
 from otrainer.registry.build.secrets import Secrets
-from otrainer.registry.build.spec import Spec, is_spec, read_spec, reserved_keys, shape_findings
 from otrainer.registry.build.signature import check_call
+from otrainer.registry.build.spec import Spec, is_spec, read_spec, reserved_keys, shape_findings
 from otrainer.registry.build.targets import import_target
+from otrainer.registry.plugins.install_hint import how_to_install
 
 if TYPE_CHECKING:
     from otrainer.registry.core import Registry
@@ -53,7 +53,7 @@ def instantiate_value(
     source_map: Places | None = None,
     built: list[Built] | None = None,
 ) -> Any:
-    """Return `value` with every spec inside it built, innermost first, and its `${secret:VAR}` read from the environment.
+    """Return `value` with every spec in it built, innermost first, and its `${secret:VAR}` read from the environment.
 
     What each spec came to is added to `built`, where that is given.
 
@@ -119,7 +119,9 @@ def secrets_of_own(spec: Spec, registry: Registry) -> Iterator[Finding]:
     others = () if cls is None else ("type",) if is_own("_type_", cls, registry) else ("type", "args", "kwargs")
     for item, place in spec.arguments():
         if place[-1] not in others:
-            for at in (at for at, text in walk(item, place, into=is_no_spec) if isinstance(text, str) and holds_secret(text)):
+            for at in (
+                at for at, text in walk(item, place, into=is_no_spec) if isinstance(text, str) and holds_secret(text)
+            ):
                 yield out_of_place(at, why=f"`{spec.key}` is otrainer's own, and none of those takes any")
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from otrainer.config.expressions import NAME
 from otrainer.config.secrets import TOKEN, mentions, references
-from otrainer.errors import ConfigError, ConfigPath, Finding
-from otrainer.diagnostics.redaction.values import SHORTEST
 from otrainer.diagnostics.redaction.streams import conceal
+from otrainer.diagnostics.redaction.values import SHORTEST
+from otrainer.errors import ConfigError, ConfigPath, Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,9 @@ def reserved_keys(value: Mapping[Any, Any], path: ConfigPath, *, strict: bool) -
     for key in unknown if strict else ():
         message = f"There is no reserved key `{key}`."
         hint = f"Keys of the form `_name_` are otrainer's own: {', '.join(RESERVED)}."
-        yield Finding(message, "unknown reserved key", (*path, key), on_key=True, suggestions=nearest(key, RESERVED), hint=hint)
+        yield Finding(
+            message, "unknown reserved key", (*path, key), on_key=True, suggestions=nearest(key, RESERVED), hint=hint
+        )
     for key in value if strict and not unknown else ():
         if key in RESERVED and key not in known and not is_spec(value):
             message = f"`{key}` needs a `_type_` beside it."

@@ -14,10 +14,10 @@ from typing import Any
 
 from otrainer.config.settings import Settings, module_allowed
 from otrainer.errors import ConfigError
-from otrainer.storage.project import project_root
-from otrainer.registry.plugins.from_source import load_from_source
 from otrainer.registry.checks import DOTTED
+from otrainer.registry.plugins.from_source import load_from_source
 from otrainer.registry.static_source import definition_in, tree_of
+from otrainer.storage.project import project_root
 
 NAME = re.compile(DOTTED, re.ASCII)
 TITLE = "target not allowed"

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.storage.runs.files import ELSEWHERE
 from otrainer.errors import ConfigError, nearest
 from otrainer.storage.atomic import is_own_file
-from otrainer.storage.runs.ownership import is_output, refuse_links
+from otrainer.storage.runs.files import ELSEWHERE
 from otrainer.storage.runs.output_marks import has_all_outputs
-from otrainer.storage.runs.run_json import DAMAGED, KEPT, LAST, PREVIOUS, read_run, refuse_foreign, run_dirs, RUN_FILE
+from otrainer.storage.runs.ownership import is_output, refuse_links
+from otrainer.storage.runs.run_json import DAMAGED, KEPT, LAST, PREVIOUS, RUN_FILE, read_run, refuse_foreign, run_dirs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,6 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
     """
     from filelock import FileLock, Timeout
 
-
     path = lock_file(run_dir, CLAIM if claim else WRITING)
     refuse_links((path.parent, path, holder_file(path)), ("run", "out_dir"))
     lock = FileLock(path, blocking=False)

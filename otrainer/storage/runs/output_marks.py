@@ -1,4 +1,4 @@
-"""Marks of the files that a run left: by size, time and checksum, so that one that changed since is told from one that did not."""
+"""Marks of the files that a run left, by size, time and checksum: they tell one that changed since from the others."""
 
 from __future__ import annotations
 

@@ -124,11 +124,9 @@ def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
     except NotADirectoryError:
         empty = False
     if not empty:
-        raise ConfigError(
-            f"`{display_path(named)}` holds something, but no {RUN_FILE}: it is not a run of ours. Nothing in it is touched.",
-            title="not a run",
-            hint="Name another `run.out_dir`, or move what is there.",
-        )
+        message = f"`{display_path(named)}` holds something, but no {RUN_FILE}: it is not a run of ours."
+        hint = "Name another `run.out_dir`, or move what is there."
+        raise ConfigError(f"{message} Nothing in it is touched.", title="not a run", hint=hint)
 
 
 def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
@@ -141,13 +139,12 @@ def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
     ours = (above for above in (place, *place.parents[:2]) if above.name in (KEPT, LOCKS))
     around = next(runs, None) or next(ours, None)
     if around is not None:
-        raise ConfigError(
-            f"`{display_path(named)}` lies in `{display_path(around)}`, and a run takes all that is in its folder along when it is "
-            "kept or removed.",
-            title="a run within a run",
-            config_path=("run", "out_dir"),
-            hint="Name a `run.out_dir` beside it.",
+        message = (
+            f"`{display_path(named)}` lies in `{display_path(around)}`, and a run takes all that is in its folder "
+            "along when it is kept or removed."
         )
+        hint = "Name a `run.out_dir` beside it."
+        raise ConfigError(message, title="a run within a run", config_path=("run", "out_dir"), hint=hint)
 
 
 def last_interrupted(runs_root: str | os.PathLike[str]) -> Path | None:

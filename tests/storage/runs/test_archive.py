@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from run_folders import made, sealed
 
-from otrainer.storage.runs import run_json as runs
-from otrainer.storage.runs.files import ELSEWHERE
 from otrainer.errors import ConfigError
-from otrainer.storage.runs.archive import bring_back, find_run, archived_path, archived_runs, move_aside, settle
+from otrainer.storage.runs import run_json as runs
+from otrainer.storage.runs.archive import archived_path, archived_runs, bring_back, find_run, move_aside, settle
+from otrainer.storage.runs.files import ELSEWHERE
 
 
 def definitions(folder: Path) -> set[str]:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from run_folders import made, sealed
 
-from otrainer.storage.runs.output_marks import mark_of
-from otrainer.storage.runs import run_json as runs
-from otrainer.storage.runs.files import ELSEWHERE, foreign_files
-from otrainer.errors import ConfigError
-from otrainer.storage.runs.archive import bring_back, fits, archived_runs, move_aside, settle
-from otrainer.storage.runs.lock import is_locked, lock_run
-from otrainer.storage.runs.ownership import is_checkpoint
 from otrainer.commands.prune import remove
+from otrainer.errors import ConfigError
+from otrainer.storage.runs import run_json as runs
+from otrainer.storage.runs.archive import archived_runs, bring_back, fits, move_aside, settle
+from otrainer.storage.runs.files import ELSEWHERE, foreign_files
+from otrainer.storage.runs.lock import is_locked, lock_run
+from otrainer.storage.runs.output_marks import mark_of
+from otrainer.storage.runs.ownership import is_checkpoint
 
 
 def contents(folder: Path) -> dict[str, bytes | str]:

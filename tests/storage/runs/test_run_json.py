@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from otrainer.storage.runs.output_marks import measure
-from otrainer.storage.runs.lock import lock_run
 from otrainer import errors
-from otrainer.storage.runs import run_json as runs
 from otrainer.diagnostics.drawing import draw_error
+from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.archive import move_aside
+from otrainer.storage.runs.lock import lock_run
+from otrainer.storage.runs.output_marks import measure
 
 
 def made(folder, **changes):
