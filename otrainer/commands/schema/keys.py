@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 
 from otrainer.commands.schema.values import (
     HOLDS,
-    NO_RESERVED,
-    RESERVED,
     VALUE,
     Schema,
     argument,
     choice,
     has,
+    other_keys,
     ref,
+    says,
     special_words,
 )
 from otrainer.registry.describe.annotations import united
@@ -26,14 +26,7 @@ Row: TypeAlias = Mapping[str, Any]
 Keys: TypeAlias = Mapping[str, list[Row]]
 
 DEFAULT = re.compile(r"\bdefaults?\b", re.IGNORECASE)
-WORDS = {
-    "boolean": "true or false",
-    "integer": "integer",
-    "number": "number",
-    "string": "text",
-    "object": "mapping or spec",
-    "null": "null",
-}
+WORDS = {"boolean": "true or false", "string": "text", "object": "mapping or spec"}  # the others are plain English
 NEW_KEYS = "A plugin's come here once an experiment imports it and `doit schema` has run."
 FEW = 12
 # Names under which a value is never passed on.
@@ -42,8 +35,7 @@ UNNAMED = ("_merge_", "_value_", "_template_")
 
 def key_definitions(keys: Keys) -> Schema:
     """Return a schema for each key; several where plugins give one key to things that exclude each other."""
-    each = {name: key_schema(key, row) for key, rows in keys.items() for name, row in named(key, rows)}
-    return {**each, "whole": whole(keys)}
+    return {name: key_schema(key, row) for key, rows in keys.items() for name, row in named(key, rows)}
 
 
 def named(key: str, rows: list[Row]) -> Iterator[tuple[str, Row]]:
@@ -58,32 +50,18 @@ def key_ref(key: str, rows: list[Row]) -> Schema:
 
 def key_schema(key: str, row: Row) -> Schema:
     """Return the schema of a spec with `_type_: key`."""
-    arguments = arguments_of(row["arguments"])
+    arguments = {name: argument_schema(each) for name, each in row["arguments"].items()}
     words = special_words() | {"_target_": False}
     if not row["open"]:
         words["_kwargs_"] |= {"propertyNames": one_of([*arguments, *UNNAMED], f"`{key}` has no such argument.")}
     named_key = {"const": key, "description": row["doc"] or f"`{key}`"}
-    return {"properties": {"_type_": named_key, **words, **arguments}, **others(is_open=row["open"])}
-
-
-def others(*, is_open: bool) -> Schema:
-    """Return what holds for keys that are not named."""
-    if not is_open:
-        return {"additionalProperties": False}
-    return {"patternProperties": {RESERVED: False}, "additionalProperties": ref("value"), "errorMessage": NO_RESERVED}
-
-
-def arguments_of(arguments: Mapping[str, Row]) -> Schema:
-    return {name: argument_schema(each) for name, each in arguments.items()}
+    return {"properties": {"_type_": named_key, **words, **arguments}, **other_keys(is_open=row["open"])}
 
 
 def argument_schema(row: Row, inside: str = VALUE) -> Schema:
-    found: Schema = argument(row["values"], inside)
-    if text := described(row):
-        found["description"] = text
-    if "default" in row:
-        found["default"] = row["default"]
-    return found
+    about = {"description": text} if (text := described(row)) else {}
+    given = {"default": row["default"]} if "default" in row else {}
+    return argument(row["values"], inside, **about, **given)
 
 
 def described(row: Row) -> str:
@@ -99,22 +77,17 @@ def in_words(values: Schema) -> str:
     """Return the types of an argument in words."""
     if values["type"] == ["object"] and "additionalProperties" not in values:
         return "what a spec builds"
-    return " or ".join(list_in_words(values) if kind == "array" else WORDS[kind] for kind in values["type"])
-
-
-def list_in_words(values: Schema) -> str:
     number = f" of {values['minItems']}" if "minItems" in values else ""
-    return f"list{number} ({in_words(values['items'])})" if values.get("items") else f"list{number}"
+    items = f" ({in_words(values['items'])})" if values.get("items") else ""
+    words = {**WORDS, "array": f"list{number}{items}"}
+    return " or ".join(words.get(kind, kind) for kind in values["type"])
 
 
 def whole(keys: Keys) -> Schema:
     """Require the arguments of a spec that no base or template completes and that gives none in another way."""
-    return choice(has("_args_", "_kwargs_", "_template_"), True, {"allOf": list(each_by("_type_", needed(keys)))})
-
-
-def needed(keys: Keys) -> dict[str, Schema]:
-    found = {key: [name for name in rows[0]["arguments"] if is_needed(name, rows)] for key, rows in keys.items()}
-    return {key: {"required": names} for key, names in found.items() if names}
+    needed = {key: [name for name in rows[0]["arguments"] if is_needed(name, rows)] for key, rows in keys.items()}
+    required: dict[str, Schema] = {key: {"required": names} for key, names in needed.items() if names}
+    return choice(has("_args_", "_kwargs_", "_template_"), True, {"allOf": list(each_by("_type_", required))})
 
 
 def is_needed(name: str, rows: list[Row]) -> bool:
@@ -148,10 +121,6 @@ def each_by(word: str, schemas: Mapping[str, Schema]) -> Iterator[Schema]:
             yield choice({"not": says(word, {"enum": group})}, True, {"allOf": single})
 
 
-def says(word: str, value: Schema) -> Schema:
-    return {"properties": {word: value}, "required": [word]}
-
-
 def one_of(names: Iterable[str], message: str) -> Schema:
     """Admit these names and text with a `${...}` in it, by a pattern: editors list all of an `enum` each time."""
     alternatives = "|".join(name.replace(".", r"\.") for name in names)
@@ -161,10 +130,8 @@ def one_of(names: Iterable[str], message: str) -> Schema:
 def partial_of(keys: Keys) -> Schema:
     """Admit mappings without `_type_`, with any argument that one of `keys` takes."""
     rows = [row for several in keys.values() for row in several]
-    return {
-        "properties": {**special_words(), **merged_arguments(rows)},
-        **others(is_open=any(row["open"] for row in rows)),
-    }
+    is_open = any(row["open"] for row in rows)
+    return {"properties": {**special_words(), **merged_arguments(rows)}, **other_keys(is_open=is_open)}
 
 
 def merged_arguments(rows: Iterable[Row], inside: str = VALUE) -> Schema:
@@ -181,7 +148,3 @@ def merged(several: list[Row]) -> Row:
         return several[0]
     docs = filter(None, dict.fromkeys(each["doc"] for each in several))
     return {"values": united([each["values"] for each in several]), "doc": "\n\n".join(docs)}
-
-
-def of_kind(keys: Keys, prefix: str) -> dict[str, list[Row]]:
-    return {key: rows for key, rows in keys.items() if key.startswith(prefix)}

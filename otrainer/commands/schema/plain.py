@@ -21,8 +21,8 @@ def plain_sections() -> Schema:
         | {"description": "Trees by name; `_template_: NAME` anywhere lays a mapping over one."},
         "params": offered(ref("value")) | {"description": "Values of your own, to be read by `${params.NAME}`."},
         "imports": modules() | {"description": "Plugins: modules with a `register(registry)`, in their order."},
-        "settings": place(settings()) | {"description": "How strictly a config is read, and what it may import."},
-        "run": place(run()) | {"description": "What the run is called, where it goes, and on what it runs."},
+        "settings": place(settings(), description="How strictly a config is read, and what it may import."),
+        "run": place(run(), description="What the run is called, where it goes, and on what it runs."),
         "_template_": ref("_template_"),
     }
 

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from otrainer.commands.schema.keys import (
-    NEW_KEYS,
-    Keys,
-    Row,
-    each_by,
-    merged_arguments,
-    of_kind,
-    one_of,
-    others,
-    partial_of,
-    specs_of,
-)
-from otrainer.commands.schema.values import PLAIN, Schema, argument, choice, has, place, ref
+from otrainer.commands.schema.keys import NEW_KEYS, Keys, Row, each_by, merged_arguments, one_of, partial_of, specs_of
+from otrainer.commands.schema.values import PLAIN, Schema, argument, choice, has, other_keys, place, ref
 from otrainer.config.sections import SECTIONS, Section
 
 NO_TYPE = "A component says what it is: `_type_` names its key."
@@ -28,6 +17,10 @@ def section_definitions(keys: Keys) -> Schema:
         found |= {f"arguments:{key}": class_arguments(rows) for key, rows in classes.items()}
         found[f"section:{section.name}"] = component(section, of_kind(keys, section.prefix), classes)
     return found
+
+
+def of_kind(keys: Keys, prefix: str) -> dict[str, list[Row]]:
+    return {key: rows for key, rows in keys.items() if key.startswith(prefix)}
 
 
 def component(section: Section, keys: Keys, classes: Keys) -> Schema:
@@ -50,8 +43,8 @@ def wrong_key(prefix: str, keys: Keys) -> str:
 
 def of_class(key: str, rows: list[Row]) -> Schema:
     """Return what holds of a factory's keywords once its class is known."""
-    kwargs = arguments_in_place(ref(f"arguments:{key}"))
-    return {"properties": {"type": {"const": key, "description": rows[0]["doc"] or f"`{key}`"}, "kwargs": kwargs}}
+    named = {"const": key, "description": rows[0]["doc"] or f"`{key}`"}
+    return {"properties": {"type": named, "kwargs": arguments_in_place(ref(f"arguments:{key}"))}}
 
 
 def arguments_in_place(arguments: Schema) -> Schema:
@@ -62,20 +55,16 @@ def class_arguments(rows: list[Row]) -> Schema:
     """Admit the keywords of a class, without its first argument, which the factory gives."""
     given = [{**row, "arguments": dict(list(row["arguments"].items())[1:])} for row in rows]
     known = merged_arguments(given, PLAIN)
-    return {"properties": known, **others(is_open=any(row["open"] for row in given))}
-
-
-def section_schemas() -> Schema:
-    return {section.name: section_schema(section) | {"description": section.doc} for section in SECTIONS}
+    return {"properties": known, **other_keys(is_open=any(row["open"] for row in given))}
 
 
 def section_schema(section: Section) -> Schema:
     own = ref(f"section:{section.name}")
     if not section.many:
-        return place(own if section.required else nullable(own))
+        return place(own if section.required else nullable(own), description=section.doc)
     message = f"`{section.name}` is a list of specs: `[{{_type_: {section.prefix}*}}, ...]`."
     listed = {"items": element(own), "allOf": [{"type": "array", "errorMessage": message}]}
-    return place(nullable(listed), element(own), own)
+    return place(nullable(listed), element(own), own, description=section.doc)
 
 
 def nullable(schema: Schema) -> Schema:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch.version
 
 from otrainer.commands.schema import schema_of
+from otrainer.commands.schema.definitions import FILE
 from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
 from otrainer.stages.artifacts import VERSIONS, keep
@@ -30,7 +31,7 @@ def schema(_all: Experiment, root: Path) -> Outcome:
     """Write `build/schema.json` from what the manifests' stages left of all experiments, as far as they did."""
     experiments, registry = all_experiments(root), build_registry()
     sources = look(root).modules([*own_modules(registry), __name__]).values()
-    record = Record({**stamp_files([*sources, torch.version.__file__], root), **stamps(experiments, root)})
+    record = Record({**stamp_files([*sources, FILE, torch.version.__file__], root), **stamps(experiments, root)})
     several = {each.name: keys_of(each, root) for each in experiments}
     known = [keys for keys in several.values() if keys is not None]
     document = schema_of([interface_of(registry, built_in=True), *known])

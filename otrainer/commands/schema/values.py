@@ -8,29 +8,14 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from otrainer.config.containers import LIST_MODES, MODES
+from otrainer.config.containers import LIST_MODES
 
 Schema: TypeAlias = dict[str, Any]
 
 VALUE, PLAIN = "value", "plain"
-WHOLE = r"^\$\{[^{}]*(\{[\s\S]*\}[^{}]*)?\}$"
 HOLDS = r"\$\{"
 RESERVED = "^_(?!(type|target|args|kwargs|merge|value|template)_$).*[^_].*_$"
-SPECIAL = ("_type_", "_target_", "_merge_", "_value_", "_template_")
-KEYED: Schema = {"properties": {"_merge_": {"const": "keyed"}}, "required": ["_merge_"]}
-TEMPLATE_DOC = "The name of a tree under the top-level `templates`; the keys beside it are laid over that tree."
-TARGET_DOC = "`package.module.attr`: a Python object by name, where `settings.allow_target` is true."
-ARGS_DOC = "Arguments by position."
-KWARGS_DOC = "Arguments by name, as an alternative to writing them beside `_type_`."
-MERGE_DOC = (
-    "How `_value_` is laid over what stands here below: `replace` takes its place, `append` and `prepend` add to a "
-    "list, `keyed` matches the elements of a list by the field that `key` names."
-)
 NO_RESERVED = "Keys of the form `_name_` are otrainer's own, and this is none of them."
-NOT_IN_CONTAINER = "A container holds `_merge_` and `_value_`, and `key` where the mode is `keyed`."
-KEY_NEEDED = "`_merge_: keyed` needs a `key`: the field that matches."
-KEY_ELSEWHERE = "`key` belongs to `_merge_: keyed`."
-NOTHING_BUILT = "This is plain data: nothing is built here."
 ONLY_BUILT = "This is built by a component: a spec such as `{_type_: ...}`."
 
 
@@ -51,11 +36,14 @@ def has(*names: str) -> Schema:
     return {"type": "object", "anyOf": [{"required": [name]} for name in names]}
 
 
+def says(word: str, value: Schema) -> Schema:
+    return {"properties": {word: value}, "required": [word]}
+
+
 def mapping(message: str, properties: Schema, others: Schema | bool = False, **more: Any) -> Schema:
     """Admit mappings with these keys and `others`; `message` is the error for anything else."""
     form = {"type": "object", "errorMessage": message}
-    rules = [form, *more.pop("allOf", ())]
-    return {"properties": properties, "additionalProperties": others, "allOf": rules, **more}
+    return {"properties": properties, "additionalProperties": others, "allOf": [form], **more}
 
 
 def offered(schema: Schema, *alternatives: Schema) -> Schema:
@@ -63,45 +51,26 @@ def offered(schema: Schema, *alternatives: Schema) -> Schema:
     return {**schema, "anyOf": [*alternatives, {}]}
 
 
-def place(value: Schema, added: Schema | None = None, matched: Schema | None = None) -> Schema:
+def place(value: Schema, added: Schema | None = None, matched: Schema | None = None, **more: Any) -> Schema:
     """Admit `value`, a container of it, or one whole `${...}`.
 
     A list there may gain elements that are `added`, or `matched` with one that it has and may complete.
     """
-    anything = ref("value")
+    anything = ref(VALUE)
     held = container(value, added or anything, matched or added or anything)
-    return offered(choice(has("_merge_", "_value_"), held, choice(ref("expression"), True, value)))
+    whole = offered(choice(has("_merge_", "_value_"), held, choice(ref("expression"), True, value)))
+    return {**whole, **more}
 
 
 def container(value: Schema, added: Schema, matched: Schema) -> Schema:
     """`{_merge_: MODE, _value_: V}` in the place of `value`."""
-    to_list = {"properties": {"_merge_": {"pattern": f"^({'|'.join(LIST_MODES)})$"}}, "required": ["_merge_"]}
-    gained = choice(KEYED, holding(matched), holding(added))
+    to_list = says("_merge_", {"pattern": f"^({'|'.join(LIST_MODES)})$"})
+    by_key, to_end = ({"properties": {"_value_": {"type": "array", "items": items}}} for items in (matched, added))
+    gained = choice(says("_merge_", {"const": "keyed"}), by_key, to_end)
     return {**ref("container"), **choice(to_list, gained, {"properties": {"_value_": value}})}
 
 
-def holding(items: Schema) -> Schema:
-    return {"properties": {"_value_": {"type": "array", "items": items}}}
-
-
-def container_form() -> Schema:
-    """Admit a container, whatever it holds."""
-    with_key = {"required": ["key"], "errorMessage": KEY_NEEDED}
-    without_key = {"properties": {"key": False}, "errorMessage": KEY_ELSEWHERE}
-    return {
-        "properties": {
-            "_merge_": {"enum": list(MODES), "description": MERGE_DOC},
-            "_value_": {"description": "What is laid over."},
-            "key": {"type": "string", "description": "The field by which `keyed` matches the elements."},
-        },
-        "required": ["_merge_", "_value_"],
-        "additionalProperties": False,
-        "errorMessage": NOT_IN_CONTAINER,
-        "allOf": [choice(KEYED, with_key, without_key)],
-    }
-
-
-def argument(values: Schema, inside: str = VALUE) -> Schema:
+def argument(values: Schema, inside: str = VALUE, **more: Any) -> Schema:
     """Admit such values, and what may stand for one: `${...}`, a container, a template's use, a spec.
 
     `inside` is what holds of those: any value, or plain data that builds nothing.
@@ -109,21 +78,19 @@ def argument(values: Schema, inside: str = VALUE) -> Schema:
     if inside == PLAIN:
         values = without_built(values)
     if not values:
-        return offered(ref(inside))
+        return {**offered(ref(inside)), **more}
+    if "enum" in values:
+        completions = [{"enum": values["enum"]}]
+    else:
+        completions = [{"type": "boolean"}] if "boolean" in values["type"] else []
     stand_in = "text-stand-in" if "string" in values["type"] else "stand-in"
-    return offered(choice(ref(stand_in), ref(inside), nested(values, inside)), *completions(values))
+    return {**offered(choice(ref(stand_in), ref(inside), nested(values, inside)), *completions), **more}
 
 
 def without_built(values: Schema) -> Schema:
     """Leave out what only a spec can build, where there is anything else."""
     others = [kind for kind in values.get("type", []) if kind != "object"]
     return {**values, "type": others} if others and "additionalProperties" not in values else values
-
-
-def completions(values: Schema) -> list[Schema]:
-    if "enum" in values:
-        return [{"enum": values["enum"]}]
-    return [{"type": "boolean"}] if "boolean" in values["type"] else []
 
 
 def nested(values: Schema, inside: str) -> Schema:
@@ -142,42 +109,13 @@ def nested(values: Schema, inside: str) -> Schema:
     return found
 
 
-def definitions() -> Schema:
-    """Return the definitions that the other schemas refer to."""
-    held = container(ref(VALUE), ref(VALUE), ref(VALUE))
-    inside = choice(has("_merge_", "_value_"), held, ref("mapping"))
-    return {
-        "expression": {"type": "string", "pattern": WHOLE},
-        "stand-in": {"anyOf": [ref("expression"), has(*SPECIAL)]},
-        "text-stand-in": {"anyOf": [{"type": "string", "pattern": HOLDS}, has(*SPECIAL)]},
-        "value": choice(has("_type_"), ref("spec"), inside),
-        "plain": plain(),
-        "container": container_form(),
-        "mapping": {
-            "items": ref("value"),
-            "properties": special_words(),
-            "patternProperties": {RESERVED: False},
-            "additionalProperties": ref("value"),
-            "errorMessage": NO_RESERVED,
-        },
-        "_template_": {"type": "string", "description": TEMPLATE_DOC},
-        "_target_": {"type": "string", "description": TARGET_DOC},
-        "_args_": {**argument({"type": ["array"]}), "description": ARGS_DOC},
-        "_kwargs_": {**argument({"type": ["object"]}), "description": KWARGS_DOC},
-    }
-
-
-def plain() -> Schema:
-    """Admit data of any depth in which nothing is built."""
-    data = {
-        "items": ref(PLAIN),
-        "properties": {"_type_": False, "_target_": False, "_template_": ref("_template_")},
-        "additionalProperties": ref(PLAIN),
-        "errorMessage": NOTHING_BUILT,
-    }
-    return choice(has("_merge_", "_value_"), container(ref(PLAIN), ref(PLAIN), ref(PLAIN)), data)
-
-
 def special_words() -> Schema:
     """Return what any mapping may have that builds something."""
     return {name: ref(name) for name in ("_template_", "_target_", "_args_", "_kwargs_")}
+
+
+def other_keys(*, is_open: bool) -> Schema:
+    """Return what holds for keys that are not named."""
+    if not is_open:
+        return {"additionalProperties": False}
+    return {"patternProperties": {RESERVED: False}, "additionalProperties": ref(VALUE), "errorMessage": NO_RESERVED}

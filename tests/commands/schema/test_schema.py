@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from otrainer.commands.schema import schema_of
+from otrainer.config.containers import LIST_MODES, MODES
 from otrainer.config.nodes import Mapping, Node, Scalar, Sequence
 from otrainer.config.parse import parse_tree
 from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS
@@ -134,6 +135,13 @@ def test_it_knows_the_sections_the_settings_and_the_keys_of_a_run_as_validation_
     assert set(schema["properties"]) == {*KNOWN_SECTIONS, "defaults", "templates", "_template_"}
     assert words("settings") == {field.name for field in fields(Settings)}
     assert words("run") == set(RUN_KEYS)
+
+
+def test_it_knows_the_modes_of_containers(schema: dict[str, Any]) -> None:
+    modes = schema["$defs"]["container"]["properties"]["_merge_"]["enum"]
+
+    assert tuple(modes) == MODES
+    assert all(mode in json.dumps(schema["$defs"]["value"]) for mode in LIST_MODES)
 
 
 def test_it_knows_the_words_of_models_as_the_compiler_does(schema: dict[str, Any]) -> None:
