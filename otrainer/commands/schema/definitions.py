@@ -48,7 +48,7 @@ for each in (ref, has, place, container, mapping, argument):
 
 def definitions(ops: Mapping[str, list[Any]]) -> Schema:
     """Return the definitions, in which calls may name `ops`."""
-    found: Schema = yaml.load(FILE.read_bytes(), Loader)  # noqa: S506 - it is a SafeLoader, and the file is ours
+    found: Schema = Loader(FILE.read_bytes()).get_single_data()
     found["mapping"] = {"items": ref(VALUE), "properties": special_words(), **other_keys(is_open=True)}
     for kind in ("step", "node"):
         found[kind]["properties"]["call"] = call(ops)
