@@ -14,17 +14,16 @@ from otrainer.diagnostics.redaction.exceptions import hide_in, masked_finding
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
 from otrainer.stages.failures.attribution import ComponentIndex
-from otrainer.stages.failures.compile_report import report_compiled_call
 from otrainer.stages.failures.component_report import (
     report_backward,
     report_component,
     report_disk,
     report_nondeterministic,
+    report_returned_value,
 )
 from otrainer.stages.failures.failure import Failure
 from otrainer.stages.failures.memory_report import report_out_of_memory
-from otrainer.stages.failures.model_report import report_model
-from otrainer.stages.failures.return_report import report_returned_value
+from otrainer.stages.failures.model_report import report_compiled_call, report_model
 
 if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from types import CodeType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.session import Session
-from otrainer.model.generated import GeneratedModel
-from otrainer.stages.failures.frames import receiver, variables
+from otrainer.stages.failures.frames import receiver, runs, variables
 
 if TYPE_CHECKING:
     from otrainer.diagnostics.exceptions import Step
@@ -111,11 +110,6 @@ def made_by_components(steps: Sequence[Step]) -> dict[int, str]:
             made |= {id(ctx.optimizer): "optimizer", id(ctx.scheduler): "scheduler"}
     made.pop(id(None), None)
     return made
-
-
-def runs(value: object, program: Program) -> TypeGuard[GeneratedModel]:
-    """Return whether an object is a run's model, or a copy of it: one of another config has other nodes."""
-    return isinstance(value, GeneratedModel) and repr(value.program) == repr(program)
 
 
 def code_of(value: Any) -> Iterator[CodeType]:

@@ -1,24 +1,44 @@
-"""Report a component that failed: its key and place in the config, and the user's own lines."""
+"""Report a component that failed: its key and place in the config, and the user's own lines.
+
+What it returned and the loop cannot use fails in otrainer's own lines, which tell whose it is.
+"""
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import dropwhile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import otrainer.engine
 from otrainer.diagnostics.exceptions import MEND, WHOLE, cannot_write
 from otrainer.engine.numerics import not_deterministic
-from otrainer.stages.failures.advice import advise_on_message
+from otrainer.stages.failures.advice import advise_on_message, find_loss_call, judge_sides
 from otrainer.stages.failures.describe import describe
-from otrainer.stages.failures.frames import arguments, find_context
-from otrainer.stages.failures.loss_advice import find_loss_call, judge_sides
+from otrainer.stages.failures.frames import arguments, find_context, variables
 
 if TYPE_CHECKING:
     from otrainer.diagnostics.exceptions import Related, Step
     from otrainer.errors import Finding
+    from otrainer.stages.failures.attribution import Component
     from otrainer.stages.failures.failure import Failure
 
+ENGINE = Path(otrainer.engine.__file__).parent
+# Words of a line in the loop, the section whose component gave what it works with, and the variable that holds that.
+GIVEN = (
+    ("io.split(", "io", ""),
+    ("inputs.args", "io", "inputs"),
+    ("getattr(result,", "loss", "result"),
+    ("last_train_logs", "loss", ""),
+    ("mean_of(rows", "loss", ""),
+)
+WANTED = {
+    "io": "`split` returns `(ArgsKwargs(args, kwargs), targets, meta)`.",
+    "loss": "It returns `LossOutput(loss, logs)`, with numbers or tensors of one number for logs.",
+    "metrics": "`compute` returns a number, or a mapping of names to numbers.",
+}
 BACKWARD = "_engine_run_backward"  # in torch, around all that backward runs
 SINGULAR = {"callbacks": "callback", "loggers": "logger", "metrics": "metric"}
 ANOMALY = "In a plugin, `torch.autograd.set_detect_anomaly(True)` lets torch show the line of the forward pass."
@@ -106,3 +126,31 @@ def modules_in_place(failure: Failure) -> Iterator[str]:
     modules = context.model.named_modules() if context else ()
     if names := [name for name, module in modules if getattr(module, "inplace", False)]:
         yield f"Modules that change their input in place: {', '.join(f'`{name}`' for name in names)}."
+
+
+def report_returned_value(failure: Failure) -> Finding | None:
+    """Report a returned value that does not fit; None where a component's own line raised."""
+    if failure.path[:1] not in ((), ("trainer",)):
+        return None
+    for step in reversed(failure.raised.steps):
+        if step.is_own:
+            return None
+        if Path(step.file).is_relative_to(ENGINE) and (found := find_giver(step, failure)):
+            component, value = found
+            section = str(component.path[0])
+            message = [f"What `{component.key}` returned cannot be used: {failure.raised.summary}", value]
+            return failure.finding(f"{section} failed", message, component.path, hint=WANTED.get(section, ""))
+    return None
+
+
+def find_giver(step: Step, failure: Failure) -> tuple[Component, str] | None:
+    """Return whose value a line of the loop works with, and what it is."""
+    local = variables(step)
+    if component := failure.components.of_object(local.get("metric")):
+        return component, ""
+    line = linecache.getline(step.file, step.line)
+    for words, section, variable in GIVEN:
+        if words in line:
+            value = f"{variable}: {describe(local[variable])}" if variable in local else ""
+            return failure.components.section(section), value
+    return None

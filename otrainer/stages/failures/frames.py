@@ -1,15 +1,23 @@
-"""What the frames of a traceback still hold: variables, and with them the run's context and the batch at hand."""
+"""What the frames of a traceback still hold: the context of the run, its batch, the call of its model."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from torch import nn
 
 from otrainer.engine.state import RunContext
 from otrainer.engine.tree import leaves
+from otrainer.model.codegen import FILE
+from otrainer.model.generated import GeneratedModel
+from otrainer.model.lines import line_of
 
 if TYPE_CHECKING:
     from otrainer.diagnostics.exceptions import Step
+    from otrainer.model.ir import ModelIR, Node, Program
 
 MODULE_CALLS = ("_call_impl", "_wrapped_call_impl")  # in torch, around the forward of every module
 
@@ -49,3 +57,69 @@ def find_batch(steps: Sequence[Step]) -> Any:
     """Return the batch that was being worked on, by the name that loops give it."""
     batches = (variables(step).get("batch") for step in reversed(steps))
     return next((batch for batch in batches if any(True for _ in leaves(batch))), None)
+
+
+def runs(value: object, program: Program) -> TypeGuard[GeneratedModel]:
+    """Return whether an object is a run's model, or a copy of it: one of another config has other nodes."""
+    return isinstance(value, GeneratedModel) and repr(value.program) == repr(program)
+
+
+@dataclass(frozen=True)
+class NodeCall:
+    """A node's call that failed: its inputs by name, and the innermost named module in it, as deep as that is known.
+
+    `inner` is that module's path from the node's own (`body.0`), `module` itself and `given` its arguments; `steps` are
+    those within the call.
+    """
+
+    node: Node
+    inputs: Mapping[str, Any]
+    steps: Sequence[Step]
+    inner: str = ""
+    module: nn.Module | None = None
+    given: Mapping[str, Any] | None = None
+
+
+def find_node_call(steps: Sequence[Step], ir: ModelIR) -> NodeCall | None:
+    """Return the innermost call of a generated forward among `steps`, with the places of `ir`."""
+    for number in range(len(steps) - 1, -1, -1):
+        model = receiver(steps[number])
+        if steps[number].file.startswith(FILE) and runs(model, ir.program):
+            line = line_of(type(model), steps[number].line)
+            if line is None:
+                return None
+            local = variables(steps[number])
+            inputs = {name: local[variable] for name, variable in line.takes.items() if variable in local}
+            return with_innermost_module(NodeCall(line.node(ir), inputs, steps[number + 1 :]), model)
+    return None
+
+
+def with_innermost_module(call: NodeCall, model: GeneratedModel) -> NodeCall:
+    """Return the same call, with the innermost module of `model` that it went into."""
+    if call.node.kind != "module":
+        return call
+    own = call.node.target
+    names = {id(module): name for name, module in model.get_submodule(own).named_modules(prefix=own)}
+    for step in reversed(call.steps):
+        module = receiver(step)
+        if step.function in MODULE_CALLS and isinstance(module, nn.Module) and id(module) in names:
+            inner, local = names[id(module)].removeprefix(own).removeprefix("."), variables(step)
+            return replace(call, inner=inner, module=module, given=bind(module, local["args"], local["kwargs"]))
+    return call
+
+
+def bind(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a forward by name, by number where they do not fit it."""
+    try:
+        return dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+    except (TypeError, ValueError):
+        return {**{str(number): value for number, value in enumerate(args)}, **kwargs}
+
+
+def find_model_call(steps: Sequence[Step]) -> tuple[GeneratedModel, Sequence[Any], Mapping[str, Any]] | None:
+    """Return the innermost call of a model as a whole among `steps`, with its arguments."""
+    for step in reversed(steps):
+        model = receiver(step)
+        if step.function in MODULE_CALLS and isinstance(model, GeneratedModel):
+            return model, variables(step)["args"], variables(step)["kwargs"]
+    return None

@@ -10,8 +10,7 @@ import torch
 
 from otrainer.diagnostics.quantities import size_text
 from otrainer.engine.tree import count_samples
-from otrainer.stages.failures.forward_call import find_node_call
-from otrainer.stages.failures.frames import find_batch, find_context
+from otrainer.stages.failures.frames import find_batch, find_context, find_node_call
 
 if TYPE_CHECKING:
     from otrainer.diagnostics.exceptions import Step
