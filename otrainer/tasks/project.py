@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 
@@ -17,12 +17,9 @@ from otrainer.storage.experiments import ALL, Experiment, all_experiments, sente
 from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
-from otrainer.tasks.reporter import StageReporter
+from otrainer.tasks.reporter import Document, StageReporter
 from otrainer.tasks.runner import Runner
 from otrainer.tasks.selection import select, wanted_format
-
-if TYPE_CHECKING:
-    from otrainer.tasks.stdout import Document
 
 TaskDict = dict[str, Any]
 UpToDate = list[Callable[[], bool]]
@@ -110,7 +107,8 @@ class Project:
             refuse([Finding(message, "cannot write", hint=hint, doing="starting doit")])
 
     def _select(self, line: CommandLine, verbs: Mapping[str, str]) -> None:
-        document = document_of(line, self.root)
+        form = wanted_format(line)
+        document = Document(form, self.root) if form else None  # from here on stdout is its own
         try:
             selection = select(line, verbs, self.root)
         except ConfigError as error:
@@ -134,16 +132,6 @@ def verbs_of(namespace: Mapping[str, Any]) -> dict[str, str]:
     """Return the tasks that dodo.py defines, each with its sentence."""
     creators = doit_patches.task_creators(namespace)
     return {name: (function.__doc__ or "").strip().split("\n")[0] for name, function, _ in creators}
-
-
-def document_of(line: CommandLine, root: Path) -> Document | None:
-    """Return the document that a line asks for; it takes over stdout."""
-    form = wanted_format(line)
-    if form is None:
-        return None
-    from otrainer.tasks.stdout import Document
-
-    return Document(form, root)
 
 
 def refuse(findings: Sequence[Finding], document: Document | None = None) -> NoReturn:

@@ -1,12 +1,15 @@
 """Report what doit does: a line for each stage, and each failure once.
 
 doit exits with 0 if all went well, with 1 if anything failed (a mistake in a config included), with 130 after SIGINT
-and with 143 after SIGTERM. Where findings are wanted as a document, it is written at the end, unless a signal ends it.
+and with 143 after SIGTERM. With `doit validate FORMAT=json` stdout is one document, written at the end unless a signal
+ends doit, and everything that people read goes to stderr.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +19,33 @@ from doit.reporter import ConsoleReporter  # type: ignore[import-untyped]  # doi
 from otrainer.errors import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from otrainer.diagnostics.deduplicate import Deduplicator
     from otrainer.tasks.interrupts import Interrupts
-    from otrainer.tasks.stdout import Document
 
 LONG = ("fit", "resume", "verify-resume")
+STDOUT, STDERR = 1, 2
+
+
+class Document:
+    """Takes stdout for itself: whatever this process, its workers and their plugins print there lands on stderr."""
+
+    def __init__(self, form: str, root: Path) -> None:
+        self.form, self.root = form, root
+        self.files: Mapping[str, str] = {}
+        sys.stdout.flush()
+        self._stdout = os.dup(STDOUT)
+        os.dup2(STDERR, STDOUT)
+
+    def write(self, findings: Iterable[Finding]) -> None:
+        """Write the document; nothing comes after it."""
+        from otrainer.diagnostics.documents import document
+
+        text = document(self.form, findings, self.root, self.files)
+        with suppress(BrokenPipeError), os.fdopen(self._stdout, "w", encoding="utf-8") as out:
+            out.write(text)
 
 
 class StageFailed(TaskFailed):  # type: ignore[misc]  # doit ships no types
