@@ -22,14 +22,7 @@ from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, Finding
 from otrainer.model import blueprint, check_model, compile_model
 from otrainer.model.summary import model_summary
-from otrainer.registry import (
-    Registry,
-    build_registry,
-    check_call,
-    check_value,
-    instantiate_value,
-    load_plugins,
-)
+from otrainer.registry import Registry, build_registry, check_call, check_value, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.spec import reserved_keys
 from otrainer.registry.plugins.packages import check_packages

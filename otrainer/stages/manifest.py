@@ -57,10 +57,7 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
         raise ConfigError.of(all_mistakes(config)) from error
     files = stamp_files(prints.modules(names).values(), root)
     read = read_by(prints.modules(names))
-    artifacts = {
-        "manifest.json": manifest_of(registry, prints),
-        "keys.json": interface_of(registry, built_in=False),
-    }
+    artifacts = {"manifest.json": manifest_of(registry, prints), "keys.json": interface_of(registry, built_in=False)}
     return encoded("manifest", artifacts), Record({**files, **before, **read})
 
 
