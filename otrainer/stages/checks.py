@@ -19,7 +19,7 @@ from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
-from otrainer.errors import ConfigError, Finding
+from otrainer.errors import ConfigError, Finding, errors_at
 from otrainer.model import blueprint, check_model, compile_model
 from otrainer.model.summary import model_summary
 from otrainer.registry import Registry, build_registry, check_call, check_value, instantiate_value, load_plugins
@@ -75,7 +75,7 @@ def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding
 def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
     for name, value in config.data.items():
         if name in COMPONENTS:
-            yield from remembered(section_mistakes, name, value, config, registry)
+            yield from remembered(section_mistakes, name, config, registry)
         elif name not in ("model", "settings"):
             for path, mapping in mappings(value, (name,)):
                 yield from reserved_keys(mapping, path, strict=config.settings.strict)
@@ -84,22 +84,17 @@ def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Findin
             yield from class_mistakes(section.name, section.cls, config.data.get(section.name), registry)
 
 
-def section_mistakes(name: str, value: Any, config: ResolvedConfig, registry: Registry) -> list[Finding]:
-    return check_value(value, registry=registry, settings=config.settings, config_path=(name,))
+def section_mistakes(name: str, config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    return check_value(config.data[name], registry=registry, settings=config.settings, config_path=(name,))
 
 
 def remembered(
-    judge: Callable[[str, Any, ResolvedConfig, Registry], T],
-    name: str,
-    value: Any,
-    config: ResolvedConfig,
-    registry: Registry,
+    judge: Callable[[str, ResolvedConfig, Registry], T], name: str, config: ResolvedConfig, registry: Registry
 ) -> T:
     """Return what `judge` finds in a section; ask once a process for each value under the same plugins and settings."""
-    context = (judge.__name__, name, value, config.data.get("imports"), config.data.get("settings"))
-    mark = json.dumps(context)
+    mark = json.dumps((judge.__name__, name, [config.data.get(part) for part in (name, "imports", "settings")]))
     if mark not in REMEMBERED:
-        REMEMBERED[mark] = judge(name, value, config, registry)
+        REMEMBERED[mark] = judge(name, config, registry)
     found: T = REMEMBERED[mark]
     return found
 
@@ -120,16 +115,14 @@ def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) ->
 
 
 def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
-    findings, inputs = remembered(judged_model, "model", config.data["model"], config, registry)
+    findings, inputs = remembered(judged_model, "model", config, registry)
     return findings if inputs is None else [*findings, *check_inputs(config.data, inputs)]
 
 
-def judged_model(
-    _name: str, model: Any, config: ResolvedConfig, registry: Registry
-) -> tuple[list[Finding], list[str] | None]:
+def judged_model(name: str, config: ResolvedConfig, registry: Registry) -> tuple[list[Finding], list[str] | None]:
     """Return what is wrong with a model's section; with nothing wrong, the names of its inputs too."""
-    findings = check_model(model, registry=registry, settings=config.settings)
-    if findings:
+    model = config.data[name]
+    if findings := check_model(model, registry=registry, settings=config.settings):
         return findings, None
     return [], list(compile_model(model, registry=registry, settings=config.settings).program.inputs)
 
@@ -157,14 +150,12 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
         run = RunSettings.of(config.data["run"])
         attempt(check_device, run.device, run.precision)
         attempt(check_resume, run.resume_from)
-    model: dict[str, Any] | None = (
-        attempt(remembered, trial_model, "model", config.data.get("model"), config, registry)
-        if "model" not in wrong
-        else None
-    )
+    model: dict[str, Any] | None = None
+    if "model" not in wrong:
+        model = attempt(remembered, trial_model, "model", config, registry)
     for section in COMPONENTS:
         if section not in wrong and config.data.get(section) is not None:
-            attempt(remembered, trial_section, section, config.data[section], config, registry)
+            attempt(remembered, trial_section, section, config, registry)
     if findings or model is None:
         raise ConfigError.of(findings)
     return model
@@ -184,25 +175,24 @@ def all_mistakes(config: ResolvedConfig, broken: Sequence[Finding] = ()) -> list
 
 
 def check_resume(path: str | None) -> None:
-    if path is not None and not os.path.isfile(path):  # noqa: PTH113 - reads the same and needs no Path
-        message = f"There is no checkpoint at `{path}`."
-        place, hint = ("run", "resume_from"), "Check the path; `doit runs` lists the runs that have checkpoints."
-        raise ConfigError(message, title="checkpoint not found", config_path=place, hint=hint)
-    if path is not None:
-        try:
-            load_checkpoint(path)
-        except ConfigError as error:
-            raise error.at_least(("run", "resume_from")) from error.__cause__
+    if path is None:
+        return
+    with errors_at("run", "resume_from"):
+        if not os.path.isfile(path):  # noqa: PTH113 - reads the same and needs no Path
+            hint = "Check the path; `doit runs` lists the runs that have checkpoints."
+            raise ConfigError(f"There is no checkpoint at `{path}`.", title="checkpoint not found", hint=hint)
+        load_checkpoint(path)
 
 
-def trial_model(_name: str, model: Any, config: ResolvedConfig, registry: Registry) -> dict[str, Any]:
+def trial_model(name: str, config: ResolvedConfig, registry: Registry) -> dict[str, Any]:
     """Return the shape of the model, built without storage for its numbers."""
-    ir = compile_model(model, registry=registry, settings=config.settings)
+    ir = compile_model(config.data[name], registry=registry, settings=config.settings)
     return model_summary(blueprint(ir, registry, config.settings))
 
 
-def trial_section(section: str, value: Any, config: ResolvedConfig, registry: Registry) -> None:
+def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> None:
     """Build a section's components if all of them are built in; a factory also builds its class on a parameter."""
+    value = config.data[section]
     if not is_built_in(value, registry):
         return
     built = instantiate_value(value, registry=registry, settings=config.settings, config_path=(section,))
