@@ -10,6 +10,7 @@ from otrainer.storage.canonical_json import read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from otrainer.config import SourceMap
     from otrainer.storage.experiments import Experiment
 
 RECEIPT = "fit.json"
@@ -47,6 +48,17 @@ def configured_run_dir(experiment: Experiment, root: Path) -> Path | None:
     except (TypeError, KeyError):
         return None
     return None if way_out(run_dir, root) else root / run_dir
+
+
+def written_places(experiment: Experiment, root: Path) -> SourceMap:
+    """Return where the values of the resolved config were written, as far as `resolve` left that."""
+    from otrainer.config import SourceMap  # not imported to find that nothing has to be done
+
+    sources = artifact(experiment, "sources.json", root)
+    try:
+        return SourceMap.from_json(sources["places"], sources["includes"])
+    except (TypeError, LookupError, AttributeError):
+        return SourceMap()
 
 
 def leave_receipt(experiment: Experiment, root: Path, run: Mapping[str, str] | None) -> None:

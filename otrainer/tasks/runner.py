@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.commands.request import Question
 from otrainer.errors import ConfigError
-from otrainer.stages.built import artifact, configured_run_dir, leave_receipt, validated_run
+from otrainer.stages.built import configured_run_dir, leave_receipt, validated_run, written_places
 from otrainer.stages.freshness.decide import TRAINING, is_trained
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from otrainer.config import SourceMap
     from otrainer.stages.freshness.reason import Reasons
     from otrainer.stages.outcome import Outcome
     from otrainer.storage.experiments import Experiment
@@ -209,14 +208,6 @@ def tell(text: str) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-def written_places(experiment: Experiment, root: Path) -> SourceMap:
-    """Return where the values of the resolved config were written, as far as `resolve` left that."""
-    from otrainer.config import SourceMap
-
-    sources = artifact(experiment, "sources.json", root)
-    return SourceMap.from_json(sources["places"], sources["includes"]) if isinstance(sources, dict) else SourceMap()
 
 
 def shared_run_dir(second: Experiment, first: Experiment, run_dir: str) -> ConfigError:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.registry.static_source import definition_in, tree_of
+from otrainer.stages.built import written_places
 from otrainer.stages.freshness.decide import FAILS, NO_CONFIG, RUNS, UNTOLD, Verdict
 from otrainer.stages.freshness.now import Now
 from otrainer.stages.freshness.training import explain_training
@@ -45,7 +46,8 @@ def explain_resolve(now: Now) -> Verdict:
         return decided._replace(word=FAILS)
     if decided.is_up_to_date or now.old is None:
         return decided
-    values = tuple(value_sentences(now.old["config"], now.config.data, now.config.source_map, now.old_places()))
+    before, places = written_places(now.experiment, now.root), now.config.source_map
+    values = tuple(value_sentences(now.old["config"], now.config.data, places, before))
     return Verdict(RUNS, (*decided.reasons, *values), () if values else ("No value differs.",))
 
 
@@ -74,8 +76,8 @@ def explain_validate(now: Now) -> Verdict:
 def config_changes(now: Now, config: dict[str, Any]) -> Iterator[str]:
     """Yield what differs from the config that was validated."""
     known = now.validated or now.old
-    places = now.config.source_map if now.config else None
-    values = list(value_sentences(known["config"], config, places, now.old_places())) if known else []
+    before, places = written_places(now.experiment, now.root), now.config.source_map if now.config else None
+    values = list(value_sentences(known["config"], config, places, before)) if known else []
     yield from values
     if not values and now.differs("resolved.json"):
         reordered = known and list(known["config"]) != list(config)

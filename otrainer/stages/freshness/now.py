@@ -6,7 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import resolve_config
-from otrainer.config.source_map import SourceMap
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import current
 from otrainer.stages.built import artifact, record_path
@@ -55,11 +54,6 @@ class Now:
         found = artifact(self.experiment, name, self.root)
         is_whole = isinstance(found, dict) and all(isinstance(found.get(key), dict | list) for key in keys)
         return found if is_whole else None
-
-    def old_places(self) -> SourceMap | None:
-        """Return where the values of the config were written that `resolve` left."""
-        sources = artifact(self.experiment, "sources.json", self.root)
-        return SourceMap.from_json(sources["places"]) if isinstance(sources, dict) and "places" in sources else None
 
     def record(self, stage: str) -> Record | None:
         """Return the record of a stage; None where there is none, or it is damaged."""
