@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, Settings
@@ -46,7 +46,7 @@ class Plan:
     config: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": VERSION, **{part.name: getattr(self, part.name) for part in fields(self)}}
+        return {"version": VERSION, **vars(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
@@ -121,7 +121,10 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, tracker: 
                 unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path, hint=hint))
         if len(unread) == before and callable(getattr(built, "check", None)):
             with told_at(path, f"In `check`, `{spec['_type_']}`"):
-                unread += failures_of(built.check, path)
+                try:
+                    built.check()
+                except ConfigError as error:
+                    unread += error.under(path).findings
     if unread:
         raise ConfigError.of(unread)
     return stamps
@@ -175,15 +178,6 @@ def told_at(path: ConfigPath, who: str) -> Iterator[None]:
         message = f"{who} raised {type(cause).__name__}: {cause}".removesuffix(": ")
         related = own_lines(cause)
         raise ConfigError(message, title="component failed", config_path=path, related=related, hint=MEND) from cause
-
-
-def failures_of(check: Callable[[], None], path: ConfigPath) -> tuple[Finding, ...]:
-    """Return what a component finds wrong with its files."""
-    try:
-        check()
-    except ConfigError as error:
-        return error.under(path).findings
-    return ()
 
 
 def declaring(config: Mapping[str, Any], registry: Registry) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:

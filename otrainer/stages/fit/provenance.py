@@ -85,11 +85,6 @@ def place_of(path: Path, root: Path) -> Path:
     return Path("outside", *path.parts[1:])
 
 
-def facts_of_machine(root: Path, device: str) -> dict[str, Any]:
-    """Return what a run records of where it ran: versions of packages, the project's commit, and the device."""
-    return {"versions": versions(), "git": git_state(root), "device": device_name(device)}
-
-
 def versions() -> dict[str, str]:
     """Return Python's version and that of every installed package, by name."""
     found = {

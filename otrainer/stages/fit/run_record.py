@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.signals import TrainingInterrupted
-from otrainer.stages.fit.provenance import facts_of_machine
+from otrainer.stages.fit.provenance import device_name, git_state, versions
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
 from otrainer.storage.runs.output_marks import measure
@@ -31,7 +31,7 @@ class RunRecord:
     def __init__(self, directory: RunDirectory, run: RunSettings) -> None:
         self.directory, self.run_dir, self.plan = directory, directory.path, directory.plan
         self.progress, self.lineage = run.progress, directory.begin.lineage
-        self.facts = facts_of_machine(directory.root, run.device)
+        self.facts = {"versions": versions(), "git": git_state(directory.root), "device": device_name(run.device)}
         earlier = read_run(self.run_dir)
         before = earlier or {}
         # What people put into the folder stays theirs.

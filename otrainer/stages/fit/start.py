@@ -116,7 +116,7 @@ def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path
     """Return where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
     for callback, _ in checkpoint_callbacks(config):
         if callback.get("save_last", True):
-            return root / save_dir_of(callback) / LAST
+            return root / next((save_dir for save_dir, _ in writes_of(callback, ())), "") / LAST
     return root / run_dir / "checkpoints" / LAST
 
 
@@ -134,11 +134,6 @@ def folders_elsewhere(config: Mapping[str, Any], run_dir: str, root: Path) -> It
             folder = (root / save_dir).resolve()
             if not folder.is_relative_to((root / run_dir).resolve()):
                 yield folder, place
-
-
-def save_dir_of(callback: Mapping[str, Any]) -> str:
-    """Return the folder that a checkpoint callback's spec names, in whichever way."""
-    return next((save_dir for save_dir, _ in writes_of(callback, ())), "")
 
 
 def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:

@@ -52,8 +52,8 @@ def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, pr
             if told.symbol not in found or told.detour < found[told.symbol].detour:
                 found[told.symbol] = told
     yield from (told.text for told in sorted(found.values(), key=lambda told: told.detour))
-    yield from plugin_sentences(plugins(old_rows), plugins(new_rows))
-    yield from package_sentences(packages(old_rows), packages(new_rows))
+    yield from plugin_sentences(old_rows, new_rows)
+    yield from package_sentences(old_rows, new_rows)
 
 
 def remoteness(row: Mapping[str, Any]) -> int:
@@ -62,12 +62,9 @@ def remoteness(row: Mapping[str, Any]) -> int:
     return (0 if of_component else 1) if row["plugin"] else (2 if of_component else 3)
 
 
-def plugins(rows: Rows) -> list[str]:
-    """Return the plugins that do something of their own."""
-    return [row["key"] for row in rows if row["plugin"] == row["key"]]
-
-
-def plugin_sentences(old: list[str], new: list[str]) -> Iterator[str]:
+def plugin_sentences(old_rows: Rows, new_rows: Rows) -> Iterator[str]:
+    """Yield a sentence for each plugin that came or went and does something of its own."""
+    old, new = ([row["key"] for row in rows if row["plugin"] == row["key"]] for rows in (old_rows, new_rows))
     yield from (f"The plugin `{key}`, which acts when imported, is new." for key in new if key not in old)
     yield from (f"The plugin `{key}`, which acted when imported, is gone." for key in old if key not in new)
 
@@ -78,7 +75,8 @@ def packages(rows: Rows) -> dict[str, str]:
     return {name: version for name, _, version in (target.partition(" ") for target in targets)}
 
 
-def package_sentences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+def package_sentences(old_rows: Rows, new_rows: Rows) -> Iterator[str]:
+    old, new = packages(old_rows), packages(new_rows)
     for name in dict.fromkeys([*new, *old]):
         if name not in old:
             yield f"The package `{name}` ({new[name]}) is tracked now."

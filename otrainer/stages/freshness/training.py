@@ -37,8 +37,10 @@ def explain_training(now: Now, validate: Verdict) -> Verdict:
     if now.config is None:
         return Verdict(UNTOLD, (NO_CONFIG,))
     try:
-        training = Training(now, now.config)
-        return training.as_validated(now.validated) if now.validated and validate.is_up_to_date else training.foreseen()
+        training, known = Training(now, now.config), now.validated
+        if known and validate.is_up_to_date:
+            return training.decided(known["definition"], known["code"], known["data_files"])
+        return training.foreseen()
     except (KeyError, TypeError):  # the config lacks what it needs
         return unvalidated(now)
     except ConfigError as error:
@@ -66,10 +68,6 @@ class Training:
     @property
     def more(self) -> str:
         return f"`doit diff EXP={self.now.experiment.name} WITH={self.out_dir}` shows all"
-
-    def as_validated(self, validated: Mapping[str, Any]) -> Verdict:
-        """Return the verdict where nothing has to be validated again."""
-        return self.decided(validated["definition"], validated["code"], validated["data_files"])
 
     def foreseen(self) -> Verdict:
         """Return the verdict by the definition that `validate` would find, as far as that can be told."""

@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 SHOWN = 60
 
 
-class Absent:
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-ABSENT = Absent()
+ABSENT = object()
 
 
 class Keys(tuple[str, ...]):
