@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 SHOWN = 60
 
 
-ABSENT = object()
+class Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = Absent()
 
 
 class Keys(tuple[str, ...]):
