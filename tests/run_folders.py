@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from otrainer.storage.runs import run_json as runs
-from otrainer.storage.runs.output_marks import measure
+from otrainer.storage.runs.ownership import measure
 
 
 def sealed(path: Path, text: str = "") -> Path:

@@ -14,11 +14,13 @@ from otrainer.storage.processes import beginning, is_alive
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import StrPath
+
 TEMP_PREFIX = ".otrainer-tmp-"
 TEMPORARY = re.compile(rf"{re.escape(TEMP_PREFIX)}(\d+(\.\d*)?)-[0-9a-f]+")
 
 
-def write_changed(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> bool:
+def write_changed(path: StrPath, content: bytes, *, durable: bool = True) -> bool:
     """Write `content` to `path` unless it already holds it; says whether it was written."""
     with suppress(FileNotFoundError), open(path, "rb") as stream:  # not there the first time
         if stream.read() == content:
@@ -27,7 +29,7 @@ def write_changed(path: str | os.PathLike[str], content: bytes, *, durable: bool
     return True
 
 
-def write_atomic(path: str | os.PathLike[str], content: bytes, *, durable: bool = True) -> None:
+def write_atomic(path: StrPath, content: bytes, *, durable: bool = True) -> None:
     """Put `content` at `path` whole or not at all, and on the disk before this returns; missing folders are made.
 
     What is not `durable` may be lost in a power cut, and takes a tenth of the time.
@@ -38,7 +40,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, *, durable: bool 
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[IO[bytes]]:
+def atomic_file(path: StrPath, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a file to write (and read) that takes its place at `path` once the block ends."""
     target = os.fspath(path)
     folder = os.path.dirname(target)
@@ -67,13 +69,13 @@ def new_file(path: str) -> IO[bytes]:
         return open(path, "x+b")
 
 
-def temporary_beside(target: str | os.PathLike[str]) -> str:
+def temporary_beside(target: StrPath) -> str:
     """Return a name beside `target` that no other thread or process has; `sweep` reads in it whose it is."""
     pid = os.getpid()
     return os.path.join(os.path.dirname(target), f"{TEMP_PREFIX}{pid}.{beginning(pid)}-{os.urandom(4).hex()}")
 
 
-def sweep(folder: str | os.PathLike[str]) -> None:
+def sweep(folder: StrPath) -> None:
     """Remove what killed processes of this machine left half-written in `folder`: files of exactly such names."""
     for path in Path(folder).glob(f"{TEMP_PREFIX}*"):
         name = TEMPORARY.fullmatch(path.name)
@@ -81,7 +83,7 @@ def sweep(folder: str | os.PathLike[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def is_own_file(path: str | os.PathLike[str]) -> bool:
+def is_own_file(path: StrPath) -> bool:
     """Return whether there is a regular file, and no link, at `path`."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
@@ -89,7 +91,7 @@ def is_own_file(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def sync_folder(folder: str | os.PathLike[str]) -> None:
+def sync_folder(folder: StrPath) -> None:
     """Make renames inside `folder` outlast a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

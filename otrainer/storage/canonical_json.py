@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.storage.atomic import write_changed
 
 if TYPE_CHECKING:
-    import os
+    from _typeshed import StrPath
 
 LEVELS = 2
 # Without an indent, it is written in C.
@@ -43,12 +43,12 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: StrPath) -> Any:
     """Read `path`. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
     with open(path, "rb") as stream:
         return json.loads(stream.read())
 
 
-def write_json(path: str | os.PathLike[str], data: object, *, durable: bool = True) -> bool:
+def write_json(path: StrPath, data: object, *, durable: bool = True) -> bool:
     """Write `data` to `path` unless it already holds these bytes; says whether it was written."""
     return write_changed(path, canonical_json(data), durable=durable)

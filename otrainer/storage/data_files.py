@@ -17,10 +17,12 @@ from otrainer.storage.records import UNTRUSTED, FileStamp, folder_files, folder_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from _typeshed import StrPath
+
 MEMORY = Path("build", ".hashes")
 
 
-def identify(name: str | os.PathLike[str], root: Path) -> FileStamp:
+def identify(name: StrPath, root: Path) -> FileStamp:
     """Stamp a data file or folder, whose content is read only where its size or mtime_ns changed.
 
     What was read is remembered under `build`. Raises OSError where something cannot be read.

@@ -21,6 +21,8 @@ from otrainer.storage.project import display_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from _typeshed import StrPath
+
 SCHEMA = 2
 # A clock tick of common file systems and then some: a file written again within it may keep its mtime.
 MTIME_TICK_NS = 20_000_000
@@ -40,14 +42,14 @@ class FileStamp(NamedTuple):
     mtime_ns: int
 
     @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> FileStamp:
+    def of(cls, path: StrPath) -> FileStamp:
         """Stamp `path` as it is now. Raises OSError where it cannot be read."""
         with open(path, "rb") as stream:
             # Taken before the content: an edit made while this reads leaves a newer mtime behind.
             status = os.fstat(stream.fileno())
             return cls(hashlib.file_digest(stream, "sha256").hexdigest(), status.st_size, status.st_mtime_ns)
 
-    def again(self, path: str | os.PathLike[str]) -> FileStamp | None:
+    def again(self, path: StrPath) -> FileStamp | None:
         """Stamp `path` anew if it still holds this content. Raises OSError where it cannot be read."""
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -67,7 +69,7 @@ class FileStamp(NamedTuple):
         return FileStamp(self.sha256, self.size, UNTRUSTED)
 
 
-def folder_files(folder: str | os.PathLike[str]) -> list[str]:
+def folder_files(folder: StrPath) -> list[str]:
     """List every file below `folder`, sorted; links are followed, each folder once on a way down."""
     found: list[str] = []
     waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
@@ -83,7 +85,7 @@ def folder_files(folder: str | os.PathLike[str]) -> list[str]:
     return sorted(found)
 
 
-def folder_stamp(folder: str | os.PathLike[str]) -> FileStamp:
+def folder_stamp(folder: StrPath) -> FileStamp:
     """Stamp a folder without the hash of its content."""
     listing, total = hashlib.sha256(), 0
     for name in folder_files(folder):
@@ -108,7 +110,7 @@ class Record(NamedTuple):
     version: int = 1
     listings: Mapping[str, str] = NOTHING
 
-    def write(self, path: str | os.PathLike[str]) -> None:
+    def write(self, path: StrPath) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
         now = time.time_ns()
         files = {name: stamp and stamp.settled(now) for name, stamp in self.files.items()}
@@ -126,7 +128,7 @@ class Record(NamedTuple):
         return self._replace(files=files, outputs=outputs)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Record:
+    def read(cls, path: StrPath) -> Record:
         """Read the record at `path`. Raises OSError where it cannot be read, ValueError where it is damaged."""
         try:
             with open(path, "rb") as stream:
@@ -149,7 +151,7 @@ def checked_stamp(data: list[Any]) -> FileStamp:
     return FileStamp(*data)
 
 
-def stamp_files(paths: Iterable[str | os.PathLike[str]], root: Path) -> dict[str, FileStamp]:
+def stamp_files(paths: Iterable[StrPath], root: Path) -> dict[str, FileStamp]:
     """Stamp files under the names that a record uses. Raises OSError for one that is not there."""
     return {display_path(path, root): FileStamp.of(root / path) for path in paths}
 
@@ -159,7 +161,7 @@ def hash_env(values: Mapping[str, str | None]) -> dict[str, str | None]:
     return {name: None if value is None else hash_text(value) for name, value in values.items()}
 
 
-def hash_listing(folder: str | os.PathLike[str]) -> str:
+def hash_listing(folder: StrPath) -> str:
     """Return the hash of the names in a folder, not of what is below them; empty where it cannot be listed."""
     try:
         return hash_text("\0".join(sorted(os.listdir(folder))))
@@ -172,12 +174,7 @@ def hash_text(text: str) -> str:
 
 
 def why_stale(
-    path: str | os.PathLike[str],
-    *,
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
-    version: int = 1,
-    source: str | None = None,
+    path: StrPath, *, root: Path, environ: Mapping[str, str] = os.environ, version: int = 1, source: str | None = None
 ) -> str | None:
     """Return the first reason why a stage has to run again, as a plain sentence; None if there is none.
 
@@ -192,7 +189,7 @@ def why_stale(
 
 
 def every_reason(
-    path: str | os.PathLike[str],
+    path: StrPath,
     touched: dict[str, FileStamp],
     *,
     root: Path,

@@ -13,7 +13,7 @@ from otrainer.engine.signals import TrainingInterrupted
 from otrainer.stages.fit.provenance import device_name, git_state, versions
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
-from otrainer.storage.runs.output_marks import measure
+from otrainer.storage.runs.ownership import measure
 from otrainer.storage.runs.run_json import read_run, utc_now, write_run
 
 if TYPE_CHECKING:

@@ -9,24 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError, nearest
-from otrainer.storage.atomic import is_own_file
+from otrainer.storage.atomic import is_own_file, sync_folder
 from otrainer.storage.runs.files import ELSEWHERE
-from otrainer.storage.runs.output_marks import has_all_outputs
-from otrainer.storage.runs.ownership import is_output, refuse_links
-from otrainer.storage.runs.run_json import DAMAGED, KEPT, LAST, PREVIOUS, RUN_FILE, read_run, refuse_foreign, run_dirs
+from otrainer.storage.runs.ownership import has_all_outputs, is_output, refuse_links
+from otrainer.storage.runs.run_json import (
+    DAMAGED,
+    KEPT,
+    LAST,
+    PREVIOUS,
+    RUN_FILE,
+    read_run,
+    read_run_or_none,
+    refuse_foreign,
+    run_dirs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import StrPath
 
-def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
+
+def move_aside(run_dir: StrPath) -> Path | None:
     """Keep the run in `run_dir` under `.kept` beside it, and say where; None if there is nothing to keep.
 
     What it left in other folders goes with it. Raises ConfigError where the folder holds something that is not a run
     of ours, or runs would be kept behind a link; nothing is touched then.
     """
-    from otrainer.storage.atomic import sync_folder
-
     folder = Path(run_dir).resolve()
     run = read_run(folder)
     if run is None:
@@ -43,13 +52,13 @@ def move_aside(run_dir: str | os.PathLike[str]) -> Path | None:
     return place
 
 
-def settle(run_dir: str | os.PathLike[str]) -> None:
+def settle(run_dir: StrPath) -> None:
     """End a move that was cut off: what was taken along for it is laid out again. Call it under the lock of the run."""
     if (Path(run_dir) / ELSEWHERE).is_dir():
         lay_out(Path(run_dir).resolve())
 
 
-def bring_back(run_dir: str | os.PathLike[str], definition: str, *, complete: bool) -> tuple[Path, Path | None] | None:
+def bring_back(run_dir: StrPath, definition: str, *, complete: bool) -> tuple[Path, Path | None] | None:
     """Give a kept run of `definition` its place in `run_dir` again, and keep the one that is there now.
 
     A `complete` one is one with all that it left; else one that stopped with a checkpoint. Says where the run came
@@ -71,21 +80,19 @@ def bring_back(run_dir: str | os.PathLike[str], definition: str, *, complete: bo
 def fits(kept: Path, definition: str, *, complete: bool) -> bool:
     if is_behind_link(kept):
         return False  # it is somebody else's
-    try:
-        run = read_run(kept)
-    except ConfigError:
-        return False  # a damaged one says nothing
-    if run is None or run["definition"] != definition or not run["outputs"]:
-        return run is not None and complete and run["definition"] == definition and run["state"] == "complete"
-    return has_all_outputs(kept, run) and (run["state"] == "complete") == complete
+    run = read_run_or_none(kept)  # a damaged one says nothing
+    if run is None or run["definition"] != definition or (run["state"] == "complete") != complete:
+        return False
+    # One that stopped before its first checkpoint gives nothing to go on from.
+    return has_all_outputs(kept, run) if run["outputs"] else complete
 
 
-def archive_folder(run_dir: str | os.PathLike[str]) -> Path:
+def archive_folder(run_dir: StrPath) -> Path:
     folder = Path(run_dir).resolve()
     return folder.parent / KEPT / folder.name
 
 
-def archived_runs(run_dir: str | os.PathLike[str]) -> list[Path]:
+def archived_runs(run_dir: StrPath) -> list[Path]:
     """Return the archived runs of a run directory, newest first."""
     found = sorted(archive_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)
     return [path.parent for path in found]
@@ -199,9 +206,6 @@ def find_run(text: str, root: Path) -> Path:
 
 
 def begins(folder: Path, text: str) -> bool:
-    try:
-        run = read_run(folder)
-    except ConfigError:
-        return False
+    run = read_run_or_none(folder)
     definition = str(run["definition"]) if run else ""
     return len(text) >= 4 and (definition.startswith(text) or folder.name.startswith(text))

@@ -16,13 +16,14 @@ from otrainer.storage.runs.ownership import refuse_links
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import StrPath
+
 LOCKS = ".locks"
-WRITING, CLAIM = ".lock", ".claim.lock"
 HOLDER_WAIT_S = 1.0
 
 
 @contextmanager
-def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterator[None]:
+def lock_run(run_dir: StrPath, *, claim: bool = False) -> Iterator[None]:
     """Let this process alone write into `run_dir` while inside; a killed process lets go of it.
 
     With `claim` it only keeps others from claiming it, and leaves the writing to a process of its own.
@@ -30,7 +31,7 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
     """
     from filelock import FileLock, Timeout
 
-    path = lock_file(run_dir, CLAIM if claim else WRITING)
+    path = lock_file(run_dir, claim=claim)
     refuse_links((path.parent, path, holder_file(path)), ("run", "out_dir"))
     lock = FileLock(path, blocking=False)
     try:
@@ -50,11 +51,11 @@ def lock_run(run_dir: str | os.PathLike[str], *, claim: bool = False) -> Iterato
         lock.release()
 
 
-def is_locked(run_dir: str | os.PathLike[str], *, claim: bool = False) -> bool:
+def is_locked(run_dir: StrPath, *, claim: bool = False) -> bool:
     """Return whether some process is writing into `run_dir` now; with `claim`, whether one is about to."""
     from filelock import FileLock, Timeout
 
-    path = lock_file(run_dir, CLAIM if claim else WRITING)
+    path = lock_file(run_dir, claim=claim)
     if path.is_symlink() or not path.exists():  # some versions of filelock empty what a link leads to
         return False
     try:
@@ -64,16 +65,16 @@ def is_locked(run_dir: str | os.PathLike[str], *, claim: bool = False) -> bool:
         return True
 
 
-def refuse_if_locked(run_dir: str | os.PathLike[str]) -> None:
+def refuse_if_locked(run_dir: StrPath) -> None:
     """Raise ConfigError if some process is writing into `run_dir`, naming that process."""
     if is_locked(run_dir):
         raise in_use(run_dir, read_holder(lock_file(run_dir)))
 
 
-def lock_file(run_dir: str | os.PathLike[str], suffix: str = WRITING) -> Path:
+def lock_file(run_dir: StrPath, *, claim: bool = False) -> Path:
     """Return the lock of `run_dir`: beside it, so that the folder can be moved; the same for every link to it."""
     folder = Path(run_dir).resolve()
-    return folder.parent / LOCKS / f"{folder.name}{suffix}"
+    return folder.parent / LOCKS / f"{folder.name}{'.claim.lock' if claim else '.lock'}"
 
 
 def holder_file(lock: Path) -> Path:
@@ -87,7 +88,7 @@ def read_holder(lock: Path) -> tuple[int, str] | None:
     while True:
         try:
             pid, host = holder_file(lock).read_text(encoding="utf-8").split()
-            if is_alive(int(pid), host):
+            if host != os.uname().nodename or is_running(int(pid)):  # on another machine that cannot be seen
                 return int(pid), host
         except (OSError, ValueError):
             pass  # not there, or not whole yet
@@ -96,14 +97,7 @@ def read_holder(lock: Path) -> tuple[int, str] | None:
         time.sleep(0.01)
 
 
-def is_alive(pid: int, host: str) -> bool:
-    """Return whether the process still runs; on another machine that cannot be seen, so it counts as alive."""
-    if host != os.uname().nodename:
-        return True
-    return is_running(pid)
-
-
-def in_use(run_dir: str | os.PathLike[str], holder: tuple[int, str] | None) -> ConfigError:
+def in_use(run_dir: StrPath, holder: tuple[int, str] | None) -> ConfigError:
     by = "another process" if holder is None else f"process {holder[0]} on {holder[1]}"
     return ConfigError(
         f"`{display_path(run_dir)}` is being written by {by}.",

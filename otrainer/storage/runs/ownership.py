@@ -1,7 +1,11 @@
-"""What otrainer wrote: nothing else is ever replaced, moved or removed. Links count as somebody else's."""
+"""What otrainer wrote: nothing else is ever replaced, moved or removed. Links count as somebody else's.
+
+Marks of the files that a run left, by size, time and checksum, tell one that changed since from the others.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -9,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import is_own_file
-from otrainer.storage.runs.output_marks import altered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from _typeshed import StrPath
 
     from otrainer.errors import ConfigPath
 
@@ -22,9 +27,10 @@ SEALED_LENGTH = 22 + 64
 # How files of weights and arrays are called; a run may have left some that are no checkpoints of otrainer's.
 DATA = (".pt", ".pth", ".ckpt", ".safetensors", ".npy", ".npz", ".bin", ".onnx")
 SHOWN = 3
+TAIL = 65536
 
 
-def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+def is_checkpoint(path: StrPath) -> bool:
     """Return whether a file, no link, ends as every checkpoint of otrainer's; it is not looked into further."""
     if not is_own_file(path):
         return False
@@ -69,3 +75,44 @@ def refuse_links(paths: Iterable[Path], config_path: ConfigPath = ()) -> None:
                 config_path=config_path,
                 hint="Put a file or folder of its own there, or move the link away.",
             )
+
+
+def measure(run_dir: StrPath, paths: Iterable[StrPath]) -> dict[str, list[Any]]:
+    """Return the `outputs` of run.json: paths from the run directory, with size, mtime_ns and checksum as of now."""
+    return {Path(path).as_posix(): mark_of(Path(run_dir) / path) for path in paths}
+
+
+def mark_of(path: Path) -> list[Any]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, checksum(path)]
+
+
+def checksum(path: Path) -> str:
+    """Hash the end of a file: it tells checkpoints of the same size apart, by the zip's own table of CRCs.
+
+    The last 64 KiB of a file of torch's hold the name, size and CRC of each member.
+    """
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TAIL))
+        return hashlib.sha256(stream.read()).hexdigest()[:32]
+
+
+def altered(path: Path, mark: list[Any]) -> bool:
+    """Return whether a file differs from its mark; one that was only copied or touched does not.
+
+    Raises OSError where it is not there.
+    """
+    status = path.stat()
+    if status.st_size != mark[0]:
+        return True
+    return bool(status.st_mtime_ns != mark[1] and checksum(path) != mark[2])
+
+
+def has_all_outputs(run_dir: Path, run: Mapping[str, Any]) -> bool:
+    """Return whether all that a run left is there, wherever it waits."""
+    names = [run_dir / name for name in run["outputs"] if ".." not in Path(name).parts]
+    return all(path.is_file() for path in names)
+
+
+def is_mark(mark: Any) -> bool:
+    return isinstance(mark, list) and len(mark) == 3 and all(isinstance(each, int) for each in mark[:2])

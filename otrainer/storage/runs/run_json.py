@@ -13,10 +13,12 @@ from otrainer.errors import ConfigError
 from otrainer.storage.canonical_json import write_json
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.lock import LOCKS, is_locked
-from otrainer.storage.runs.output_marks import altered, is_mark
+from otrainer.storage.runs.ownership import altered, is_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from _typeshed import StrPath
 
 SCHEMA = 1
 RUN_FILE = "run.json"
@@ -32,7 +34,7 @@ KEYS = (
 )  # fmt: skip
 
 
-def read_run(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
+def read_run(run_dir: StrPath) -> dict[str, Any] | None:
     """Read run.json in `run_dir`; return None if there is none. Raises ConfigError where it is damaged."""
     path = Path(run_dir) / RUN_FILE
     try:
@@ -46,7 +48,7 @@ def read_run(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
     return data  # type: ignore[no-any-return]  # flaw() has looked at it
 
 
-def read_run_or_none(run_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
+def read_run_or_none(run_dir: StrPath) -> dict[str, Any] | None:
     """Read run.json in `run_dir`; return None also where it is damaged."""
     try:
         return read_run(run_dir)
@@ -77,7 +79,7 @@ def damaged(path: Path, problem: str) -> ConfigError:
     )
 
 
-def write_run(run_dir: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+def write_run(run_dir: StrPath, data: Mapping[str, Any]) -> None:
     """Write run.json, its keys in their fixed order. Raises ValueError for one that `read_run` would refuse."""
     whole = {"schema": SCHEMA, **{key: data[key] for key in KEYS if key in data}, **data}
     if problem := flaw(whole):
@@ -94,7 +96,7 @@ def utc_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def why_unfinished(run_dir: str | os.PathLike[str], definition: str) -> str | None:
+def why_unfinished(run_dir: StrPath, definition: str) -> str | None:
     """Say why the run in `run_dir` is no finished one of `definition`; return None if it is.
 
     Raises ConfigError where run.json is damaged.
@@ -115,7 +117,7 @@ def why_unfinished(run_dir: str | os.PathLike[str], definition: str) -> str | No
     return None
 
 
-def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
+def refuse_foreign(folder: Path, named: StrPath) -> None:
     """Raise ConfigError unless `folder` is missing or empty; the error calls it as it was `named`."""
     try:
         empty = not any(folder.iterdir())
@@ -129,7 +131,7 @@ def refuse_foreign(folder: Path, named: str | os.PathLike[str]) -> None:
         raise ConfigError(f"{message} Nothing in it is touched.", title="not a run", hint=hint)
 
 
-def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
+def refuse_within(folder: Path, named: StrPath) -> None:
     """Raise ConfigError where `folder` lies in a run, or among kept ones; the error calls it as it was `named`.
 
     It would be moved aside with that run, be found by nobody there, and be pruned with it.
@@ -147,7 +149,7 @@ def refuse_within(folder: Path, named: str | os.PathLike[str]) -> None:
         raise ConfigError(message, title="a run within a run", config_path=("run", "out_dir"), hint=hint)
 
 
-def last_interrupted(runs_root: str | os.PathLike[str]) -> Path | None:
+def last_interrupted(runs_root: StrPath) -> Path | None:
     """Return the run directory below `runs_root` that stopped last before its end; archived runs do not count."""
     stopped = [(when, folder) for folder in run_dirs(Path(runs_root)) if (when := stopped_at(folder))]
     return max(stopped)[1] if stopped else None
@@ -164,10 +166,7 @@ def run_dirs(root: Path) -> Iterator[Path]:
 
 def stopped_at(run_dir: Path) -> str | None:
     """Return when an unfinished run stopped, as UTC text; None if it is complete, running or unreadable."""
-    try:
-        run = read_run(run_dir)
-    except ConfigError:
-        return None  # a damaged file tells nothing that could be continued
+    run = read_run_or_none(run_dir)  # a damaged file tells nothing that could be continued
     if run is None or run["state"] == "complete":
         return None
     if run["state"] == "failed" and not run["outputs"]:

@@ -14,8 +14,7 @@ from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.archive import archived_runs, bring_back, fits, move_aside, settle
 from otrainer.storage.runs.files import ELSEWHERE, foreign_files
 from otrainer.storage.runs.lock import is_locked, lock_run
-from otrainer.storage.runs.output_marks import mark_of
-from otrainer.storage.runs.ownership import is_checkpoint
+from otrainer.storage.runs.ownership import is_checkpoint, mark_of
 
 
 def contents(folder: Path) -> dict[str, bytes | str]:

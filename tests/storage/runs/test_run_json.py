@@ -16,7 +16,7 @@ from otrainer.diagnostics.drawing import draw_error
 from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.archive import move_aside
 from otrainer.storage.runs.lock import lock_run
-from otrainer.storage.runs.output_marks import measure
+from otrainer.storage.runs.ownership import measure
 
 
 def made(folder, **changes):

@@ -23,7 +23,7 @@ from otrainer.storage.experiments import all_experiments
 from otrainer.storage.records import Record, stamp_files
 from otrainer.storage.runs import archive, run_json
 from otrainer.storage.runs.lock import lock_run
-from otrainer.storage.runs.output_marks import measure
+from otrainer.storage.runs.ownership import measure
 
 DEADLINE_S = 60
 
