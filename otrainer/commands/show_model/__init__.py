@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
-from otrainer.commands.show_model.measure import measure
+import torch
+
+from otrainer.commands.show_model.estimate import Estimate, Row
+from otrainer.commands.show_model.example import DECLARE, find_example
+from otrainer.commands.show_model.labels import key_of
+from otrainer.commands.show_model.memory import model_tensors, parameter_count, tensor_bytes
 from otrainer.commands.show_model.table import render
+from otrainer.commands.show_model.training_step import TrainingStep
+from otrainer.engine.accelerator import device_available, known_device
+from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
+from otrainer.model import blueprint, compile_model, has_lazy
 from otrainer.registry import build_registry
+from otrainer.stages.checks import find_mistakes
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolve_fully
 from otrainer.storage.project import project
@@ -15,6 +26,10 @@ from otrainer.storage.project import project
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from otrainer.config import ResolvedConfig
+    from otrainer.model.generated import GeneratedModel
+    from otrainer.model.ir import ModelIR
+    from otrainer.registry import Registry
     from otrainer.storage.experiments import Experiment
 
 
@@ -30,3 +45,43 @@ def show_model(experiment: Experiment, root: Path) -> Outcome:
         return Outcome(report=render(estimate))
     located = ConfigError.of(estimate.findings).located(config.source_map)
     return Outcome.failed(located.findings)._replace(report=render(estimate))
+
+
+def measure(config: ResolvedConfig, registry: Registry) -> Estimate:
+    """Return what a training step of the experiment takes; plugins are loaded into `registry`, and nothing is written.
+
+    Raises ConfigError with what is wrong with the config, and where a part of it cannot be built.
+    """
+    if mistakes := find_mistakes(config, registry):
+        raise ConfigError.of(mistakes)
+    ir = compile_model(config.data["model"], registry=registry, settings=config.settings)
+    run = RunSettings.of(config.data["run"])
+    estimate = Estimate(run, choose_device(run.device))
+    if not estimate.is_on_wanted_device:
+        estimate.notes.append(f"There is no `{run.device}` here: what its kernels keep is taken as on the CPU.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training tells them
+        model = blueprint(ir, registry, config.settings)
+        example = find_example(config, registry)
+        if isinstance(example, str):
+            count_parameters_alone(estimate, ir, model, example)
+        else:
+            TrainingStep(config, registry, ir, model, example, estimate).follow()
+    estimate.parameters = parameter_count(model)
+    estimate.memory = {"weights": sum(map(tensor_bytes, model_tensors(model))), **estimate.memory}
+    return estimate
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device whose kernels are asked what they would keep; nothing is put on it."""
+    wanted = known_device(device)
+    return wanted if wanted.type == "cuda" and device_available(wanted) else torch.device("cpu")
+
+
+def count_parameters_alone(estimate: Estimate, ir: ModelIR, model: GeneratedModel, why: str) -> None:
+    """Note the parameters of each module, which are known without a batch, and `why` there is none."""
+    modules = {spec.name: (key_of(spec.spec), model.get_submodule(spec.name)) for spec in ir.modules}
+    estimate.rows += [Row(name, key, parameters=parameter_count(module)) for name, (key, module) in modules.items()]
+    if lazy := [name for name, (_, module) in modules.items() if has_lazy(module)]:
+        estimate.notes.append(f"Widths that a batch decides are not counted: in `{'`, `'.join(lazy)}`.")
+    estimate.notes += [f"No shapes are known: {why.rstrip('.')}.", DECLARE]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from torch.nn.modules import module as nn_module
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from otrainer.commands.show_model.estimate import Row
 from otrainer.commands.show_model.labels import describe_arguments
@@ -17,18 +18,29 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass
-class Meter:
-    """FLOPs and saved bytes so far."""
+# FLOPs and saved bytes so far.
+Meter: TypeAlias = Callable[[], tuple[int, int]]
 
-    flops: Callable[[], int]
-    saved: Callable[[], int]
 
-    def read(self) -> tuple[int, int]:
-        return self.flops(), self.saved()
+def spent(meter: Meter, before: tuple[int, int]) -> tuple[int, int]:
+    """Return the FLOPs and bytes since `before`."""
+    flops, saved = meter()
+    return flops - before[0], saved - before[1]
 
-    def since(self, before: tuple[int, int]) -> tuple[int, int]:
-        return self.flops() - before[0], self.saved() - before[1]
+
+def flop_counter() -> FlopCounterMode:
+    """Count a multiplication and an addition as two, as torch does, for matrix products and convolutions.
+
+    The attention that torch computes on the CPU counts like its fused ones elsewhere, causal or not.
+    """
+    attention = "_scaled_dot_product_flash_attention_for_cpu"
+    forward, backward = getattr(torch.ops.aten, attention), getattr(torch.ops.aten, f"{attention}_backward")
+    formulas: dict[Any, Any] = {
+        forward: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+        backward: lambda *shapes, **_: sdpa_backward_flop_count(*shapes[:4]),
+    }
+    missing = {op: formula for op, formula in formulas.items() if op not in flop_registry}
+    return FlopCounterMode(display=False, custom_mapping=missing)
 
 
 class SubmoduleCalls:
@@ -67,12 +79,12 @@ class SubmoduleCalls:
         return self.names.get(id(module)) or type(module).__name__
 
     def _enter(self, module: nn.Module, args: Any) -> None:
-        self.stack.append((module, args, self.meter.read()))
+        self.stack.append((module, args, self.meter()))
 
     def _leave(self, module: nn.Module, _args: Any, value: Any) -> None:
         while self.stack[-1][0] is not module:  # one that raised, which whoever called it took care of
             self.stack.pop()
         _, _, before = self.stack.pop()
         if len(self.stack) == 1:
-            name, counts = self._name(module), self.meter.since(before)
+            name, counts = self._name(module), spent(self.meter, before)
             self.rows.append(Row(name, type(module).__name__, value, parameter_count(module), *counts, depth=1))

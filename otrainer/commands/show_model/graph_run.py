@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx, nn
 
-from otrainer.commands.show_model.calls import Meter, SubmoduleCalls
+from otrainer.commands.show_model.calls import Meter, SubmoduleCalls, spent
 from otrainer.commands.show_model.estimate import Row
 from otrainer.commands.show_model.fake import explain, needs_numbers
 from otrainer.commands.show_model.labels import describe_arguments, label
@@ -62,7 +62,7 @@ class GraphRun:
         row = Row(label(step), self.labels[step.name], UNKNOWN, 0 if module is None else parameter_count(module))
         if has_unknown((args, kwargs)):
             return self._leave_unknown(node, row, DEPENDS)
-        calls, before = SubmoduleCalls(module, self.meter), self.meter.read()
+        calls, before = SubmoduleCalls(module, self.meter), self.meter()
         try:
             with calls.recorded():
                 value = self._compute(node, module, args, kwargs)
@@ -72,7 +72,7 @@ class GraphRun:
             self.breaks.append(Break(step, error, *calls.innermost(describe_arguments(args, kwargs))))
             return self._leave_unknown(node, row, BROKEN)
         if not unpacks(node):
-            flops, saved = self.meter.since(before)
+            flops, saved = spent(self.meter, before)
             self.rows += [replace(row, value=value, flops=flops, saved=saved), *calls.several()]
         return value
 

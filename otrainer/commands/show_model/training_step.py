@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from otrainer.commands.show_model.calls import Meter
+from otrainer.commands.show_model.calls import flop_counter
 from otrainer.commands.show_model.example import Example, build_section
-from otrainer.commands.show_model.fake import explain, fake_mode, summarize, to_fake
-from otrainer.commands.show_model.flops import flop_counter
-from otrainer.commands.show_model.graph_run import BROKEN, DEPENDS, Break, GraphRun, materialize_lazy
-from otrainer.commands.show_model.labels import label, label_calls
+from otrainer.commands.show_model.fake import explain, fake_mode, needs_numbers, summarize, to_fake
+from otrainer.commands.show_model.graph_run import BROKEN, DEPENDS, Break, GraphRun, has_unknown, materialize_lazy
+from otrainer.commands.show_model.labels import describe_shapes, label, label_calls
 from otrainer.commands.show_model.memory import SavedTensors, model_tensors, optimizer_bytes, tensor_bytes
-from otrainer.commands.show_model.scalar_loss import fake_loss_modules, scalar_loss
 from otrainer.engine.accelerator import AUTOCAST
+from otrainer.engine.loss_check import check_loss
+from otrainer.engine.tree import leaves
 from otrainer.errors import ConfigError, Finding
 from otrainer.model.codegen import write_graph
 from otrainer.model.meta import META, empty_like, remade
@@ -56,8 +56,8 @@ class TrainingStep:
             fake_loss_modules(loss, device)
             saved = SavedTensors(model_tensors(self.model))
             with flop_counter() as counter:
-                meter = Meter(counter.get_total_flops, lambda: saved.bytes)
-                run = GraphRun(self.model, meter, label_calls(self.ir), failed)
+                labels = label_calls(self.ir)
+                run = GraphRun(self.model, lambda: (counter.get_total_flops(), saved.bytes), labels, failed)
                 with saved, self._autocast():
                     outputs = run.run(graph, to_fake(inputs, device))
                     self._note(run)
@@ -149,3 +149,35 @@ def inputs_by_name(names: tuple[str, ...], inputs: Any) -> dict[str, Any]:
         hint = "Let `io.model_kwargs` name each input of the model, and nothing else."
         raise ConfigError(message, title="inputs do not fit", config_path=("io",), hint=hint)
     return {name: given[name] for name in names}
+
+
+def scalar_loss(loss: Any, outputs: Any, targets: Any, batch: Any, estimate: Estimate) -> torch.Tensor | None:
+    """Return the loss of the outputs, or what stands for it, noted in `estimate`; None where nothing has a gradient."""
+    if has_unknown(outputs):
+        estimate.notes.append("The loss is unchecked, as what the model returns is.")
+        return sum_outputs(outputs)
+    try:
+        return check_loss(loss(outputs=outputs, targets=targets, batch=batch, stage="train"), loss)
+    except ConfigError as error:
+        estimate.findings += error.findings
+    except Exception as error:  # noqa: BLE001 - whatever a loss raises is reported with its place
+        if needs_numbers(error):
+            estimate.notes.append(f"The loss is unchecked, and the sum of the outputs stands for it: {explain(error)}.")
+            return sum_outputs(outputs)
+        message = f"`{type(loss).__qualname__}` fails: {summarize(error)}."
+        hint = f"It was given outputs {describe_shapes(outputs)} and targets {describe_shapes(targets)}."
+        estimate.findings.append(Finding(message, title="loss fails", config_path=("loss",), hint=hint))
+    return None
+
+
+def fake_loss_modules(loss: Any, device: torch.device) -> None:
+    """Give a loss that is a module, or holds some, tensors without numbers on `device`, where training moves it."""
+    for part in (loss, *getattr(loss, "__dict__", {}).values()):
+        if isinstance(part, torch.nn.Module):
+            remade(part, lambda tensor: empty_like(tensor, device))
+
+
+def sum_outputs(outputs: Any) -> torch.Tensor | None:
+    """Return the sum of all outputs that have a gradient."""
+    parts = [leaf.float().sum() for leaf in leaves(outputs) if leaf.requires_grad]
+    return torch.stack(parts).sum() if parts else None

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from otrainer.commands.show_model import measure
+from otrainer.commands.show_model.calls import flop_counter
 from otrainer.commands.show_model.fake import fake_mode
-from otrainer.commands.show_model.flops import flop_counter
-from otrainer.commands.show_model.measure import measure
 from otrainer.commands.show_model.memory import optimizer_bytes
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import resolve_config
