@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from incremental.steps import make
 
-from otrainer.commands import answer
-from otrainer.commands.request import Question
+from otrainer.commands import Question, answer
 from otrainer.stages.outcome import Outcome
 from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.worker.execute import execute

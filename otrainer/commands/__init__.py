@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.outcome import Outcome
 
 if TYPE_CHECKING:
-    from otrainer.commands.request import Question
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from otrainer.storage.experiments import Experiment
+
+
+class Question(NamedTuple):
+    """What was asked on the command line: the `experiments` that EXP names, in order, and all `variables` set, as text.
+
+    `ask` runs a stage in a process that may import torch.
+    """
+
+    root: Path
+    experiments: tuple[Experiment, ...]
+    variables: Mapping[str, str]
+    ask: Callable[[str, Experiment], Outcome]
 
 
 def answer(query: str, question: Question) -> Outcome:

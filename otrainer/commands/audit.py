@@ -14,7 +14,7 @@ from otrainer.errors import ConfigError
 from otrainer.stages.definition import fingerprints
 
 if TYPE_CHECKING:
-    from otrainer.commands.request import Question
+    from otrainer.commands import Question
     from otrainer.storage.experiments import Experiment
 
 WIDE = 10_000

@@ -25,7 +25,7 @@ from otrainer.storage.runs.run_json import read_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otrainer.commands.request import Question
+    from otrainer.commands import Question
     from otrainer.config import SourceMap
     from otrainer.storage.experiments import Experiment
 

@@ -19,7 +19,7 @@ from otrainer.storage.runs.run_json import RUN_FILE, read_run_or_none
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from otrainer.commands.request import Question
+    from otrainer.commands import Question
 
 
 class Kept(NamedTuple):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from otrainer.commands.request import Question
+    from otrainer.commands import Question
 
 RUNS = "runs"
 MOST_METRICS = 2

@@ -12,7 +12,7 @@ from otrainer.errors import ConfigError, Finding
 from otrainer.stages.outcome import Outcome
 
 if TYPE_CHECKING:
-    from otrainer.commands.request import Question
+    from otrainer.commands import Question
     from otrainer.config import ResolvedConfig
     from otrainer.storage.experiments import Experiment
 

@@ -8,7 +8,7 @@ from otrainer.diagnostics.drawing import draw_error
 from otrainer.stages.freshness.explain import explain
 
 if TYPE_CHECKING:
-    from otrainer.commands.request import Question
+    from otrainer.commands import Question
     from otrainer.stages.freshness.decide import Verdict
     from otrainer.storage.experiments import Experiment
 

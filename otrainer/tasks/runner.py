@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from otrainer.commands.request import Question
+from otrainer.commands import Question
 from otrainer.errors import ConfigError
 from otrainer.stages.built import configured_run_dir, leave_receipt, validated_run, written_places
 from otrainer.stages.freshness.decide import TRAINING, is_trained

@@ -77,7 +77,7 @@ def on_terminal(root: Path, query: str) -> str:
     """What a terminal of 80 columns shows of an answer, asked by a process that has it."""
     code = (
         "import os, sys; from pathlib import Path; from otrainer.commands import answer\n"
-        "from otrainer.commands.request import Question\n"
+        "from otrainer.commands import Question\n"
         f"print(answer({query!r}, Question(Path.cwd(), (), {{}}, None)).report)"
     )
     ours, theirs = pty.openpty()

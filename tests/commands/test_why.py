@@ -148,7 +148,7 @@ def test_built_in_code_is_named_by_its_place_in_the_package(root: Path, tmp_path
     asking = (
         "import sys; from pathlib import Path; sys.path.insert(0, str(Path.cwd()))\n"
         "from otrainer.commands import answer; from otrainer.storage.experiments import find_experiment\n"
-        "from otrainer.commands.request import Question; root = Path.cwd()\n"
+        "from otrainer.commands import Question; root = Path.cwd()\n"
         "print(answer('why', Question(root, (find_experiment('a', root),), {}, None)).report)"
     )
     environ = {**os.environ, "PYTHONPATH": str(tmp_path / "own")}

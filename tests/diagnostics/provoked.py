@@ -20,8 +20,7 @@ import numpy
 import torch
 from support import Batches, fit, random_batches, small_model
 
-from otrainer.commands import answer
-from otrainer.commands.request import Question
+from otrainer.commands import Question, answer
 from otrainer.commands.show_model.training_step import inputs_by_name
 from otrainer.commands.verify_resume.compare import compare
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
