@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from otrainer.commands.schema.definitions import definitions
 from otrainer.commands.schema.keys import NEW_KEYS, key_definitions, specs_of, whole
-from otrainer.commands.schema.plain import plain_sections
-from otrainer.commands.schema.sections import section_definitions, section_schema
-from otrainer.commands.schema.values import Schema, choice, place, ref, says
+from otrainer.commands.schema.sections import plain_sections, section_definitions, section_schema
+from otrainer.commands.schema.values import Schema, choice, definitions, place, ref, says
 from otrainer.config.sections import SECTIONS
 from otrainer.storage.canonical_json import digest
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch.version
 
 from otrainer.commands.schema import schema_of
-from otrainer.commands.schema.definitions import FILE
+from otrainer.commands.schema.values import FILE
 from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
 from otrainer.stages.artifacts import VERSIONS, keep

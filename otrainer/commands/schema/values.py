@@ -1,21 +1,29 @@
 """What may stand in the place of any value: `${...}`, a container, a template's use, a spec.
 
 A schema here is a plain mapping. Choices are made by `if` and `then`, not by `oneOf`, so that an editor names the one
-keyword that is wrong and not all that might have been; `errorMessage` is what yaml-language-server then says.
+keyword that is wrong and not all that might have been; `errorMessage` is what yaml-language-server then says. What no
+key decides stands in `definitions.yaml`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
+
+import yaml
 
 from otrainer.config.containers import LIST_MODES
 
 Schema: TypeAlias = dict[str, Any]
 
+FILE = Path(__file__).with_name("definitions.yaml")
 VALUE, PLAIN = "value", "plain"
 HOLDS = r"\$\{"
 RESERVED = "^_(?!(type|target|args|kwargs|merge|value|template)_$).*[^_].*_$"
 NO_RESERVED = "Keys of the form `_name_` are otrainer's own, and this is none of them."
+CALL_ERROR = "`call` is `module:NAME` with a name from `modules`, or `op:NAME` with an op: {}."
+CALLED = "What is called: `module:NAME` or `op:NAME`."
 ONLY_BUILT = "This is built by a component: a spec such as `{_type_: ...}`."
 
 
@@ -119,3 +127,42 @@ def other_keys(*, is_open: bool) -> Schema:
     if not is_open:
         return {"additionalProperties": False}
     return {"patternProperties": {RESERVED: False}, "additionalProperties": ref(VALUE), "errorMessage": NO_RESERVED}
+
+
+class Loader(yaml.SafeLoader):
+    """Reads a tag as a call of the function of that name."""
+
+
+def construct(function: Callable[..., Schema]) -> Callable[[Loader, yaml.Node], Schema]:
+    def called(loader: Loader, node: yaml.Node) -> Schema:
+        if isinstance(node, yaml.MappingNode):
+            return function(**{str(name): value for name, value in loader.construct_mapping(node, deep=True).items()})
+        if isinstance(node, yaml.SequenceNode):
+            return function(*loader.construct_sequence(node, deep=True))
+        return function(node.value)
+
+    return called
+
+
+for each in (ref, has, place, container, mapping, argument):
+    Loader.add_constructor(f"!{each.__name__}", construct(each))
+
+
+def definitions(ops: Mapping[str, list[Any]]) -> Schema:
+    """Return the definitions, in which calls may name `ops`."""
+    found: Schema = Loader(FILE.read_bytes()).get_single_data()
+    found["mapping"] = {"items": ref(VALUE), "properties": special_words(), **other_keys(is_open=True)}
+    for kind in ("step", "node"):
+        found[kind]["properties"]["call"] = call(ops)
+    return found
+
+
+def call(ops: Mapping[str, list[Any]]) -> Schema:
+    names = "|".join(f"op:{name}" for name in ops).replace(".", r"\.")
+    called = {
+        "type": "string",
+        "pattern": rf"^module:[A-Za-z_][A-Za-z0-9_]*$|^(?:{names})$|{HOLDS}",
+        "errorMessage": CALL_ERROR.format(", ".join(f"`{name}`" for name in ops)),
+    }
+    known = [{"const": f"op:{name}", "description": rows[0]["doc"] or f"`{name}`"} for name, rows in ops.items()]
+    return place(called, description=CALLED, anyOf=[*known, {}])
