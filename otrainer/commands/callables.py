@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.config.settings import module_allowed
 from otrainer.config.walk import mappings
@@ -65,7 +65,12 @@ class Audit:
         self.config, self.prints, self.root = config, prints, root
         self.registry, self.finder, self.findings = build_registry(), Finder(), list[Finding]()
         self.refused = False
-        self.imports = self.allowed_imports()
+        self.imports: list[str] = []
+        try:
+            self.imports += check_imports(config.data.get("imports"), config.settings, ("imports",))
+        except ConfigError as error:
+            self.findings += error.findings
+            self.refused = True
         self.registered: dict[str, Registered] = {}
         self.computed: list[str] = []
         for plugin in self.imports:
@@ -77,19 +82,12 @@ class Audit:
 
     def rows(self) -> list[Reached]:
         """Return everything that is reached, by kinds in their order, each in the order of names but for plugins."""
-        found = [*self.tasks(), *self.composition(), *self.plugins(), *self.modules(), *self.packages(), *self.named()]
+        root = self.row(ROOT, ROOT_KEY, COMPOSITION_ROOT)
+        found = [*self.tasks(), root, *self.plugins(), *self.modules(), *self.packages(), *self.named()]
         return sorted(dict.fromkeys(found), key=lambda row: (KINDS.index(row.kind), self.rank(row), row.name))
 
     def rank(self, row: Reached) -> int:
         return self.imports.index(row.name.partition(":")[0]) if row.kind == PLUGINS else 0
-
-    def allowed_imports(self) -> list[str]:
-        try:
-            return list(check_imports(self.config.data.get("imports"), self.config.settings, ("imports",)))
-        except ConfigError as error:
-            self.findings += error.findings
-            self.refused = True
-            return []
 
     def tasks(self) -> Iterator[Reached]:
         """Yield what doit runs before it reads a config: the project's tasks, and plugins of doit's own."""
@@ -97,9 +95,6 @@ class Audit:
             if (self.root / name).is_file():
                 digest = hashlib.sha256((self.root / name).read_bytes()).hexdigest()
                 yield Reached(TASKS, name, "", name, 1, digest)
-
-    def composition(self) -> Iterator[Reached]:
-        yield self.row(ROOT, ROOT_KEY, COMPOSITION_ROOT)
 
     def plugins(self) -> Iterator[Reached]:
         """Yield each plugin's module, and the function by which it registers."""
@@ -121,7 +116,9 @@ class Audit:
     def packages(self) -> Iterator[Reached]:
         """Yield the installed packages that plugins and the modules behind them import."""
         local = [name for name in self.prints.modules(self.imports) if name.partition(".")[0] != ROOT_KEY]
-        imported = {each.partition(".")[0] for name in local for each in imports_of(self.prints, name)}
+        summaries = filter(None, map(self.prints.sources.summary, local))
+        statements = [each for summary in summaries for each in summary.statements]
+        imported = {name.partition(".")[0] for each in statements for name in (*each.modules, *each.later)}
         for name in sorted(imported - {ROOT_KEY}):
             if not self.is_local(name) and name not in sys.stdlib_module_names and self.finder.locator.file(name):
                 yield self.at(PACKAGES, name, f"{name}:", self.finder.whole(name), "")
@@ -133,8 +130,9 @@ class Audit:
                 yield from self.target(name, path)
             else:
                 yield from self.component(name, MODEL if path[0] == "model" else COMPONENTS, path)
-        for name in torchmetrics_in(self.config.data):
-            yield self.row(NAMED, f"torchmetrics.{name}", f"torchmetrics:{name}")
+        for _, spec in mappings(self.config.data):
+            if spec.get("_type_") == "metric.torchmetrics" and isinstance(metric := spec.get("metric"), str):
+                yield self.row(NAMED, f"torchmetrics.{metric}", f"torchmetrics:{metric}")
         if self.config.data.get("run", {}).get("compile"):
             yield self.row(NAMED, "torch.compile", "torch:compile")
 
@@ -186,20 +184,6 @@ class Audit:
 
     def is_local(self, module: str) -> bool:
         return self.prints.file_of(module) is not None
-
-
-def torchmetrics_in(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the classes of torchmetrics that a config names."""
-    for _, spec in mappings(config):
-        if spec.get("_type_") == "metric.torchmetrics" and isinstance(name := spec.get("metric"), str):
-            yield name
-
-
-def imports_of(prints: Fingerprints, module: str) -> Iterator[str]:
-    """Yield what a local module imports at any time."""
-    summary = prints.sources.summary(module)
-    for statement in summary.statements if summary else ():
-        yield from (*statement.modules, *statement.later)
 
 
 distributions_by_module = cache(packages_distributions)

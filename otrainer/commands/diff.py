@@ -71,19 +71,14 @@ def other_side(text: str, root: Path) -> Side:
         except ConfigError as no_run:
             if no_run.findings[0].title == "ambiguous run":
                 raise
-            raise neither(text, no_experiment, no_run) from None
+            raise ConfigError(
+                f"There is neither an experiment nor a run `{text}`.",
+                title="unknown experiment or run",
+                suggestions=tuple(dict.fromkeys([*no_experiment.suggestions, *no_run.suggestions])),
+                hint="`doit list` shows all experiments, `doit runs` all runs; four letters of a definition do.",
+            ) from None
         return side_of_run(run_dir, root)
     return side_of_experiment(experiment, root)
-
-
-def neither(text: str, no_experiment: ConfigError, no_run: ConfigError) -> ConfigError:
-    """Return the error for a name that is neither an experiment's nor a run's."""
-    return ConfigError(
-        f"There is neither an experiment nor a run `{text}`.",
-        title="unknown experiment or run",
-        suggestions=tuple(dict.fromkeys([*no_experiment.suggestions, *no_run.suggestions])),
-        hint="`doit list` shows all experiments, `doit runs` all runs; four letters of a definition do.",
-    )
 
 
 def side_of_experiment(experiment: Experiment, root: Path) -> Side:
@@ -123,10 +118,8 @@ def value_lines(here: Side, there: Side) -> Iterator[str]:
     for change in changes(here.config, there.config):
         moved = change.old_path != change.new_path
         yield f"{dotted(change.old_path)}{f' | {dotted(change.new_path)}' if moved else ''}"
-        for value, places, path in (
-            (change.old, here.places, change.old_path),
-            (change.new, there.places, change.new_path),
-        ):
+        old, new = (change.old, here.places, change.old_path), (change.new, there.places, change.new_path)
+        for value, places, path in (old, new):
             at = origin(places, path) if repr(value) != "nothing" else ""
             yield f"  {display(value)}{f'  # {at}' if at else ''}"
 

@@ -41,37 +41,41 @@ def prune(question: Question) -> str:
     if answer not in ("", "1"):
         message = f"`YES={answer}` is neither yes nor no."
         raise ConfigError(message, title="unclear answer", hint="Only `YES=1` removes anything.")
-    found = list(removed(question) if answer else foreseen(question))
+    act = removed if answer else foreseen
+    found = [each for run_dir in wanted(question) for each in act(run_dir)]
     going, staying = [each for each in found if not each.stays], [each for each in found if each.stays]
     if not found:
         return "There are no kept runs to remove."
-    words = [*describe_going(going, question, done=bool(answer)), *describe_staying(staying, question)]
-    return "\n".join([*words, *describe_foreign(going, question, done=bool(answer))])
+    words = [*describe_going(going, question, done=bool(answer))]
+    if staying:
+        words.append("This kept run stays:" if len(staying) == 1 else f"These {len(staying)} kept runs stay:")
+        words += lines(staying, question)
+    if foreign := [display_path(each.folder / name, question.root) for each in going for name in each.foreign]:
+        words.append(f"What training did not write {'stayed' if answer else 'would stay'}:")
+        words += [f"  {name}" for name in foreign]
+    return "\n".join(words)
 
 
-def foreseen(question: Question) -> Iterator[Kept]:
-    """Yield all archived runs, without touching any."""
-    for run_dir in wanted(question):
-        busy = is_locked(run_dir) or is_locked(run_dir, claim=True)
-        yield from kept_of(run_dir, busy=busy)
+def foreseen(run_dir: Path) -> Iterator[Kept]:
+    """Return the archived runs, without touching any."""
+    return kept_of(run_dir, busy=is_locked(run_dir) or is_locked(run_dir, claim=True))
 
 
-def removed(question: Question) -> Iterator[Kept]:
-    """Yield all archived runs, each removed on the way; nobody trains into its run directory meanwhile."""
-    for run_dir in wanted(question):
-        if not archived_runs(run_dir):
-            continue
-        with ExitStack() as locks:
-            try:
-                locks.enter_context(lock_run(run_dir, claim=True))
-                locks.enter_context(lock_run(run_dir))
-            except ConfigError:
-                yield from kept_of(run_dir, busy=True)
-                continue
-            for each in kept_of(run_dir, busy=False):
-                if not each.stays:
-                    remove(each.folder, each.foreign)
-                yield each
+def removed(run_dir: Path) -> Iterator[Kept]:
+    """Yield the archived runs, each removed on the way; nobody trains into their run directory meanwhile."""
+    if not archived_runs(run_dir):
+        return
+    with ExitStack() as locks:
+        try:
+            locks.enter_context(lock_run(run_dir, claim=True))
+            locks.enter_context(lock_run(run_dir))
+        except ConfigError:
+            yield from kept_of(run_dir, busy=True)
+            return
+        for each in kept_of(run_dir, busy=False):
+            if not each.stays:
+                remove(each.folder, each.foreign)
+            yield each
 
 
 def kept_of(run_dir: Path, *, busy: bool) -> Iterator[Kept]:
@@ -103,7 +107,6 @@ def remove(folder: Path, foreign: Collection[str]) -> None:
 
 
 def describe_going(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
-    """Describe the runs that go, and how."""
     if not runs:
         return
     total = size_text(sum(each.bytes for each in runs))
@@ -113,21 +116,6 @@ def describe_going(runs: list[Kept], question: Question, *, done: bool) -> Itera
     if not done:
         names = ",".join(each.name for each in question.experiments)
         yield f"`{' '.join(['doit prune', *([f'EXP={names}'] if names else []), 'YES=1'])}` does it."
-
-
-def describe_staying(runs: list[Kept], question: Question) -> Iterator[str]:
-    if runs:
-        yield "This kept run stays:" if len(runs) == 1 else f"These {len(runs)} kept runs stay:"
-        yield from lines(runs, question)
-
-
-def describe_foreign(runs: list[Kept], question: Question, *, done: bool) -> Iterator[str]:
-    """Describe the files in the folders of these runs that training did not write."""
-    names = [display_path(each.folder / name, question.root) for each in runs for name in each.foreign]
-    if names:
-        verb = "stayed" if done else "would stay"
-        yield f"What training did not write {verb}:"
-        yield from (f"  {name}" for name in names)
 
 
 def lines(runs: Iterable[Kept], question: Question) -> Iterator[str]:

@@ -148,10 +148,7 @@ def table(rows: list[dict[str, str]], most: int | None) -> Iterator[str]:
             heads.remove(head)
             left_out.append(head)
     for cells in ({head: head for head in heads}, *rows):
-        aligned = (
-            cells[head].rjust(widths[head]) if head in TO_THE_RIGHT else cells[head].ljust(widths[head])
-            for head in heads
-        )
+        aligned = (f"{cells[head]:{'>' if head in TO_THE_RIGHT else '<'}{widths[head]}}" for head in heads)
         yield "  ".join(aligned).rstrip()
     if left_out:
         yield f"(a wider terminal also shows: {', '.join(left_out)})"

@@ -14,7 +14,6 @@ from otrainer.stages.outcome import Outcome
 if TYPE_CHECKING:
     from otrainer.commands import Question
     from otrainer.config import ResolvedConfig
-    from otrainer.storage.experiments import Experiment
 
 DIM, RESET = "\x1b[2m", "\x1b[0m"
 
@@ -47,12 +46,16 @@ def models(question: Question) -> Outcome:
 
 
 def listings(question: Question) -> str:
+    """List the configs as their files are now."""
     parts: list[str] = []
     findings: list[Finding] = []
     for experiment in question.experiments:
-        config, error = resolved_now(experiment, question)
-        if error is not None:
+        config: ResolvedConfig | None
+        try:
+            config = resolve_config(question.root / experiment.file, root=question.root)
+        except ConfigError as error:
             findings += error.findings
+            config = getattr(error, "partial", None)  # what there is of it
         if config is not None:
             head = f"# {experiment.name}\n" if len(question.experiments) > 1 else ""
             parts.append(head + dimmed(annotated(config.data, config.source_map)).rstrip("\n"))
@@ -61,14 +64,6 @@ def listings(question: Question) -> str:
         print(text, flush=True)
         raise ConfigError.of(findings)
     return text
-
-
-def resolved_now(experiment: Experiment, question: Question) -> tuple[ResolvedConfig | None, ConfigError | None]:
-    """Resolve the config as the files are now; where they have mistakes, return what there is of it, and the error."""
-    try:
-        return resolve_config(question.root / experiment.file, root=question.root), None
-    except ConfigError as error:
-        return getattr(error, "partial", None), error
 
 
 def dimmed(text: str) -> str:

@@ -65,6 +65,5 @@ def summary(known: int, lacking: list[str]) -> str:
     """Say where the schema is, and how an editor comes to use it."""
     without = f", without the plugins of {', '.join(lacking)}" if lacking else ""
     many = f"{known} experiment{'' if known == 1 else 's'}"
-    return (
-        f"build/schema.json holds the keys of {many}{without}; an editor reads it where a file begins with `{HEADER}`"
-    )
+    where = f"an editor reads it where a file begins with `{HEADER}`"
+    return f"build/schema.json holds the keys of {many}{without}; {where}"
