@@ -63,12 +63,9 @@ def pick(tree: Any, path: Path, what: str, config_path: ConfigPath) -> Any:
     try:
         return get_path(tree, path)
     except LookupError as cause:
-        raise ConfigError(
-            f"The path {list(path)} finds nothing in the {what}. {cause}",
-            title="no such path",
-            config_path=config_path,
-            hint=f"Name a key, field or index that the {what} has.",
-        ) from cause
+        message = f"The path {list(path)} finds nothing in the {what}. {cause}"
+        hint = f"Name a key, field or index that the {what} has."
+        raise ConfigError(message, title="no such path", config_path=config_path, hint=hint) from cause
 
 
 def pick_one(tree: Any, path: Path | None, what: str, config_path: ConfigPath) -> Any:

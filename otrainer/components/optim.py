@@ -37,12 +37,9 @@ class TorchOptimizerFactory:
         )
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not parameters:
-            raise ConfigError(
-                "The model has no parameter that trains.",
-                title="nothing to train",
-                config_path=("model",),
-                hint="Add a layer with weights, or freeze fewer of them (`requires_grad`).",
-            )
+            message = "The model has no parameter that trains."
+            hint = "Add a layer with weights, or freeze fewer of them (`requires_grad`)."
+            raise ConfigError(message, title="nothing to train", config_path=("model",), hint=hint)
         return self._construct(entry.target, parameters, may_fuse=not has_sparse_gradients(model))
 
     def _construct(

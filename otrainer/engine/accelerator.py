@@ -125,19 +125,13 @@ def check_device(device: str, precision: str) -> None:
             hint=f"There are {', '.join(PRECISIONS)}.",
         )
     if not device_available(parsed):
-        raise ConfigError(
-            f"`run.device` is `{device}`, but this machine has no such device that torch can use.",
-            title="device not available",
-            config_path=("run", "device"),
-            hint="Set `run.device: cpu`, or run on a machine that has one.",
-        )
+        message = f"`run.device` is `{device}`, but this machine has no such device that torch can use."
+        hint = "Set `run.device: cpu`, or run on a machine that has one."
+        raise ConfigError(message, title="device not available", config_path=("run", "device"), hint=hint)
     if precision == "fp16-mixed" and parsed.type != "cuda":
-        raise ConfigError(
-            f"`fp16-mixed` needs a CUDA device, and `run.device` is `{device}`.",
-            title="precision not available",
-            config_path=("run", "precision"),
-            hint="Use `bf16-mixed` or `fp32` here.",
-        )
+        message = f"`fp16-mixed` needs a CUDA device, and `run.device` is `{device}`."
+        hint = "Use `bf16-mixed` or `fp32` here."
+        raise ConfigError(message, title="precision not available", config_path=("run", "precision"), hint=hint)
 
 
 def device_available(device: torch.device) -> bool:

@@ -53,12 +53,9 @@ class LossWatch:
 
 def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
     """Return the error for a loss that is infinite or no number."""
-    return ConfigError(
-        f"The loss of step {step:,} is {value}: batch {batch:,} of epoch {epoch}, both counted from 0.",
-        title="loss is not finite",
-        config_path=("loss",),
-        hint="Look at that batch, or try a smaller learning rate or `trainer.grad_clip_norm`. Checkpoints stay.",
-    )
+    message = f"The loss of step {step:,} is {value}: batch {batch:,} of epoch {epoch}, both counted from 0."
+    hint = "Look at that batch, or try a smaller learning rate or `trainer.grad_clip_norm`. Checkpoints stay."
+    return ConfigError(message, title="loss is not finite", config_path=("loss",), hint=hint)
 
 
 def check_loss(result: Any, loss: Any) -> torch.Tensor:
@@ -70,9 +67,6 @@ def check_loss(result: Any, loss: Any) -> torch.Tensor:
         wrong = f"`loss` of shape {tuple(value.shape)}" if value.numel() != 1 else "`loss` without a gradient"
     else:
         wrong = "None" if result is None else f"a {type(result).__name__}"
-    raise ConfigError(
-        f"`{type(loss).__qualname__}` returned {wrong}.",
-        title="not a loss",
-        config_path=("loss",),
-        hint="It returns `LossOutput(loss=...)` of otrainer.components.loss, with a scalar that depends on the model.",
-    )
+    message = f"`{type(loss).__qualname__}` returned {wrong}."
+    hint = "It returns `LossOutput(loss=...)` of otrainer.components.loss, with a scalar that depends on the model."
+    raise ConfigError(message, title="not a loss", config_path=("loss",), hint=hint)

@@ -66,12 +66,8 @@ def check_metric_names(metrics: Sequence[Any]) -> None:
     for index, metric in enumerate(metrics):
         name = getattr(metric, "name", None)
         if isinstance(name, str) and seen.setdefault((type(metric), name), index) != index:
-            raise ConfigError(
-                f"Two metrics would log as `{name}`.",
-                title="metrics of one name",
-                config_path=("metrics", index),
-                hint="Give one of them a `name` of its own.",
-            )
+            message, hint = f"Two metrics would log as `{name}`.", "Give one of them a `name` of its own."
+            raise ConfigError(message, title="metrics of one name", config_path=("metrics", index), hint=hint)
 
 
 def with_own_methods(part: Any) -> type:

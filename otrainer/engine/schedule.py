@@ -37,16 +37,10 @@ def check_rhythm(interval: str, frequency: int, monitor: str | None) -> None:
             hint=f"Write `interval: {INTERVALS[0]}`, for example.",
         )
     if not is_whole(frequency):
-        raise ConfigError(
-            f"A scheduler's frequency is a whole number from 1 on, not `{frequency}`.",
-            title="frequency out of range",
-            config_path=("scheduler", "frequency"),
-            hint="Write `frequency: 1` to step each time.",
-        )
+        message = f"A scheduler's frequency is a whole number from 1 on, not `{frequency}`."
+        hint = "Write `frequency: 1` to step each time."
+        raise ConfigError(message, title="frequency out of range", config_path=("scheduler", "frequency"), hint=hint)
     if interval == "metric" and not monitor:
-        raise ConfigError(
-            "`interval: metric` needs `monitor`, the name of a logged validation value.",
-            title="`monitor` is needed",
-            config_path=("scheduler",),
-            hint="Add `monitor: val_loss`.",
-        )
+        message = "`interval: metric` needs `monitor`, the name of a logged validation value."
+        hint = "Add `monitor: val_loss`."
+        raise ConfigError(message, title="`monitor` is needed", config_path=("scheduler",), hint=hint)

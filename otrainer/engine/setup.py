@@ -130,9 +130,6 @@ def compiled(model: torch.nn.Module, run: RunSettings) -> Callable[..., Any]:
 
 def no_batches() -> ConfigError:
     """Return the error for training data without a batch."""
-    return ConfigError(
-        "The training data yielded no batch, so there is nothing to train on.",
-        title="no training data",
-        config_path=("data",),
-        hint="Check the data's sizes: with `drop_last`, fewer samples than one batch give none.",
-    )
+    message = "The training data yielded no batch, so there is nothing to train on."
+    hint = "Check the data's sizes: with `drop_last`, fewer samples than one batch give none."
+    return ConfigError(message, title="no training data", config_path=("data",), hint=hint)

@@ -80,12 +80,9 @@ class DefaultTrainer:
     def check_progress(self, state: TrainState) -> None:
         """Raise ConfigError where a checkpoint has more epochs than are asked for."""
         if state.epochs_done > self.max_epochs:
-            raise ConfigError(
-                f"The checkpoint has {state.epochs_done} epochs, and `max_epochs` is {self.max_epochs}.",
-                title="nothing left to train",
-                config_path=("trainer", "max_epochs"),
-                hint="Ask for more epochs than it has, or train from the start.",
-            )
+            message = f"The checkpoint has {state.epochs_done} epochs, and `max_epochs` is {self.max_epochs}."
+            hint = "Ask for more epochs than it has, or train from the start."
+            raise ConfigError(message, title="nothing left to train", config_path=("trainer", "max_epochs"), hint=hint)
 
     def _epochs(self, session: Session) -> None:
         ctx, state = session.ctx, session.ctx.state

@@ -71,12 +71,9 @@ def open_arrays(path: Path) -> dict[str, Rows]:
         )
     opener = OPENERS.get(path.suffix)
     if opener is None:
-        raise ConfigError(
-            f"`{path}` is none of {', '.join(OPENERS)}.",
-            title="unknown data format",
-            suggestions=nearest(path.suffix, OPENERS),
-            hint="Save the arrays by `numpy.savez` or `safetensors`.",
-        )
+        message = f"`{path}` is none of {', '.join(OPENERS)}."
+        hint = "Save the arrays by `numpy.savez` or `safetensors`."
+        raise ConfigError(message, title="unknown data format", suggestions=nearest(path.suffix, OPENERS), hint=hint)
     try:
         return opener(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError) as cause:

@@ -58,12 +58,9 @@ def refuse_foreign_rows(path: Path, start: int) -> None:
         file.seek(start)
         lines = file.read().split(b"\n")
     if not all(map(is_row, lines[:-1])):
-        raise ConfigError(
-            f"`{path}` holds something else than rows behind those of the checkpoint, which would be dropped.",
-            title="not only rows",
-            config_path=("loggers",),
-            hint="Move what is there, or name another `path`.",
-        )
+        message = f"`{path}` holds something else than rows behind those of the checkpoint, which would be dropped."
+        hint = "Move what is there, or name another `path`."
+        raise ConfigError(message, title="not only rows", config_path=("loggers",), hint=hint)
 
 
 def is_row(line: bytes) -> bool:

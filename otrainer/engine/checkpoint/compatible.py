@@ -38,12 +38,9 @@ def differs(now: Any, kept: Any) -> bool:
 
 def model_misfit(misfits: Sequence[str]) -> ConfigError:
     more = f"; {len(misfits) - MOST_NAMED} more." if len(misfits) > MOST_NAMED else "."
-    return ConfigError(
-        f"The checkpoint's weights do not fit this model: {'; '.join(misfits[:MOST_NAMED])}{more}",
-        title="model does not match the checkpoint",
-        config_path=("model",),
-        hint="Continue with the model that wrote it, or train from the start.",
-    )
+    message = f"The checkpoint's weights do not fit this model: {'; '.join(misfits[:MOST_NAMED])}{more}"
+    hint = "Continue with the model that wrote it, or train from the start."
+    return ConfigError(message, title="model does not match the checkpoint", config_path=("model",), hint=hint)
 
 
 def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
@@ -74,12 +71,8 @@ def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
 
 
 def scheduler_misfit(message: str) -> ConfigError:
-    return ConfigError(
-        message,
-        title="scheduler does not match the checkpoint",
-        config_path=("scheduler",),
-        hint="Resume with the optimizer and scheduler of the checkpoint, or train from the start.",
-    )
+    hint = "Resume with the optimizer and scheduler of the checkpoint, or train from the start."
+    return ConfigError(message, title="scheduler does not match the checkpoint", config_path=("scheduler",), hint=hint)
 
 
 def check_lists(parts: Mapping[str, Any], **sections: Sequence[Any]) -> None:

@@ -116,12 +116,9 @@ def refuse_in_tensors(state: Any, masks: Masks) -> None:
     """Raise ConfigError where a small tensor of bytes spells a secret, which could not be replaced in there."""
     for path, leaf in leaves_with_paths(state, is_tensor):
         if spells_secret(leaf, masks):
-            raise ConfigError(
-                f"The tensor `{dotted(path)}` of the run's state spells a secret, which no checkpoint may hold.",
-                title="state cannot be saved",
-                config_path=path[:1],
-                hint="Leave it out of `state_dict()`: after a resume the component is built with the secret again.",
-            )
+            message = f"The tensor `{dotted(path)}` of the run's state spells a secret, which no checkpoint may hold."
+            hint = "Leave it out of `state_dict()`: after a resume the component is built with the secret again."
+            raise ConfigError(message, title="state cannot be saved", config_path=path[:1], hint=hint)
 
 
 def spells_secret(leaf: Any, masks: Masks) -> bool:

@@ -50,12 +50,9 @@ class Loader:
         part = stateful_part(self._loader)
         if (part is None) != (state is None):
             has, had = ("has none" if part is None else "has one"), ("none" if state is None else "one")
-            raise ConfigError(
-                f"The checkpoint holds {had} of the training data's own state, and the data of this config {has}.",
-                title="data does not match the checkpoint",
-                config_path=("data",),
-                hint="Resume with the data that it was saved with, or train from the start.",
-            )
+            message = f"The checkpoint holds {had} of the training data's own state, and the data of this config {has}."
+            hint = "Resume with the data that it was saved with, or train from the start."
+            raise ConfigError(message, title="data does not match the checkpoint", config_path=("data",), hint=hint)
         if part is not None and state is not None:
             part.load_state_dict(state["part"])
             if state["stream"] is not None:
