@@ -1,3 +1,1 @@
 """What stands behind the built-in registry keys."""
-
-from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from otrainer.engine.checkpoint.optimizer import IMPLEMENTATION
+from otrainer.engine.checkpoint.restore import IMPLEMENTATION
 from otrainer.errors import ConfigError
 from otrainer.registry import Registry, validate_kwargs
 

@@ -1,3 +1,1 @@
 """Doors that plugins import from; what lies behind them may move."""
-
-from __future__ import annotations

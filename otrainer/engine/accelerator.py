@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from otrainer.engine.tree import leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 END = object()
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -11,8 +12,6 @@ import torch
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from otrainer.engine.state import RunSettings
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -28,10 +27,7 @@ def numerics(run: RunSettings) -> Iterator[None]:
     if run.matmul_precision is not None:
         torch.set_float32_matmul_precision(run.matmul_precision)
     try:
-        if run.deterministic:
-            with deterministic():
-                yield
-        else:
+        with deterministic() if run.deterministic else nullcontext():
             yield
     finally:
         torch.set_float32_matmul_precision(before)

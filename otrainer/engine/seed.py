@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 try:
     import numpy as np
@@ -99,7 +97,8 @@ class RandomStream:
         return self
 
     def __enter__(self) -> RandomStream:
-        self._outer = self._exchange(self._numpy)
+        self._outer = self._get()
+        self._exchange_numpy()
         if self._seed is None:
             self._set(self._own)
         else:
@@ -108,16 +107,15 @@ class RandomStream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._seed is None:
-            self._own = self._get()
+        self._own = self._get()
         self._set(self._outer)
-        self._exchange(self._outer[3])
+        self._exchange_numpy()
 
-    def _exchange(self, bit_generator: Any) -> tuple[Any, ...]:
-        outer = numpy_random.get_bit_generator() if np is not None else None
+    def _exchange_numpy(self) -> None:
         if np is not None:
-            numpy_random.set_bit_generator(bit_generator)
-        return (*self._get(), outer)
+            outer = numpy_random.get_bit_generator()
+            numpy_random.set_bit_generator(self._numpy)
+            self._numpy = outer
 
     @staticmethod
     def _get() -> tuple[Any, ...]:

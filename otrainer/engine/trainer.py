@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,9 @@ from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.engine.state import RunSettings
 from otrainer.engine.tree import count_samples
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, check_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from otrainer.engine.session import Session
     from otrainer.engine.state import TrainState
 
@@ -47,9 +46,7 @@ class DefaultTrainer:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "grad_accum_steps", "log_every_n_steps", "val_every_n_epochs"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is a whole number from 1 on, not {value!r}")
+            check_whole(name, getattr(self, name))
         clip = self.grad_clip_norm
         if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or not clip > 0):
             raise ValueError(f"grad_clip_norm is a number above 0 or null, not {clip!r}")

@@ -60,10 +60,7 @@ def leaves_with_paths(
 
 
 def map_with_paths(
-    tree: Any,
-    change: Callable[[tuple[Any, ...], Any], Any],
-    is_leaf: Callable[[Any], bool],
-    path: tuple[Any, ...] = (),
+    tree: Any, change: Callable[[tuple[Any, ...], Any], Any], is_leaf: Callable[[Any], bool], path: tuple[Any, ...] = ()
 ) -> Any:
     """Return the same structure with `change(path, leaf)` in place of each leaf; see `leaves_with_paths`."""
     items = None if is_leaf(tree) else children(tree)
@@ -88,11 +85,7 @@ def leaves(tree: Any) -> Iterator[torch.Tensor]:
 
 def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
     """Return the same structure with `change` applied to every tensor, and to what has a method `to`."""
-
-    def changed(_path: tuple[Any, ...], leaf: Any) -> Any:
-        return change(leaf) if isinstance(leaf, torch.Tensor) or is_movable(leaf) else leaf
-
-    return map_with_paths(tree, changed, is_movable)
+    return map_with_paths(tree, lambda _, leaf: change(leaf) if is_movable(leaf) else leaf, is_movable)
 
 
 def move_to_device(tree: Any, device: torch.device | str, *, non_blocking: bool = False) -> Any:
@@ -132,9 +125,7 @@ def describe(tree: Any) -> str:
         return f"it is a tensor of shape {tuple(tree.shape)}"
     if isinstance(tree, list | tuple):
         names = getattr(tree, "_fields", None)
-        return f"it is a {type(tree).__name__} " + (
-            f"with the fields {', '.join(names)}" if names else f"of {len(tree)}"
-        )
+        return f"it is a {type(tree).__name__} {'with the fields ' + ', '.join(names) if names else f'of {len(tree)}'}"
     return f"it is a {type(tree).__name__}"
 
 

@@ -7,8 +7,13 @@ Parts: `model` (the plain state dict), `optimizer`, `scheduler`, `scaler`, `call
 from __future__ import annotations
 
 from otrainer.engine.checkpoint.load import PARTS, damaged, load_checkpoint, unreadable
-from otrainer.engine.checkpoint.optimizer import hyperparameters, load_optimizer
-from otrainer.engine.checkpoint.restore import check_fits, load_model_state, restore
+from otrainer.engine.checkpoint.restore import (
+    check_fits,
+    hyperparameters,
+    load_model_state,
+    load_optimizer,
+    restore,
+)
 from otrainer.engine.checkpoint.save import FORMAT, capture, check_loadable, save_checkpoint
 
 __all__ = [

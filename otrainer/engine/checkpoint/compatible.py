@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.nn.parameter import is_lazy
 
-from otrainer.engine.checkpoint.part_state import check_same_classes, same
+from otrainer.engine.checkpoint.part_state import same
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def check_model(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
 
 
 def differs(now: Any, kept: Any) -> bool:
-    if is_lazy(now):
-        return False
-    return bool(hasattr(now, "shape") and hasattr(kept, "shape") and now.shape != kept.shape)
+    return not is_lazy(now) and hasattr(now, "shape") and hasattr(kept, "shape") and now.shape != kept.shape
 
 
 def model_misfit(misfits: Sequence[str]) -> ConfigError:
@@ -60,22 +58,16 @@ def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
             hint="Resume with the optimizer that wrote it, or train from the start.",
         )
     has, had = built["scheduler"] is not None, kept["scheduler"] is not None
-    if has != had:
-        words = "has a scheduler, and this config has none" if had else "has no scheduler, and this config has one"
-        raise scheduler_misfit(f"The checkpoint {words}.")
+    if had and not has:
+        raise scheduler_misfit("The checkpoint has a scheduler, and this config has none.")
+    if has and not had:
+        raise scheduler_misfit("The checkpoint has no scheduler, and this config has one.")
     if has and not unchanged:
-        raise scheduler_misfit(
-            "The optimizer or the scheduler changed, and the learning rate depends on both over the whole run."
-        )
+        changed = "The optimizer or the scheduler changed, and the learning rate depends on both over the whole run."
+        raise scheduler_misfit(changed)
     return unchanged
 
 
 def scheduler_misfit(message: str) -> ConfigError:
     hint = "Resume with the optimizer and scheduler of the checkpoint, or train from the start."
     return ConfigError(message, title="scheduler does not match the checkpoint", config_path=("scheduler",), hint=hint)
-
-
-def check_lists(parts: Mapping[str, Any], **sections: Sequence[Any]) -> None:
-    """Raise ConfigError where callbacks, metrics or loggers are not those whose state the checkpoint holds."""
-    for section, now in sections.items():
-        check_same_classes(now, parts[section], section)

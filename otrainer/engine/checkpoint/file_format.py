@@ -14,37 +14,59 @@ import pickle
 import pickletools
 import struct
 import zipfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any, cast
+from contextlib import suppress
+from functools import partial
+from typing import IO, Any, cast
 
 import torch
 from zlib_ng.zlib_ng import crc32  # ten times as fast as zlib's
-
-from otrainer.engine.checkpoint.recalling import Recalling
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # its signature, and the lengths of name and extra field, which follow it
 LOCAL_SIGNATURE = b"PK\x03\x04"
 COMMENT_LENGTH = struct.Struct("<H")  # the last field of an archive without a comment
 SEAL = 64
 UNREADABLE = (
-    zipfile.BadZipFile,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-    OSError,
-    struct.error,
-    LookupError,
-    OverflowError,
-)
+    zipfile.BadZipFile, struct.error, EOFError, OSError, ValueError, LookupError, OverflowError, NotImplementedError
+)  # fmt: skip
 THREADS = min(4, os.cpu_count() or 1)
 PIECE = 1 << 24
 
 
 class DamagedError(ValueError):
     """The bytes of a file are not those that were written; the message says where."""
+
+
+class Recalling:
+    """A file that knows the first OSError it met, of which torch makes a RuntimeError, and zipfile a bad archive.
+
+    What is written after that counts as written: torch ends its archive all the same, and shall meet no second error.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        with suppress(OSError):
+            if self._error is None:
+                return int(self._recalled(self._stream.write, data))
+        return memoryview(data).nbytes
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self._recalled, getattr(self._stream, name))
+
+    def _recalled(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except OSError as error:
+            self._error = self._error or error
+            raise
+
+    def raise_if_failed(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 def write_container(stream: IO[bytes], content: Any) -> None:
@@ -77,12 +99,16 @@ class ShortPickles:
 
 
 def add_seal(stream: Recalling) -> None:
+    def read(start: int, end: int) -> bytes:
+        stream.seek(start)
+        return bytes(stream.read(end - start))
+
     stream.seek(-COMMENT_LENGTH.size, os.SEEK_END)
     stream.write(COMMENT_LENGTH.pack(SEAL))
     stream.flush()
     size = stream.tell()
     # The comment that the end now promises is not there yet, which zipfile does not mind.
-    seal = seal_of(stream, zipfile.ZipFile(stream).infolist(), size)
+    seal = seal_of(read, zipfile.ZipFile(cast("IO[bytes]", stream)).infolist(), size)
     stream.seek(size)
     stream.write(seal)
     stream.raise_if_failed()
@@ -118,48 +144,39 @@ def check_container(path: str | os.PathLike[str]) -> None:
         try:
             with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 archive = zipfile.ZipFile(stream)
-                members = archive.infolist()
-                check_seal(stream, members, archive.comment, len(content))
-                check_members(content, members)
+                check_seal(content, archive)
+                check_members(content, archive.infolist())
         except DamagedError:
             raise
         except UNREADABLE as error:
             raise DamagedError(str(error) or type(error).__name__) from error
 
 
-def check_seal(stream: IO[bytes], members: Sequence[zipfile.ZipInfo], comment: bytes, size: int) -> None:
-    """Compare what is not a member's data (headers, padding, the directory) with its checksum."""
-    if len(comment) != SEAL:
+def check_seal(content: mmap.mmap, archive: zipfile.ZipFile) -> None:
+    if len(archive.comment) != SEAL:
         raise DamagedError("it has no seal")
-    if seal_of(stream, members, size - SEAL) != comment:
+    if seal_of(lambda start, end: content[start:end], archive.infolist(), len(content) - SEAL) != archive.comment:
         raise DamagedError("its headers are not those written")
 
 
-def seal_of(stream: IO[bytes] | Recalling, members: Sequence[zipfile.ZipInfo], size: int) -> bytes:
-    digest = hashlib.sha256()
-    for start, end in between(stream, members, size):
-        stream.seek(start)
-        digest.update(stream.read(end - start))
-    return digest.hexdigest().encode()
-
-
-def between(stream: IO[bytes] | Recalling, members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of the first `size` bytes that hold no member's data."""
-    position = 0
+def seal_of(read: Callable[[int, int], bytes], members: Sequence[zipfile.ZipInfo], size: int) -> bytes:
+    """Return the checksum of those of the first `size` bytes that are no member's data: headers, padding, directory."""
+    digest, position = hashlib.sha256(), 0
     for member in sorted(members, key=lambda member: member.header_offset):
-        start = data_start(stream, member)
+        start = data_start(read(member.header_offset, member.header_offset + LOCAL_HEADER.size), member)
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
             raise DamagedError(f"`{member.filename}` is compressed")
         if not position <= start <= start + member.file_size <= size:
             raise DamagedError(f"`{member.filename}` does not lie where it should")
-        yield position, start
+        digest.update(read(position, start))
         position = start + member.file_size
-    yield position, size
+    digest.update(read(position, size))
+    return digest.hexdigest().encode()
 
 
-def data_start(stream: IO[bytes] | Recalling, member: zipfile.ZipInfo) -> int:
-    stream.seek(member.header_offset)
-    signature, name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
+def data_start(header: bytes, member: zipfile.ZipInfo) -> int:
+    """Return where the data of an archive's member begins, by its local `header`."""
+    signature, name, extra = LOCAL_HEADER.unpack(header)
     if signature != LOCAL_SIGNATURE:
         raise DamagedError(f"`{member.filename}` has no header")
     return int(member.header_offset + LOCAL_HEADER.size + name + extra)
@@ -169,11 +186,11 @@ def check_members(content: mmap.mmap, members: Sequence[zipfile.ZipInfo]) -> Non
     """Compare every member's data with its CRC, several at a time."""
 
     def is_whole(member: zipfile.ZipInfo) -> bool:
-        name, extra = LOCAL_HEADER.unpack_from(content, member.header_offset)[1:]
-        start, crc = member.header_offset + LOCAL_HEADER.size + name + extra, 0
+        start = data_start(content[member.header_offset : member.header_offset + LOCAL_HEADER.size], member)
+        end, crc = start + member.file_size, 0
         with memoryview(content) as view:
-            for at in range(start, start + member.file_size, PIECE):
-                crc = crc32(view[at : min(at + PIECE, start + member.file_size)], crc)
+            for at in range(start, end, PIECE):
+                crc = crc32(view[at : min(at + PIECE, end)], crc)
         return crc == member.CRC
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -39,12 +39,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if problem := problem_with(parts):
         raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {problem.message}.")
     # What is loaded may be kept as it is, and shall not depend on a file that somebody may change.
-    return {name: part if name == "model" else own_copy(part) for name, part in parts.items()}
-
-
-def own_copy(part: Any) -> Any:
-    copied, _ = Snapshots(keep=False).take(part)
-    return copied
+    copies = Snapshots(keep=False)
+    return {name: part if name == "model" else copies.take(part)[0] for name, part in parts.items()}
 
 
 def problem_with(parts: Any) -> Finding | None:
@@ -67,16 +63,11 @@ def not_a_checkpoint(message: str) -> ConfigError:
 
 
 def damaged(path: Path, what: str) -> ConfigError:
-    return ConfigError(
-        f"`{path}` is damaged: {what}.",
-        title="damaged checkpoint",
-        hint="Name another checkpoint by `run.resume_from`, or move the damaged one away to train from the start.",
-    )
+    hint = "Name another checkpoint by `run.resume_from`, or move the damaged one away to train from the start."
+    return ConfigError(f"`{path}` is damaged: {what}.", title="damaged checkpoint", hint=hint)
 
 
 def unreadable(path: Path, cause: OSError) -> ConfigError:
-    return ConfigError(
-        f"`{path}` cannot be read: {cause.strerror or cause}.",
-        title="checkpoint cannot be read",
-        hint="It may be whole: once it can be read, the same command goes on from it.",
-    )
+    message = f"`{path}` cannot be read: {cause.strerror or cause}."
+    hint = "It may be whole: once it can be read, the same command goes on from it."
+    return ConfigError(message, title="checkpoint cannot be read", hint=hint)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.engine.checkpoint.compatible import check_built, check_lists, check_model, model_misfit
+from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
 from otrainer.engine.checkpoint.load import load_checkpoint
-from otrainer.engine.checkpoint.optimizer import hyperparameters, load_optimizer
-from otrainer.engine.checkpoint.part_state import load_part, load_states
+from otrainer.engine.checkpoint.part_state import check_same_classes, load_part, load_states
 from otrainer.engine.checkpoint.secrets import revealed
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.seed import set_random_state
 from otrainer.engine.state import TrainState
+from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from otrainer.engine.parts import Parts
     from otrainer.engine.state import RunContext
+
+# How a step is computed, not what it computes.
+IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
+LISTS = ("callbacks", "metrics", "loggers")
 
 
 def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
@@ -34,7 +38,8 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
         state = TrainState()
         state.load_state_dict(saved["progress"])
         trainer.check_progress(state)
-    check_lists(saved, callbacks=parts.callbacks, metrics=parts.metrics, loggers=parts.loggers)
+    for section in LISTS:
+        check_same_classes(getattr(parts, section), saved[section], section)
     check_model(parts.model, saved)
     if has_lazy(parts.model):
         load_model_state(parts.model, saved)
@@ -69,10 +74,41 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
         ctx.optimizer._opt_called = parts["progress"]["global_step"] > 0  # type: ignore[attr-defined]
     if ctx.scaler is not None and parts["scaler"] is not None:
         ctx.scaler.load_state_dict(parts["scaler"])
-    for section in ("callbacks", "metrics", "loggers"):
+    for section in LISTS:
         load_states(getattr(ctx, section), parts[section], section)
     load_part(ctx.loss, parts["loss"])
     load_part(ctx.datamodule, parts["data"]["module"])
     ctx.train.load_state_dict(parts["data"]["train"])
     ctx.state.load_state_dict(parts["progress"])
     set_random_state(parts["rng"])
+
+
+def hyperparameters(optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[str, Any]:
+    """Return what a new optimizer and scheduler are made with; a resume takes it from the config, not from the file."""
+    skipped = ("params", *IMPLEMENTATION)
+    groups = [{key: value for key, value in group.items() if key not in skipped} for group in optimizer.param_groups]
+    return copy.deepcopy(
+        {
+            "optimizer": {"class": type(optimizer).__qualname__, "groups": groups},
+            "scheduler": scheduler and {"class": type(scheduler).__qualname__, "state": scheduler.state_dict()},
+        }
+    )
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], *, unchanged: bool) -> None:
+    """Load the optimizer's tensors; hyperparameters are the checkpoint's only where the config is `unchanged`.
+
+    How a step is computed (fused or not) is this run's choice in either case.
+    """
+    mine = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError) as cause:
+        raise ConfigError(
+            f"The checkpoint's optimizer state does not fit this optimizer: {cause}",
+            title="optimizer does not match the checkpoint",
+            config_path=("optimizer",),
+            hint="Resume with the optimizer that wrote it, or train from the start.",
+        ) from cause
+    for group, own in zip(optimizer.param_groups, mine, strict=True):
+        group.update({key: value for key, value in own.items() if not unchanged or key in IMPLEMENTATION})

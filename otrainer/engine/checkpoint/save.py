@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,6 @@ from otrainer.engine.seed import random_state
 from otrainer.errors import ConfigError, ConfigPath, dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from otrainer.engine.state import RunContext
 
 FORMAT = 2

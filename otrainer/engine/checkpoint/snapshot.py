@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from otrainer.engine.checkpoint.plain import check_leaf, is_leaf
 from otrainer.engine.tree import map_with_paths
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Path = tuple[str | int, ...]
 
@@ -46,7 +44,7 @@ class Snapshots:
             on_cuda |= source.is_cuda
             target.copy_(source, non_blocking=source.is_cuda)
         if not on_cuda:
-            return copied, nothing
+            return copied, lambda: None
         # Steps that come later on this stream wait for the copies; this thread does not.
         filled = torch.cuda.Event()
         filled.record()
@@ -72,12 +70,8 @@ class Snapshots:
         return make
 
     def _buffer(self, path: Path, tensor: torch.Tensor) -> torch.Tensor:
-        kept = self._buffers.get(path)
-        if kept is not None and (kept.shape, kept.dtype, kept.stride()) == (
-            tensor.shape,
-            tensor.dtype,
-            tensor.stride(),
-        ):
+        kept, layout = self._buffers.get(path), (tensor.shape, tensor.dtype, tensor.stride())
+        if kept is not None and (kept.shape, kept.dtype, kept.stride()) == layout:
             return kept
         made = torch.empty_like(tensor, device="cpu", requires_grad=False, pin_memory=tensor.is_cuda)
         if self.keep and made.stride() == tensor.stride():
@@ -90,10 +84,6 @@ def touch(buffer: torch.Tensor) -> None:
     storage = buffer.untyped_storage()
     if storage.nbytes():
         ctypes.memset(storage.data_ptr(), 0, storage.nbytes())
-
-
-def nothing() -> None:
-    """Wait for nothing: the copy is complete already."""
 
 
 def map_tensors(state: Any, change: Callable[[Path, torch.Tensor], torch.Tensor]) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from errno import EACCES, EINVAL, EMLINK, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM, EXDEV
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -20,20 +21,8 @@ from otrainer.storage.atomic import atomic_file, naming, sync_folder, temporary_
 from otrainer.storage.runs.ownership import refuse_foreign_files
 from otrainer.storage.runs.run_json import LAST, PREVIOUS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
 # What a file system without hard links says, or one where a file has all that it can have.
-NO_LINKS = (
-    errno.EPERM,
-    errno.EACCES,
-    errno.EINVAL,
-    errno.ENOSYS,
-    errno.ENOTSUP,
-    errno.EOPNOTSUPP,
-    errno.EMLINK,
-    errno.EXDEV,
-)
+NO_LINKS = (EPERM, EACCES, EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, EMLINK, EXDEV)
 
 
 @dataclass(frozen=True)
@@ -126,24 +115,19 @@ def write_checkpoint(
         if others:
             sync_folder(first.parent)
     except OSError as cause:
-        raise ConfigError(
-            f"`{cause.filename or first}` cannot be written: {cause.strerror or cause}.",
-            title="checkpoint not saved",
-            hint="The checkpoint before it is whole: once there is room, the same command goes on from there.",
-        ) from cause
+        message = f"`{cause.filename or first}` cannot be written: {cause.strerror or cause}."
+        hint = "The checkpoint before it is whole: once there is room, the same command goes on from there."
+        raise ConfigError(message, title="checkpoint not saved", hint=hint) from cause
 
 
 def check_finite(state: Mapping[str, Any]) -> None:
     """Raise ConfigError for a parameter or buffer that is not finite."""
     for name, tensor in state["model"].items():
         if isinstance(tensor, torch.Tensor) and not is_finite(tensor):
-            raise ConfigError(
-                f"After step {state['progress']['global_step']:,}, `{name}` of the model is not finite. "
-                "No checkpoint was replaced.",
-                title="parameters are not finite",
-                config_path=("optimizer",),
-                hint="A smaller learning rate or `trainer.grad_clip_norm` may keep them finite.",
-            )
+            step = state["progress"]["global_step"]
+            message = f"After step {step:,}, `{name}` of the model is not finite. No checkpoint was replaced."
+            hint = "A smaller learning rate or `trainer.grad_clip_norm` may keep them finite."
+            raise ConfigError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
