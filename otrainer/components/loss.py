@@ -19,16 +19,9 @@ if TYPE_CHECKING:
 
 # They broadcast two shapes that differ, and so compare numbers that do not belong together; the others refuse.
 BROADCASTING = (
-    nn.HingeEmbeddingLoss,
-    nn.HuberLoss,
-    nn.KLDivLoss,
-    nn.L1Loss,
-    nn.MSELoss,
-    nn.MultiLabelSoftMarginLoss,
-    nn.PoissonNLLLoss,
-    nn.SmoothL1Loss,
-    nn.SoftMarginLoss,
-)
+    nn.HingeEmbeddingLoss, nn.HuberLoss, nn.KLDivLoss, nn.L1Loss, nn.MSELoss, nn.MultiLabelSoftMarginLoss,
+    nn.PoissonNLLLoss, nn.SmoothL1Loss, nn.SoftMarginLoss,
+)  # fmt: skip
 
 
 class TorchLoss:

@@ -83,11 +83,9 @@ def find_metric(name: str) -> type[torchmetrics.Metric]:
     try:
         module = importlib.import_module("torchmetrics")
     except ImportError as cause:
-        raise ConfigError(
-            "`metric.torchmetrics` needs the package torchmetrics, which is not installed.",
-            title="torchmetrics is not installed",
-            hint="Run `pip install 'otrainer[metrics]'`.",
-        ) from cause
+        message = "`metric.torchmetrics` needs the package torchmetrics, which is not installed."
+        hint = "Run `pip install 'otrainer[metrics]'`."
+        raise ConfigError(message, title="torchmetrics is not installed", hint=hint) from cause
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -96,13 +94,9 @@ def find_metric(name: str) -> type[torchmetrics.Metric]:
     classes = [
         key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, module.Metric)
     ]
-    raise ConfigError(
-        f"torchmetrics has no metric `{name}`.",
-        title="unknown metric",
-        config_path=("metric",),
-        suggestions=nearest(name, classes),
-        hint="Write the name of a class of torchmetrics, such as `MeanSquaredError`.",
-    )
+    message, near = f"torchmetrics has no metric `{name}`.", nearest(name, classes)
+    hint = "Write the name of a class of torchmetrics, such as `MeanSquaredError`."
+    raise ConfigError(message, title="unknown metric", config_path=("metric",), suggestions=near, hint=hint)
 
 
 def snake_case(name: str) -> str:
@@ -112,10 +106,8 @@ def snake_case(name: str) -> str:
 
 def flat(name: str, value: Any) -> dict[str, float]:
     """Return a metric's result as named floats: a scalar under its name, others with their key or index behind it."""
-    if isinstance(value, Mapping):
-        return {key: number for part, item in value.items() for key, number in flat(f"{name}_{part}", item).items()}
     if isinstance(value, list | tuple) or (isinstance(value, torch.Tensor) and value.dim() > 0):
-        return {
-            key: number for index, item in enumerate(value) for key, number in flat(f"{name}_{index}", item).items()
-        }
-    return {name: float(value)}
+        value = dict(enumerate(value))
+    if not isinstance(value, Mapping):
+        return {name: float(value)}
+    return {key: number for part, item in value.items() for key, number in flat(f"{name}_{part}", item).items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -11,18 +13,12 @@ from torch import Tensor
 
 def add(x: Any, y: Any, *more: Any) -> Any:
     """Return the sum of two or more values."""
-    total = x + y
-    for value in more:
-        total = total + value
-    return total
+    return reduce(operator.add, more, x + y)
 
 
 def mul(x: Any, y: Any, *more: Any) -> Any:
     """Return the product of two or more values, element by element."""
-    product = x * y
-    for value in more:
-        product = product * value
-    return product
+    return reduce(operator.mul, more, x * y)
 
 
 def cat(*args: Any, tensors: Sequence[Tensor] = (), dim: int = 0) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from otrainer.engine.checkpoint.restore import IMPLEMENTATION
@@ -10,8 +12,6 @@ from otrainer.errors import ConfigError
 from otrainer.registry import Registry, validate_kwargs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import torch
 
 T = TypeVar("T")
@@ -31,47 +31,45 @@ class TorchOptimizerFactory:
 
     def build(self, model: torch.nn.Module, *, registry: Registry) -> torch.optim.Optimizer:
         """Return the optimizer. Raises ConfigError for an unknown class or arguments that it does not take."""
-        entry = registry.get_module(self.type)
-        validate_kwargs(
-            entry.target, kwargs=self.kwargs, policy=entry.signature_policy, config_path=("optimizer", "kwargs"), skip=1
-        )
+        cls = checked_class(registry, self.type, self.kwargs, "optimizer")
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not parameters:
             message = "The model has no parameter that trains."
             hint = "Add a layer with weights, or freeze fewer of them (`requires_grad`)."
             raise ConfigError(message, title="nothing to train", config_path=("model",), hint=hint)
-        return self._construct(entry.target, parameters, may_fuse=not has_sparse_gradients(model))
+        # An embedding may give sparse gradients, which fused kernels do not take.
+        has_sparse_gradients = any(getattr(module, "sparse", False) for module in model.modules())
+        return self._construct(cls, parameters, may_fuse=not has_sparse_gradients)
 
     def _construct(
         self, cls: Callable[..., torch.optim.Optimizer], parameters: list[torch.nn.Parameter], *, may_fuse: bool
     ) -> torch.optim.Optimizer:
         if may_fuse and not self.args and self._fusible(cls):
-            try:
+            # There may be no fused kernels for this device or these parameters, or arguments are wrong.
+            with suppress(ConfigError):
                 return build_torch(cls, parameters, self.args, {**self.kwargs, "fused": True}, "optimizer")
-            except ConfigError:  # no fused kernels for this device or these parameters, or arguments that are wrong
-                return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
         return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
 
     def _fusible(self, cls: Any) -> bool:
         return "fused" in inspect.signature(cls).parameters and not any(name in self.kwargs for name in IMPLEMENTATION)
 
 
-def has_sparse_gradients(model: torch.nn.Module) -> bool:
-    """Return whether some layer (an embedding) gives sparse gradients, which fused kernels do not take."""
-    return any(getattr(module, "sparse", False) for module in model.modules())
-
-
 def checked_key(key: str, prefix: str, section: str) -> str:
     """`key` itself; raises ConfigError unless it is a key of the family `prefix`."""
     if not isinstance(key, str) or not key.startswith(prefix):
-        raise ConfigError(
-            f"`{section}.type` is a key of the family `{prefix}*`, not `{key}`.",
-            title="wrong kind of class",
-            config_path=(section, "type"),
-            suggestions=(f"{prefix}{key}",) if isinstance(key, str) and "." not in key else (),
-            hint=f"Write a key of that family, such as `{EXAMPLES[section]}`.",
-        )
+        message = f"`{section}.type` is a key of the family `{prefix}*`, not `{key}`."
+        near = (f"{prefix}{key}",) if isinstance(key, str) and "." not in key else ()
+        path, hint = (section, "type"), f"Write a key of that family, such as `{EXAMPLES[section]}`."
+        raise ConfigError(message, title="wrong kind of class", config_path=path, suggestions=near, hint=hint)
     return key
+
+
+def checked_class(registry: Registry, key: str, kwargs: dict[str, Any], section: str) -> Callable[..., Any]:
+    """Return the class behind a key; raises ConfigError where there is none, or it does not take `kwargs`."""
+    entry = registry.get_module(key)
+    path = (section, "kwargs")
+    validate_kwargs(entry.target, kwargs=kwargs, policy=entry.signature_policy, config_path=path, skip=1)
+    return entry.target
 
 
 def build_torch(cls: Callable[..., T], first: Any, args: Sequence[Any], kwargs: dict[str, Any], section: str) -> T:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.components.optim import build_torch, checked_key
+from otrainer.components.optim import build_torch, checked_class, checked_key
 from otrainer.engine.schedule import check_rhythm
 from otrainer.errors import ConfigError
 from otrainer.protocols import SchedulerBundle as SchedulerBundle
-from otrainer.registry import Registry, validate_kwargs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from otrainer.registry import Registry
 
 
 class TorchSchedulerFactory:
@@ -36,12 +36,9 @@ class TorchSchedulerFactory:
 
     def build(self, optimizer: torch.optim.Optimizer, *, registry: Registry) -> SchedulerBundle:
         """Return the scheduler and its rhythm; raises ConfigError for an unknown class or wrong arguments."""
-        entry = registry.get_module(self.type)
-        validate_kwargs(
-            entry.target, kwargs=self.kwargs, policy=entry.signature_policy, config_path=("scheduler", "kwargs"), skip=1
-        )
-        self._check_interval(entry.target)
-        scheduler = build_torch(entry.target, optimizer, self.args, self.kwargs, "scheduler")
+        cls = checked_class(registry, self.type, self.kwargs, "scheduler")
+        self._check_interval(cls)
+        scheduler = build_torch(cls, optimizer, self.args, self.kwargs, "scheduler")
         return SchedulerBundle(scheduler, self.interval, self.frequency, self.monitor)
 
     def _check_interval(self, cls: Any) -> None:

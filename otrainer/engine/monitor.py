@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError, ConfigPath, nearest
 
@@ -25,6 +25,11 @@ def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
         suggestions=nearest(name, logs),
         hint="Name a value that validation logs, such as `val_loss`, and give the run validation data.",
     )
+
+
+def place_of(callback: Any, ctx: RunContext) -> ConfigPath:
+    """Return the path of the config at which a callback is listed, as far as it is one of the run."""
+    return next((("callbacks", at) for at, each in enumerate(ctx.callbacks) if each is callback), ("callbacks",))
 
 
 def check_mode(mode: str) -> None:

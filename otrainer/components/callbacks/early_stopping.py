@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from otrainer.components.callbacks.config_path import config_path_of
-from otrainer.engine.monitor import check_mode, improves, monitored
+from otrainer.engine.monitor import check_mode, improves, monitored, place_of
 from otrainer.errors import check_whole
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class EarlyStopping:
     def on_epoch_end(self, ctx: RunContext) -> None:
         if not ctx.validated:
             return
-        value = monitored(ctx, self.monitor, config_path_of(self, ctx))
+        value = monitored(ctx, self.monitor, place_of(self, ctx))
         if improves(value, self.best, self.mode, self.min_delta):
             self.best, self.waited = value, 0
             return

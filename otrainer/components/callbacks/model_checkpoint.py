@@ -6,12 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.components.callbacks.config_path import config_path_of, errors_at
 from otrainer.engine.checkpoint.save import capture, naming_component
 from otrainer.engine.checkpoint.writer import Saved, Writer, taken_by
-from otrainer.engine.monitor import check_mode, improves, monitored
+from otrainer.engine.monitor import check_mode, improves, monitored, place_of
 from otrainer.engine.signals import TrainingInterrupted
-from otrainer.errors import check_whole
+from otrainer.errors import check_whole, errors_at
 from otrainer.storage.atomic import sweep
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
@@ -64,7 +63,7 @@ class ModelCheckpoint:
         self._is_prepared = False
 
     def on_fit_start(self, ctx: RunContext) -> None:
-        with errors_at(self, ctx):
+        with errors_at(*place_of(self, ctx)):
             refuse_outside(self.save_dir, project_root())
             self.save_dir.mkdir(parents=True, exist_ok=True)
             refuse_foreign_files(self._names_to_come())
@@ -111,11 +110,10 @@ class ModelCheckpoint:
     def _note_best(self, ctx: RunContext) -> bool:
         if self.monitor is None or not ctx.validated:
             return False
-        value = monitored(ctx, self.monitor, config_path_of(self, ctx))
-        if not improves(value, self.best, self.mode):
-            return False
-        self.best = value
-        return True
+        value = monitored(ctx, self.monitor, place_of(self, ctx))
+        is_best = improves(value, self.best, self.mode)
+        self.best = value if is_best else self.best
+        return is_best
 
     def _step_name(self, ctx: RunContext) -> str:
         step = ctx.state.global_step
@@ -128,7 +126,7 @@ class ModelCheckpoint:
         if not names:
             return
         self._settle(ctx)
-        with errors_at(self, ctx):
+        with errors_at(*place_of(self, ctx)):
             refuse_outside(self.save_dir, project_root())
         paths = tuple(self.save_dir / name for name in names)
         with naming_component(ctx):
@@ -145,14 +143,12 @@ class ModelCheckpoint:
         self._newest = self._begun
         spare = self._steps[: -self.keep_last] if self.keep_last is not None else []
         self._steps = self._steps[len(spare) :]
-        for path in (self.save_dir / f"step_{old}.pt" for old in spare):
+        removed = [self.save_dir / f"step_{old}.pt" for old in spare]
+        for path in removed:
             if is_checkpoint(path):
                 path.unlink(missing_ok=True)
-        ctx.run.progress.note_outputs(
-            written=[str(path) for path in saved.paths],
-            removed=[str(self.save_dir / f"step_{old}.pt") for old in spare],
-            at=(saved.step, saved.epochs),
-        )
+        at = (saved.step, saved.epochs)
+        ctx.run.progress.note_outputs(written=[*map(str, saved.paths)], removed=[*map(str, removed)], at=at)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "steps": list(self._steps)}

@@ -76,13 +76,9 @@ def picked(arrays: dict[str, Any], fields: Sequence[str] | None) -> dict[str, An
         return arrays
     for field in fields:
         if field not in arrays:
-            raise ConfigError(
-                f"The data has no field `{field}`; it has {', '.join(f'`{name}`' for name in arrays)}.",
-                title="unknown field",
-                config_path=("fields",),
-                suggestions=nearest(field, arrays),
-                hint="Name those of its arrays that make a sample.",
-            )
+            message = f"The data has no field `{field}`; it has {', '.join(f'`{name}`' for name in arrays)}."
+            near, hint = nearest(field, arrays), "Name those of its arrays that make a sample."
+            raise ConfigError(message, title="unknown field", config_path=("fields",), suggestions=near, hint=hint)
     return {field: arrays[field] for field in fields}
 
 
@@ -90,9 +86,7 @@ def same_length(arrays: dict[str, Any], files: Sequence[str]) -> dict[str, Any]:
     lengths = {field: len(array) for field, array in arrays.items()}
     if len(set(lengths.values())) != 1:
         listed = ", ".join(f"`{field}` {length}" for field, length in lengths.items()) or "no array"
-        raise ConfigError(
-            f"The arrays of {', '.join(files)} do not have one length: {listed}.",
-            title="arrays of different lengths",
-            hint="Pick those that belong together with `fields`.",
-        )
+        message = f"The arrays of {', '.join(files)} do not have one length: {listed}."
+        hint = "Pick those that belong together with `fields`."
+        raise ConfigError(message, title="arrays of different lengths", hint=hint)
     return arrays

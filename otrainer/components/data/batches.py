@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from otrainer.engine.data.workers import Undisturbed
 from otrainer.engine.seed import derive_seed, seeded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from otrainer.protocols import EpochLoader
 
 
 class SeededBatch(list[int]):
@@ -68,16 +66,12 @@ class BatchDataset(Dataset[Any]):
         return [self.dataset[index] for index in indices]
 
 
-class Epochs(ABC):
+class Epochs(EpochLoader):
     """What can begin anywhere in any epoch; iterated over by somebody else's loop, each time gives the next epoch."""
 
     epoch = -1
 
-    @abstractmethod
-    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
-        """Return the batches of `epoch` from number `start` on."""
-
-    def next_epoch(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:
         """Return the epoch after the last one of these, under the seed that torch was given."""
         self.epoch += 1
         return self.iterate_epoch(seed=torch.initial_seed(), epoch=self.epoch, start=0)
@@ -113,9 +107,6 @@ class SeededLoader(Epochs):
 
     def __len__(self) -> int:
         return len(self.sampler)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.next_epoch()
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
         self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start

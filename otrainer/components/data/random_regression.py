@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 
 from otrainer.components.data.batches import Epochs
 from otrainer.engine.seed import derive_seed
 from otrainer.errors import check_whole, is_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 
 @dataclass
@@ -65,9 +62,6 @@ class RandomRegression(Epochs):
 
     def __len__(self) -> int:
         return self.steps
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        return self.next_epoch()
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[dict[str, torch.Tensor]]:
         for index in range(start, self.steps):
