@@ -57,10 +57,13 @@ class TorchOptimizerFactory:
 def checked_key(key: str, prefix: str, section: str) -> str:
     """`key` itself; raises ConfigError unless it is a key of the family `prefix`."""
     if not isinstance(key, str) or not key.startswith(prefix):
-        message = f"`{section}.type` is a key of the family `{prefix}*`, not `{key}`."
-        near = (f"{prefix}{key}",) if isinstance(key, str) and "." not in key else ()
-        path, hint = (section, "type"), f"Write a key of that family, such as `{EXAMPLES[section]}`."
-        raise ConfigError(message, title="wrong kind of class", config_path=path, suggestions=near, hint=hint)
+        raise ConfigError(
+            f"`{section}.type` is a key of the family `{prefix}*`, not `{key}`.",
+            title="wrong kind of class",
+            config_path=(section, "type"),
+            suggestions=(f"{prefix}{key}",) if isinstance(key, str) and "." not in key else (),
+            hint=f"Write a key of that family, such as `{EXAMPLES[section]}`.",
+        )
     return key
 
 

@@ -34,9 +34,12 @@ def numerics(run: RunSettings) -> Iterator[None]:
 
 
 def not_deterministic(cause: RuntimeError) -> ConfigError:
-    message = str(cause).split(". ")[0].removesuffix(".") + "."
-    hint = "Use another operation there, or set `run.deterministic: false`."
-    return ConfigError(message, title="not deterministic", config_path=("run", "deterministic"), hint=hint)
+    return ConfigError(
+        str(cause).split(". ")[0].removesuffix(".") + ".",
+        title="not deterministic",
+        config_path=("run", "deterministic"),
+        hint="Use another operation there, or set `run.deterministic: false`.",
+    )
 
 
 @contextmanager

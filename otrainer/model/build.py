@@ -43,7 +43,10 @@ def build_model(
             failure of a module's constructor at the place of its spec.
     """
     importable(project_root())
-    config = source if isinstance(source, ResolvedConfig) else resolve_config(as_source(source))
+    if isinstance(source, ResolvedConfig):
+        config = source
+    else:
+        config = resolve_config(source if isinstance(source, str | Mapping) else Path(source))
     settings = settings or config.settings
     registry = build_registry() if registry is None else registry
     try:
@@ -53,10 +56,6 @@ def build_model(
         return assemble(ir, registry, settings)
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
-
-
-def as_source(source: str | os.PathLike[str] | Mapping[str, Any]) -> str | Path | Mapping[str, Any]:
-    return source if isinstance(source, str | Mapping) else Path(source)
 
 
 def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Build | None = None) -> GeneratedModel:

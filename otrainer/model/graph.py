@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from otrainer.model.calls import Calls
-from otrainer.model.forms import read_inputs, read_return
 from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Returns
 from otrainer.model.names import check_name
-from otrainer.model.nodes import read_node
+from otrainer.model.nodes import Calls, read_node
 from otrainer.model.order import Written, written_nodes
+from otrainer.model.section import read_inputs, read_return
 from otrainer.model.values import Values
 
 if TYPE_CHECKING:

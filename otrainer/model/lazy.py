@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,12 +23,11 @@ def has_lazy(model: nn.Module) -> bool:
 
 def lazy_modules(model: nn.Module) -> list[str]:
     """Return names of the submodules that hold a parameter or buffer without a shape."""
+
+    def own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+        return chain(module.parameters(recurse=False), module.buffers(recurse=False))
+
     return [name for name, module in model.named_modules() if any(map(is_lazy, own_tensors(module)))]
-
-
-def own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
-    yield from module.parameters(recurse=False)
-    yield from module.buffers(recurse=False)
 
 
 def materialize(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
@@ -44,14 +44,13 @@ def materialize(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str,
     with training_flags_kept(model), buffers_kept(model), random_states_kept(), torch.no_grad():
         model.eval()
         model(*args, **(kwargs or {}))
-    unreached = lazy_modules(model)
-    if unreached:
-        raise ConfigError.of(map(not_reached, unreached))
-
-
-def not_reached(name: str) -> Finding:
-    message = f"`{name}` has no shape yet: the model's forward does not reach it."
-    return Finding(message, "lazy width unknown", hint="Give its width in the config, or call it in the graph.")
+    hint = "Give its width in the config, or call it in the graph."
+    findings = [
+        Finding(f"`{name}` has no shape yet: the model's forward does not reach it.", "lazy width unknown", hint=hint)
+        for name in lazy_modules(model)
+    ]
+    if findings:
+        raise ConfigError.of(findings)
 
 
 @contextmanager
@@ -80,16 +79,11 @@ def buffers_kept(model: nn.Module) -> Iterator[None]:
 def random_states_kept() -> Iterator[None]:
     """Put back the random states of Python, NumPy (where loaded) and torch (CPU, current CUDA device) at the end."""
     numpy = sys.modules.get("numpy")
-    python_state = random.getstate()
-    numpy_state = numpy.random.get_state() if numpy else None
-    cpu_state = torch.get_rng_state()
-    cuda_state = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    python_state, numpy_state = random.getstate(), numpy.random.get_state() if numpy else None
     try:
-        yield
+        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+            yield
     finally:
         random.setstate(python_state)
         if numpy:
             numpy.random.set_state(numpy_state)
-        torch.set_rng_state(cpu_state)
-        if cuda_state is not None:
-            torch.cuda.set_rng_state(cuda_state)

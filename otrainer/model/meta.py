@@ -138,3 +138,10 @@ def empty_like(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
         made: torch.Tensor = lazy(requires_grad=tensor.requires_grad, device=device, dtype=tensor.dtype)
         return made
     return torch.empty_like(tensor, device=device, requires_grad=False)
+
+
+def model_summary(model: nn.Module) -> dict[str, Any]:
+    """Return its inputs by name, its layers by class, and the number of its parameters (without lazy ones)."""
+    counted = [parameter.numel() for parameter in model.parameters() if not is_lazy(parameter)]
+    layers = {name: type(module).__name__ for name, module in model.named_modules() if name}
+    return {"inputs": list(getattr(model, "inputs", ())), "layers": layers, "parameters": sum(counted)}

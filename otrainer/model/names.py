@@ -22,7 +22,7 @@ def check_name(name: object, role: str, path: ConfigPath, *, on_key: bool = Fals
     if wrong is not None:
         shown, article = f"`{name}`" if isinstance(name, str) else repr(name), "an" if role[0] in "aeiou" else "a"
         message = f"{shown} cannot name {article} {role}: {wrong.message}."
-        yield Finding(message, "invalid name", path, on_key=on_key, suggestions=(), hint=wrong.hint)
+        yield Finding(message, "invalid name", path, on_key=on_key, hint=wrong.hint)
 
 
 def problem_with(name: object, role: str) -> Finding | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import keyword
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from torch import nn
 
 from otrainer.config.kinds import kind_of
 from otrainer.config.secrets import holds_secret, out_of_place
@@ -15,10 +19,11 @@ from otrainer.registry.build.signature import check_call
 from otrainer.registry.build.spec import is_spec
 
 if TYPE_CHECKING:
-    from otrainer.model.calls import Calls
+    from otrainer.model.ir import ModuleSpec
     from otrainer.model.order import Written
     from otrainer.model.section import Report
     from otrainer.model.values import Values
+    from otrainer.registry.core import Registry
 
 
 def read_node(entry: Written, calls: Calls, values: Values, report: Report) -> Node | None:
@@ -45,8 +50,7 @@ def read_call(entry: Written, calls: Calls, report: Report) -> tuple[Literal["mo
         report.add(f"`call` is a string, not {kind_of(text)}.", place, title="wrong type", hint=hint)
         return None
     method, colon, name = text.partition(":")
-    modules = calls.modules
-    ops = calls.registry.list_ops()
+    modules, ops = calls.modules, calls.registry.list_ops()
     if method == "module" and colon:
         return known("module", name, modules, place, report)
     if method == "op" and colon:
@@ -65,14 +69,7 @@ def known(
         return method, name
     near = [f"{method}:{found}" for found in report.near(name, names)]
     hint = "" if near else f"There are {listed(names)}." if names else "This graph has no `modules`: add some."
-    what = "no module" if method == "module" else "no op"
-    report.add(
-        f"There is {what} `{name}`.",
-        place,
-        title="unknown module" if method == "module" else "unknown op",
-        near=near,
-        hint=hint,
-    )
+    report.add(f"There is no {method} `{name}`.", place, title=f"unknown {method}", near=near, hint=hint)
     return None
 
 
@@ -139,9 +136,49 @@ def check_arguments(node: Node, entry: Written, calls: Calls, report: Report) ->
         return
     if function is not None:
         places = {name: (*entry.path, "kwargs", name) for name, _ in node.kwargs}
-        called, kwargs = f"{node.kind}:{node.target}", dict(node.kwargs)
-        path = entry.path
-        found = check_call(
-            function, node.args, kwargs, "best_effort", path, called=called, places=places, args_key="args"
+        called, kwargs, path = f"{node.kind}:{node.target}", dict(node.kwargs), entry.path
+        report.extend(
+            check_call(function, node.args, kwargs, "best_effort", path, called=called, places=places, args_key="args")
         )
-        report.extend(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a graph may call: its modules by name, and the registry's ops."""
+
+    modules: Mapping[str, ModuleSpec]
+    registry: Registry
+
+    def function_of(self, node: Node) -> Callable[..., Any] | None:
+        """Return a function with the signature of what `node` calls; None where only building a module would tell.
+
+        Raises ConfigError where an op cannot be imported.
+        """
+        return self.registry.get_op(node.target) if node.kind == "op" else self._forward_of(node.target)
+
+    def _forward_of(self, name: str) -> Callable[..., Any] | None:
+        spec = self.modules[name].spec
+        key = spec.get("_type_") if is_spec(spec) else None
+        if not isinstance(key, str) or key not in self.registry.list_modules():
+            return None
+        try:
+            cls = self.registry.get_module(key).target
+        except ConfigError:
+            return None  # reported where the module is written
+        if not isinstance(cls, type) or not issubclass(cls, nn.Module) or cls.__call__ is not nn.Module.__call__:
+            return None
+        return bound(cls.forward) if inspect.isfunction(cls.forward) else None
+
+
+def bound(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return a stand-in with the signature that `function` has once it is bound to an instance."""
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    if not parameters or parameters[0].kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        return None
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return function(None, *args, **kwargs)
+
+    stand_in.__signature__ = signature.replace(parameters=parameters[1:])  # type: ignore[attr-defined]
+    return stand_in

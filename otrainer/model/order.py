@@ -37,38 +37,32 @@ def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) 
         hint = "Add `steps: [{call: module:NAME, args: [$x], out: y}]`."
         report.add("A graph needs `nodes` or `steps`.", path, title="missing key", hint=hint)
         return []
-    if "nodes" not in section:
-        refuse_order(section, path, report)
-        return list(from_steps(section["steps"], (*path, "steps"), report))
-    nodes = section["nodes"]
-    if isinstance(nodes, Mapping):
-        return from_mapping(nodes, section, path, report)
-    refuse_order(section, path, report)
-    return list(from_list(nodes, (*path, "nodes"), report))
-
-
-def refuse_order(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> None:
+    if isinstance(section.get("nodes"), Mapping):
+        return from_mapping(section["nodes"], section, path, report)
     if "order" in section:
         message = "`order` belongs to `nodes` that are written as a mapping; a list has its order."
         report.add(message, (*path, "order"), title="order without names", key=True, hint="Leave `order` out.")
+    kind = "node" if "nodes" in section else "step"
+    return list(from_list(section[f"{kind}s"], kind, (*path, f"{kind}s"), report))
 
 
-def from_list(nodes: object, path: ConfigPath, report: Report) -> Iterator[Written]:
+def from_list(entries: object, kind: str, path: ConfigPath, report: Report) -> Iterator[Written]:
+    """Read nodes, each with a `name` of its own, or steps, each with an `out`."""
+    needed = "name" if kind == "node" else "out"
     seen: list[str] = []
-    for index, body in enumerate(report.sequence(nodes, path, what="`nodes`")):
+    for index, body in enumerate(report.sequence(entries, path, what=f"`{kind}s`")):
         place = (*path, index)
-        entry = report.mapping(body, place, what="A node")
+        entry = report.mapping(body, place, what=f"A {kind}")
         if not isinstance(body, Mapping):
             continue
-        report.keys(entry, ("name", *CALL_KEYS), place, what="A node")
-        report.required(entry, ("name",), place, what="A node")
-        if "name" in entry and entry.get("out") is not None:
-            check_own_name(entry["name"], (*place, "name"), seen, report)
-        name = entry.get("name")
-        label = name if isinstance(name, str) else f"node_{index}"
+        report.keys(entry, ("name", *CALL_KEYS) if kind == "node" else CALL_KEYS, place, what=f"A {kind}")
+        report.required(entry, (needed,), place, what=f"A {kind}")
+        name, has_name = entry.get("name"), kind == "node" and "name" in entry
+        if has_name and entry.get("out") is not None:
+            check_own_name(name, (*place, "name"), seen, report)
+        label = name if has_name and isinstance(name, str) else f"{kind}_{index}"
         seen.append(label)
-        own = (name, (*place, "name"), False) if "name" in entry else None
-        yield make(label, entry, place, own, report)
+        yield make(label, entry, place, (name, (*place, "name"), False) if has_name else None, report)
 
 
 def check_own_name(name: object, place: ConfigPath, seen: list[str], report: Report) -> None:
@@ -80,25 +74,13 @@ def check_own_name(name: object, place: ConfigPath, seen: list[str], report: Rep
         report.add(f"The node `{name}` is there already.", place, title="duplicate name", hint=hint)
 
 
-def from_steps(steps: object, path: ConfigPath, report: Report) -> Iterator[Written]:
-    for index, body in enumerate(report.sequence(steps, path, what="`steps`")):
-        place = (*path, index)
-        entry = report.mapping(body, place, what="A step")
-        if not isinstance(body, Mapping):
-            continue
-        report.keys(entry, CALL_KEYS, place, what="A step")
-        report.required(entry, ("out",), place, what="A step")
-        yield make(f"step_{index}", entry, place, None, report)
-
-
 def from_mapping(
     nodes: Mapping[Any, Any], section: Mapping[Any, Any], path: ConfigPath, report: Report
 ) -> list[Written]:
     """Read nodes by name, run in `order`, which stands beside `nodes` or among them."""
     inside = "order" not in section and isinstance(nodes.get("order"), list | tuple)
-    order, order_path = (
-        (nodes["order"], (*path, "nodes", "order")) if inside else (section.get("order"), (*path, "order"))
-    )
+    order_path = (*path, "nodes", "order") if inside else (*path, "order")
+    order = nodes["order"] if inside else section.get("order")
     bodies = {name: body for name, body in nodes.items() if not (inside and name == "order")}
     for name, body in bodies.items():
         place = (*path, "nodes", name)
@@ -110,12 +92,9 @@ def from_mapping(
         report.add("Nodes that are written as a mapping need an `order`.", path, title="missing key", hint=hint)
         order = list(bodies)
     run = read_order(order, bodies, order_path, report)
-    written = []
-    for name in run:
-        place = (*path, "nodes", name)
-        entry = bodies[name] if isinstance(bodies[name], Mapping) else {}
-        written.append(make(str(name), entry, place, (name, place, True), report))
-    return written
+    entries = {name: body if isinstance(body, Mapping) else {} for name, body in bodies.items()}
+    places = {name: (*path, "nodes", name) for name in bodies}
+    return [make(str(name), entries[name], places[name], (name, places[name], True), report) for name in run]
 
 
 def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from otrainer.model.forms import read_inputs, read_return
 from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Ref
+from otrainer.model.section import read_inputs, read_return
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath

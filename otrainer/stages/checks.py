@@ -21,7 +21,7 @@ from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, Finding, errors_at
 from otrainer.model import blueprint, check_model, compile_model
-from otrainer.model.summary import model_summary
+from otrainer.model.meta import model_summary
 from otrainer.registry import Registry, build_registry, check_call, check_value, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.spec import reserved_keys

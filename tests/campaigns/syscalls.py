@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -151,7 +152,7 @@ def one_fault(before: Path, folder: Path, call: Call, fault: str, seen: Seen, *,
         seen.counts["errors told" if said else "errors got over"] += 1
         if temporary(folder):
             seen.note("strays", f"{where}: {temporary(folder)}")
-    ModelCheckpoint(str(folder)).on_fit_start(None)
+    ModelCheckpoint(str(folder)).on_fit_start(SimpleNamespace(callbacks=()))
     if temporary(folder):
         seen.note("strays", f"{where}: after the next start {temporary(folder)}")
     shutil.rmtree(folder)

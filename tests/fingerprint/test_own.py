@@ -98,7 +98,7 @@ def own(tmp_path: Path) -> Path:
         ("improves", "engine.monitor", "engine.logs"),
         ("derive_seed", "engine.seed", "engine.tree"),
         ("LossOutput", "components.loss", "components.io"),
-        ("RETURNS", "model.forms", "model.ir"),
+        ("RETURNS", "model.section", "model.ir"),
         ("read_arg", "model.nodes", "model.values"),
         ("mlp", "components.blocks", "components.ops"),
         ("DefaultTrainer", "engine.trainer", "engine.tree"),

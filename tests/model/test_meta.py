@@ -14,7 +14,7 @@ from torch import nn
 from otrainer.config import Settings
 from otrainer.errors import ConfigError
 from otrainer.model import GeneratedModel, blueprint, compile_model, has_lazy
-from otrainer.model.summary import model_summary
+from otrainer.model.meta import model_summary
 from otrainer.registry import Registry
 
 Make = Callable[[dict[str, Any]], GeneratedModel]

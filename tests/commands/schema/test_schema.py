@@ -18,7 +18,7 @@ from otrainer.config.parse import parse_tree
 from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS
 from otrainer.config.settings import Settings
 from otrainer.model import graph, order, sequential
-from otrainer.model.forms import RETURNS
+from otrainer.model.section import RETURNS
 from otrainer.registry import Registry
 from otrainer.registry.describe.interface import interface_of
 
