@@ -72,13 +72,10 @@ def conv_bn_act(
         ConfigError: an unknown norm or activation.
     """
     channels = positive("out_channels", out_channels)
-    pad = half(kernel_size) if padding is None else padding
-    shape: dict[str, Any] = {
-        "kernel_size": pair(kernel_size),
-        "stride": pair(stride),
-        "padding": pad if isinstance(pad, str) else pair(pad),
-        "bias": norm is None,
-    }
+    kernel = pair(kernel_size)
+    pad = (kernel[0] // 2, kernel[1] // 2) if padding is None else padding
+    padded = pad if isinstance(pad, str) else pair(pad)
+    shape: dict[str, Any] = {"kernel_size": kernel, "stride": pair(stride), "padding": padded, "bias": norm is None}
     if in_channels is None:
         conv: nn.Conv2d = nn.LazyConv2d(channels, **shape)
     else:
@@ -164,8 +161,3 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
     if len(value) != 2:
         raise ValueError(f"give one number or two (height and width), not {value!r}")
     return value[0], value[1]
-
-
-def half(kernel_size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = pair(kernel_size)
-    return height // 2, width // 2

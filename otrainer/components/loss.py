@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,10 +13,7 @@ from otrainer.errors import ConfigError
 from otrainer.protocols import LossOutput as LossOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from otrainer.engine.tree import Path
-
 
 # They broadcast two shapes that differ, and so compare numbers that do not belong together; the others refuse.
 BROADCASTING = (

@@ -12,15 +12,9 @@ if TYPE_CHECKING:
     from otrainer.model import build_model
 
 __all__ = [
-    "ConfigError",
-    "Registry",
-    "Settings",
-    "SourceMap",
-    "build_model",
-    "instantiate_value",
-    "resolve_config",
+    "ConfigError", "Registry", "Settings", "SourceMap", "build_model", "instantiate_value", "resolve_config",
     "validate_kwargs",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from math import fsum
 from typing import Any
 
@@ -15,28 +16,24 @@ class StepLogs(Mapping[str, float]):
     Reading waits for the device; a step that nobody reads never does.
     """
 
-    __slots__ = ("_floats", "_rows")
-
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._rows = rows
-        self._floats: dict[str, float] | None = None
 
-    def _read(self) -> dict[str, float]:
-        if self._floats is None:
-            self._floats = mean_of(self._rows)
-        return self._floats
+    @cached_property
+    def _floats(self) -> dict[str, float]:
+        return mean_of(self._rows)
 
     def __getitem__(self, name: str) -> float:
-        return self._read()[name]
+        return self._floats[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
+        return iter(self._floats)
 
     def __len__(self) -> int:
-        return len(self._read())
+        return len(self._floats)
 
     def __repr__(self) -> str:
-        return repr(self._read())
+        return repr(self._floats)
 
 
 def mean_of(rows: Sequence[Mapping[str, Any]], weights: Sequence[float] | None = None) -> dict[str, float]:

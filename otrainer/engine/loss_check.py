@@ -52,7 +52,6 @@ class LossWatch:
 
 
 def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
-    """Return the error for a loss that is infinite or no number."""
     message = f"The loss of step {step:,} is {value}: batch {batch:,} of epoch {epoch}, both counted from 0."
     hint = "Look at that batch, or try a smaller learning rate or `trainer.grad_clip_norm`. Checkpoints stay."
     return ConfigError(message, title="loss is not finite", config_path=("loss",), hint=hint)

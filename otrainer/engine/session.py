@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from otrainer.errors import ConfigError
 from otrainer.protocols import HOOKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from otrainer.engine.accelerator import Accelerator
     from otrainer.engine.data.loader import Loader
     from otrainer.engine.loss_check import LossWatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.errors import ConfigError, errors_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from otrainer.engine.parts import Parts
 
 PRINTS_TRACEBACKS = ("torch._subclasses.fake_tensor",)  # of what the compiler then raises anyway
@@ -84,7 +83,6 @@ def load_saved(run: RunSettings) -> dict[str, Any] | None:
 
 
 def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader]:
-    """Return the loaders of the training and of the validation data."""
     if hasattr(datamodule, "setup"):
         datamodule.setup("fit")
     train = Loader(datamodule.train_dataloader, seed=seed, stage="train")
@@ -129,7 +127,6 @@ def compiled(model: torch.nn.Module, run: RunSettings) -> Callable[..., Any]:
 
 
 def no_batches() -> ConfigError:
-    """Return the error for training data without a batch."""
     message = "The training data yielded no batch, so there is nothing to train on."
     hint = "Check the data's sizes: with `drop_last`, fewer samples than one batch give none."
     return ConfigError(message, title="no training data", config_path=("data",), hint=hint)

@@ -10,13 +10,6 @@ from otrainer.model.lazy import has_lazy, materialize
 from otrainer.model.meta import blueprint
 
 __all__ = [
-    "GeneratedModel",
-    "ModelIR",
-    "assemble",
-    "blueprint",
-    "build_model",
-    "check_model",
-    "compile_model",
-    "has_lazy",
+    "GeneratedModel", "ModelIR", "assemble", "blueprint", "build_model", "check_model", "compile_model", "has_lazy",
     "materialize",
-]
+]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -100,13 +100,3 @@ class ModelIR:
         """
         specs = {module.name: module.path for module in self.modules} if node.kind == "module" else {}
         return specs.get(node.target, node.path)
-
-
-def refs_in(arg: Arg) -> Iterator[str]:
-    """Yield the values that an argument refers to."""
-    if isinstance(arg, Ref):
-        yield arg.name
-    for item in arg.items if isinstance(arg, Items) else ():
-        yield from refs_in(item)
-    for _, item in arg.pairs if isinstance(arg, Pairs) else ():
-        yield from refs_in(item)

@@ -69,7 +69,11 @@ def known(
         return method, name
     near = [f"{method}:{found}" for found in report.near(name, names)]
     hint = "" if near else f"There are {listed(names)}." if names else "This graph has no `modules`: add some."
-    report.add(f"There is no {method} `{name}`.", place, title=f"unknown {method}", near=near, hint=hint)
+    message = f"There is no {method} `{name}`."
+    if method == "module":
+        report.add(message, place, title="unknown module", near=near, hint=hint)
+    else:
+        report.add(message, place, title="unknown op", near=near, hint=hint)
     return None
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otrainer.config.kinds import kind_of
+from otrainer.errors import ConfigPath
 from otrainer.model.names import check_name
 from otrainer.model.section import listed
 
 if TYPE_CHECKING:
-    from otrainer.errors import ConfigPath
     from otrainer.model.section import Report
 
 CALL_KEYS = ("call", "args", "kwargs", "out")
+# What a call produces: its name, the place of the name, and whether that place is a key.
+Named: TypeAlias = tuple[object, ConfigPath, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,7 @@ class Written:
     name: str
     body: Mapping[Any, Any]
     path: ConfigPath
-    outs: tuple[tuple[object, ConfigPath, bool], ...]
-    """What it produces, as (name, place, whether the place is a key)."""
+    outs: tuple[Named, ...]
 
 
 def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Written]:
@@ -122,13 +123,7 @@ def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, repor
     return [*run, *left]
 
 
-def make(
-    label: str,
-    body: Mapping[Any, Any],
-    place: ConfigPath,
-    default: tuple[object, ConfigPath, bool] | None,
-    report: Report,
-) -> Written:
+def make(label: str, body: Mapping[Any, Any], place: ConfigPath, default: Named | None, report: Report) -> Written:
     """Return the entry with what it produces: what `out` names, or else its own name."""
     report.required(body, ("call",), place, what="A call") if body else None
     if body.get("out") is None:
@@ -136,7 +131,7 @@ def make(
     return Written(label, body, place, tuple(outs_of(body["out"], (*place, "out"), report)))
 
 
-def outs_of(out: object, path: ConfigPath, report: Report) -> Iterator[tuple[object, ConfigPath, bool]]:
+def outs_of(out: object, path: ConfigPath, report: Report) -> Iterator[Named]:
     if isinstance(out, str):
         yield out, path, False
     elif isinstance(out, Mapping):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.errors import ConfigError
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class JsonLinesLogger:

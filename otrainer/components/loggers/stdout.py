@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from otrainer.errors import check_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class StdoutLogger:

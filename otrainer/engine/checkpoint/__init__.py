@@ -17,17 +17,6 @@ from otrainer.engine.checkpoint.restore import (
 from otrainer.engine.checkpoint.save import FORMAT, capture, check_loadable, save_checkpoint
 
 __all__ = [
-    "FORMAT",
-    "PARTS",
-    "capture",
-    "check_fits",
-    "check_loadable",
-    "damaged",
-    "hyperparameters",
-    "load_checkpoint",
-    "load_model_state",
-    "load_optimizer",
-    "restore",
-    "save_checkpoint",
-    "unreadable",
-]
+    "FORMAT", "PARTS", "capture", "check_fits", "check_loadable", "damaged", "hyperparameters", "load_checkpoint",
+    "load_model_state", "load_optimizer", "restore", "save_checkpoint", "unreadable",
+]  # fmt: skip

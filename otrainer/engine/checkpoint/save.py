@@ -71,7 +71,6 @@ def naming_component(ctx: RunContext) -> Iterator[None]:
 
 
 def not_loadable(cause: NotPlainError, ctx: RunContext) -> ConfigError:
-    """Return the error for a component whose state holds something else than data."""
     section, *inside = cause.path
     found = ctx.loss if section == "loss" else getattr(ctx, str(section), None)
     config_path: ConfigPath = (str(section),)

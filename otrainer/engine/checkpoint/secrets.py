@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 
@@ -10,9 +11,6 @@ from otrainer.diagnostics.redaction.values import Masks, known
 from otrainer.engine.checkpoint.plain import is_leaf
 from otrainer.engine.tree import children, is_tensor, leaves_with_paths, with_children
 from otrainer.errors import ConfigError, Finding, dotted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 # Parts that are otrainer's own through and through; of the others all texts count, but for the names of weights.
 OWN = ("progress", "rng", "meta")
