@@ -14,8 +14,7 @@ from otrainer.stages.built import artifact
 from otrainer.stages.definition import detail, fingerprints
 from otrainer.stages.fit.provenance import versions
 from otrainer.stages.freshness.code import display_symbol
-from otrainer.stages.freshness.run import run_detail, run_places
-from otrainer.stages.freshness.values import changes, display, origin
+from otrainer.stages.freshness.values import changes, display, origin, run_detail, run_places
 from otrainer.storage.data_files import identify
 from otrainer.storage.experiments import find_experiment
 from otrainer.storage.project import display_path

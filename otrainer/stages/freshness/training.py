@@ -12,8 +12,7 @@ from otrainer.stages.definition import NOT_DEFINING, define
 from otrainer.stages.fit.start import is_there, last_checkpoint, refuse_taken
 from otrainer.stages.freshness.code import code_sentences, unparsed
 from otrainer.stages.freshness.decide import FAILS, FIT, NO_CONFIG, NOT_TRAINED, RUNS, UNTOLD, Verdict, decide_training
-from otrainer.stages.freshness.run import data_sentences, run_detail, run_places, version_drift
-from otrainer.stages.freshness.values import value_sentences
+from otrainer.stages.freshness.values import data_sentences, run_detail, run_places, value_sentences, version_drift
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, fits
