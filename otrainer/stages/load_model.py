@@ -13,12 +13,10 @@ from otrainer.model import assemble, compile_model
 from otrainer.registry import build_registry, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.storage.project import project, project_root
-from otrainer.storage.runs.run_json import read_run
+from otrainer.storage.runs.run_json import LAST, read_run
 
 if TYPE_CHECKING:
     import torch
-
-PREFERRED = "last.pt"
 
 
 def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None) -> torch.nn.Module:
@@ -44,18 +42,15 @@ def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None
 def find_checkpoint(outputs: list[str], name: str | None, run_dir: str) -> str:
     """Return the path of a checkpoint within its run directory."""
     by_name = {Path(output).name: output for output in outputs}
-    wanted = f"{name.removesuffix('.pt')}.pt" if name else PREFERRED
+    wanted = f"{name.removesuffix('.pt')}.pt" if name else LAST
     if wanted in by_name:
         return by_name[wanted]
     if name is None and outputs:
         return outputs[-1]
     there = f"It has {', '.join(by_name)}." if by_name else "It has saved none."
-    raise ConfigError(
-        f"`{run_dir}` has no checkpoint `{wanted}`. {there}",
-        title="checkpoint not found",
-        suggestions=nearest(wanted, by_name),
-        hint="Name one that it has by `checkpoint=...`." if by_name else "Train the run until its first checkpoint.",
-    )
+    message, near = f"`{run_dir}` has no checkpoint `{wanted}`. {there}", nearest(wanted, by_name)
+    hint = "Name one that it has by `checkpoint=...`." if by_name else "Train the run until its first checkpoint."
+    raise ConfigError(message, title="checkpoint not found", suggestions=near, hint=hint)
 
 
 def other_runs(folder: Path) -> str:

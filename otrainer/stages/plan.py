@@ -150,20 +150,14 @@ def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[s
         listed = list(files) if isinstance(files, Iterable) and not isinstance(files, str | bytes) else [None]
     paths = [file for file in listed if isinstance(file, str | bytes | os.PathLike)]
     if len(paths) < len(listed):
-        raise ConfigError(
-            f"`files()` of `{spec['_type_']}` returned {files!r}, which is not a list of paths.",
-            title="wrong data files",
-            config_path=path,
-            hint="Let it return a list of paths, `[]` where there are none.",
-        )
+        message = f"`files()` of `{spec['_type_']}` returned {files!r}, which is not a list of paths."
+        hint = "Let it return a list of paths, `[]` where there are none."
+        raise ConfigError(message, title="wrong data files", config_path=path, hint=hint)
     names = [os.fsdecode(file) for file in paths]
     if any(known().shown_in(name) for name in names):
-        raise ConfigError(
-            f"`files()` of `{spec['_type_']}` names a file by a secret, and what is read is written down.",
-            title="secret out of place",
-            config_path=path,
-            hint="Name files by what may be seen.",
-        )
+        message = f"`files()` of `{spec['_type_']}` names a file by a secret, and what is read is written down."
+        hint = "Name files by what may be seen."
+        raise ConfigError(message, title="secret out of place", config_path=path, hint=hint)
     return names
 
 

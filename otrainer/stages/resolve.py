@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def resolve(experiment: Experiment, root: Path) -> Outcome:
     """Turn YAML and the environment into resolved.json, sources.json and plugins.json."""
     config = resolve_config(root / experiment.file, root=root)
-    keep(experiment, root, "resolve", resolved_artifacts(config), reads_record(config.reads))
+    read = {**config.reads.files, **dict.fromkeys(config.reads.missing)}
+    keep(experiment, root, "resolve", resolved_artifacts(config), Record(read, hash_env(config.reads.env)))
     return Outcome()
 
 
@@ -31,11 +32,6 @@ def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
         "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
     }
     return encoded("resolve", artifacts)
-
-
-def reads_record(reads: Reads) -> Record:
-    """Return what resolving read, as a record keeps it."""
-    return Record({**reads.files, **dict.fromkeys(reads.missing)}, hash_env(reads.env))
 
 
 def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:

@@ -211,9 +211,6 @@ def tell(text: str) -> None:
 
 
 def shared_run_dir(second: Experiment, first: Experiment, run_dir: str) -> ConfigError:
-    return ConfigError(
-        f"`{second.name}` and `{first.name}` both train into `{run_dir}`.",
-        title="one run directory for two",
-        config_path=("run", "out_dir"),
-        hint="Give each its own `run.name`, or train them one after the other by two calls.",
-    )
+    message = f"`{second.name}` and `{first.name}` both train into `{run_dir}`."
+    hint = "Give each its own `run.name`, or train them one after the other by two calls."
+    return ConfigError(message, title="one run directory for two", config_path=("run", "out_dir"), hint=hint)

@@ -66,12 +66,8 @@ def keep(found: Iterator[Experiment | Finding], findings: list[Finding]) -> list
 def unknown_variables(line: CommandLine) -> Iterator[Finding]:
     for name, value in line.variables.items():
         if name not in VARIABLES:
-            yield Finding(
-                f"`{name}={value}` sets a variable that no task reads.",
-                title="unknown variable",
-                suggestions=nearest(name, VARIABLES),
-                hint=f"There are: {', '.join(VARIABLES)}.",
-            )
+            message, near = f"`{name}={value}` sets a variable that no task reads.", nearest(name, VARIABLES)
+            yield Finding(message, "unknown variable", suggestions=near, hint=f"There are: {', '.join(VARIABLES)}.")
 
 
 def wanted_format(line: CommandLine) -> str | None:
@@ -90,39 +86,28 @@ def format_mistakes(line: CommandLine) -> Iterator[Finding]:
     if value is None or (value == "json" and asks_audit(line)):
         return
     if value not in FORMATS:
-        yield Finding(
-            f"Findings are not printed as `{value}`.",
-            title="unknown format",
-            suggestions=nearest(value, FORMATS),
-            hint=f"Write {' or '.join(f'`FORMAT={name}`' for name in FORMATS)}.",
-        )
+        near, hint = nearest(value, FORMATS), f"Write {' or '.join(f'`FORMAT={name}`' for name in FORMATS)}."
+        yield Finding(f"Findings are not printed as `{value}`.", "unknown format", suggestions=near, hint=hint)
     elif line.command != "run" or not line.tasks or any(task.partition(":")[0] != CHECKED for task in line.tasks):
-        yield Finding(
-            f"`FORMAT={value}` belongs to `doit {CHECKED}`{f' and `doit {AUDIT}`' if value == 'json' else ''} alone.",
-            title="misplaced variable",
-            hint=f"Write `doit {CHECKED} FORMAT={value}`, with `EXP=NAME` for one experiment.",
-        )
+        places = f"`doit {CHECKED}`{f' and `doit {AUDIT}`' if value == 'json' else ''}"
+        hint = f"Write `doit {CHECKED} FORMAT={value}`, with `EXP=NAME` for one experiment."
+        yield Finding(f"`FORMAT={value}` belongs to {places} alone.", "misplaced variable", hint=hint)
 
 
 def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Finding]:
     for task in line.tasks:
         verb, colon, rest = task.partition(":")
         if task.startswith("-"):
-            yield Finding(
-                f"`{task}` stands behind a task, where doit reads it as an option of that task.",
-                title="misplaced option",
-                hint=f"Options of doit go before its tasks: `doit {task} ... {' '.join(line.tasks[:1])}`.",
-            )
+            message = f"`{task}` stands behind a task, where doit reads it as an option of that task."
+            hint = f"Options of doit go before its tasks: `doit {task} ... {' '.join(line.tasks[:1])}`."
+            yield Finding(message, "misplaced option", hint=hint)
             return
         if verb not in verbs:
-            yield Finding(
-                f"There is no task `{task}`.",
-                title="unknown task",
-                suggestions=tuple(f"{match}{colon}{rest}" for match in nearest(verb, verbs)),
-                hint=f"`{task}` is an experiment: write `doit {verb_of(line, verbs)} EXP={task}`."
-                if task in [experiment.name for experiment in all_experiments(root)]
-                else f"There are: {', '.join(verbs)} (each with EXP=NAME, or as `train:NAME`).",
-            )
+            near = tuple(f"{match}{colon}{rest}" for match in nearest(verb, verbs))
+            hint = f"There are: {', '.join(verbs)} (each with EXP=NAME, or as `train:NAME`)."
+            if task in [experiment.name for experiment in all_experiments(root)]:
+                hint = f"`{task}` is an experiment: write `doit {verb_of(line, verbs)} EXP={task}`."
+            yield Finding(f"There is no task `{task}`.", "unknown task", suggestions=near, hint=hint)
 
 
 def verb_of(line: CommandLine, verbs: Mapping[str, str]) -> str:
@@ -155,8 +140,7 @@ def named_by_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> I
         if verb not in verbs or not colon or verb == ABOUT_ALL:
             continue
         if verb in QUERIES:
-            message, hint = f"There is no task `{task}`.", f"Write `doit {verb} EXP={name}`."
-            yield Finding(message, title="unknown task", hint=hint)
+            yield Finding(f"There is no task `{task}`.", "unknown task", hint=f"Write `doit {verb} EXP={name}`.")
             continue
         matches = [each for each in all_experiments(root) if fnmatchcase(each.task_name, name)] if "*" in name else []
         if matches:
@@ -172,12 +156,8 @@ def lookup(text: str, root: Path, verb: str = "") -> Iterator[Experiment | Findi
         yield from error.findings
         return
     if verb and experiment.name != text:
-        yield Finding(
-            f"There is no task `{verb}:{text}`.",
-            title="unknown task",
-            suggestions=(f"{verb}:{experiment.task_name}",),
-            hint=f"With EXP=, paths work too: `doit {verb} EXP={text}`.",
-        )
+        near, hint = (f"{verb}:{experiment.task_name}",), f"With EXP=, paths work too: `doit {verb} EXP={text}`."
+        yield Finding(f"There is no task `{verb}:{text}`.", "unknown task", suggestions=near, hint=hint)
     else:
         yield experiment
 
@@ -187,11 +167,9 @@ def mixed(line: CommandLine, by_variable: list[Experiment], by_task: list[Experi
     bare = [task for task in line.tasks if ":" not in task and task != ABOUT_ALL]
     strangers = [each.name for each in by_task if each not in by_variable]
     if bare and strangers and line.command == "run":
-        yield Finding(
-            f"`{bare[0]}` would also take {', '.join(f'`{name}`' for name in strangers)}, named by another task.",
-            title="ambiguous tasks",
-            hint="Give every task its experiment, as in `validate:a train:b`, or call doit twice.",
-        )
+        names = ", ".join(f"`{name}`" for name in strangers)
+        hint = "Give every task its experiment, as in `validate:a train:b`, or call doit twice."
+        yield Finding(f"`{bare[0]}` would also take {names}, named by another task.", "ambiguous tasks", hint=hint)
 
 
 def narrowed(line: CommandLine) -> Iterator[Finding]:
@@ -238,10 +216,8 @@ def interrupted_last(root: Path) -> Selection:
     if run_dir is None or run is None:
         return Selection(message="No run below `runs` was interrupted: there is nothing to resume.")
     if run["experiment"] is None:
-        return Selection(
-            message=f"The run in `{display_path(run_dir, root)}` was interrupted last, but no YAML file is known for "
-            "it: resume it from the program that started it, or name an experiment with EXP."
-        )
+        what = f"The run in `{display_path(run_dir, root)}` was interrupted last, but no YAML file is known for it"
+        return Selection(message=f"{what}: resume it from the program that started it, or name an experiment with EXP.")
     return Selection((find_experiment(run["experiment"], root),))
 
 

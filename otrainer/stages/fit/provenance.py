@@ -68,12 +68,8 @@ def copy_source(path: Path, target: Path, code: Path) -> None:
     """Copy a source to its place below `code`; raise ConfigError where a link or another file is there."""
     refuse_links(each for each in target.parents if each.is_relative_to(code))
     if os.path.lexists(target) and not (is_own_file(target) and target.read_bytes() == path.read_bytes()):
-        raise ConfigError(
-            f"`{target}` is no source that this run keeps, and one would take its place.",
-            title="name taken",
-            config_path=OUT_DIR,
-            hint="Move what is there.",
-        )
+        message = f"`{target}` is no source that this run keeps, and one would take its place."
+        raise ConfigError(message, title="name taken", config_path=OUT_DIR, hint="Move what is there.")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
 

@@ -56,12 +56,9 @@ def resumed_start(plan: Plan, root: Path) -> Start:
     """
     found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
     if found is None or not is_there(last):
-        raise ConfigError(
-            f"There is no checkpoint `{display_path(last, root)}` to resume from.",
-            title="nothing to resume",
-            config_path=("run", "out_dir"),
-            hint="Start the run with `doit train`; it saves where its `cb.model_checkpoint` says.",
-        )
+        message = f"There is no checkpoint `{display_path(last, root)}` to resume from."
+        hint = "Start the run with `doit train`; it saves where its `cb.model_checkpoint` says."
+        raise ConfigError(message, title="nothing to resume", config_path=("run", "out_dir"), hint=hint)
     begin = continued(last, found, root)
     if found["definition"] == plan.definition:
         return begin
@@ -141,19 +138,14 @@ def refuse_taken(config: Mapping[str, Any], run_dir: str, root: Path) -> None:
     found = read_run(root / run_dir)
     own = own_outputs((root / run_dir).resolve(), found)
     for folder, path in folders_elsewhere(config, run_dir, root):
-        taken = [
-            file.name
-            for file in sorted(folder.glob("*.pt"))
-            if file.name not in (PREVIOUS, DAMAGED) and file not in own
-        ]
-        if taken:
-            raise ConfigError(
-                f"`{display_path(folder, root)}` holds checkpoints of another run: {', '.join(taken[:MOST])}"
-                f"{', ...' if taken[MOST:] else ''}. They would be overwritten.",
-                title="checkpoints of another run",
-                config_path=path,
-                hint="Let `save_dir` be `${run.out_dir}/checkpoints`, or move what is there.",
+        others = [file.name for file in sorted(folder.glob("*.pt")) if file not in own]
+        if taken := [name for name in others if name not in (PREVIOUS, DAMAGED)]:
+            names = f"{', '.join(taken[:MOST])}{', ...' if taken[MOST:] else ''}"
+            message = (
+                f"`{display_path(folder, root)}` holds checkpoints of another run: {names}. They would be overwritten."
             )
+            hint = "Let `save_dir` be `${run.out_dir}/checkpoints`, or move what is there."
+            raise ConfigError(message, title="checkpoints of another run", config_path=path, hint=hint)
 
 
 def own_outputs(run_dir: Path, run: Mapping[str, Any] | None) -> set[Path]:
