@@ -19,7 +19,7 @@ from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
-from otrainer.errors import ConfigError, Finding, errors_at
+from otrainer.errors import ConfigError, ConfigPath, Finding, errors_at
 from otrainer.model import blueprint, check_model, compile_model
 from otrainer.model.meta import model_summary
 from otrainer.registry import Registry, build_registry, check_call, check_value, instantiate_value, load_plugins
@@ -65,11 +65,11 @@ def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding
     """Return `more` without what the wrong kind of a component leads to, which is one of the `findings` already."""
     kinds = {finding.config_path[:-1] for finding in findings if finding.title == "wrong kind of component"}
     known = {finding.config_path for finding in findings}
-    return [
-        finding
-        for finding in more
-        if finding.config_path not in known and not any(finding.config_path[: len(path)] == path for path in kinds)
-    ]
+    return [each for each in more if each.config_path not in known and not is_below(each, kinds)]
+
+
+def is_below(finding: Finding, paths: Iterable[ConfigPath]) -> bool:
+    return any(finding.config_path[: len(path)] == path for path in paths)
 
 
 def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
@@ -166,9 +166,8 @@ def all_mistakes(config: ResolvedConfig, broken: Sequence[Finding] = ()) -> list
     paths = [finding.config_path for finding in broken if finding.config_path]
     registry = build_registry()
     found = find_mistakes(config, registry)
-    beyond = [finding for finding in found if not any(finding.config_path[: len(path)] == path for path in paths)]
     try:
-        try_out(config, registry, [*broken, *beyond])
+        try_out(config, registry, [*broken, *(each for each in found if not is_below(each, paths))])
     except ConfigError as error:
         return list(error.located(config.source_map).findings)
     return []

@@ -102,9 +102,8 @@ def report_nondeterministic(failure: Failure) -> Finding | None:
     if not asked or not isinstance(error, RuntimeError) or "deterministic" not in str(error):
         return None
     (found,) = not_deterministic(error).findings
-    return failure.finding(
-        found.title, [found.message], found.config_path, related=failure.in_component, hint=found.hint
-    )
+    where = failure.in_component
+    return failure.finding(found.title, [found.message], found.config_path, related=where, hint=found.hint)
 
 
 def report_backward(failure: Failure) -> Finding | None:
