@@ -125,10 +125,8 @@ class Runner:
         """Answer a question as doit's action: in this process, unless that takes torch, and executing no stage."""
         from otrainer.commands import answer
 
-        def ask(stage: str, experiment: Experiment) -> Outcome:
-            return self.client.run(stage, experiment)
-
-        question = Question(self.root, experiments, variables, ask)
+        # Most questions take no worker, nor the client's imports.
+        question = Question(self.root, experiments, variables, ask=lambda *stage: self.client.run(*stage))
         return self._settle(answer(query, question), query, *experiments)
 
     def _resolve(self, experiment: Experiment) -> Outcome:

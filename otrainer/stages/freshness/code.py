@@ -46,9 +46,8 @@ def code_sentences(old_rows: Rows, new_rows: Rows, old_detail: Detail | None, pr
     found: dict[str, SymbolChange] = {}
     for row in sorted(differing, key=remoteness):
         label = label_of(row["key"])
-        for told in symbol_changes(row, old_detail, prints) or [
-            SymbolChange(label, 0, f"The code of {label} changed.")
-        ]:
+        whole = SymbolChange(label, 0, f"The code of {label} changed.")
+        for told in symbol_changes(row, old_detail, prints) or [whole]:
             if told.symbol not in found or told.detour < found[told.symbol].detour:
                 found[told.symbol] = told
     yield from (told.text for told in sorted(found.values(), key=lambda told: told.detour))
@@ -91,22 +90,18 @@ def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fi
     if old_detail is None:
         return []
     code, old = code_of(row, prints), old_code(old_detail, row["key"])
-    moved = contents(code) & contents(old)
+    moved = {content(*each) for each in code.symbols.items()} & {content(*each) for each in old.symbols.items()}
     changed = [
         describe_change(row["key"], symbol, "changed" if symbol in old.symbols else "is used now", code, prints)
         for symbol, digest in code.symbols.items()
         if old.symbols.get(symbol) != digest and content(symbol, digest) not in moved
     ]
     gone = [
-        symbol
+        describe_change(row["key"], symbol, "is not used any more", old, prints)
         for symbol, digest in old.symbols.items()
         if symbol not in code.symbols and content(symbol, digest) not in moved
     ]
-    return [*changed, *(describe_change(row["key"], symbol, "is not used any more", old, prints) for symbol in gone)]
-
-
-def contents(code: Code) -> set[tuple[str, str]]:
-    return {content(*each) for each in code.symbols.items()}
+    return [*changed, *gone]
 
 
 def content(symbol: str, digest: str) -> tuple[str, str]:

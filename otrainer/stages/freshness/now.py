@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Now:
-    """The config that `resolve` would leave, or the `error` that it would end with, and the artifacts that there are.
+    """The config that `resolve` left or would leave, or the `error` that this ends with, and the artifacts there are.
 
     `decided` is what the light decision says of each stage before training.
     """
@@ -39,15 +39,10 @@ class Now:
         self.config: ResolvedConfig | None = None
         self.error: ConfigError | None = None
         try:
-            self.config = self.config_now()
+            is_left = self.decided["resolve"].is_up_to_date
+            self.config = resolved(experiment, root) if is_left else resolve_config(root / experiment.file, root=root)
         except ConfigError as error:
             self.error = error
-
-    def config_now(self) -> ResolvedConfig:
-        """Return the config as it was left where that is up to date, else resolved anew."""
-        if self.decided["resolve"].is_up_to_date:
-            return resolved(self.experiment, self.root)
-        return resolve_config(self.root / self.experiment.file, root=self.root)
 
     def left(self, name: str, *keys: str) -> dict[str, Any] | None:
         """Return an artifact with mappings or lists at `keys`; None where it is not there, or damaged."""
