@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +10,7 @@ from otrainer.commands.runs import disk_use, wanted
 from otrainer.diagnostics.quantities import size_text
 from otrainer.errors import ConfigError
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import archived_runs, is_behind_link
+from otrainer.storage.runs.archive import archived_runs, is_behind_link, remove_empty
 from otrainer.storage.runs.files import files_below, foreign_files
 from otrainer.storage.runs.lock import is_locked, lock_run
 from otrainer.storage.runs.run_json import RUN_FILE, read_run_or_none
@@ -99,9 +98,7 @@ def remove(folder: Path, foreign: Collection[str]) -> None:
         if name not in foreign and name != RUN_FILE:
             (folder / name).unlink()
     (folder / RUN_FILE).unlink()
-    for here, _, _ in os.walk(folder, topdown=False):
-        with suppress(OSError):  # something foreign is in it
-            Path(here).rmdir()
+    remove_empty(folder)  # as far as nothing foreign is in it
     with suppress(OSError):  # others are kept there
         folder.parent.rmdir()
 

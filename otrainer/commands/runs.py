@@ -35,11 +35,11 @@ class Row(NamedTuple):
 
     name: str
     state: str
-    step: str
-    metrics: str
-    started: str
-    size: int
-    definition: str
+    step: str = ""
+    metrics: str = ""
+    started: str = ""
+    size: int = 0
+    definition: str = ""
     origin: str = ""
 
     def cells(self) -> dict[str, str]:
@@ -90,10 +90,7 @@ def experiment_of(folder: Path, root: Path) -> str | None:
 
 def rows_of(folder: Path, root: Path) -> Iterator[Row]:
     name = display_path(folder, root / RUNS)
-    if (folder / "run.json").exists():
-        yield row_of(folder, name)
-    else:
-        yield Row(name, "only kept runs", "", "", "", 0, "")
+    yield row_of(folder, name) if (folder / "run.json").exists() else Row(name, "only kept runs")
     for kept in archived_runs(folder):
         yield row_of(kept, f"  {kept.name}")
 
@@ -103,9 +100,9 @@ def row_of(folder: Path, name: str) -> Row:
     try:
         run = read_run(folder)
     except ConfigError:
-        return Row(name, "damaged run.json", "", "", "", size, "")
+        return Row(name, "damaged run.json", size=size)
     if run is None:
-        return Row(name, "gone", "", "", "", size, "")
+        return Row(name, "gone", size=size)
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in list(run["metrics"].items())[:MOST_METRICS])
     started = str(run["started"]).replace("T", " ").removesuffix("Z")
     step, definition = f"{run['global_step']:,}", run["definition"][:8]

@@ -54,15 +54,10 @@ class SubmoduleCalls:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        hooks = (
-            nn_module.register_module_forward_pre_hook(self._enter),
-            nn_module.register_module_forward_hook(self._leave),
-        )
-        try:
+        before = nn_module.register_module_forward_pre_hook(self._enter)
+        after = nn_module.register_module_forward_hook(self._leave)
+        with before, after:
             yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def innermost(self, node_arguments: str) -> tuple[str, str]:
         """Return name and inputs of the module that was running; for the node itself, no name and its own arguments."""
@@ -70,10 +65,6 @@ class SubmoduleCalls:
             return "", node_arguments
         module, inputs, _ = self.stack[-1]
         return self._name(module), describe_arguments(inputs, {})
-
-    def several(self) -> list[Row]:
-        """Return a row for each call that the node's module makes, if it makes more than one."""
-        return self.rows if len(self.rows) > 1 else []
 
     def _name(self, module: nn.Module) -> str:
         return self.names.get(id(module)) or type(module).__name__

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from otrainer.commands.show_model.example import Example
     from otrainer.engine.state import RunSettings
     from otrainer.errors import Finding
 
@@ -46,8 +47,7 @@ class Estimate:
     parameters: int = 0
     memory: dict[str, int | None] = field(default_factory=dict)
     flops: tuple[int, int | None] | None = None
-    samples: int | None = None
-    source: str = ""
+    example: Example | None = None
     optimizer: str = ""
     notes: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)

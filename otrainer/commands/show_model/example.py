@@ -66,8 +66,8 @@ def find_example(config: ResolvedConfig, registry: Registry) -> Example | str:
 
 
 def build_section(section: str, config: ResolvedConfig, registry: Registry) -> Any:
-    value, settings = config.data[section], config.settings
-    return instantiate_value(value, registry=registry, settings=settings, config_path=(section,))
+    value = config.data[section]
+    return instantiate_value(value, registry=registry, settings=config.settings, config_path=(section,))
 
 
 def declared_batch(data: Any, io: Any, _seed: int) -> tuple[Any, str] | None:

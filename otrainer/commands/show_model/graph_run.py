@@ -73,7 +73,8 @@ class GraphRun:
             return self._leave_unknown(node, row, BROKEN)
         if not unpacks(node):
             flops, saved = spent(self.meter, before)
-            self.rows += [replace(row, value=value, flops=flops, saved=saved), *calls.several()]
+            inside = calls.rows if len(calls.rows) > 1 else []
+            self.rows += [replace(row, value=value, flops=flops, saved=saved), *inside]
         return value
 
     def _compute(self, node: fx.Node, module: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

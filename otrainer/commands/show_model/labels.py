@@ -18,13 +18,11 @@ SHORT = {torch.float32: "", torch.bfloat16: "bf16", torch.float16: "fp16"}
 def label_calls(ir: ModelIR) -> dict[str, str]:
     """Return what each node calls: the key of its module, with the module's name where it has another."""
     keys = {spec.name: key_of(spec.spec) for spec in ir.modules}
-    return {node.name: label_call(node, keys) for node in ir.program.nodes}
-
-
-def label_call(node: Node, keys: dict[str, str]) -> str:
-    if node.kind == "op":
-        return f"op:{node.target}"
-    return keys[node.target] if node.target == label(node) else f"{node.target}: {keys[node.target]}"
+    called: dict[str, str] = {}
+    for node in ir.program.nodes:
+        own = "" if node.target == label(node) else f"{node.target}: "
+        called[node.name] = f"op:{node.target}" if node.kind == "op" else f"{own}{keys[node.target]}"
+    return called
 
 
 def key_of(spec: Mapping[str, Any]) -> str:

@@ -18,12 +18,7 @@ GIB = 2**30
 # What accelerators and machines come with, in GiB.
 DEVICE_SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 141, 192, 288)
 SPARE = 1.1
-READS = {
-    torch.Tensor.item: 0.5,
-    torch.Tensor.__float__: 0.5,
-    torch.Tensor.__int__: 1,
-    torch.Tensor.__bool__: True,
-}
+READS = {torch.Tensor.item: 0.5, torch.Tensor.__float__: 0.5, torch.Tensor.__int__: 1, torch.Tensor.__bool__: True}
 
 
 class SavedTensors(torch.autograd.graph.saved_tensors_hooks):

@@ -6,9 +6,9 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from string import digits
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,7 +52,8 @@ def is_terminal() -> bool:
 
 
 def headline(estimate: Estimate) -> str:
-    batch = [] if estimate.samples is None else [f"a batch of {estimate.samples:,} ({estimate.source})"]
+    example = estimate.example
+    batch = [] if example is None or example.samples is None else [f"a batch of {example.samples:,} ({example.source})"]
     run = f"{estimate.run.precision} on {estimate.run.device}"
     return ", ".join([f"{estimate.parameters:,} parameters", *batch, run])
 
@@ -64,7 +65,9 @@ def node_table(estimate: Estimate) -> Table:
     for column in columns:
         justify: JustifyMethod = "right" if column.counts else "left"
         table.add_column(column.name, justify=justify, no_wrap=column.counts, overflow="fold")
-    for row in collapse_repeats(group_by_node(estimate.rows)):
+    starts = [number for number, row in enumerate(estimate.rows) if not row.depth or not number]
+    nodes = [estimate.rows[start:end] for start, end in pairwise([*starts, len(estimate.rows)])]
+    for row in collapse_repeats(nodes):
         style = "dim" if row.depth else "yellow" if row.unchecked else ""
         table.add_row(*(Text(column.text(row)) for column in columns), style=style)
     return table
@@ -103,34 +106,24 @@ def fits(estimate: Estimate) -> str:
     return f"fits in {smallest_device(estimate.total_memory):,} GiB{here}"
 
 
-def group_by_node(rows: Sequence[Row]) -> list[Node]:
-    starts = [number for number, row in enumerate(rows) if not row.depth or not number]
-    return [rows[start:end] for start, end in pairwise([*starts, len(rows)])]
-
-
-def collapse_repeats(nodes: Sequence[Node]) -> Iterator[Row]:
+def collapse_repeats(nodes: Iterable[Node]) -> Iterator[Row]:
     """Yield the rows, with neighbours that differ by their number only as one: `layers.1-32`, `block each`."""
-    runs: list[list[Node]] = []
-    for node in nodes:
-        if runs and continues(runs[-1][-1], node):
-            runs[-1].append(node)
-        else:
-            runs.append([node])
-    for first, *more in runs:
-        head, *inside = first
+    for _, group in groupby(enumerate(nodes), key=likeness):
+        (head, *inside), *more = (node for _, node in group)
         if more:
             _, last = split_number(more[-1][0].name)
             head = replace(head, name=f"{head.name}-{last}", call=f"{head.call} each")
         yield head
-        yield from collapse_repeats([[row] for row in inside])
+        yield from collapse_repeats([row] for row in inside)
 
 
-def continues(before: Node, node: Node) -> bool:
-    """Return whether a layer is the next number of the same."""
-    (one, number), (two, following) = split_number(before[0].name), split_number(node[0].name)
-    if one != two or not number or not following:
-        return False
-    return int(number) + 1 == int(following) and facts(before) == facts(node)
+def likeness(numbered: tuple[int, Node]) -> tuple[str | int, list[Row]]:
+    """Return what is the same for all of a run of numbered layers, and for no other node beside it."""
+    place, (head, *inside) = numbered
+    stem, number = split_number(head.name)
+    rows = (replace(head, name=stem), *inside)
+    shown = [replace(row, value=describe_shapes(row.value)) for row in rows]
+    return int(number) - place if number else str(place), shown
 
 
 def split_number(name: str) -> tuple[str, str]:
@@ -139,21 +132,11 @@ def split_number(name: str) -> tuple[str, str]:
     return stem, name[len(stem) :]
 
 
-def facts(node: Node) -> list[Row]:
-    """Return all that is shown of a node but its own name."""
-    return [
-        replace(row, value=describe_shapes(row.value), name=row.name if number else "")
-        for number, row in enumerate(node)
-    ]
-
-
 def bytes_text(count: int) -> str:
-    """Write a number of bytes: `20.1 KiB`."""
     return scaled(count, 1024, BYTES)
 
 
 def count_text(count: int) -> str:
-    """Write a number of operations: `20.1 K`."""
     return scaled(count, 1000, COUNTS).rstrip()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,19 +45,22 @@ class TrainingStep:
     def follow(self) -> None:
         """Go through forward, loss, backward, and a step of the optimizer."""
         estimate, device, example = self.estimate, self.estimate.device, self.example
-        estimate.samples, estimate.source = example.samples, example.source
+        estimate.example = example
         graph = write_graph(self.ir.program, self.model.ops)
         inputs = inputs_by_name(self.ir.program.inputs, example.inputs)
         failed = materialize_lazy(self.model, graph, to_fake(inputs, META))
         loss = build_section("loss", self.config, self.registry)
         with fake_mode():
             remade(self.model, lambda tensor: tensor if is_lazy(tensor) else empty_like(tensor, device))
-            fake_loss_modules(loss, device)
+            for part in (loss, *getattr(loss, "__dict__", {}).values()):
+                if isinstance(part, torch.nn.Module):  # training moves a loss that is one, or holds some
+                    remade(part, lambda tensor: empty_like(tensor, device))
             saved = SavedTensors(model_tensors(self.model))
             with flop_counter() as counter:
                 labels = label_calls(self.ir)
                 run = GraphRun(self.model, lambda: (counter.get_total_flops(), saved.bytes), labels, failed)
-                with saved, self._autocast():
+                dtype = AUTOCAST.get(estimate.run.precision)
+                with saved, torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
                     outputs = run.run(graph, to_fake(inputs, device))
                     self._note(run)
                     targets, batch = (to_fake(part, device) for part in (example.targets, example.batch))
@@ -75,10 +77,6 @@ class TrainingStep:
         self.estimate.rows = run.rows
         self.estimate.findings += [self._finding(each, run.labels[each.node.name]) for each in run.breaks]
         self.estimate.notes += [*unchecked_notes(run.rows), *uncounted_notes(self.model, self.estimate.device)]
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = AUTOCAST.get(self.estimate.run.precision)
-        return nullcontext() if dtype is None else torch.autocast(self.estimate.device.type, dtype=dtype)
 
     def _backward(self, loss: torch.Tensor) -> bool:
         try:
@@ -168,13 +166,6 @@ def scalar_loss(loss: Any, outputs: Any, targets: Any, batch: Any, estimate: Est
         hint = f"It was given outputs {describe_shapes(outputs)} and targets {describe_shapes(targets)}."
         estimate.findings.append(Finding(message, title="loss fails", config_path=("loss",), hint=hint))
     return None
-
-
-def fake_loss_modules(loss: Any, device: torch.device) -> None:
-    """Give a loss that is a module, or holds some, tensors without numbers on `device`, where training moves it."""
-    for part in (loss, *getattr(loss, "__dict__", {}).values()):
-        if isinstance(part, torch.nn.Module):
-            remade(part, lambda tensor: empty_like(tensor, device))
 
 
 def sum_outputs(outputs: Any) -> torch.Tensor | None:

@@ -46,10 +46,8 @@ def difference(step: int, names: list[str]) -> ConfigError:
     if step <= STOPS[0]:
         message = f"Two trainings from the beginning already differ after step {step}: `{first}`{more} is another."
         return ConfigError(message, title="not deterministic", hint=hint)
-    message = (
-        f"After step {step}, continued, `{first}` is another than without a stop{more}. What comes before is equal."
-    )
-    return ConfigError(message, title="not exact", hint=hint)
+    message = f"After step {step}, continued, `{first}` is another than without a stop{more}."
+    return ConfigError(f"{message} What comes before is equal.", title="not exact", hint=hint)
 
 
 def summarize(name: str, trace: Trace) -> str:

@@ -90,10 +90,9 @@ def digest_state(ctx: RunContext) -> dict[str, str]:
 
 def has_parts(value: object) -> bool:
     """Return whether a value is digested part by part; a list of numbers is not."""
-    nested = (dict, list, tuple, torch.Tensor)
-    return isinstance(value, dict) or (
-        isinstance(value, list | tuple) and any(isinstance(item, nested) for item in value)
-    )
+    if not isinstance(value, list | tuple):
+        return isinstance(value, dict)
+    return any(isinstance(item, dict | list | tuple | torch.Tensor) for item in value)
 
 
 def digest(value: Any) -> str:
