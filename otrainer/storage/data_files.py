@@ -30,18 +30,14 @@ def identify(name: StrPath, root: Path) -> FileStamp:
     path = root / name
     remembered = root / MEMORY / f"{hashlib.sha256(os.fsencode(os.path.normpath(path))).hexdigest()[:32]}.json"
     known = recall(remembered)
-    stamps = {inside: stamp_of(path / inside, known.get(inside)) for inside in parts_of(path)}
+    parts = folder_files(path) if path.is_dir() else [""]  # a file is its own only part
+    stamps = {inside: stamp_of(path / inside, known.get(inside)) for inside in parts}
     now = time.time_ns()
     kept = {inside: stamp.settled(now) for inside, stamp in stamps.items()}
     if kept != known:
         with suppress(OSError):  # what cannot be remembered is only read once more
             write_json(remembered, {inside: list(stamp) for inside, stamp in kept.items()}, durable=False)
     return stamps[""] if "" in stamps else whole_folder(path, kept)
-
-
-def parts_of(path: Path) -> list[str]:
-    """Return the files of a folder; a file is its own only part."""
-    return folder_files(path) if path.is_dir() else [""]
 
 
 def whole_folder(path: Path, stamps: Mapping[str, FileStamp]) -> FileStamp:

@@ -52,7 +52,9 @@ def find_experiment(text: str, root: Path) -> Experiment:
     for candidate in candidates(text):
         if (root / candidate).is_file():
             return experiment_of(candidate, root)
-    raise unknown_experiment(text, root)
+    names = [experiment.name for experiment in all_experiments(root)]
+    message, near = f"There is no experiment `{text}`.", nearest(text, names)
+    raise ConfigError(message, title="unknown experiment", suggestions=near, hint=listed(names))
 
 
 def candidates(text: str) -> Iterator[Path]:
@@ -91,7 +93,7 @@ def all_experiments(root: Path) -> list[Experiment]:
 
     Hidden files do not count, nor what is no regular file or has a name that no terminal shows as it is.
     """
-    found = [experiment_of(Path(path), root) for path in yaml_files(root / EXPERIMENTS)]
+    found = (experiment_of(Path(path), root) for path in yaml_files(root / EXPERIMENTS))
     return sorted(found, key=lambda experiment: experiment.name)
 
 
@@ -107,16 +109,6 @@ def yaml_files(folder: str | Path) -> Iterator[str]:
             yield from yaml_files(entry.path)
         elif entry.name.endswith(SUFFIXES) and entry.is_file():
             yield entry.path
-
-
-def unknown_experiment(text: str, root: Path) -> ConfigError:
-    names = [experiment.name for experiment in all_experiments(root)]
-    return ConfigError(
-        f"There is no experiment `{text}`.",
-        title="unknown experiment",
-        suggestions=nearest(text, names),
-        hint=listed(names),
-    )
 
 
 def listed(names: list[str]) -> str:

@@ -87,11 +87,9 @@ def way_out(path: str | os.PathLike[str], root: Path) -> str | None:
         return f"`{text}` is the project's own folder."
     if place.is_relative_to(base):
         return None
-    if link := link_out(text, base):
-        return (
-            f"`{text}` leads out of the project: `{link.relative_to(base).as_posix()}` is a link to `{place_of(link)}`."
-        )
-    return f"`{text}` leads out of the project."
+    link = link_out(text, base)
+    where = f": `{link.relative_to(base).as_posix()}` is a link to `{os.path.realpath(link)}`" if link else ""
+    return f"`{text}` leads out of the project{where}."
 
 
 def link_out(text: str, base: Path) -> Path | None:
@@ -99,13 +97,9 @@ def link_out(text: str, base: Path) -> Path | None:
     here = base
     for part in Path(text).parts:
         here = here.parent if part == ".." else here / part
-        if here.is_symlink() and not place_of(here).is_relative_to(base):
+        if here.is_symlink() and not Path(os.path.realpath(here)).is_relative_to(base):
             return here
     return None
-
-
-def place_of(link: Path) -> Path:
-    return Path(os.path.realpath(link))
 
 
 def outside(problem: str, config_path: ConfigPath) -> Finding:

@@ -121,12 +121,6 @@ class Record(NamedTuple):
         # What it vouches for was written before it: if it is lost, the stage only runs again.
         write_atomic(path, json.dumps(whole).encode(), durable=False)
 
-    def refreshed(self, seen: Mapping[str, FileStamp]) -> Record:
-        """Return the same record with the stamps of `seen`: the same content at later times."""
-        files = {name: seen.get(name, stamp) for name, stamp in self.files.items()}
-        outputs = {name: seen.get(name, stamp) for name, stamp in self.outputs.items()}
-        return self._replace(files=files, outputs=outputs)
-
     @classmethod
     def read(cls, path: StrPath) -> Record:
         """Read the record at `path`. Raises OSError where it cannot be read, ValueError where it is damaged."""
@@ -184,7 +178,10 @@ def why_stale(
     reason = next(every_reason(path, touched, root=root, environ=environ, version=version, source=source), None)
     if reason is None and touched:
         with suppress(OSError):  # a note that cannot be kept only costs another look
-            Record.read(path).refreshed(touched).write(path)
+            record = Record.read(path)
+            files = {name: touched.get(name, stamp) for name, stamp in record.files.items()}
+            outputs = {name: touched.get(name, stamp) for name, stamp in record.outputs.items()}
+            record._replace(files=files, outputs=outputs).write(path)
     return reason
 
 
@@ -258,9 +255,8 @@ def file_reason(
 
 
 def env_reason(name: str, recorded: str | None, value: str | None) -> Iterator[str]:
-    if recorded is None and value is not None:
-        yield f"The environment variable `{name}` is set now."
-    elif recorded is not None and value is None:
-        yield f"The environment variable `{name}` is not set any more."
-    elif recorded is not None and value is not None and recorded != hash_text(value):
+    if value is None or recorded is None:
+        if value is not recorded:
+            yield f"The environment variable `{name}` is {'set now' if recorded is None else 'not set any more'}."
+    elif recorded != hash_text(value):
         yield f"The environment variable `{name}` changed."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError, nearest
 from otrainer.storage.atomic import is_own_file, sync_folder
 from otrainer.storage.runs.files import ELSEWHERE
-from otrainer.storage.runs.ownership import has_all_outputs, is_output, refuse_links
+from otrainer.storage.runs.ownership import is_output, refuse_links
 from otrainer.storage.runs.run_json import (
     DAMAGED,
     KEPT,
@@ -84,7 +84,8 @@ def fits(kept: Path, definition: str, *, complete: bool) -> bool:
     if run is None or run["definition"] != definition or (run["state"] == "complete") != complete:
         return False
     # One that stopped before its first checkpoint gives nothing to go on from.
-    return has_all_outputs(kept, run) if run["outputs"] else complete
+    inside = [kept / name for name in run["outputs"] if ".." not in Path(name).parts]
+    return all(path.is_file() for path in inside) if run["outputs"] else complete
 
 
 def archive_folder(run_dir: StrPath) -> Path:
@@ -94,8 +95,7 @@ def archive_folder(run_dir: StrPath) -> Path:
 
 def archived_runs(run_dir: StrPath) -> list[Path]:
     """Return the archived runs of a run directory, newest first."""
-    found = sorted(archive_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)
-    return [path.parent for path in found]
+    return [path.parent for path in sorted(archive_folder(run_dir).glob(f"*/{RUN_FILE}"), reverse=True)]
 
 
 def is_behind_link(kept: Path) -> bool:

@@ -15,7 +15,7 @@ from otrainer.errors import ConfigError
 from otrainer.storage.atomic import is_own_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from _typeshed import StrPath
 
@@ -106,12 +106,6 @@ def altered(path: Path, mark: list[Any]) -> bool:
     if status.st_size != mark[0]:
         return True
     return bool(status.st_mtime_ns != mark[1] and checksum(path) != mark[2])
-
-
-def has_all_outputs(run_dir: Path, run: Mapping[str, Any]) -> bool:
-    """Return whether all that a run left is there, wherever it waits."""
-    names = [run_dir / name for name in run["outputs"] if ".." not in Path(name).parts]
-    return all(path.is_file() for path in names)
 
 
 def is_mark(mark: Any) -> bool:
