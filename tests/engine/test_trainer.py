@@ -147,10 +147,10 @@ def test_the_latest_logs_read_as_floats_and_a_step_that_nobody_reads_is_never_wa
 
     fit(small_model(), Batches(random_batches(2)), callbacks=[Keep()])
 
-    assert kept[0]._floats is None
+    assert "_floats" not in vars(kept[0])
     assert type(kept[1]["loss"]) is float
     assert repr(kept[1]) == repr({"loss": kept[1]["loss"]})
-    assert kept[0]._floats is None
+    assert "_floats" not in vars(kept[0])
 
 
 def test_training_rows_come_every_n_steps_and_validation_rows_every_n_epochs() -> None:
