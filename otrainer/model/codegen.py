@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import linecache
 import operator
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from torch import fx
@@ -19,9 +21,13 @@ from torch import fx
 from otrainer.model.generated import GeneratedModel
 from otrainer.model.ir import Arg, Items, Node, Pairs, Picks, Program, Ref
 
+if TYPE_CHECKING:
+    from otrainer.model.ir import ModelIR
+
 Ops = Mapping[str, Callable[..., Any]]
 
 FILE = "<otrainer model "  # what the names of generated sources begin with
+ASSIGNED = re.compile(r"\s*(\w+)(?: : [^=]+)? = ")
 
 _classes: WeakValueDictionary[tuple[object, ...], type[GeneratedModel]] = WeakValueDictionary()
 _lock = Lock()
@@ -146,3 +152,26 @@ def fx_arg(arg: Arg, values: Mapping[str, fx.Node]) -> Any:
     if isinstance(arg, Pairs):
         return {key: fx_arg(item, values) for key, item in arg.pairs}
     return arg
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: the number of its node among the program's, and the values that it takes, each with its local name."""
+
+    number: int
+    takes: dict[str, str]
+
+    def node(self, ir: ModelIR) -> Node:
+        """Return the node with the places of the config that `ir` was compiled from."""
+        return ir.program.nodes[self.number]
+
+
+def line_of(model: type[GeneratedModel], lineno: int) -> Line | None:
+    """Return what line `lineno` (from 1) of `model.code` calls; None where it calls nothing, as its last does."""
+    match = ASSIGNED.match(model.code.splitlines()[lineno - 1])
+    written = {each.name: each for each in write_graph(model.program, model.ops).nodes}
+    found = written.get(match[1]) if match else None
+    if found is None or found.meta["node"] is None:
+        return None
+    number = next(at for at, node in enumerate(model.program.nodes) if node is found.meta["node"])
+    return Line(number, {taken.meta["value"]: taken.name for taken in found.all_input_nodes})

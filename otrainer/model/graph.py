@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Returns
-from otrainer.model.names import check_name
 from otrainer.model.nodes import Calls, read_node
 from otrainer.model.order import Written, written_nodes
-from otrainer.model.section import read_inputs, read_return
+from otrainer.model.section import check_name, read_inputs, read_return
 from otrainer.model.values import Values
 
 if TYPE_CHECKING:
@@ -25,9 +24,8 @@ def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Regist
     report.keys(section, KEYS, path, what="A graph")
     report.required(section, ("inputs", "outputs"), path, what="A graph")
     modules = read_modules(section.get("modules"), (*path, "modules"), report)
-    values = Values(report)
-    for name in read_inputs(section["inputs"], (*path, "inputs"), report) if "inputs" in section else ():
-        values.add_input(name)
+    inputs = read_inputs(section["inputs"], (*path, "inputs"), report) if "inputs" in section else ()
+    values = Values(inputs, report)
     calls = Calls({module.name: module for module in modules}, registry)
     nodes = read_nodes(written_nodes(section, path, report), calls, values, report)
     outputs = read_outputs(section.get("outputs"), (*path, "outputs"), values, report) if "outputs" in section else []
@@ -35,7 +33,7 @@ def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Regist
     if returns == "dict":
         check_keys(outputs, report)
     pairs = tuple((key, value) for key, value, _ in outputs)
-    return ModelIR(modules, Program(values.inputs, tuple(nodes), pairs, returns))
+    return ModelIR(modules, Program(inputs, tuple(nodes), pairs, returns))
 
 
 def read_modules(section: object, path: ConfigPath, report: Report) -> tuple[ModuleSpec, ...]:

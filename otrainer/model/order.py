@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otrainer.config.kinds import kind_of
 from otrainer.errors import ConfigPath
-from otrainer.model.names import check_name
-from otrainer.model.section import listed
+from otrainer.model.section import check_name, listed
 
 if TYPE_CHECKING:
     from otrainer.model.section import Report

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import keyword
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, get_args
 
@@ -10,11 +12,16 @@ from otrainer.config.findings import Findings
 from otrainer.config.kinds import kind_of
 from otrainer.config.limits import limits_in_force
 from otrainer.errors import ConfigPath, Finding, nearest
+from otrainer.model.generated import GeneratedModel
 from otrainer.model.ir import Returns
-from otrainer.model.names import check_name
 
 LISTED = 20
 RETURNS: tuple[Returns, ...] = get_args(Returns)
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Taken: by the generated code, for inputs also by what it sees, for modules by what every model has.
+RESERVED = {"self", "forward", "__debug__"}
+GLOBALS = {"torch", "getattr", "inf", "nan", "device", "NoneType", "fx_pytree", "pytree"}
+ATTRIBUTES = frozenset(dir(GeneratedModel())) | frozenset(GeneratedModel.__annotations__)
 
 
 class Report:
@@ -100,3 +107,27 @@ def read_return(section: Mapping[Any, Any], outputs: int, path: ConfigPath, repo
         report.add(message, path, title="wrong value", hint="Write `tuple` or `dict`, or name one output.")
         return None
     return found
+
+
+def check_name(name: object, role: str, path: ConfigPath, *, on_key: bool = False) -> Iterator[Finding]:
+    """Yield why `name` cannot be the name of an input, a module or a value (`role`), if it cannot."""
+    wrong = problem_with(name, role)
+    if wrong is not None:
+        shown, article = f"`{name}`" if isinstance(name, str) else repr(name), "an" if role[0] in "aeiou" else "a"
+        message = f"{shown} cannot name {article} {role}: {wrong.message}."
+        yield Finding(message, "invalid name", path, on_key=on_key, hint=wrong.hint)
+
+
+def problem_with(name: object, role: str) -> Finding | None:
+    """Return what is wrong with a name, in half a sentence, and how to put it right."""
+    if not isinstance(name, str):
+        return Finding(f"a name is a string, not {kind_of(name)}", hint="Write a word, or put it in quotes.")
+    if not NAME.fullmatch(name):
+        return Finding("it is no identifier", hint="Use letters, digits and `_`, and begin with no digit.")
+    if keyword.iskeyword(name):
+        return Finding("it is a word of the Python language", hint=f"Write `{name}_`, say.")
+    if name in RESERVED or (role == "input" and name in GLOBALS):
+        return Finding("the generated code uses it itself", hint=f"Write `{name}_`, say.")
+    if role == "module" and name in ATTRIBUTES:
+        return Finding("every model has an attribute of this name already", hint=f"Write `{name}_`, say.")
+    return None

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.config.kinds import kind_of
 from otrainer.model.ir import Ref
-from otrainer.model.names import check_name
-from otrainer.model.section import listed
+from otrainer.model.section import check_name, listed
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
@@ -21,16 +20,11 @@ REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 class Values:
     """Inputs and results so far; `later` are names that some call will produce, and `renamed` nodes under `out`s."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, inputs: Iterable[str], report: Report) -> None:
         self.report = report
-        self.inputs: tuple[str, ...] = ()
-        self.known: dict[str, str | None] = {}  # with the node that each comes from, None for an input
+        self.known: dict[str, str | None] = dict.fromkeys(inputs)  # with the node that each comes from, if it does
         self.later: list[str] = []
         self.renamed: dict[str, tuple[str, ...]] = {}
-
-    def add_input(self, name: str) -> None:
-        self.inputs = (*self.inputs, name)
-        self.known[name] = None
 
     def expect(self, names: Iterable[object], node: str) -> None:
         """Announce what a later call produces."""

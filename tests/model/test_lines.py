@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from otrainer.model import compile_model
-from otrainer.model.lines import line_of
+from otrainer.model.codegen import line_of
 
 GRAPH = {
     "graph": {

@@ -11,9 +11,8 @@ from torch import nn
 
 from otrainer.engine.state import RunContext
 from otrainer.engine.tree import leaves
-from otrainer.model.codegen import FILE
+from otrainer.model.codegen import FILE, line_of
 from otrainer.model.generated import GeneratedModel
-from otrainer.model.lines import line_of
 
 if TYPE_CHECKING:
     from otrainer.diagnostics.exceptions import Step

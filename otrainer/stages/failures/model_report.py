@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from otrainer.diagnostics.exceptions import MEND, Raised
-from otrainer.model.codegen import FILE
+from otrainer.model.codegen import FILE, line_of
 from otrainer.model.generated import GeneratedModel
-from otrainer.model.lines import line_of
 from otrainer.stages.failures.advice import advise_on_layer, advise_on_message
 from otrainer.stages.failures.describe import describe
 from otrainer.stages.failures.frames import NodeCall, find_context, find_model_call, find_node_call
