@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,20 +21,12 @@ class Ended(SystemExit):
     """A signal ends doit; unlike a component's own `sys.exit`, no stage may take it for a failure."""
 
 
-class Trains(Protocol):
-    """A process that can be asked to stop training, or be ended."""
-
-    def ask_to_stop(self, signum: int) -> None: ...
-
-    def kill(self) -> None: ...
-
-
 class Interrupts:
     """Handlers of SIGINT and SIGTERM; `exit_code` is 128 + the signal that came, as shells count it, or None."""
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
-        self._training: Trains | None = None
+        self._training: tuple[Callable[[int], None], Callable[[], None]] | None = None
         self._pid = os.getpid()
 
     def install(self) -> None:
@@ -44,9 +36,9 @@ class Interrupts:
                 signal.signal(signum, self._handle)
 
     @contextmanager
-    def training(self, process: Trains) -> Iterator[None]:
-        """While inside, the first signal lets `process` save its state, and only a second SIGINT ends it."""
-        self._training = process
+    def training(self, ask_to_stop: Callable[[int], None], kill: Callable[[], None]) -> Iterator[None]:
+        """While inside, the first signal asks a training to save and stop, and only a second SIGINT ends it."""
+        self._training = (ask_to_stop, kill)
         try:
             yield
         finally:
@@ -60,11 +52,12 @@ class Interrupts:
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if self._training is None:
             self.end(signum)
-        elif self.exit_code is None:
+        ask_to_stop, kill = self._training
+        if self.exit_code is None:
             self.exit_code = 128 + signum
-            self._training.ask_to_stop(signum)
+            ask_to_stop(signum)
         elif signum == signal.SIGINT:
-            self._training.kill()
+            kill()
             self.end(signum)
 
     def end(self, signum: int) -> NoReturn:

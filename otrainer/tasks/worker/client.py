@@ -149,7 +149,7 @@ class Client:
             worker, self._worker = self._worker, None
         worker = worker or Worker(self.root)
         try:
-            with self.interrupts.training(worker):
+            with self.interrupts.training(worker.ask_to_stop, worker.kill):
                 outcome = worker.ask(stage, experiment)
             return outcome or self._bury(worker, stage, experiment)
         finally:
