@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from otrainer.registry.static_source import definition_in, tree_of
 from otrainer.stages.built import written_places
@@ -25,19 +25,15 @@ if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment
 
 
-class Explanation(NamedTuple):
-    """The verdicts on the stages of an experiment, in their order; the `error` of a config that does not resolve."""
+def explain(experiment: Experiment, root: Path) -> tuple[dict[str, Verdict], ConfigError | None]:
+    """Return what becomes of each stage up to `fit`, each as the ones before it would leave things, by their names.
 
-    verdicts: dict[str, Verdict]
-    error: ConfigError | None
-
-
-def explain(experiment: Experiment, root: Path) -> Explanation:
-    """Return what becomes of each stage up to `fit`, each as the ones before it would leave things."""
+    Beside it stands the error of a config that does not resolve.
+    """
     now = Now(experiment, root)
     verdicts = {"resolve": explain_resolve(now), "manifest": explain_manifest(now), "validate": explain_validate(now)}
     verdicts["fit"] = explain_training(now, verdicts["validate"])
-    return Explanation(verdicts, now.error)
+    return verdicts, now.error
 
 
 def explain_resolve(now: Now) -> Verdict:

@@ -54,7 +54,8 @@ class Reasons:
             return {}
         from otrainer.stages.freshness.explain import explain  # yaml comes with it
 
-        return explain(experiment, self.root).verdicts
+        verdicts, _ = explain(experiment, self.root)
+        return verdicts
 
 
 def differences(reasons: Sequence[str]) -> str:

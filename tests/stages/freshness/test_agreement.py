@@ -39,7 +39,7 @@ def test_what_is_explained_is_what_is_decided_when_the_stage_is_reached(root: Pa
     experiment = find_experiment("a", root)
     before = {stage: contents(root, stage) for stage in FILE_DEP}
     TABLE[what][0](root)
-    explained, lines = explain(experiment, root).verdicts, Reasons(root, whole=True)
+    explained, lines = explain(experiment, root)[0], Reasons(root, whole=True)
 
     for stage, verdict in explained.items():
         decided = decide(stage, experiment, root)
