@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from otrainer.tasks.interrupts import Interrupts
     from otrainer.tasks.worker.client import Client
 
-CHECK = "verify-resume"
 DOING = {
     "resolve": "reading",
     "claim": "claiming the run directory of",
@@ -113,7 +112,7 @@ class Runner:
 
     def _say_why(self, stage: str, experiment: Experiment) -> None:
         """Print why a stage runs, in a line below doit's own; with `doit -n 2`, where lines mix, it names the stage."""
-        if stage == CHECK:
+        if stage == "verify-resume":
             return  # it was asked for
         task = "" if os.getpid() == self._pid else f"{stage}:{experiment.task_name}: "
         if text := self._reasons.line(stage, experiment):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,7 +57,7 @@ def advise_on_layer(call: NodeCall, *, written: bool) -> str:
     value = next(iter((call.given or {}).values()), None)
     if call.module is None or not isinstance(value, torch.Tensor):
         return ""
-    for judge in JUDGES:
+    for judge in (wrong_width, wrong_index, wrong_dtype):
         if found := judge(call.module, value):
             fact, step = found
             return f"{fact}: {step if written else 'let the two agree'}."
@@ -92,9 +92,6 @@ def wrong_dtype(module: nn.Module, value: torch.Tensor) -> Misfit | None:
     return f"Its parameters are {wanted}, and its input is {dtype_name(value.dtype)}", f"give it {wanted}"
 
 
-JUDGES: tuple[Callable[[nn.Module, torch.Tensor], Misfit | None], ...] = (wrong_width, wrong_index, wrong_dtype)
-
-
 def find_loss_call(steps: Sequence[Step]) -> tuple[Any, Any, Any] | None:
     """Return the function, the prediction and the target of a `loss.torch` that is among `steps`."""
     for step in reversed(steps):
@@ -110,7 +107,8 @@ def judge_sides(fn: Any, prediction: Any, target: Any) -> Misfit | None:
     if not type(fn).__module__.startswith("torch.") or not tensors or not prediction.dim():
         return None
     if isinstance(fn, CLASSIFIES):
-        return next(filter(None, (judge(prediction, target) for judge in OF_CLASSES)), None)
+        judges = (real_classes, wrong_count, wrong_class)
+        return next(filter(None, (judge(prediction, target) for judge in judges)), None)
     if prediction.shape == target.shape:
         return None
     return "Both sides need one shape.", "Let the model give the target's shape, or the data the prediction's."
@@ -144,6 +142,3 @@ def wrong_class(prediction: torch.Tensor, target: torch.Tensor) -> Misfit | None
         f"The prediction has {classes} classes, 0 to {classes - 1}, and the target goes from {found[0]} to {found[1]}.",
         "Let the model's last layer have one output a class, or number the classes from 0 on.",
     )
-
-
-OF_CLASSES = (real_classes, wrong_count, wrong_class)

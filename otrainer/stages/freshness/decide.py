@@ -25,7 +25,6 @@ FIT, RESUME, SCHEMA = "fit", "resume", "schema"
 TRAINING = (FIT, RESUME)
 NOT_TRAINED = "It was not trained yet."
 NO_CONFIG = "The config does not resolve."
-NO_TRAINING = "Nothing would be trained: the run is complete."
 KEYS = "keys.json"
 
 
@@ -80,7 +79,7 @@ def decide_training(stage: str, experiment: Experiment, root: Path, run_dir: str
         return Verdict.refused(error)
     receipt = experiment.built(RECEIPT)
     if reason is None and stage == FIT and not (root / receipt).exists():
-        return Verdict(RUNS, (f"`{receipt}` is gone.",), (NO_TRAINING,))
+        return Verdict(RUNS, (f"`{receipt}` is gone.",), ("Nothing would be trained: the run is complete.",))
     return Verdict.because(reason)
 
 
