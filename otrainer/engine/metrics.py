@@ -31,7 +31,6 @@ def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, sta
 
 
 def reset_metrics(session: Session) -> None:
-    """Reset every metric that can be reset."""
     for metric in session.ctx.metrics:
         if hasattr(metric, "reset"):
             metric.reset()
@@ -66,7 +65,6 @@ class Snapshot:
         self._metrics = [(metric, copy.deepcopy(vars(metric))) for metric in metrics if hasattr(metric, "__dict__")]
 
     def restore(self) -> None:
-        """Put the metrics and random states back."""
         set_random_state(self._random)
         for metric, attributes in self._metrics:
             vars(metric).clear()

@@ -96,7 +96,6 @@ class Session:
         self.val.give_up()
 
     def close(self) -> None:
-        """Close every logger that can be closed."""
         for logger in self.ctx.loggers:
             if hasattr(logger, "close"):
                 logger.close()

@@ -36,7 +36,6 @@ class ArraysDataset:
         return list(self.paths.values())
 
     def check(self) -> None:
-        """Open the files; raises ConfigError for what is wrong with them."""
         self._opened()
 
     @property

@@ -81,13 +81,9 @@ def check_same_classes(parts: Sequence[Any], states: Sequence[dict[str, Any]], s
     """Raise ConfigError with both lists unless the components are the same ones in the same order."""
     now, kept = [type(part).__qualname__ for part in parts], [state["class"] for state in states]
     if now != kept:
-        message = f"The checkpoint holds the {section} {_listed(kept)}, and this config has {_listed(now)}."
+        message = f"The checkpoint holds the {section} [{', '.join(kept)}], and this config has [{', '.join(now)}]."
         hint = "Configure the same ones in the same order, or train from the start."
         raise ConfigError(message, title="parts do not match the checkpoint", config_path=(section,), hint=hint)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return f"[{', '.join(names)}]"
 
 
 def warn_of_restarts(parts: Iterable[Any], baseline: Baseline) -> None:

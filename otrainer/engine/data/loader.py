@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from otrainer.engine.data.workers import end_workers, undisturb
+from otrainer.engine.data.workers import undisturb
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.errors import ConfigError
 from otrainer.protocols import EpochLoader, Stateful
@@ -85,8 +85,9 @@ class Loader:
         return self._replayed(beginning, self._stream, start)
 
     def give_up(self) -> None:
-        """Nobody asks for another batch: workers that are at one end now."""
-        end_workers(self._batches)
+        """Nobody asks for another batch: workers end now, for which torch would wait until they have theirs."""
+        for worker in getattr(self._batches, "_workers", ()):
+            worker.terminate()
 
     def _replayed(self, beginning: RandomStream, stream: RandomStream, start: int) -> Iterator[Any]:
         """Yield an epoch of a loader that only runs through, with randomness of its own so that it can be repeated."""

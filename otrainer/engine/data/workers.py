@@ -55,9 +55,3 @@ def undisturb(loader: Any) -> Any:
     if isinstance(loader, DataLoader) and loader.num_workers and not isinstance(loader.worker_init_fn, Undisturbed):
         loader.worker_init_fn = Undisturbed(loader.worker_init_fn)
     return loader
-
-
-def end_workers(batches: Any) -> None:
-    """End the workers of a DataLoader's iterator now: torch would wait until they have the batches that they are at."""
-    for worker in getattr(batches, "_workers", ()):
-        worker.terminate()
