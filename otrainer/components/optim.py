@@ -31,7 +31,7 @@ class TorchOptimizerFactory:
 
     def build(self, model: torch.nn.Module, *, registry: Registry) -> torch.optim.Optimizer:
         """Return the optimizer. Raises ConfigError for an unknown class or arguments that it does not take."""
-        cls = checked_class(registry, self.type, self.kwargs, "optimizer")
+        cls: Callable[..., torch.optim.Optimizer] = checked_class(registry, self.type, self.kwargs, "optimizer")
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not parameters:
             message = "The model has no parameter that trains."
@@ -39,12 +39,7 @@ class TorchOptimizerFactory:
             raise ConfigError(message, title="nothing to train", config_path=("model",), hint=hint)
         # An embedding may give sparse gradients, which fused kernels do not take.
         has_sparse_gradients = any(getattr(module, "sparse", False) for module in model.modules())
-        return self._construct(cls, parameters, may_fuse=not has_sparse_gradients)
-
-    def _construct(
-        self, cls: Callable[..., torch.optim.Optimizer], parameters: list[torch.nn.Parameter], *, may_fuse: bool
-    ) -> torch.optim.Optimizer:
-        if may_fuse and not self.args and self._fusible(cls):
+        if not has_sparse_gradients and not self.args and self._fusible(cls):
             # There may be no fused kernels for this device or these parameters, or arguments are wrong.
             with suppress(ConfigError):
                 return build_torch(cls, parameters, self.args, {**self.kwargs, "fused": True}, "optimizer")
