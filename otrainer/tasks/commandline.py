@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from doit.cmd_base import DodoTaskLoader, DoitCmdBase  # type: ignore[import-untyped]  # doit ships no types
@@ -38,7 +39,8 @@ class CommandLine(NamedTuple):
         try:
             rest = list(arguments)
             if not rest or rest[0] not in COMMANDS:
-                rest = parsed(DodoTaskLoader.cmd_options, rest, otherwise=rest)
+                with suppress(CmdParseError):
+                    rest = parsed(DodoTaskLoader.cmd_options, rest)
             variables: dict[str, str] = {}
             for name, _, value in (word.partition("=") for word in rest if is_variable(word)):
                 # A variable given twice means both, as a list of experiments does with commas.
@@ -61,12 +63,7 @@ def options_of(command: Any) -> Iterable[dict[str, Any]]:
     return (*command.base_options, *DodoTaskLoader.cmd_options, *command.cmd_options)
 
 
-def parsed(options: Iterable[dict[str, Any]], words: list[str], otherwise: list[str] | None = None) -> list[str]:
-    """Return the words that are left once the options before them are parsed."""
-    try:
-        left: list[str] = CmdParse([CmdOption(option) for option in options]).parse_only(words)[1]
-    except CmdParseError:
-        if otherwise is None:
-            raise
-        return otherwise
+def parsed(options: Iterable[dict[str, Any]], words: list[str]) -> list[str]:
+    """Return the words that are left once the options before them are parsed; raise CmdParseError for unknown ones."""
+    left: list[str] = CmdParse([CmdOption(option) for option in options]).parse_only(words)[1]
     return left
