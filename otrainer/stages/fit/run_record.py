@@ -61,10 +61,8 @@ class RunRecord:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _tb: TracebackType | None) -> None:
         self.progress.on_output = None
-        if kind is None:
-            state = "complete"
-        else:
-            state = "interrupted" if isinstance(exc, TrainingInterrupted | KeyboardInterrupt) else "failed"
+        unfinished = "interrupted" if isinstance(exc, TrainingInterrupted | KeyboardInterrupt) else "failed"
+        state = "complete" if kind is None else unfinished
         try:
             self._write(state, utc_now())
         except OSError as failed:

@@ -124,15 +124,11 @@ class Training:
     def archived(self, definition: str) -> Iterator[str]:
         """Say which earlier run would come back."""
         runs = archived_runs(self.run_dir)
-        for path in runs:
-            if fits(path, definition, complete=True):
-                yield f"Nothing would be trained: the finished run in `{display_path(path, self.root)}` comes back."
-                return
-        for path in runs:
-            if fits(path, definition, complete=False):
-                step = (read_run(path) or {})["global_step"]
-                yield f"The run in `{display_path(path, self.root)}` comes back, and continues from step {step:,}."
-                return
+        if path := next((path for path in runs if fits(path, definition, complete=True)), None):
+            yield f"Nothing would be trained: the finished run in `{display_path(path, self.root)}` comes back."
+        elif path := next((path for path in runs if fits(path, definition, complete=False)), None):
+            step = (read_run(path) or {})["global_step"]
+            yield f"The run in `{display_path(path, self.root)}` comes back, and continues from step {step:,}."
 
     def differences(self, run: Run, rows: Rows | None, data: Data | None) -> Iterator[str]:
         """Yield what tells `run` from the one that would be trained, as far as that is known."""
