@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import torch
@@ -13,12 +11,18 @@ from torch import Tensor
 
 def add(x: Any, y: Any, *more: Any) -> Any:
     """Return the sum of two or more values."""
-    return reduce(operator.add, more, x + y)
+    total = x + y
+    for value in more:
+        total = total + value
+    return total
 
 
 def mul(x: Any, y: Any, *more: Any) -> Any:
     """Return the product of two or more values, element by element."""
-    return reduce(operator.mul, more, x * y)
+    product = x * y
+    for value in more:
+        product = product * value
+    return product
 
 
 def cat(*args: Any, tensors: Sequence[Tensor] = (), dim: int = 0) -> Tensor:

@@ -85,7 +85,11 @@ def leaves(tree: Any) -> Iterator[torch.Tensor]:
 
 def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
     """Return the same structure with `change` applied to every tensor, and to what has a method `to`."""
-    return map_with_paths(tree, lambda _, leaf: change(leaf) if is_movable(leaf) else leaf, is_movable)
+
+    def changed(_path: tuple[Any, ...], leaf: Any) -> Any:
+        return change(leaf) if isinstance(leaf, torch.Tensor) or is_movable(leaf) else leaf
+
+    return map_with_paths(tree, changed, is_movable)
 
 
 def move_to_device(tree: Any, device: torch.device | str, *, non_blocking: bool = False) -> Any:
