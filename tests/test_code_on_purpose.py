@@ -14,8 +14,8 @@ from trained import A, ask, copy, forget_plugins, inside
 from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment
 from otrainer.stages.load_model import load_model
-from otrainer.stages.manifest import MANIFESTS
 from otrainer.stages.resolve import resolve_fully
+from otrainer.storage import process_memory
 from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.worker.table import run_stage
 
@@ -70,7 +70,7 @@ def test_where_imports_are_refused_nothing_of_them_is_imported_by_anything(root:
     stage("resolve")(root)
     forget_plugins()
     for name, way in WAYS.items():
-        MANIFESTS.clear()
+        process_memory.forget("manifests")
         try:
             way(root)
         except ConfigError as error:
@@ -104,7 +104,7 @@ def test_reading_imports_no_plugin_although_it_may(root: Path, name: str) -> Non
 @pytest.mark.parametrize("name", ["manifest", "validate"])
 def test_validating_imports_them(root: Path, name: str) -> None:
     forget_plugins()
-    MANIFESTS.clear()
+    process_memory.forget("manifests")
     WAYS[name](root)
 
     assert ran(root) == ["extensions", "extensions.parts", "extensions.helper"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -27,6 +28,7 @@ from otrainer.config.parse import parse_tree
 from otrainer.config.reads import MAX_PATH, named_file, unreadable
 from otrainer.config.text import shortened
 from otrainer.errors import ConfigError, Finding
+from otrainer.storage import process_memory
 from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
@@ -72,9 +74,6 @@ class Trees:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.clear()
-
-    def clear(self) -> None:
         self.kept: dict[tuple[bytes, str, Limits], Mapping] = {}
         self.size = 0
 
@@ -89,9 +88,6 @@ class Trees:
         while self.size > self.most:
             self.size -= self.kept.pop(next(iter(self.kept))).size
         return tree
-
-
-PARSED = Trees(most=DEFAULTS.nodes)
 
 
 class Files:
@@ -153,7 +149,7 @@ class Files:
         self.recorder.include(name, at)
         self.budget.bytes -= len(content)
         try:
-            tree = PARSED.of(content, name, self.budget.limits)
+            tree = process_memory.get("trees", partial(Trees, DEFAULTS.nodes)).of(content, name, self.budget.limits)
             self.budget.read(tree)
             entries = self.listed(tree, path.parent)
         except ConfigError as error:

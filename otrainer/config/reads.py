@@ -13,6 +13,7 @@ from pathlib import Path
 from otrainer.config.limits import or_raise
 from otrainer.config.nodes import Scalar, place_of
 from otrainer.errors import Finding, SourceLocation, nearest
+from otrainer.storage import process_memory
 from otrainer.storage.project import display_path
 from otrainer.storage.records import FileStamp
 
@@ -109,22 +110,20 @@ def named_file(folder: Path, entry: str) -> Path:
     return real_folder(str(path.parent)) / path.name
 
 
-# Where folders were found: the folder's own device and inode, and its path without links.
-FOLDERS: dict[str, tuple[int, int, Path]] = {}
-
-
 def real_folder(folder: str) -> Path:
     """Return the absolute path of a folder without links, from memory where it is still the same folder."""
     try:
         facts = os.stat(folder)  # noqa: PTH116 - many experiments ask for the same few folders
     except OSError:
         return Path(os.path.realpath(folder))
-    known = FOLDERS.get(folder)
+    # Where folders were found: the folder's own device and inode, and its path without links.
+    folders: dict[str, tuple[int, int, Path]] = process_memory.get("folders", dict)
+    known = folders.get(folder)
     if known is not None and known[:2] == (facts.st_dev, facts.st_ino):
         return known[2]
     real = Path(os.path.realpath(folder))
     if Path(folder).is_absolute():
-        FOLDERS[folder] = (facts.st_dev, facts.st_ino, real)
+        folders[folder] = (facts.st_dev, facts.st_ino, real)
     return real
 
 

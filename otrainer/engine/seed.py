@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from otrainer.storage import process_memory
+
 try:
     import numpy as np
 except ImportError:  # torch and otrainer work without it
@@ -135,15 +137,13 @@ class RandomStream:
             return function(*args)
 
 
-_spare: list[RandomStream] = []
-
-
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Global generators seeded for the block and put back after it."""
-    stream = _spare.pop().reseed(seed) if _spare else RandomStream(seed)
+    spare: list[RandomStream] = process_memory.get("random_streams", list)
+    stream = spare.pop().reseed(seed) if spare else RandomStream(seed)
     try:
         with stream:
             yield
     finally:
-        _spare.append(stream)
+        spare.append(stream)

@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from otrainer.storage import process_memory
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -23,9 +25,6 @@ class TrainingInterrupted(Exception):  # noqa: N818 - an interruption is not an 
         return 128 + self.signum
 
 
-_current: StopRequest | None = None
-
-
 class StopRequest:
     """A flag that the signals set while the block runs; handlers are put back after it.
 
@@ -34,19 +33,16 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self._outer: StopRequest | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        global _current
-        self._outer, _current = _current, self
+        stop_requests().append(self)
         if threading.current_thread() is threading.main_thread():
             self._before = {signum: signal.signal(signum, self._handle) for signum in SIGNALS}
         return self
 
     def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None) -> None:
-        global _current
-        _current = self._outer
+        stop_requests().remove(self)
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
@@ -63,4 +59,9 @@ class StopRequest:
 
 def current_stop_request() -> StopRequest:
     """Return the request that listens now, or one that never fires (for a trainer called by hand)."""
-    return _current if _current is not None else StopRequest()
+    return stop_requests()[-1] if stop_requests() else StopRequest()
+
+
+def stop_requests() -> list[StopRequest]:
+    """Return the requests of this process that listen, or will again, the innermost last."""
+    return process_memory.get("stop_requests", list)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from otrainer.fingerprint.locate import Locator, parents
 from otrainer.fingerprint.summary import Summary, summary_of_json
+from otrainer.storage import process_memory
 from otrainer.storage.atomic import write_atomic
 
 HERE = Path(__file__).parent
@@ -19,7 +20,6 @@ FOLLOWING = ("__init__.py", "graph.py", "identity.py", "names.py", "sources.py")
 RULES = sorted({path.name for path in HERE.iterdir() if path.suffix in (".py", ".txt")} - {*FOLLOWING})
 # A summary is the same under every Python that can parse the source, and those after the one that did can.
 VERSION = list(sys.version_info[:2])
-MEMORY: dict[tuple[str, str, int, int], Summary] = {}
 
 
 class Sources:
@@ -43,14 +43,15 @@ class Sources:
         return self.locator.is_current() and all(now.summary(name) is it for name, it in self._summaries.items())
 
     def read(self, path: Path, module: str) -> Summary | None:
+        summaries: dict[tuple[str, str, int, int], Summary] = process_memory.get("summaries", dict)
         try:
             status = path.stat()
             known = (str(path), module, status.st_size, status.st_mtime_ns)
-            if known not in MEMORY:
-                MEMORY[known] = self.from_content(path.read_bytes(), path, module)
+            if known not in summaries:
+                summaries[known] = self.from_content(path.read_bytes(), path, module)
         except OSError:
             return None  # gone between two looks: importing it will say so
-        return MEMORY[known]
+        return summaries[known]
 
     def from_content(self, content: bytes, path: Path, module: str) -> Summary:
         """Return the summary of a file's content, from the cache where it was parsed before."""

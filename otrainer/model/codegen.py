@@ -13,23 +13,24 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from torch import fx
 
 from otrainer.model.generated import GeneratedModel
 from otrainer.model.ir import Arg, Items, Node, Pairs, Picks, Program, Ref
+from otrainer.storage import process_memory
 
 if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR
 
 Ops = Mapping[str, Callable[..., Any]]
+Classes: TypeAlias = WeakValueDictionary[tuple[object, ...], type[GeneratedModel]]
 
 FILE = "<otrainer model "  # what the names of generated sources begin with
 ASSIGNED = re.compile(r"\s*(\w+)(?: : [^=]+)? = ")
 
-_classes: WeakValueDictionary[tuple[object, ...], type[GeneratedModel]] = WeakValueDictionary()
 _lock = Lock()
 
 
@@ -41,9 +42,10 @@ def model_class(program: Program, ops: Ops) -> type[GeneratedModel]:
     used = {name: ops[name] for name in program.ops}
     key = (repr(program), *map(id, used.values()))
     with _lock:
-        found = _classes.get(key)
+        classes: Classes = process_memory.get("model_classes", WeakValueDictionary)
+        found = classes.get(key)
         if found is None:
-            found = _classes[key] = make_class(program, used)
+            found = classes[key] = make_class(program, used)
     return found
 
 

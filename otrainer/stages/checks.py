@@ -26,6 +26,7 @@ from otrainer.registry import Registry, build_registry, check_call, check_value,
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.spec import reserved_keys
 from otrainer.registry.plugins.packages import check_packages
+from otrainer.storage import process_memory
 from otrainer.storage.inside_project import all_outside
 from otrainer.storage.project import project_root
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
 
 T = TypeVar("T")
-# What a judgement of this process came to, by all that it depends on: many experiments share most of their sections.
-REMEMBERED: dict[str, Any] = {}
 COMPONENTS = tuple(section.name for section in SECTIONS)
 
 
@@ -93,9 +92,10 @@ def remembered(
 ) -> T:
     """Return what `judge` finds in a section; ask once a process for each value under the same plugins and settings."""
     mark = json.dumps((judge.__name__, name, [config.data.get(part) for part in (name, "imports", "settings")]))
-    if mark not in REMEMBERED:
-        REMEMBERED[mark] = judge(name, config, registry)
-    found: T = REMEMBERED[mark]
+    judged: dict[str, Any] = process_memory.get("judgements", dict)  # many experiments share most of their sections
+    if mark not in judged:
+        judged[mark] = judge(name, config, registry)
+    found: T = judged[mark]
     return found
 
 

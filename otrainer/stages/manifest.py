@@ -15,6 +15,7 @@ from otrainer.stages.artifacts import encoded, keep
 from otrainer.stages.definition import look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
+from otrainer.storage import process_memory
 from otrainer.storage.canonical_json import read_json
 from otrainer.storage.records import Record, stamp_files
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 PACKAGE = ("otrainer.stages.fit.train", "otrainer.stages.manifest", "otrainer.stages.validate")
 
 
-# Made once a process for all experiments with the same plugins; the record says of which state of the sources it is.
-MANIFESTS: dict[str, tuple[dict[str, bytes], Record]] = {}
-
-
 def manifest(experiment: Experiment, root: Path) -> Outcome:
     """Run the plugins, and write what the registry then holds to manifest.json; keys.json is for editors.
 
@@ -39,9 +36,11 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
     """
     config = resolved(experiment, root)
     plugins = json.dumps([str(root), config.data.get("imports"), config.data.get("settings")])
-    if plugins not in MANIFESTS:
-        MANIFESTS[plugins] = made_manifest(config, root)
-    keep(experiment, root, "manifest", *MANIFESTS[plugins])
+    # One for all experiments with the same plugins; its record says of which state of the sources it is.
+    made: dict[str, tuple[dict[str, bytes], Record]] = process_memory.get("manifests", dict)
+    if plugins not in made:
+        made[plugins] = made_manifest(config, root)
+    keep(experiment, root, "manifest", *made[plugins])
     return Outcome()
 
 

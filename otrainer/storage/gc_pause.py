@@ -6,15 +6,16 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# `gc.get_freeze_count` would go through all that is kept each time that it is asked.
-_is_kept = False
+from otrainer.storage import process_memory
+
+FROZEN = "collector_frozen"
 
 
 def keep_all() -> None:
     """Let the collector leave alone, for good, what there is now: for a process that has imported what it needs."""
-    global _is_kept
     gc.freeze()
-    _is_kept = True
+    # `gc.get_freeze_count` would go through all that is kept each time that it is asked.
+    process_memory.put(FROZEN, True)
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            if not _is_kept:
+            if not process_memory.get(FROZEN, bool):
                 # What was made counts as old from now on; else all of it would be gone through at once here.
                 gc.freeze()
                 gc.unfreeze()

@@ -23,10 +23,10 @@ import yaml
 
 from otrainer.config import resolve_config
 from otrainer.config.errors import format_error_with_context
-from otrainer.config.load import PARSED
 from otrainer.config.validate import validate_preflight
 from otrainer.errors import ConfigError
 from otrainer.stages.resolve import resolved_artifacts
+from otrainer.storage import process_memory
 
 SECONDS = 2.0
 MEGABYTES = 500
@@ -53,7 +53,7 @@ def judge(path: Path | str, env: Mapping[str, str], *, pure: bool = False) -> st
 def outcome(path: Path | str, env: Mapping[str, str], *, pure: bool = False) -> tuple[str, dict[str, bytes]]:
     """The same with the artifacts, of which there are none where the config does not resolve."""
     with parser(pure=pure):
-        PARSED.clear()
+        process_memory.forget("trees")
         try:
             config = resolve_config(path, env=env)
             artifacts = resolved_artifacts(config)

@@ -15,8 +15,8 @@ import pytest
 
 from otrainer.config import resolve_config
 from otrainer.config.expressions import parse_text
-from otrainer.config.load import PARSED
 from otrainer.errors import ConfigError
+from otrainer.storage import process_memory
 
 from .config_project import HEAD, Project
 
@@ -113,7 +113,7 @@ def write(project: Project, make: Callable[[int], Iterator[tuple[str, str]]], n:
 
 
 def resolved(path: Path) -> None:
-    PARSED.clear()
+    process_memory.forget("trees")
     try:
         resolve_config(path, env={})
     except ConfigError as error:

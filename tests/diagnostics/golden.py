@@ -107,9 +107,10 @@ def resolved(_case: str) -> Sequence[Finding]:
 
 
 def validated(_case: str) -> Sequence[Finding]:
-    from otrainer.stages.checks import REMEMBERED, all_mistakes
+    from otrainer.stages.checks import all_mistakes
+    from otrainer.storage import process_memory
 
-    REMEMBERED.clear()
+    process_memory.forget("judgements")
     try:
         return all_mistakes(resolve_config("exp.yaml", env=ENV))
     except ResolveError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from otrainer.fingerprint import Fingerprints, sources
+from otrainer.storage import process_memory
 
 from .package import Package
 
@@ -134,12 +135,12 @@ def test_a_damaged_or_foreign_file_is_ignored_and_written_anew(
     plug: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr(sources, "MEMORY", {})
+    process_memory.forget("summaries")
     before = look(plug, cache)
     good = {path: path.read_bytes() for path in cache.iterdir()}
     for path in good:
         path.write_bytes(FOREIGN[what])
-    sources.MEMORY.clear()
+    process_memory.forget("summaries")
 
     assert look(plug, cache) == before
     assert {path: path.read_bytes() for path in cache.iterdir()} == good
@@ -153,12 +154,12 @@ def test_a_folder_in_the_place_of_a_file_costs_only_another_look(
     plug: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    monkeypatch.setattr(sources, "MEMORY", {})
+    process_memory.forget("summaries")
     before = look(plug, cache)
     for path in list(cache.iterdir()):
         path.unlink()
         path.mkdir()
-    sources.MEMORY.clear()
+    process_memory.forget("summaries")
 
     assert look(plug, cache) == before
 
@@ -166,10 +167,10 @@ def test_a_folder_in_the_place_of_a_file_costs_only_another_look(
 def test_where_nothing_can_be_kept_fingerprints_are_still_found(
     plug: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MEMORY", {})
+    process_memory.forget("summaries")
     before = look(plug, tmp_path / "cache")
     (tmp_path / "file").write_text("")
-    sources.MEMORY.clear()
+    process_memory.forget("summaries")
 
     assert look(plug, tmp_path / "file" / "cache") == before
 
@@ -177,11 +178,11 @@ def test_where_nothing_can_be_kept_fingerprints_are_still_found(
 def test_other_rules_make_other_summaries(plug: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier version of the rules kept is not taken for what this one says."""
     cache = tmp_path / "cache"
-    monkeypatch.setattr(sources, "MEMORY", {})
+    process_memory.forget("summaries")
     look(plug, cache)
     first = {path.name for path in cache.iterdir()}
     monkeypatch.setattr(sources, "rules", lambda: "others")
-    sources.MEMORY.clear()
+    process_memory.forget("summaries")
     look(plug, cache)
 
     assert len({path.name for path in cache.iterdir()}) == 2 * len(first)
@@ -280,7 +281,7 @@ def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen_by_the_next_proc
 
 
 def test_a_source_that_is_no_python_counts_by_its_bytes(plug: Package, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MEMORY", {})
+    process_memory.forget("summaries")
     digests = []
     for content in (b"def part(:\n", b"def part(:  \n", b"\x00\n", b"x = '\xff'\n"):
         (plug.folder / "plug/tools.py").write_bytes(content)

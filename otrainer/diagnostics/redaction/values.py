@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from otrainer.storage import process_memory
+
 # A shorter value is part of too many words and numbers to be kept out of texts.
 SHORTEST = 4
 # What one line of a longer value, or a part of its base64, has to have so that it is not met by chance.
@@ -135,31 +137,27 @@ def encoded_parts(value: str) -> Iterator[str]:
             yield urlsafe_b64encode(data)[first:end].decode()
 
 
-KNOWN = Masks()
-
-
 def remember(values: Mapping[str, str]) -> None:
     """Keep `values`, by the names of their variables, out of every text that is masked from here on."""
-    global KNOWN
-    new = [(name, value) for name, value in values.items() if KNOWN.values.get(name) != value]
+    before = known()
+    new = [(name, value) for name, value in values.items() if before.values.get(name) != value]
     if new:
-        KNOWN = Masks([*(pair for pair in KNOWN.pairs if pair not in new), *new])
+        process_memory.put("secrets", Masks([*(pair for pair in before.pairs if pair not in new), *new]))
 
 
 def forget() -> None:
     """Begin anew, as a process that has read none."""
-    global KNOWN
-    KNOWN = Masks()
+    process_memory.forget("secrets")
 
 
 def known() -> Masks:
     """Return the secrets that this process has read."""
-    return KNOWN
+    return process_memory.get("secrets", Masks)
 
 
 def masked(text: str) -> str:
     """`text` without the values that this process has read."""
-    return KNOWN.text(text)
+    return known().text(text)
 
 
 def masked_data(value: Any) -> Any:

@@ -6,14 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.storage import process_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otrainer.fingerprint import Fingerprints
-
-# For each module the spec it was imported by, which a reload replaces, and its statements then.
-SEEN: dict[str, tuple[Any, list[str]]] = {}
 
 
 def refuse_stale(names: Iterable[str], prints: Fingerprints) -> None:
@@ -21,15 +19,17 @@ def refuse_stale(names: Iterable[str], prints: Fingerprints) -> None:
 
     The first call for a module takes its source for what was imported, so call this before and after importing.
     """
+    # For each module the spec it was imported by, which a reload replaces, and its statements then.
+    seen: dict[str, tuple[Any, list[str]]] = process_memory.get("imported_sources", dict)
     stale = []
     for name in prints.modules(names):
         spec, summary = getattr(sys.modules.get(name), "__spec__", None), prints.sources.summary(name)
         if spec is None or summary is None:
             continue
         now = (spec, [statement.digest_with_docs for statement in summary.statements])
-        if SEEN.setdefault(name, now)[0] is not spec:
-            SEEN[name] = now
-        if SEEN[name] != now:
+        if seen.setdefault(name, now)[0] is not spec:
+            seen[name] = now
+        if seen[name] != now:
             stale.append(f"`{prints.shown_file(name)}`")
     if stale:
         raise ConfigError(
