@@ -9,14 +9,9 @@ from pathlib import Path
 
 import pytest
 from incremental.steps import edit, touch, write
+from incremental.walks import LINE, reasons_told, trainings
 from projects import doit
 from trained import BASE, HELPER, PARTS, A, ask, inside, lay_out
-
-LINE = re.compile(r"^\.  (\w+):a\n   (.*)$", re.MULTILINE)
-VERDICT = re.compile(r"^  (\w+) +would run((?:\n {14}.*)+)", re.MULTILINE)
-# What `doit why` says where reasons are too many, and besides reasons.
-REST = re.compile(r"And \d+ more: ")
-NOTES = ("No", "The run in", "Other versions")
 
 
 @pytest.fixture
@@ -24,22 +19,6 @@ def root(tmp_path: Path) -> Iterator[Path]:
     folder = lay_out(tmp_path)
     with inside(folder):
         yield folder
-
-
-def reasons_told(why: str) -> dict[str, str]:
-    """Read from the answer of `doit why` what the line of each stage that would run has to say."""
-    found = {}
-    for stage, text in VERDICT.findall(why):
-        first, *others = (line.strip() for line in text.strip().splitlines())
-        more = sum(int(line.split()[1]) if REST.match(line) else not line.startswith(NOTES) for line in others)
-        counted = f"{first.removesuffix('.')} (and {more} more reason{'' if more == 1 else 's'})."
-        found[stage] = counted if more else first
-    return found
-
-
-def trainings(root: Path) -> int:
-    log = root / "trainings.txt"
-    return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 def train(root: Path, stages: str, times: int) -> None:
