@@ -52,10 +52,18 @@ class ArgsKwargs:
 
 @dataclass
 class LossOutput:
-    """A scalar `loss` to minimise, and `logs` (numbers or 0-dim tensors) to log beside it."""
+    """A scalar `loss` to minimise, and `logs` (numbers or 0-dim tensors) to log beside it.
+
+    `weight` is how much the loss is a mean over: samples, tokens, boxes; a number, a 0-dim tensor, or a function of no
+    arguments that returns one and is only called where it is needed. Validation takes means with it, and so does
+    gradient accumulation: a step over several micro-batches then equals one over all of them at once. Without it, the
+    number of samples counts; see `IO.split`. `reduction` is "sum" where the loss is a sum over these, not a mean.
+    """
 
     loss: Tensor
     logs: Mapping[str, Any] = field(default_factory=dict)
+    weight: float | Tensor | Callable[[], float | Tensor] | None = None
+    reduction: str = "mean"
 
 
 @dataclass
@@ -260,7 +268,9 @@ class IO(Protocol):
     def split(self, batch: Batch, /, *, stage: str) -> tuple[ArgsKwargs, Targets, Meta]:
         """Return the model's inputs, what loss and metrics compare with, and anything for trainers of your own.
 
-        The names in the inputs are the model's own; a tensor keeps its first dimension, that of samples.
+        The names in the inputs are the model's own. The third, where it is a mapping with `weight`, says how much the
+        batch counts in means, unless the loss does. Without either it is the number of samples: as the built-in data
+        modules know it, else the first dimension of the model's first input that is a tensor.
         """
 
     @optional
@@ -270,7 +280,11 @@ class IO(Protocol):
 
 
 class Loss(Protocol):
-    """Judge the model's outputs (`loss.*`); modules that it is or holds move to the device, and are not trained."""
+    """Judge the model's outputs (`loss.*`).
+
+    Modules and parameters that it is or holds are the run's: they move to the device, are trained, saved, and set to
+    training and evaluation like the model's.
+    """
 
     def __call__(self, *, outputs: Outputs, targets: Targets, batch: Batch, stage: str) -> LossOutput:
         """Return a scalar tensor, with a gradient if `stage` is "train", and logs; called under autocast."""
@@ -309,6 +323,11 @@ class Callback(Protocol):
     @optional
     def on_train_step_end(self, ctx: Context, /) -> None:
         """Act after each optimizer step, once it is logged."""
+        return
+
+    @optional
+    def on_train_epoch_end(self, ctx: Context, /) -> None:
+        """Act after an epoch's last step, before validation and all else of the epoch's end."""
         return
 
     @optional

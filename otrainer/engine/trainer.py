@@ -90,6 +90,7 @@ class DefaultTrainer:
             if state.epoch_complete:
                 begin_epoch(session, state.epoch + 1)
             self._train_epoch(session)
+            session.hook("on_train_epoch_end")
             self._end_epoch(session)
 
     def _train_epoch(self, session: Session) -> None:
