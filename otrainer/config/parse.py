@@ -24,8 +24,6 @@ from otrainer.config.syntax import decoded, odd_escape, refuse_directives, synta
 from otrainer.config.text import TextFile
 from otrainer.errors import ConfigError, SourceLocation
 
-EVENTS_PER_NODE = 3  # its key, its start and its end
-EVENTS_AROUND = 8  # the stream's and the document's
 TIMES_SLOWER = 32
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -104,7 +102,8 @@ class TreeBuilder:
         stack, file = self.stack, self.file
         frame = stack[0]
         node: Node
-        for _ in range(EVENTS_PER_NODE * self.limits.nodes + EVENTS_AROUND):
+        nodes, most = 0, self.limits.nodes
+        while nodes <= most:  # a node has at most three events: its key, its start and its end
             event = get_event()
             kind = type(event)
             if kind is scalar_kind:
@@ -146,14 +145,15 @@ class TreeBuilder:
                 return frame.items[0] if frame.items else None
             else:
                 continue
+            nodes += 1
             if not frame.is_mapping:
                 frame.items.append(node)
             else:
                 frame.wants_key = True
                 if frame.key is not None:
                     frame.items[frame.key] = node
-        message = f"This file holds more than {self.limits.nodes:,} nodes."
-        return self.notes.too_many("nodes", message, event.start_mark.index)
+        message = f"This file holds more than {most:,} nodes."
+        return self.notes.too_many("nodes", message, node.at)
 
     def open(self, is_mapping: bool, event: Any) -> Frame:
         """Start the collection that `event` opens."""

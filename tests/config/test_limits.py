@@ -15,7 +15,7 @@ from .config_project import HEAD, Project
 
 REACHED = {
     "depth": ("a: [[[[1]]]]\n", Limits(depth=4), "nested too deep", 7),
-    "nodes": ("a: [1, 2, 3]\n", Limits(nodes=5), "config too large", 1),
+    "nodes": ("a: [1, 2, 3]\n", Limits(nodes=5), "config too large", 4),
     "aliases": ("a: &x 1\nb: [*x, *x, *x]\n", Limits(aliases=2), "config too large", 13),
     "file_size": ("# a comment\n", Limits(file_size=30), "file too large", None),
     "includes": ("defaults: [b.yaml, b.yaml]\n", Limits(includes=1), "config too large", 20),
