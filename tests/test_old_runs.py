@@ -91,7 +91,7 @@ def test_an_old_interrupted_run_is_kept_and_a_child_of_it_comes_to_what_the_whol
     found, whole = checkpoint_of(old / "runs/stopped"), checkpoint_of(old / "runs/done")
     assert same_floats(found["model"], whole["model"])
     assert found["scheduler"] == whole["scheduler"]
-    assert found["progress"] == whole["progress"]
+    assert found["train_state"] == {**whole["progress"], "should_stop": False}
     mean, rates = ([part["callbacks"][place]["state"] for part in (found, whole)] for place in (1, 2))
     assert mean[0]["state_dict"]["steps"] == mean[1]["state_dict"]["steps"] == 40
     assert same_floats(*(each["state_dict"]["mean"] for each in mean))

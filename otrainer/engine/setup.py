@@ -51,7 +51,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         scheduler=scheduler,
         train=train,
         scaler=accelerator.scaler,
-        baseline=Baseline(parts.with_state),
+        baseline=Baseline(parts),
         built=checkpoint.hyperparameters(optimizer, scheduler),
         **parts.in_context,
     )

@@ -23,19 +23,22 @@ class TrainState:
     `epoch` counts from 0 and is the one in progress (the last one, once fit ended); `global_step` counts optimizer
     steps; `micro_step_in_epoch` counts the micro-batches of this epoch that went into them. `epoch_complete` says that
     this epoch was trained, validated and its metrics logged, so that a continuation begins with the next one.
+    `should_stop` says that training was asked to end after this epoch.
     """
 
     epoch: int = 0
     global_step: int = 0
     micro_step_in_epoch: int = 0
     epoch_complete: bool = False
+    should_stop: bool = False
 
     def state_dict(self) -> dict[str, int | bool]:
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
     def load_state_dict(self, state: Mapping[str, int | bool]) -> None:
+        """Stand where `state` says; files of before there was a field do not have it."""
         for part in fields(self):
-            setattr(self, part.name, state[part.name])
+            setattr(self, part.name, state.get(part.name, part.default))
 
     @property
     def epochs_done(self) -> int:
@@ -67,8 +70,8 @@ class Progress:
 class RunSettings(Mapping[str, Any]):
     """The `run` section; reads as an object (`run.seed`) and as a mapping (`run["seed"]`).
 
-    `config` is the whole resolved config as plain data, `progress` what the trainer reports back; neither is part of
-    the mapping.
+    `config` is the whole resolved config as plain data, `definition` the sha256 over all that decides what is trained,
+    `progress` what the trainer reports back; none of them is part of the mapping.
     """
 
     name: str = "run"
@@ -81,6 +84,7 @@ class RunSettings(Mapping[str, Any]):
     matmul_precision: str | None = None
     resume_from: str | None = None
     config: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    definition: str | None = field(default=None, repr=False, compare=False)
     progress: Progress = field(default_factory=Progress, repr=False, compare=False)
 
     @classmethod
@@ -115,7 +119,8 @@ class RunSettings(Mapping[str, Any]):
         return len(RUN_KEYS)
 
 
-RUN_KEYS = tuple(part.name for part in fields(RunSettings) if part.name not in ("config", "progress"))
+NO_KEYS = ("config", "definition", "progress")
+RUN_KEYS = tuple(part.name for part in fields(RunSettings) if part.name not in NO_KEYS)
 
 
 @dataclass
@@ -124,7 +129,7 @@ class RunContext:
 
     `train` hands out the training batches; `built` are the hyperparameters of optimizer and scheduler as the config
     gives them; `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting
-    `should_stop` ends training after it.
+    `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole step.
     """
 
     run: RunSettings
@@ -147,4 +152,12 @@ class RunContext:
     last_train_logs: Mapping[str, float] = field(default_factory=dict)
     last_val_logs: Mapping[str, float] = field(default_factory=dict)
     validated: bool = False
-    should_stop: bool = False
+    at_boundary: bool = True
+
+    @property
+    def should_stop(self) -> bool:
+        return self.state.should_stop
+
+    @should_stop.setter
+    def should_stop(self, value: bool) -> None:
+        self.state.should_stop = bool(value)

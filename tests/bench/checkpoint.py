@@ -29,7 +29,7 @@ def main(megabytes, repeats):
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         model, optimizer = make(megabytes)
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": {"global_step": 1}}
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "train_state": {"global_step": 1}}
         writer, found = Writer(), {}
 
         def note(name, seconds):

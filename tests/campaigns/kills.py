@@ -130,7 +130,7 @@ def temporary(folder: Path) -> list[Path]:
 def step_of(path: Path, seen: Seen) -> int:
     """The step that a checkpoint holds; -1, and noted, where it does not load."""
     try:
-        return int(load_checkpoint(path)["progress"]["global_step"])
+        return int(load_checkpoint(path)["train_state"]["global_step"])
     except ConfigError as error:
         seen.note("torn", f"{path}: {error}")
         return -1

@@ -98,12 +98,12 @@ def a_loss_that_returns_nothing() -> None:
 
 
 def parameters_that_are_not_finite() -> None:
-    check_finite({"model": {"0.weight": torch.tensor([torch.nan])}, "progress": {"global_step": 1200}})
+    check_finite({"model": {"0.weight": torch.tensor([torch.nan])}, "train_state": {"global_step": 1200}})
 
 
 def a_checkpoint_that_cannot_be_written() -> None:
     Path("file").touch()
-    state = {"model": {}, "progress": {"global_step": 1}}
+    state = {"model": {}, "train_state": {"global_step": 1}}
     write_checkpoint(state, (Path("file/last.pt"),))
 
 

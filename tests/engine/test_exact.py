@@ -42,7 +42,7 @@ def test_the_scaler_that_is_continued_has_changed_its_scale_and_left_a_step_out(
     parts = load_checkpoint(folder / "last.pt")
 
     assert parts["scaler"]["scale"] != 2.0**127
-    assert parts["optimizer"]["state"][0]["step"] < parts["progress"]["global_step"]
+    assert parts["optimizer"]["state"][0]["step"] < parts["train_state"]["global_step"]
 
 
 def test_the_number_of_workers_changes_nothing(whole: Whole) -> None:

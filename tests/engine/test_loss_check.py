@@ -41,7 +41,7 @@ def test_a_run_stops_within_the_step_and_its_parameters_and_checkpoint_stay(
     assert f"The loss of step {step} is {wrong}: batch 5 of epoch 0" in str(error.value)
     assert error.value.findings[0].title == "loss is not finite"
     saved = load_checkpoint(tmp_path / "last.pt")
-    assert saved["progress"]["global_step"] == 4 // accumulate
+    assert saved["train_state"]["global_step"] == 4 // accumulate
     kept = torch.cat([part.reshape(-1) for part in saved["model"].values()])
     assert torch.equal(kept, parameters_of(expected))
     assert torch.isfinite(parameters_of(model)).all()
@@ -83,4 +83,4 @@ def test_parameters_that_one_step_spoils_are_never_saved(tmp_path: Path) -> None
             callbacks=[Spoil(), ModelCheckpoint(str(tmp_path), every_n_steps=1)],
         )
 
-    assert load_checkpoint(tmp_path / "last.pt")["progress"]["global_step"] == 2
+    assert load_checkpoint(tmp_path / "last.pt")["train_state"]["global_step"] == 2

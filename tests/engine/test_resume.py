@@ -171,7 +171,13 @@ def test_a_checkpoint_is_data_with_the_parts_that_people_look_for(tmp_path: Path
     run(tmp_path)
     parts = torch.load(tmp_path / "last.pt", weights_only=True)
 
-    assert parts["progress"] == {"epoch": 2, "global_step": 12, "micro_step_in_epoch": 8, "epoch_complete": True}
+    assert parts["train_state"] == {
+        "epoch": 2,
+        "global_step": 12,
+        "micro_step_in_epoch": 8,
+        "epoch_complete": True,
+        "should_stop": False,
+    }
     assert parts["model"].keys() == model_with_dropout().state_dict().keys()
     assert set(parts) >= {"optimizer", "scheduler", "scaler", "callbacks", "metrics", "loss", "data", "rng", "meta"}
 
@@ -310,8 +316,8 @@ def test_checkpoints_come_when_they_are_asked_for(tmp_path: Path) -> None:
         "step_10.pt",
         "step_8.pt",
     ]
-    assert load_checkpoint(tmp_path / "last.pt")["progress"]["epoch_complete"] is True
-    assert load_checkpoint(tmp_path / "step_8.pt")["progress"]["micro_step_in_epoch"] == 3
+    assert load_checkpoint(tmp_path / "last.pt")["train_state"]["epoch_complete"] is True
+    assert load_checkpoint(tmp_path / "step_8.pt")["train_state"]["micro_step_in_epoch"] == 3
 
 
 def test_only_the_last_checkpoint_is_written_unless_more_is_asked_for(tmp_path: Path) -> None:
@@ -332,7 +338,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch(tmp_path: Path) -> None:
     )
 
     losses = notes.values("val", "val_loss")
-    assert load_checkpoint(tmp_path / "best.pt")["progress"]["epoch"] == losses.index(max(losses))
+    assert load_checkpoint(tmp_path / "best.pt")["train_state"]["epoch"] == losses.index(max(losses))
 
 
 def test_early_stopping_waits_for_its_patience(tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from otrainer.engine.checkpoint.file_format import DamagedError, read_container
-from otrainer.engine.checkpoint.save import FORMAT
+from otrainer.engine.checkpoint.save import FORMAT, READABLE
 from otrainer.engine.checkpoint.snapshot import Snapshots
-from otrainer.engine.state import TrainState
 from otrainer.errors import ConfigError, Finding
 
 PARTS = (
-    "model", "optimizer", "scheduler", "scaler", "callbacks", "metrics", "loggers", "loss", "data", "progress", "rng",
-    "meta",
+    "model", "optimizer", "scheduler", "scaler", "callbacks", "metrics", "loggers", "loss", "data", "flags",
+    "train_state", "rng", "meta",
 )  # fmt: skip
+# What a file has under another name, or not at all, if it is older than a format.
+RENAMED = {"progress": "train_state"}
+COUNTERS = ("epoch", "global_step", "micro_step_in_epoch", "epoch_complete")
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -36,6 +38,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise unreadable(path, cause) from cause
     except ValueError as cause:
         raise not_a_checkpoint(f"`{path}` cannot be loaded as data: {cause}") from cause
+    if isinstance(parts, dict):
+        parts = {"flags": {}, **{RENAMED.get(name, name): part for name, part in parts.items()}}
     if problem := problem_with(parts):
         raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {problem.message}.")
     # What is loaded may be kept as it is, and shall not depend on a file that somebody may change.
@@ -50,11 +54,11 @@ def problem_with(parts: Any) -> Finding | None:
     missing = [name for name in PARTS if name not in parts]
     if missing:
         return Finding(f"it has no part `{missing[0]}`")
-    meta, progress = parts["meta"], parts["progress"]
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+    meta, state = parts["meta"], parts["train_state"]
+    if not isinstance(meta, dict) or meta.get("format") not in READABLE:
         return Finding("it is of another format")
-    if not isinstance(progress, dict) or not set(TrainState().state_dict()) <= set(progress):
-        return Finding("its `progress` does not say where training stands")
+    if not isinstance(state, dict) or not set(COUNTERS) <= set(state):
+        return Finding("its `train_state` does not say where training stands")
     return None if isinstance(parts["model"], dict) else Finding("its `model` is no state dict")
 
 

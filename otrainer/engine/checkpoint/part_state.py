@@ -5,21 +5,30 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.checkpoint.flags import Flags, changed_flags, flags_of
 from otrainer.engine.checkpoint.plain import is_plain
 from otrainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from otrainer.engine.parts import Parts
 
 log = logging.getLogger("otrainer")
 
 
 class Baseline:
-    """Plain attributes of components as they were built: what still equals them is configuration, not state."""
+    """Plain attributes and flags of a run's parts as they were built: what still equals them is no state."""
 
-    def __init__(self, parts: Iterable[Any]) -> None:
-        self._built = {id(part): copy.deepcopy(plain_attributes(part) or {}) for part in parts}
+    def __init__(self, parts: Parts) -> None:
+        self._built = {id(part): copy.deepcopy(plain_attributes(part) or {}) for part in parts.with_state}
+        self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
+
+    def changed_flags(self, name: str, part: Any) -> Flags:
+        """Return the flags of the model or the loss (by `name`) that are not those that they were built with."""
+        return changed_flags(flags_of(part), self._flags[name])
 
     def changes(self, part: Any) -> dict[str, Any] | None:
         """Return the plain attributes that differ from those at the start; None where some are no plain data."""

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
+from otrainer.engine.checkpoint.flags import set_flags
 from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.part_state import check_same_classes, load_part, load_states
+from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.seed import set_random_state
@@ -36,7 +38,7 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
     saved = revealed(load_checkpoint(path))
     if hasattr(trainer, "check_progress"):
         state = TrainState()
-        state.load_state_dict(saved["progress"])
+        state.load_state_dict(saved["train_state"])
         trainer.check_progress(state)
     for section in LISTS:
         check_same_classes(getattr(parts, section), saved[section], section)
@@ -71,7 +73,7 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     if ctx.scheduler is not None:
         ctx.scheduler.load_state_dict(parts["scheduler"])
         # It has stepped before, in another process: torch would warn of a scheduler that goes first.
-        ctx.optimizer._opt_called = parts["progress"]["global_step"] > 0  # type: ignore[attr-defined]
+        ctx.optimizer._opt_called = parts["train_state"]["global_step"] > 0  # type: ignore[attr-defined]
     if ctx.scaler is not None and parts["scaler"] is not None:
         ctx.scaler.load_state_dict(parts["scaler"])
     for section in LISTS:
@@ -79,7 +81,11 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     load_part(ctx.loss, parts["loss"])
     load_part(ctx.datamodule, parts["data"]["module"])
     ctx.train.load_state_dict(parts["data"]["train"])
-    ctx.state.load_state_dict(parts["progress"])
+    ctx.state.load_state_dict(parts["train_state"])
+    if parts["meta"].get("definition") != ctx.run.definition:
+        ctx.should_stop = False  # it was to end under another config
+    for name, part in with_flags(ctx).items():
+        set_flags(part, parts["flags"].get(name, {}))
     set_random_state(parts["rng"])
 
 

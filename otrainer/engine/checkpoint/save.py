@@ -19,7 +19,8 @@ from otrainer.errors import ConfigError, ConfigPath, dotted
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
-FORMAT = 2
+FORMAT = 3
+READABLE = (2, FORMAT)
 
 
 def capture(ctx: RunContext) -> dict[str, Any]:
@@ -40,11 +41,22 @@ def capture(ctx: RunContext) -> dict[str, Any]:
             "module": part_state(ctx.datamodule, ctx.baseline) if hasattr(ctx.datamodule, "state_dict") else None,
             "train": ctx.train.state_dict(),
         },
-        "progress": ctx.state.state_dict(),
+        "flags": {name: ctx.baseline.changed_flags(name, part) for name, part in with_flags(ctx).items()},
+        "train_state": ctx.state.state_dict(),
         "rng": random_state(),
-        "meta": {"format": FORMAT, "torch": str(torch.__version__), "built": ctx.built},
+        "meta": {
+            "format": FORMAT,
+            "torch": str(torch.__version__),
+            "definition": ctx.run.definition,
+            "built": ctx.built,
+        },
     }
     return concealed(state, ctx.run.config)
+
+
+def with_flags(ctx: RunContext) -> dict[str, Any]:
+    """Return the parts whose modules have modes, and parameters that train or not."""
+    return {"model": ctx.model, "loss": ctx.loss}
 
 
 def save_checkpoint(path: str | Path, ctx: RunContext) -> None:

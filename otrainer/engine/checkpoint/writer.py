@@ -124,7 +124,7 @@ def check_finite(state: Mapping[str, Any]) -> None:
     """Raise ConfigError for a parameter or buffer that is not finite."""
     for name, tensor in state["model"].items():
         if isinstance(tensor, torch.Tensor) and not is_finite(tensor):
-            step = state["progress"]["global_step"]
+            step = state["train_state"]["global_step"]
             message = f"After step {step:,}, `{name}` of the model is not finite. No checkpoint was replaced."
             hint = "A smaller learning rate or `trainer.grad_clip_norm` may keep them finite."
             raise ConfigError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)

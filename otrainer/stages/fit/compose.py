@@ -53,7 +53,7 @@ class Composed:
 @contextmanager
 def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
     """Build everything that a plan names, under its settings, which hold as long as the block. All code here counts."""
-    settings = RunSettings.of({**plan.config["run"], "config": plan.config})
+    settings = RunSettings.of({**plan.config["run"], "config": plan.config, "definition": plan.definition})
     with numerics(settings):
         yield Composed(settings, *build_parts(plan, settings.seed, places))
 

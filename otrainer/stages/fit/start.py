@@ -89,7 +89,7 @@ def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
             raise unreadable(last, cause) from cause
         gone, what = not last.is_file(), str(cause)
         try:
-            step = load_checkpoint(previous)["progress"]["global_step"]
+            step = load_checkpoint(previous)["train_state"]["global_step"]
         except ConfigError as error:
             raise damaged(last, what) from error
         aside = take_the_place(previous, last)

@@ -14,7 +14,7 @@ from otrainer.engine.checkpoint.file_format import DamagedError, check_container
 
 CONTENT = {
     "model": {"w": torch.arange(160.0), "b": torch.zeros(3)},
-    "progress": {"global_step": 3},
+    "train_state": {"global_step": 3},
     "x": [1, None, "a"],
 }
 
@@ -30,7 +30,7 @@ def test_it_comes_back_as_it_was_and_torch_alone_reads_it_too(tmp_path: Path) ->
 
     for found in (read_container(path), torch.load(path, weights_only=True)):
         assert torch.equal(found["model"]["w"], CONTENT["model"]["w"])
-        assert (found["progress"], found["x"]) == (CONTENT["progress"], CONTENT["x"])
+        assert (found["train_state"], found["x"]) == (CONTENT["train_state"], CONTENT["x"])
 
 
 def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def state(**parts: Any) -> dict[str, Any]:
         "optimizer": {"param_groups": [{"lr": 0.1}]},
         "callbacks": [],
         "loss": None,
-        "progress": {"epoch": 1},
+        "train_state": {"epoch": 1},
         "rng": {"python": PASSWORD},
         "meta": {"format": 2, "built": {"optimizer": {"groups": []}}},
         **parts,

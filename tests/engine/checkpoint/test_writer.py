@@ -20,7 +20,7 @@ from otrainer.errors import ConfigError
 
 
 def state(value: float = 1.0, step: int = 1) -> dict[str, Any]:
-    return {"model": {"w": torch.full((3,), value)}, "progress": {"global_step": step}}
+    return {"model": {"w": torch.full((3,), value)}, "train_state": {"global_step": step}}
 
 
 def value_in(path: Path) -> float:
@@ -40,16 +40,16 @@ def test_what_is_written_in_the_background_is_the_state_at_the_call(tmp_path: Pa
     writer, now = Writer(), state(1.0)
     for value in (1.0, 2.0):
         now["model"]["w"].fill_(value)
-        now["progress"]["global_step"] = int(value)
+        now["train_state"]["global_step"] = int(value)
         writer.save(now, Saved((tmp_path / f"{value}.pt",), 1, 0))
         now["model"]["w"].fill_(-1.0)
-        now["progress"]["global_step"] = 99
+        now["train_state"]["global_step"] = 99
         assert writer.wait() == Saved((tmp_path / f"{value}.pt",), 1, 0)
     writer.close()
 
     for value in (1.0, 2.0):
         assert value_in(tmp_path / f"{value}.pt") == value
-        assert read_container(tmp_path / f"{value}.pt")["progress"] == {"global_step": value}
+        assert read_container(tmp_path / f"{value}.pt")["train_state"] == {"global_step": value}
     assert writer.wait() is None
 
 

@@ -112,7 +112,7 @@ def test_a_run_that_fails_says_from_which_step_it_can_go_on(root: Path) -> None:
         train(root)
 
     assert (run_of(root)["state"], run_of(root)["global_step"]) == ("failed", 2)
-    assert torch.load(root / LAST, weights_only=True)["progress"]["global_step"] == 2
+    assert torch.load(root / LAST, weights_only=True)["train_state"]["global_step"] == 2
     assert "It failed. It continues from step 2." in ask("why", root, "a").report
 
 

@@ -16,7 +16,7 @@ def test_a_checkpoint_that_cannot_be_read_is_no_damaged_one_and_nothing_takes_it
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mounted folder that comes back later would else cost the steps since the checkpoint before."""
-    last, state = tmp_path / "last.pt", {"model": {}, "progress": {"global_step": 1}}
+    last, state = tmp_path / "last.pt", {"model": {}, "train_state": {"global_step": 1}}
     write_checkpoint(state, (last,))
     write_checkpoint(state, (last,))
 
