@@ -433,6 +433,14 @@ class EpochLoader(Protocol):
         """Return the batches of `epoch` from number `start` on, which depend on the three numbers alone."""
 
 
+@runtime_checkable
+class CountsSamples(Protocol):
+    """Know the size of each batch before it is read: for loaders, so that no tensor's shape is taken for it."""
+
+    def samples_in(self, number: int, /) -> int:
+        """Return how many samples batch `number` of any epoch holds, counted from 0."""
+
+
 class BatchDataset(Protocol):
     """Hand out whole batches: for a dataset of `data.dataset`, where no `collate` is configured."""
 

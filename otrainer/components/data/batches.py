@@ -30,6 +30,9 @@ class EpochSampler(Sampler[SeededBatch]):
         whole, rest = divmod(self.length, self.batch_size)
         return whole + bool(rest and not self.drop_last)
 
+    def samples_in(self, number: int) -> int:
+        return max(0, min(self.batch_size, self.length - number * self.batch_size))
+
     def __iter__(self) -> Iterator[SeededBatch]:
         order = self._order()
         for number in range(self.start, len(self)):
@@ -107,6 +110,10 @@ class SeededLoader(Epochs):
 
     def __len__(self) -> int:
         return len(self.sampler)
+
+    def samples_in(self, number: int) -> int:
+        """Return how many samples batch `number` of any epoch is made of, before a `collate` that leaves some out."""
+        return self.sampler.samples_in(number)
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
         self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start

@@ -63,6 +63,9 @@ class RandomRegression(Epochs):
     def __len__(self) -> int:
         return self.steps
 
+    def samples_in(self, number: int) -> int:
+        return self.shape.batch_size
+
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[dict[str, torch.Tensor]]:
         for index in range(start, self.steps):
             yield self._batch(torch.Generator().manual_seed(derive_seed(seed, epoch, index)))

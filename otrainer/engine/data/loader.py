@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
+from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
 from otrainer.engine.data.workers import undisturb
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.errors import ConfigError
@@ -37,6 +38,14 @@ class Loader:
     def is_stateful(self) -> bool:
         """Whether it says itself how far it was read."""
         return stateful_part(self._loader) is not None
+
+    def samples(self, number: int) -> int | None:
+        """Return how many samples batch `number` of an epoch holds, where the loader knows; it may be of any epoch."""
+        return samples_in_batch(self._loader, number)
+
+    def batches(self) -> int | None:
+        """Return how many batches an epoch has, where that is sure; 0 where there is no loader."""
+        return batches_in_epoch(self._loader) if self else 0
 
     def state_dict(self) -> dict[str, Any] | None:
         """Return how far a stateful loader was read; None for any other, which begins where the batches' count says."""
