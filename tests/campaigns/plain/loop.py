@@ -1,0 +1,205 @@
+"""The training loop as one writes it in plain torch, from what the documentation promises: the campaign's oracle.
+
+Nothing here knows otrainer. Batches come as data, epoch by epoch, since their order is the loader's affair; callbacks
+and metrics are the user's own objects, called at the moments that the documentation names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass
+class Task:
+    """What is trained, and how."""
+
+    model: nn.Module
+    criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    optimizer: torch.optim.Optimizer
+    inputs: Callable[[Any], torch.Tensor]
+    targets: Callable[[Any], torch.Tensor]
+    prediction: Callable[[Any], torch.Tensor]
+    weight: Callable[[Any], float]
+    epochs: int
+    accumulate: int = 1
+    clip: float | None = None
+    bfloat16: bool = False
+    validate_every: int = 1
+    scheduler: Any = None
+    interval: str = "epoch"
+    frequency: int = 1
+    monitor: str = "val_loss"
+    metrics: Sequence[Any] = ()
+    callbacks: Sequence[Any] = ()
+    patience: int | None = None
+    rounding: torch.Generator | None = None
+
+
+@dataclass
+class Trace:
+    """What a training logged: rows of (stage, step, values), and the epochs that it took."""
+
+    rows: list[tuple[str, int, dict[str, float]]] = field(default_factory=list)
+    epochs: int = 0
+    steps: int = 0
+
+
+def train(task: Task, train_data: Sequence[Sequence[Any]], val_data: Sequence[Sequence[Any]]) -> Trace:
+    """Train on the batches of each epoch, and validate on those of each validation."""
+    trace, early = Trace(), EarlyStopping(task.patience)
+    ctx = SimpleNamespace(
+        model=task.model, optimizer=task.optimizer, scheduler=task.scheduler, loss=task.criterion,
+        state=SimpleNamespace(epoch=0, global_step=0, epochs_done=0), should_stop=False, validated=False,
+        last_train_logs={}, last_val_logs={}, metrics=task.metrics,
+    )  # fmt: skip
+    call(task.callbacks, "on_fit_start", ctx)
+    validations = iter(val_data)
+    for epoch in range(task.epochs):
+        ctx.state.epoch = epoch
+        batches = train_data[epoch]
+        for first in range(0, len(batches), task.accumulate):
+            step(task, trace, ctx, batches[first : first + task.accumulate])
+        ctx.validated = (epoch + 1) % task.validate_every == 0
+        values = validate(task, next(validations)) if ctx.validated and val_data else {}
+        finish_epoch(task, trace, ctx, values)
+        early.look(ctx)
+        call(task.callbacks, "on_epoch_end", ctx)
+        call(task.metrics, "reset")
+        trace.epochs, ctx.state.epochs_done = epoch + 1, epoch + 1
+        if ctx.should_stop:
+            break
+    return trace
+
+
+def step(task: Task, trace: Trace, ctx: Any, group: Sequence[Any]) -> None:
+    """One optimizer step over a group of micro-batches, of which each counts by its weight."""
+    weights = [float(task.weight(batch)) for batch in group]
+    losses: list[float] = []
+    seen: list[tuple[Any, Any]] = []
+
+    def closure() -> torch.Tensor:
+        task.optimizer.zero_grad()
+        total = torch.zeros((), dtype=torch.float64)
+        for batch, weight in zip(group, weights, strict=True):
+            with autocast(task):
+                outputs = task.model(task.inputs(batch))
+                loss = task.criterion(task.prediction(outputs), task.targets(batch))
+            share = weight / sum(weights)
+            (loss if len(group) == 1 else loss * share).backward()
+            total += loss.detach().double() * share
+            if len(losses) < len(group):
+                losses.append(loss.item())
+                seen.append((outputs, batch))
+                update(task, outputs, batch, "train")
+        nudge(task)
+        if task.clip is not None:
+            held = [parameter for each in task.optimizer.param_groups for parameter in each["params"]]
+            nn.utils.clip_grad_norm_(held, task.clip)
+        return total
+
+    rate = float(task.optimizer.param_groups[0]["lr"])
+    if isinstance(task.optimizer, torch.optim.LBFGS):
+        task.optimizer.step(closure)
+    else:
+        closure()
+        task.optimizer.step()
+    trace.steps = ctx.state.global_step = ctx.state.global_step + 1
+    if task.interval == "step" and task.scheduler is not None and ctx.state.global_step % task.frequency == 0:
+        task.scheduler.step()
+    ctx.last_train_logs = {"loss": mean(losses, weights)}
+    trace.rows.append(("train", ctx.state.global_step, {**ctx.last_train_logs, "lr": rate}))
+    call(task.callbacks, "on_train_step_end", ctx)
+
+
+def validate(task: Task, batches: Sequence[Any]) -> dict[str, float]:
+    """The mean loss over all samples, in eval mode; every mode is afterwards what it was."""
+    roots = [root for root in (task.model, task.criterion) if isinstance(root, nn.Module)]
+    modules = [module for root in roots for module in root.modules()]
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    losses, weights = [], []
+    with torch.no_grad():
+        for batch in batches:
+            with autocast(task):
+                outputs = task.model(task.inputs(batch))
+                loss = task.criterion(task.prediction(outputs), task.targets(batch))
+            losses.append(loss.item())
+            weights.append(float(task.weight(batch)))
+            update(task, outputs, batch, "val")
+    for module, mode in zip(modules, modes, strict=True):
+        module.training = mode
+    return {"val_loss": mean(losses, weights)} if losses else {}
+
+
+def finish_epoch(task: Task, trace: Trace, ctx: Any, values: dict[str, float]) -> None:
+    """Log what was validated and what metrics come to, and step a scheduler of epochs or of validations."""
+    rows: dict[str, dict[str, float]] = {"metrics": {}, "val": values}
+    for metric in task.metrics:
+        for name, value in metric.compute().items():
+            rows["val" if ctx.validated and not name.startswith("train") else "metrics"][name] = float(value)
+    if ctx.validated:
+        ctx.last_val_logs = rows["val"]
+    trace.rows += [(stage, ctx.state.global_step, row) for stage, row in rows.items() if row]
+    epoch = ctx.state.epoch + 1
+    if task.scheduler is None:
+        return
+    if task.interval == "epoch" and epoch % task.frequency == 0:
+        task.scheduler.step()
+    if task.interval == "metric" and ctx.validated and (epoch // task.validate_every) % task.frequency == 0:
+        task.scheduler.step(ctx.last_val_logs[task.monitor])
+
+
+class EarlyStopping:
+    """Stop after `patience` validations in a row that were not better than the best."""
+
+    def __init__(self, patience: int | None) -> None:
+        self.patience, self.best, self.waited = patience, float("inf"), 0
+
+    def look(self, ctx: Any) -> None:
+        if self.patience is None or not ctx.validated:
+            return
+        value = ctx.last_val_logs["val_loss"]
+        self.waited = 0 if value < self.best else self.waited + 1
+        self.best = min(self.best, value)
+        ctx.should_stop |= self.waited >= self.patience
+
+
+def autocast(task: Task) -> Any:
+    return torch.autocast("cpu", dtype=torch.bfloat16) if task.bfloat16 else nullcontext()
+
+
+def update(task: Task, outputs: Any, batch: Any, stage: str) -> None:
+    """Let the metrics see a micro-batch, without gradients."""
+    with torch.no_grad():
+        for metric in task.metrics:
+            metric.update(outputs=outputs, targets=task.targets(batch), batch=batch, stage=stage)
+
+
+def nudge(task: Task) -> None:
+    """Round every gradient another way, at random, where the training shall show how far rounding takes it."""
+    if task.rounding is None:
+        return
+    for group in task.optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and not parameter.grad.is_sparse:
+                sign = torch.randint(-1, 2, parameter.shape, generator=task.rounding).to(parameter.dtype)
+                parameter.grad *= 1 + sign * torch.finfo(parameter.dtype).eps
+
+
+def mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    """The weighted mean; weights are of samples, or of whatever the user counts."""
+    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+
+
+def call(parts: Sequence[Any], name: str, *args: Any) -> None:
+    for part in parts:
+        if hasattr(part, name):
+            getattr(part, name)(*args)

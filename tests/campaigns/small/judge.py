@@ -1,0 +1,200 @@
+"""What becomes of an experiment: equal to plain torch and to itself when it is stopped, or in what it differs."""
+
+from __future__ import annotations
+
+import logging
+import random
+import tempfile
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from campaigns.plain.data import field_of
+from campaigns.plain.loop import Task, Trace, train
+from campaigns.plain.losses import build_loss
+from campaigns.plain.models import build_model, prediction
+from campaigns.plain.optimizers import build_optimizer, build_scheduler, parameter_groups
+from campaigns.plain.user import CALLBACKS, METRICS
+from torch import nn
+
+from otrainer.engine.checkpoint import load_checkpoint
+from otrainer.engine.tree import leaves_with_paths
+
+from .draw import Experiment
+from .parts import START, Seen, fit
+
+
+@dataclass
+class Verdict:
+    """In what an experiment differs from plain torch and from itself, and whether it was the same to the bit."""
+
+    differs: list[str] = field(default_factory=list)
+    to_the_bit: bool = False
+    stops: tuple[int, ...] = ()
+
+
+def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple[Task, Trace]:
+    """The experiment in plain torch, on the batches that were recorded."""
+    model = build_model(drawn.model, drawn.output, drawn.seed)
+    criterion = build_loss(drawn.loss, drawn.dtype)
+    extra = list(criterion.parameters()) if isinstance(criterion, nn.Module) else []
+    groups = parameter_groups(model, drawn.groups)
+    optimizer = build_optimizer(groups, drawn.optimizer, extra, plain_loops=drawn.plain_loops)
+    scheduler = None if drawn.scheduler == "none" else build_scheduler(drawn.scheduler, optimizer, drawn.length)
+    task = Task(
+        model=model,
+        criterion=criterion,
+        optimizer=optimizer,
+        inputs=partial(field_of, name="x"),
+        targets=partial(field_of, name="y"),
+        prediction=partial(prediction, form=drawn.output),
+        weight=lambda batch: len(field_of(batch, "y")),
+        epochs=drawn.epochs,
+        accumulate=drawn.accumulate,
+        clip=drawn.clip,
+        bfloat16=drawn.precision == "bf16-mixed",
+        validate_every=drawn.validate_every,
+        scheduler=scheduler,
+        interval=drawn.interval,
+        frequency=drawn.frequency,
+        metrics=[make() for make in METRICS[drawn.metrics]],
+        callbacks=[CALLBACKS[name]() for name in (drawn.callback, drawn.other_callback)],
+        patience=drawn.patience,
+        rounding=None if rounding is None else torch.Generator().manual_seed(rounding),
+    )
+    torch.manual_seed(START)
+    return task, train(task, [*seen.train, *[[]] * drawn.epochs], [each for each in seen.val if each])
+
+
+def tensors_of(model: nn.Module, criterion: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Every tensor that training left: parameters and buffers of model and loss, and the optimizer's state of each."""
+    found = {f"model.{name}": value for name, value in model.state_dict().items()}
+    if isinstance(criterion, nn.Module):
+        found |= {f"loss.{name}": value for name, value in criterion.state_dict().items()}
+    named = {id(value): name for name, value in model.named_parameters("model")}
+    if isinstance(criterion, nn.Module):
+        named |= {id(value): name for name, value in criterion.named_parameters("loss")}
+    for parameter, state in optimizer.state.items():
+        for path, leaf in leaves_with_paths(state, lambda node: isinstance(node, torch.Tensor)):
+            if isinstance(leaf, torch.Tensor | int | float):
+                name = f"optimizer of {named.get(id(parameter), '?')}: {'.'.join(map(str, path))}"
+                found[name] = torch.as_tensor(leaf)
+    return {name: value.detach().clone() for name, value in found.items()}
+
+
+def distance(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The greatest difference of two numbers at one place; infinities that are equal differ by nothing."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return float("inf")
+    if one.numel() == 0 or torch.equal(one, other):
+        return 0.0
+    wide = torch.complex128 if one.is_complex() else torch.float64
+    apart = torch.where(one == other, 0, one.to(wide) - other.to(wide)).abs().max()
+    return float(apart.nan_to_num(nan=float("inf")))
+
+
+def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], bool]:
+    """In what a training differs from plain torch; and whether it is the same to the bit."""
+    seen = Seen()
+    parts = fit(drawn, folder, seen)
+    assert parts is not None
+    mine = tensors_of(parts["model"], parts["loss"].fn, seen.optimizer)
+    task, trace = by_hand(drawn, seen)
+    theirs = tensors_of(task.model, task.criterion, task.optimizer)
+    if mine.keys() != theirs.keys():
+        return [f"holds other tensors: {sorted(mine.keys() ^ theirs.keys())}"], False
+    rows = parts["loggers"][0].rows
+    if [row[:2] for row in rows] != [row[:2] for row in trace.rows]:
+        return [f"logs other rows: {[row[:2] for row in rows]}, not {[row[:2] for row in trace.rows]}"], False
+    apart = {name: distance(mine[name], theirs[name]) for name in mine}
+    apart |= rows_apart(rows, trace.rows)
+    if not any(apart.values()):
+        return [], True
+    allowed = rounding_of(drawn, seen, theirs, trace)
+    far = [name for name in apart if not apart[name] <= allowed(name)]
+    return [f"{name}: {apart[name]:.2g} apart, rounding explains {allowed(name):.2g}" for name in far], False
+
+
+def rows_apart(rows: list[Any], others: list[Any]) -> dict[str, float]:
+    """How far logged values are apart, by stage and name."""
+    apart: dict[str, float] = {}
+    for (stage, _, mine), (_, _, theirs) in zip(rows, others, strict=True):
+        for name in mine.keys() | theirs.keys():
+            one, other = (torch.tensor(row.get(name, float("nan"))).double() for row in (mine, theirs))
+            far = distance(one, other)
+            apart[f"{stage} {name}"] = max(far, apart.get(f"{stage} {name}", 0.0))
+    return apart
+
+
+def rounding_of(drawn: Experiment, seen: Seen, theirs: dict[str, torch.Tensor], trace: Trace) -> Any:
+    """How far rounding may take each number: some times what it is by when plain torch rounds gradients otherwise."""
+    eps = torch.finfo(drawn.dtype).eps
+    moved: dict[str, float] = {}
+    for number in range(3):
+        task, other = by_hand(drawn, seen, rounding=number)
+        tensors = tensors_of(task.model, task.criterion, task.optimizer)
+        found = {name: distance(value, tensors[name]) for name, value in theirs.items() if name in tensors}
+        if [row[:2] for row in other.rows] == [row[:2] for row in trace.rows]:
+            found |= rows_apart(other.rows, trace.rows)
+        moved = {name: max(value, moved.get(name, 0.0)) for name, value in found.items()}
+    sizes = {name: float(value.abs().nan_to_num(posinf=0.0).max()) for name, value in theirs.items() if value.numel()}
+
+    def allowed(name: str) -> float:
+        return 16 * moved.get(name, 0.0) + 32 * eps * max(1e-3, sizes.get(name, 1.0))
+
+    return allowed
+
+
+def against_itself(drawn: Experiment, folder: Path) -> tuple[list[str], tuple[int, ...]]:
+    """In what a training differs that was stopped at two batches, drawn from the seed, and continued."""
+    whole, seen = folder / "whole", Seen()
+    parts = fit(drawn, whole, seen)
+    assert parts is not None
+    chance = random.Random(f"{drawn.seed}/stops")
+    stops = (chance.randrange(seen.calls), chance.randrange(max(1, seen.calls // 2)))
+    again = None
+    for stop in (*stops, None):
+        again = fit(drawn, folder / "stopped", Seen(), stop_at=stop)
+        if again is not None:
+            break
+    assert again is not None
+    one, other = load_checkpoint(whole / "last.pt"), load_checkpoint(folder / "stopped/last.pt")
+    found = differences(one, other)
+    if again["loggers"][0].rows != parts["loggers"][0].rows:
+        found.append("rows")
+    return found, stops
+
+
+def differences(one: Any, other: Any) -> list[str]:
+    """The places at which two checkpoints hold other bits."""
+    first, second = (
+        dict(leaves_with_paths(each, lambda node: isinstance(node, torch.Tensor))) for each in (one, other)
+    )
+    unlike = {path for path in first.keys() & second.keys() if not identical(first[path], second[path])}
+    return sorted(".".join(map(str, path)) for path in unlike | (first.keys() ^ second.keys()))
+
+
+def identical(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.dtype == other.dtype and one.shape == other.shape and bits(one) == bits(other)
+    return type(one) is type(other) and repr(one) == repr(other)
+
+
+def bits(value: torch.Tensor) -> bytes:
+    return value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def judge(drawn: Experiment) -> Verdict:
+    """Train an experiment by otrainer, by hand, and by otrainer with two stops."""
+    logging.getLogger("otrainer").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for each in ("plain", "whole", "stopped"):
+            (folder / each).mkdir()
+        wrong, to_the_bit = against_plain(drawn, folder / "plain")
+        unequal, stops = against_itself(drawn, folder)
+    return Verdict(
+        [*(f"plain: {each}" for each in wrong), *(f"stopped: {each}" for each in unequal)], to_the_bit, stops
+    )

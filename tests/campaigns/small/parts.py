@@ -1,0 +1,188 @@
+"""An experiment in otrainer: its parts, new for each stretch of training, and a record of the batches that it saw."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from campaigns.plain.data import field_of
+from campaigns.plain.losses import build_loss
+from campaigns.plain.models import FORMS, build_model
+from campaigns.plain.optimizers import KEYED, build_scheduler, optimizer_arguments, optimizer_class, parameter_groups
+from campaigns.plain.user import CALLBACKS, METRICS
+from torch import nn
+
+from otrainer.components.callbacks import EarlyStopping, ModelCheckpoint
+from otrainer.components.io import ArgsKwargs
+from otrainer.components.loss import TorchLoss
+from otrainer.components.optim import TorchOptimizerFactory
+from otrainer.components.sched import SchedulerBundle, TorchSchedulerFactory
+from otrainer.engine.signals import StopRequest, TrainingInterrupted, current_stop_request
+from otrainer.engine.trainer import DefaultTrainer
+from otrainer.registry import build_registry
+
+from .draw import Experiment
+from .loaders import data_module
+
+START = 77  # of the global generators, where training begins
+
+
+@dataclass
+class Seen:
+    """The batches that were trained on, epoch by epoch, and those of each validation; how often any was asked for."""
+
+    train: list[list[Any]] = field(default_factory=list)
+    val: list[list[Any]] = field(default_factory=list)
+    calls: int = 0
+    optimizer: Any = None
+
+    def note(self, batch: Any, stage: str) -> None:
+        """Note a batch once an epoch: LBFGS asks for one several times, and a rehearsal is none of the training."""
+        if stage == "train":
+            if not self.train:
+                self.end_epoch()
+            into = self.train[-1]
+        elif not self.train:
+            return
+        else:
+            into = self.val[-1]
+        if all(batch is not known for known in into):
+            into.append(batch)
+
+    def end_epoch(self) -> None:
+        self.train.append([])
+        self.val.append([])
+
+
+class RecordingIO:
+    """Splits batches of any form; notes them, and asks for a stop at one of them."""
+
+    def __init__(self, drawn: Experiment, seen: Seen, stop_at: int | None) -> None:
+        self.drawn, self.seen, self.stop_at = drawn, seen, stop_at
+
+    def split(self, batch: Any, *, stage: str) -> tuple[ArgsKwargs, Any, Any]:
+        self.seen.note(batch, stage)
+        if self.seen.calls == self.stop_at:
+            current_stop_request().signum = signal.SIGINT
+        self.seen.calls += 1
+        weight = {"weight": len(field_of(batch, "y"))} if self.drawn.time_first else {}
+        return ArgsKwargs(args=(field_of(batch, "x"),)), {"y": field_of(batch, "y")}, weight
+
+
+class Bounds:
+    """Tells the record where an epoch ends; it has no state."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+
+    def on_fit_start(self, ctx: Any) -> None:
+        self.seen.optimizer = ctx.optimizer
+
+    def on_epoch_end(self, ctx: Any) -> None:
+        self.seen.end_epoch()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load nothing."""
+
+
+class Rows:
+    """A logger that keeps what it is told, and is continued where it was."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int, dict[str, float]]] = []
+
+    def log_metrics(self, metrics: dict[str, float], *, step: int, stage: str) -> None:
+        self.rows.append((stage, step, dict(metrics)))
+
+
+@dataclass
+class OwnOptimizer:
+    """A factory of one's own: the optimizer over some of the parameters, or over groups."""
+
+    drawn: Experiment
+
+    def build(self, model: nn.Module, *, registry: Any) -> torch.optim.Optimizer:
+        drawn = self.drawn
+        arguments = optimizer_arguments(drawn.optimizer, plain_loops=drawn.plain_loops)
+        groups = parameter_groups(model, drawn.groups)
+        if drawn.optimizer.startswith("LBFGS"):
+            groups = groups[0]["params"]
+        return optimizer_class(drawn.optimizer)(groups, **arguments)
+
+
+@dataclass
+class OwnScheduler:
+    """A factory for schedulers that no key stands for."""
+
+    drawn: Experiment
+
+    def build(self, optimizer: torch.optim.Optimizer, *, registry: Any) -> SchedulerBundle:
+        drawn = self.drawn
+        made = build_scheduler(drawn.scheduler, optimizer, drawn.length)
+        return SchedulerBundle(made, drawn.interval, drawn.frequency, "val_loss")
+
+
+def optimizer_factory(drawn: Experiment) -> Any:
+    if drawn.groups != "all":
+        return OwnOptimizer(drawn)
+    arguments = optimizer_arguments(drawn.optimizer, plain_loops=drawn.plain_loops)
+    return TorchOptimizerFactory(f"optim_cls.{optimizer_class(drawn.optimizer).__name__}", kwargs=arguments)
+
+
+def scheduler_factory(drawn: Experiment) -> Any:
+    if drawn.scheduler == "none":
+        return None
+    if drawn.scheduler not in KEYED:
+        return OwnScheduler(drawn)
+    return TorchSchedulerFactory(
+        f"sched_cls.{drawn.scheduler}",
+        kwargs=KEYED[drawn.scheduler](drawn.length),
+        interval=drawn.interval,
+        frequency=drawn.frequency,
+        monitor="val_loss" if drawn.interval == "metric" else None,
+    )
+
+
+def parts_of(drawn: Experiment, seen: Seen, folder: Path, stop_at: int | None) -> dict[str, Any]:
+    """All parts of the run but its settings."""
+    callbacks = [CALLBACKS[name]() for name in (drawn.callback, drawn.other_callback)]
+    early = [] if drawn.patience is None else [EarlyStopping(patience=drawn.patience)]
+    return {
+        "model": build_model(drawn.model, drawn.output, drawn.seed),
+        "datamodule": data_module(drawn),
+        "io": RecordingIO(drawn, seen, stop_at),
+        "loss": TorchLoss(build_loss(drawn.loss, drawn.dtype), pred_path=FORMS[drawn.output][1]),
+        "optimizer_factory": optimizer_factory(drawn),
+        "scheduler_factory": scheduler_factory(drawn),
+        "metrics": [make() for make in METRICS[drawn.metrics]],
+        "callbacks": [*early, *callbacks, Bounds(seen), ModelCheckpoint(str(folder), background=False)],
+        "loggers": [Rows()],
+        "registry": build_registry(),
+    }
+
+
+def fit(drawn: Experiment, folder: Path, seen: Seen, *, stop_at: int | None = None) -> dict[str, Any] | None:
+    """Train a stretch, from the checkpoint in `folder` where there is one; None where it was stopped."""
+    last = folder / "last.pt"
+    parts = parts_of(drawn, seen, folder, stop_at)
+    trainer = DefaultTrainer(
+        max_epochs=drawn.epochs,
+        grad_accum_steps=drawn.accumulate,
+        grad_clip_norm=drawn.clip,
+        log_every_n_steps=1,
+        val_every_n_epochs=drawn.validate_every,
+    )
+    run = {"name": "small", "out_dir": str(folder), "seed": drawn.seed, "precision": drawn.precision}
+    torch.manual_seed(START)
+    with StopRequest():
+        try:
+            trainer.fit(**parts, run={**run, **({"resume_from": str(last)} if last.exists() else {})})
+        except TrainingInterrupted:
+            return None
+    return parts
