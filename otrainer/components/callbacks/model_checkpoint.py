@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +28,12 @@ log = logging.getLogger("otrainer")
 class ModelCheckpoint:
     """Write checkpoints under `save_dir`.
 
-    `last.pt` (with `save_last`): every `every_n_steps` optimizer steps, at each epoch's end, when fit ends, and when a
-    signal stops it. `step_<N>.pt`: every `every_n_steps` steps and every `every_n_epochs` epochs, of which the newest
-    `keep_last` stay (null: all). `best.pt`: at the end of each epoch whose `monitor` (a logged validation value) is
-    the best so far by `mode`. Training goes on while a copy is written, into memory that is taken after the first step
-    and kept; without `background` it waits, and takes none. Fit ends when all is on the disk.
+    `last.pt` (with `save_last`): every `every_n_steps` optimizer steps, at the end of each epoch's steps and after its
+    validation, when fit ends, and when a signal or an error stops it. `step_<N>.pt`: every `every_n_steps` steps and
+    every `every_n_epochs` epochs, of which the newest `keep_last` stay (null: all). `best.pt`: at the end of each epoch
+    whose `monitor` (a logged validation value) is the best so far by `mode`. Training goes on while a copy is written,
+    into memory that is taken after the first step and kept; without `background` it waits, and takes none. Fit ends
+    when all is on the disk.
     """
 
     runs_last = True  # what the other callbacks did at this point belongs into the checkpoint
@@ -56,11 +59,14 @@ class ModelCheckpoint:
         self.monitor, self.mode = monitor, mode
         self.best: float | None = None
         self._steps: list[int] = []
-        # Where training stood at the save that was begun last, and at the newest that is on the disk.
+        # Where training stood at first, at the save that was begun last, and at the newest that is on the disk.
+        self._at_start: dict[str, Any] | None = None
         self._begun: dict[str, Any] | None = None
         self._newest: dict[str, Any] | None = None
         self._writer = Writer(background=background)
         self._is_prepared = False
+        # Whether a save failed: what a full disk refused, it refuses once more.
+        self._has_failed = False
 
     def on_fit_start(self, ctx: RunContext) -> None:
         with errors_at(*place_of(self, ctx)):
@@ -68,6 +74,7 @@ class ModelCheckpoint:
             self.save_dir.mkdir(parents=True, exist_ok=True)
             refuse_foreign_files(self._names_to_come())
         sweep(self.save_dir)
+        self._at_start = ctx.state.state_dict()
 
     def on_train_step_end(self, ctx: RunContext) -> None:
         if not self._is_prepared:  # the optimizer has its state only now
@@ -78,6 +85,11 @@ class ModelCheckpoint:
             self._settle(ctx)
         if self.every_n_steps is not None and ctx.state.global_step % self.every_n_steps == 0:
             self._save(ctx, self._step_name(ctx))
+
+    def on_train_epoch_end(self, ctx: RunContext) -> None:
+        """Save before validation, which may fail; what was saved in the last step's hook is this state already."""
+        if self._begun != ctx.state.state_dict():
+            self._save(ctx)
 
     def on_epoch_end(self, ctx: RunContext) -> None:
         best = ["best.pt"] if self._note_best(ctx) else []
@@ -90,15 +102,35 @@ class ModelCheckpoint:
         self._writer.close()
 
     def on_exception(self, ctx: RunContext, exc: BaseException) -> None:
+        """Save the last whole step, unless a second Ctrl-C is in a hurry, or saving is what failed."""
         try:
             self._settle(ctx)
-            if isinstance(exc, TrainingInterrupted) and self.save_last:
+            if self.save_last and self._is_worth_saving(ctx, exc):
                 if self._newest != ctx.state.state_dict():  # else the save that was under way has this state already
                     self._save(ctx)
                     self._settle(ctx)
-                log.warning("checkpoint of step %d saved: %s", ctx.state.global_step, self.save_dir / LAST)
+                self._tell(ctx, exc)
         finally:
             self._writer.close()
+
+    def _is_worth_saving(self, ctx: RunContext, exc: BaseException) -> bool:
+        if isinstance(exc, TrainingInterrupted):
+            return True
+        if isinstance(exc, KeyboardInterrupt) or self._has_failed:
+            return False
+        return ctx.at_boundary and self._at_start not in (None, ctx.state.state_dict())
+
+    def _tell(self, ctx: RunContext, exc: BaseException) -> None:
+        step, path = ctx.state.global_step, self.save_dir / LAST
+        if isinstance(exc, TrainingInterrupted):
+            log.warning("checkpoint of step %d saved: %s", step, path)
+        else:
+            log.warning(
+                "checkpoint of step %d, the last whole one before the error, saved: %s; `doit train` goes on from it "
+                "under the same config and code, `doit resume` under mended ones",
+                step,
+                path,
+            )
 
     def _names_to_come(self) -> list[Path]:
         """Return the files of this folder that it may write to, as far as they are there."""
@@ -129,7 +161,7 @@ class ModelCheckpoint:
         with errors_at(*place_of(self, ctx)):
             refuse_outside(self.save_dir, project_root())
         paths = tuple(self.save_dir / name for name in names)
-        with naming_component(ctx):
+        with self._noting_failure(), naming_component(ctx):
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
         self._begun = ctx.state.state_dict()
         if self._writer.is_done:
@@ -137,7 +169,8 @@ class ModelCheckpoint:
 
     def _settle(self, ctx: RunContext) -> None:
         """Wait for the save in flight, if any, and say that it is there; steps that are one too many go then."""
-        saved = self._writer.wait()
+        with self._noting_failure():
+            saved = self._writer.wait()
         if saved is None:
             return
         self._newest = self._begun
@@ -149,6 +182,14 @@ class ModelCheckpoint:
                 path.unlink(missing_ok=True)
         at = (saved.step, saved.epochs)
         ctx.run.progress.note_outputs(written=[*map(str, saved.paths)], removed=[*map(str, removed)], at=at)
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._has_failed = True
+            raise
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "steps": list(self._steps)}
