@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from otrainer.config.nodes import TEXT, Mapping, Node, Scalar, Sequence, is_null, key_place_of, kind_of, place_of
+from otrainer.config.nodes import (
+    TEXT,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    child_of,
+    is_null,
+    key_place_of,
+    kind_of,
+    place_of,
+)
 from otrainer.config.scalars import as_text
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigPath, Finding, dotted, nearest
@@ -26,7 +37,7 @@ class Settings:
     strict: bool = True
     allow_imports: bool = True
     allow_target: bool = False
-    allowed_import_prefixes: tuple[str, ...] = ("otrainer.",)
+    allowed_import_prefixes: tuple[str, ...] = ("otrainer.", "extensions.")
     track_packages: tuple[str, ...] = ()
 
     @classmethod
@@ -76,7 +87,7 @@ SETTINGS = {
     "allow_imports": Setting("Whether `imports` may name anything (default: true)."),
     "allow_target": Setting("Whether `_target_` may name Python objects (default: false)."),
     "allowed_import_prefixes": Setting(
-        "Packages from which plugins and targets may come (default: `[otrainer.]`).",
+        "Packages from which plugins and targets may come (default: `[otrainer., extensions.]`).",
         "Write a list of packages such as `[otrainer., extensions.]`.",
         is_prefix,
         rf"^{MODULE}\.?$",
@@ -158,7 +169,18 @@ def check_schema(root: Mapping, findings: list[Finding]) -> None:
         findings.append(wrong_kind(model, ("model",), "a mapping", hint))
     if imports is not None and not is_null(imports) and not is_broken(imports):
         hint = "Write a list of modules such as `imports: [extensions.my_plugin]`."
-        module_list(imports, ("imports",), findings, "a module's name", hint, is_module_name)
+        names = module_list(imports, ("imports",), findings, "a module's name", hint, is_module_name)
+        findings += [replace(each, location=place_of(child_of(imports, each.config_path[1]))) for each in twice(names)]
+
+
+def twice(names: Iterable[str] | None) -> Iterator[Finding]:
+    """Yield a finding for each name of `imports` that stands there before."""
+    first: dict[str, int] = {}
+    for index, name in enumerate(names or ()):
+        if first.setdefault(name, index) != index:
+            message = f"`{name}` is listed before already, as `imports[{first[name]}]`."
+            hint = "Take one of them out; a list that `_merge_` appends to may have it."
+            yield Finding(message, "import listed twice", ("imports", index), hint=hint)
 
 
 def check_version(root: Mapping, findings: list[Finding]) -> None:

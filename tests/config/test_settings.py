@@ -13,7 +13,7 @@ from .config_project import HEAD, Project
 
 
 def test_left_out_settings_have_their_defaults(project: Project):
-    assert project.resolve(HEAD).settings == Settings(True, True, False, ("otrainer.",))
+    assert project.resolve(HEAD).settings == Settings(True, True, False, ("otrainer.", "extensions."))
     assert project.resolve(HEAD + "settings:\n").settings == Settings()
 
 
@@ -109,6 +109,19 @@ def test_imports_are_module_names(project: Project):
 def test_other_imports_are_an_error(project: Project, imports, path):
     error = project.error(f"{HEAD}imports: {imports}\n")
     assert [finding.config_path for finding in error.findings] == [path]
+
+
+def test_an_import_that_is_listed_twice_is_an_error_where_it_comes_again(project: Project):
+    error = project.error(HEAD + "imports: [extensions.a, extensions.b, extensions.a]\n")
+    assert error.config_path == ("imports", 2)
+    assert str(error.location) == "exp.yaml:3:39"
+    assert "listed before already, as `imports[0]`" in str(error)
+
+
+def test_what_a_list_is_appended_to_counts_too(project: Project):
+    text = "defaults: [base.yaml]\nimports: {_merge_: append, _value_: [a, b, b]}\n"
+    error = project.error(HEAD + text, base="imports: [a]\n")
+    assert [finding.config_path for finding in error.findings] == [("imports", 1), ("imports", 3)]
 
 
 def test_everything_is_reported_together_and_a_broken_expression_only_once(project: Project):

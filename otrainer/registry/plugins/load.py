@@ -6,12 +6,13 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from otrainer.config.kinds import kind_of
-from otrainer.config.settings import Settings, module_allowed
+from otrainer.config.settings import Settings, module_allowed, twice
 from otrainer.diagnostics.exceptions import place_of_failure
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.registry.build.targets import NAME
@@ -33,11 +34,11 @@ def load_plugins(
 ) -> list[ModuleType]:
     """Import each module of `imports` and call its `register(registry)` where it has one.
 
-    Each registry asks a module once, however often it is listed or loaded; a new registry asks it again.
+    Each registry asks a module once, however often it is loaded; a new registry asks it again.
 
     Raises:
-        ConfigError: entries that are no module names or not allowed, before anything is imported; then every plugin
-            that is missing, fails, or registers what cannot be registered.
+        ConfigError: entries that are no module names, not allowed or listed twice, before anything is imported; then
+            every plugin that is missing, fails, or registers what cannot be registered.
     """
     path = tuple(config_path)
     names = check_imports(imports, settings, path)
@@ -59,7 +60,7 @@ def load_plugins(
 
 
 def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict[str, ConfigPath]:
-    """Return the module names in their order, each with the place that lists it first."""
+    """Return the module names in their order, each with its place."""
     if imports is None:
         return {}
     if not isinstance(imports, list | tuple):
@@ -69,16 +70,14 @@ def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict
     findings = [
         finding for index, name in enumerate(imports) for finding in check_import(name, (*path, index), settings)
     ]
+    findings += [replace(each, config_path=(*path, *each.config_path[1:])) for each in twice(map(str, imports))]
     if imports and not settings.allow_imports:
         hint = "Set `settings.allow_imports: true`, or leave `imports` out."
         off = Finding("The settings allow no imports.", "import not allowed", path, hint=hint)
         findings = [off, *(finding for finding in findings if finding.title != off.title)]
     if findings:
         raise ConfigError.of(findings)
-    places: dict[str, ConfigPath] = {}
-    for index, name in enumerate(imports):
-        places.setdefault(name, (*path, index))
-    return places
+    return {name: (*path, index) for index, name in enumerate(imports)}
 
 
 def check_import(name: object, place: ConfigPath, settings: Settings) -> Iterator[Finding]:

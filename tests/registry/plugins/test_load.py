@@ -55,10 +55,15 @@ def test_a_plugin_registers_and_its_entries_know_their_line(plug):
 
 def test_a_new_registry_asks_an_imported_plugin_again_and_the_same_registry_does_not(plug):
     name, first, second = plug("good", GOOD), Registry(), Registry()
-    load(name, name, registry=first)
+    load(name, registry=first)
     load(name, registry=first)
     load(name, registry=second)
     assert first.list_modules() == second.list_modules() == ["cb.c"]
+
+
+def test_a_plugin_that_is_listed_twice_is_an_error_where_it_comes_again(plug):
+    name = plug("good", GOOD)
+    assert error_of(name, name).config_path == ("imports", 1)
 
 
 def test_a_module_without_register_is_just_imported(plug):
