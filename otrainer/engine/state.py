@@ -49,18 +49,21 @@ class TrainState:
 class Progress:
     """What the composition root records of a run: filled in by the trainer, whoever called it.
 
-    `outputs` are the checkpoints that are there, and `saved` the steps and epochs of the newest one.
+    `outputs` are the checkpoints that are there, the newest last, and `saved` the steps and epochs of that one;
+    `inherited` are those that came along from the run that this one goes on from.
     """
 
     state: TrainState = field(default_factory=TrainState)
     metrics: dict[str, float] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
+    inherited: list[str] = field(default_factory=list)
     saved: tuple[int, int] | None = None
     on_output: Callable[[], None] | None = None
 
     def note_outputs(self, written: Sequence[str], removed: Sequence[str] = (), *, at: tuple[int, int]) -> None:
         """Note checkpoints that were `written`, again or for the first time, `at` so many steps and epochs."""
-        self.outputs = [path for path in dict.fromkeys([*self.outputs, *written]) if path not in removed]
+        passed = {*written, *removed}
+        self.outputs = [*(path for path in self.outputs if path not in passed), *written]
         self.saved = at
         if self.on_output is not None:
             self.on_output()

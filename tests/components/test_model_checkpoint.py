@@ -173,3 +173,138 @@ def test_a_signal_in_validation_saves_no_second_time_what_the_epochs_end_saved(
 
     assert len(written) == {None: 1, 4: 1, 3: 2}[every]
     assert step_of(tmp_path / "last.pt") == 4
+
+
+class Values:
+    """A metric whose values are given, epoch by epoch."""
+
+    def __init__(self, **values: list[float]) -> None:
+        self.values, self.epoch = values, 0
+
+    def compute(self) -> dict[str, float]:
+        self.epoch += 1
+        return {name: given[self.epoch - 1] for name, given in self.values.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch = state["epoch"]
+
+
+def trained(*callbacks: Any, epochs: int = 4, metric: Values | None = None, **run: Any) -> list[str]:
+    """Four steps an epoch; returns what lies in the folder of the first callback."""
+    fit(
+        small_model(),
+        Batches(random_batches(4), random_batches(1)),
+        trainer={"max_epochs": epochs},
+        metrics=[metric] if metric else [],
+        callbacks=callbacks,
+        run=run,
+    )
+    return sorted(path.name for path in callbacks[0].save_dir.iterdir())
+
+
+def test_two_in_one_folder_keep_a_best_each_and_their_own_steps(tmp_path: Path) -> None:
+    metric = Values(val_down=[3.0, 1.0, 2.0, 4.0], val_up=[1.0, 2.0, 4.0, 3.0])
+    found = trained(
+        ModelCheckpoint(str(tmp_path), monitor="val_down", every_n_steps=4, keep_last=1),
+        ModelCheckpoint(str(tmp_path), monitor="val_up", mode="max", every_n_steps=6, keep_last=2),
+        metric=metric,
+    )
+
+    assert found == ["best-val_up.pt", "best.pt", "last.pt", "previous.pt", "step_12.pt", "step_16.pt", "step_6.pt"]
+    assert [step_of(tmp_path / name) for name in found[:3]] == [12, 8, 16]
+    kept = [part["state"]["state_dict"] for part in load_checkpoint(tmp_path / "last.pt")["callbacks"]]
+    assert [(state["best"], state["step"], state["steps"]) for state in kept] == [(1.0, 8, [16]), (4.0, 12, [6, 12])]
+
+
+def test_what_several_would_write_at_once_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from otrainer.engine.checkpoint import writer
+
+    def count(state: Any, paths: Any, *rest: Any) -> None:
+        written.append([path.name for path in paths])
+        write(state, paths, *rest)
+
+    written: list[list[str]] = []
+    write = writer.write_checkpoint
+    monkeypatch.setattr(writer, "write_checkpoint", count)
+    trained(
+        ModelCheckpoint(str(tmp_path), monitor="val_loss", every_n_steps=4),
+        ModelCheckpoint(str(tmp_path), monitor="val_loss", mode="max", every_n_epochs=1),
+        ModelCheckpoint(str(tmp_path), monitor="val_loss"),
+        epochs=1,
+    )
+
+    both = ["step_4.pt", "best.pt", "best-val_loss.pt", "best-val_loss-min.pt", "last.pt"]
+    assert [sorted(names) for names in written] == [["last.pt", "step_4.pt"], sorted(both), ["last.pt"]]
+
+
+@pytest.mark.parametrize("name", ["val/acc", "val_acc (top 5)"])
+def test_a_monitor_of_any_name_makes_the_name_of_a_file(tmp_path: Path, name: str) -> None:
+    metric = Values(**{name: [1.0]})
+    found = trained(
+        ModelCheckpoint(str(tmp_path), monitor="val_loss"),
+        ModelCheckpoint(str(tmp_path), monitor=name),
+        epochs=1,
+        metric=metric,
+    )
+
+    assert found[0] in ("best-val_acc.pt", "best-val_acc_top_5_.pt")
+
+
+def test_the_newest_three_steps_stay_by_default_and_all_where_that_is_said(tmp_path: Path) -> None:
+    few, every = tmp_path / "few", tmp_path / "every"
+    trained(ModelCheckpoint(str(few), every_n_steps=2), ModelCheckpoint(str(every), every_n_steps=2, keep_last=None))
+
+    assert sorted(few.glob("step_*.pt")) == [few / f"step_{step}.pt" for step in (12, 14, 16)]
+    assert len(list(every.glob("step_*.pt"))) == 8
+
+
+def test_a_step_that_the_config_goes_on_from_is_not_removed(tmp_path: Path) -> None:
+    trained(ModelCheckpoint(str(tmp_path), every_n_steps=2), epochs=1)
+    found = trained(ModelCheckpoint(str(tmp_path), every_n_steps=2), resume_from=str(tmp_path / "step_2.pt"))
+
+    assert [name for name in found if name.startswith("step")] == [
+        "step_12.pt",
+        "step_14.pt",
+        "step_16.pt",
+        "step_2.pt",
+    ]
+
+
+def test_without_a_last_checkpoint_the_end_is_one_by_its_step(tmp_path: Path) -> None:
+    found = trained(ModelCheckpoint(str(tmp_path), save_last=False, every_n_steps=3), epochs=2)
+
+    assert found == ["step_3.pt", "step_6.pt", "step_8.pt"]
+    assert sorted_progress(tmp_path / "step_8.pt")["epoch_complete"] is True
+
+
+def test_an_error_without_a_last_checkpoint_leaves_its_step(tmp_path: Path) -> None:
+    callbacks = [ModelCheckpoint(str(tmp_path), save_last=False, monitor="val_loss"), Raise(ValueError("no"), 7)]
+    with pytest.raises(ValueError, match="no"):
+        trained(*callbacks)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_7.pt"]
+
+
+def test_another_monitor_looks_for_its_best_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metric = Values(val_a=[1.0, 2.0], val_b=[5.0, 6.0])
+    trained(ModelCheckpoint(str(tmp_path), monitor="val_a"), epochs=1, metric=metric)
+    saves = ModelCheckpoint(str(tmp_path), monitor="val_b")
+    trained(saves, epochs=2, metric=metric, resume_from=str(tmp_path / "last.pt"))
+
+    assert (saves.best, step_of(tmp_path / "best.pt")) == (6.0, 8)
+
+
+def test_a_best_checkpoint_that_is_gone_is_told_and_looked_for_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    metric = Values(val_a=[1.0, 2.0])
+    trained(ModelCheckpoint(str(tmp_path), monitor="val_a"), epochs=1, metric=metric)
+    (tmp_path / "best.pt").unlink()
+    saves = ModelCheckpoint(str(tmp_path), monitor="val_a")
+    trained(saves, epochs=2, metric=metric, resume_from=str(tmp_path / "last.pt"))
+
+    assert (saves.best, step_of(tmp_path / "best.pt")) == (2.0, 8)
+    assert any("the best checkpoint so far (val_a 1) is gone" in text for text in caplog.messages)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.components.callbacks.best import Best, name_apart
 from otrainer.engine.checkpoint.save import capture, naming_component
 from otrainer.engine.checkpoint.writer import Saved, Writer, taken_by
-from otrainer.engine.monitor import check_mode, improves, monitored, place_of
+from otrainer.engine.monitor import check_mode, place_of
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import check_whole, errors_at
 from otrainer.storage.atomic import sweep
@@ -30,10 +31,12 @@ class ModelCheckpoint:
 
     `last.pt` (with `save_last`): every `every_n_steps` optimizer steps, at the end of each epoch's steps and after its
     validation, when fit ends, and when a signal or an error stops it. `step_<N>.pt`: every `every_n_steps` steps and
-    every `every_n_epochs` epochs, of which the newest `keep_last` stay (null: all). `best.pt`: at the end of each epoch
-    whose `monitor` (a logged validation value) is the best so far by `mode`. Training goes on while a copy is written,
-    into memory that is taken after the first step and kept; without `background` it waits, and takes none. Fit ends
-    when all is on the disk.
+    every `every_n_epochs` epochs, and without `save_last` at the end, of which the newest `keep_last` stay (null: all).
+    `best.pt`: at the end of each epoch whose `monitor` (a logged validation value) is the best so far by `mode`.
+    Training goes on while a copy is written, into memory that is taken after the first step and kept; without
+    `background` it waits, and takes none. Fit ends when all is on the disk.
+
+    Several in one folder save together, once: the first one's best is `best.pt`, another one's `best-<monitor>.pt`.
     """
 
     runs_last = True  # what the other callbacks did at this point belongs into the checkpoint
@@ -44,7 +47,7 @@ class ModelCheckpoint:
         save_last: bool = True,
         every_n_steps: int | None = None,
         every_n_epochs: int | None = None,
-        keep_last: int | None = None,
+        keep_last: int | None = 3,
         monitor: str | None = None,
         mode: str = "min",
         background: bool = True,
@@ -56,9 +59,12 @@ class ModelCheckpoint:
         self.save_dir = Path(save_dir)
         self.save_last = save_last
         self.every_n_steps, self.every_n_epochs, self.keep_last = every_n_steps, every_n_epochs, keep_last
-        self.monitor, self.mode = monitor, mode
-        self.best: float | None = None
-        self._steps: list[int] = []
+        self.monitor, self.mode, self.background = monitor, mode, background
+        self._best = None if monitor is None else Best(monitor, mode)
+        self._steps: dict[int, None] = {}
+        # Those that write into this folder, in the config's order; the last of them saves for all.
+        self._together: list[ModelCheckpoint] = [self]
+        self._saves, self._every = True, [every_n_steps] if every_n_steps else []
         # Where training stood at first, at the save that was begun last, and at the newest that is on the disk.
         self._at_start: dict[str, Any] | None = None
         self._begun: dict[str, Any] | None = None
@@ -69,47 +75,68 @@ class ModelCheckpoint:
         self._has_failed = False
 
     def on_fit_start(self, ctx: RunContext) -> None:
+        self._together = [each for each in ctx.callbacks if self._shares_folder(each)] or [self]
+        self._saves = self._together[-1] is self
+        self._every = [each.every_n_steps for each in self._together if each.every_n_steps]
+        name_apart(each._best for each in self._together)
         with errors_at(*place_of(self, ctx)):
             refuse_outside(self.save_dir, project_root())
             self.save_dir.mkdir(parents=True, exist_ok=True)
             refuse_foreign_files(self._names_to_come())
         sweep(self.save_dir)
+        if self._best is not None:
+            self._best.take_along(ctx, self.save_dir)
+        if not all(each.background for each in self._together):
+            self._writer = Writer(background=False)
         self._at_start = ctx.state.state_dict()
 
     def on_train_step_end(self, ctx: RunContext) -> None:
+        if not self._saves:
+            return
         if not self._is_prepared:  # the optimizer has its state only now
             self._is_prepared = True
             with naming_component(ctx):
                 self._writer.prepare(capture(ctx))
         if self._writer.is_done:
             self._settle(ctx)
-        if self.every_n_steps is not None and ctx.state.global_step % self.every_n_steps == 0:
-            self._save(ctx, self._step_name(ctx))
+        step = ctx.state.global_step
+        for every in self._every:
+            if step % every == 0:
+                self._save(ctx, [name for each in self._together for name in each._due_after_step(ctx)])
+                break
 
     def on_train_epoch_end(self, ctx: RunContext) -> None:
         """Save before validation, which may fail; what was saved in the last step's hook is this state already."""
-        if self._begun != ctx.state.state_dict():
-            self._save(ctx)
+        if self._saves and self._begun != ctx.state.state_dict():
+            self._save(ctx, [LAST] if self._wants_last else [])
 
     def on_epoch_end(self, ctx: RunContext) -> None:
-        best = ["best.pt"] if self._note_best(ctx) else []
-        due = self.every_n_epochs is not None and (ctx.state.epoch + 1) % self.every_n_epochs == 0
-        self._save(ctx, *([self._step_name(ctx)] if due else []), *best)
+        if self._saves:
+            self._save(ctx, [name for each in self._together for name in each._due_after_epoch(ctx)])
 
     def on_fit_end(self, ctx: RunContext) -> None:
-        self._save(ctx)
+        if not self._saves:
+            return
+        by_step = next((each for each in self._together if each.every_n_steps or each.every_n_epochs), None)
+        if self._wants_last:
+            self._save(ctx, [LAST])
+        elif by_step is not None and self._begun != ctx.state.state_dict():
+            self._save(ctx, [by_step._step_name(ctx)])
         self._settle(ctx)
         self._writer.close()
 
     def on_exception(self, ctx: RunContext, exc: BaseException) -> None:
         """Save the last whole step, unless a second Ctrl-C is in a hurry, or saving is what failed."""
+        if not self._saves:
+            return
         try:
             self._settle(ctx)
-            if self.save_last and self._is_worth_saving(ctx, exc):
+            if self._is_worth_saving(ctx, exc):
+                name = LAST if self._wants_last else self._step_name(ctx)
                 if self._newest != ctx.state.state_dict():  # else the save that was under way has this state already
-                    self._save(ctx)
+                    self._save(ctx, [name])
                     self._settle(ctx)
-                self._tell(ctx, exc)
+                self._tell(ctx, exc, self.save_dir / name)
         finally:
             self._writer.close()
 
@@ -120,8 +147,8 @@ class ModelCheckpoint:
             return False
         return ctx.at_boundary and self._at_start not in (None, ctx.state.state_dict())
 
-    def _tell(self, ctx: RunContext, exc: BaseException) -> None:
-        step, path = ctx.state.global_step, self.save_dir / LAST
+    def _tell(self, ctx: RunContext, exc: BaseException, path: Path) -> None:
+        step = ctx.state.global_step
         if isinstance(exc, TrainingInterrupted):
             log.warning("checkpoint of step %d saved: %s", step, path)
         else:
@@ -132,35 +159,53 @@ class ModelCheckpoint:
                 path,
             )
 
+    @property
+    def best(self) -> float | None:
+        """The best value of `monitor` so far."""
+        return None if self._best is None else self._best.value
+
+    @property
+    def _wants_last(self) -> bool:
+        return any(each.save_last for each in self._together)
+
+    def _shares_folder(self, other: Any) -> bool:
+        return isinstance(other, ModelCheckpoint) and other.save_dir.resolve() == self.save_dir.resolve()
+
     def _names_to_come(self) -> list[Path]:
         """Return the files of this folder that it may write to, as far as they are there."""
         names = [LAST] if self.save_last else []
-        names += ["best.pt"] if self.monitor is not None else []
-        steps = self.save_dir.glob("step_*.pt") if self.every_n_steps or self.every_n_epochs else ()
-        return [*taken_by([self.save_dir / name for name in names]), *sorted(steps)]
+        names += [self._best.name] if self._best is not None else []
+        by_step = self.every_n_steps or self.every_n_epochs or not self._wants_last
+        steps = sorted(self.save_dir.glob("step_*.pt")) if by_step else []
+        return [*taken_by([self.save_dir / name for name in names]), *steps]
 
-    def _note_best(self, ctx: RunContext) -> bool:
-        if self.monitor is None or not ctx.validated:
-            return False
-        value = monitored(ctx, self.monitor, place_of(self, ctx))
-        is_best = improves(value, self.best, self.mode)
-        self.best = value if is_best else self.best
-        return is_best
+    def _due_after_step(self, ctx: RunContext) -> Iterable[str]:
+        if self.every_n_steps is None or ctx.state.global_step % self.every_n_steps != 0:
+            return ()
+        return (self._step_name(ctx), *([LAST] if self.save_last else []))
+
+    def _due_after_epoch(self, ctx: RunContext) -> Iterator[str]:
+        if self.every_n_epochs is not None and (ctx.state.epoch + 1) % self.every_n_epochs == 0:
+            yield self._step_name(ctx)
+        if self._best is not None and self._best.note(ctx, self.save_dir, place_of(self, ctx)):
+            yield self._best.name
+        if self.save_last:
+            yield LAST
 
     def _step_name(self, ctx: RunContext) -> str:
         step = ctx.state.global_step
-        self._steps = [*(kept for kept in self._steps if kept != step), step]
+        self._steps.pop(step, None)
+        self._steps[step] = None
         return f"step_{step}.pt"
 
-    def _save(self, ctx: RunContext, *names: str) -> None:
-        """Begin to write this state under `names` and as the last one, once the save before is done."""
-        names = (*names, LAST) if self.save_last else names
-        if not names:
+    def _save(self, ctx: RunContext, names: Iterable[str]) -> None:
+        """Begin to write this state under `names`, once the save before is done."""
+        paths = tuple(self.save_dir / name for name in sorted(dict.fromkeys(names), key=lambda name: name == LAST))
+        if not paths:
             return
         self._settle(ctx)
         with errors_at(*place_of(self, ctx)):
             refuse_outside(self.save_dir, project_root())
-        paths = tuple(self.save_dir / name for name in names)
         with self._noting_failure(), naming_component(ctx):
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
         self._begun = ctx.state.state_dict()
@@ -174,14 +219,26 @@ class ModelCheckpoint:
         if saved is None:
             return
         self._newest = self._begun
-        spare = self._steps[: -self.keep_last] if self.keep_last is not None else []
-        self._steps = self._steps[len(spare) :]
-        removed = [self.save_dir / f"step_{old}.pt" for old in spare]
+        removed = [self.save_dir / f"step_{step}.pt" for step in self._spare_steps(ctx)]
         for path in removed:
             if is_checkpoint(path):
                 path.unlink(missing_ok=True)
         at = (saved.step, saved.epochs)
         ctx.run.progress.note_outputs(written=[*map(str, saved.paths)], removed=[*map(str, removed)], at=at)
+
+    def _spare_steps(self, ctx: RunContext) -> list[int]:
+        """Forget the steps that are one too many, and return those of them that nobody else keeps."""
+        gone = []
+        for each in self._together:
+            spare = [*each._steps][: -each.keep_last] if each.keep_last is not None else []
+            for step in spare:
+                del each._steps[step]
+            gone += spare
+        # An interrupted run goes on from a step of its own, which nobody named.
+        asked = ctx.run.resume_from if ctx.run.config is None else (ctx.run.config.get("run") or {}).get("resume_from")
+        named = asked and Path(asked).resolve()
+        kept = {step for each in self._together for step in each._steps}
+        return [step for step in gone if step not in kept and (self.save_dir / f"step_{step}.pt").resolve() != named]
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
@@ -192,8 +249,10 @@ class ModelCheckpoint:
             raise
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "steps": list(self._steps)}
+        best = {"best": None} if self._best is None else self._best.state_dict()
+        return {**best, "steps": [*self._steps]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best = state["best"]
-        self._steps = [step for step in state["steps"] if (self.save_dir / f"step_{step}.pt").exists()]
+        if self._best is not None:
+            self._best.load_state_dict(state)
+        self._steps = {step: None for step in state["steps"] if (self.save_dir / f"step_{step}.pt").exists()}

@@ -6,15 +6,17 @@ import logging
 import os
 import platform
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.signals import TrainingInterrupted
+from otrainer.stages.fit.going_on import checkpoint_callbacks
 from otrainer.stages.fit.provenance import device_name, git_state, versions
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
 from otrainer.storage.runs.ownership import measure
-from otrainer.storage.runs.run_json import read_run, utc_now, write_run
+from otrainer.storage.runs.run_json import LAST, read_run, utc_now, write_run
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -113,22 +115,34 @@ class RunRecord:
         return self.wall_before + time.monotonic() - self._clock
 
     def _outputs(self) -> list[str]:
-        """Return the checkpoints that are there, those of earlier stretches first, as paths from the run directory."""
-        written = [os.path.relpath(path, self.run_dir) for path in self.progress.outputs]
-        return [name for name in dict.fromkeys([*self.outputs_before, *written]) if (self.run_dir / name).is_file()]
+        """Return the checkpoints that are there, the newest last, as paths from the run directory."""
+        written = [os.path.relpath(path, self.run_dir) for path in [*self.progress.inherited, *self.progress.outputs]]
+        names = dict.fromkeys([*(name for name in self.outputs_before if name not in written), *written])
+        return [name for name in names if (self.run_dir / name).is_file()]
 
     def summary(self) -> str:
         """Describe what the run came to: steps, time, validation values, and where the weights are."""
         state, metrics = self.progress.state, self.progress.metrics
-        names = [name for name in self._outputs() if name.endswith(("best.pt", "last.pt"))]
-        weights = [os.path.normpath(f"{self.directory.display}/{name}") for name in names]
         length = f"{count(state.epochs_done, 'epoch')}, {count(state.global_step, 'step')}, {self.wall_s:.1f} s"
         lines = [f"{self.plan.name}: {length}{self.origin()}"]
         if metrics:
             values = ", ".join(f"{bare(name)} {number(value)}" for name, value in metrics.items())
             lines.append(f"  on validation data: {values}")
-        lines.append(f"  weights: {', '.join(weights) or 'not saved (there is no cb.model_checkpoint)'}")
+        lines.append(f"  weights: {self._weights()}")
         return "\n".join(lines)
+
+    def _weights(self) -> str:
+        """Say where the best and the last weights are, or else the newest, and of which step where that is not now."""
+        names = self._outputs()
+        if not names:
+            asked = any(checkpoint_callbacks(self.plan.config))
+            return f"not saved ({'no cb.model_checkpoint wrote any' if asked else 'there is no cb.model_checkpoint'})"
+        shown = [name for name in names if Path(name).name.startswith(("best", "last"))]
+        if not any(Path(name).name == LAST for name in names):
+            shown = list(dict.fromkeys([*shown, names[-1]]))
+        told = ", ".join(os.path.normpath(f"{self.directory.display}/{name}") for name in shown)
+        newest, now = (self.progress.saved or self.steps)[0], self.progress.state.global_step
+        return told if newest == now else f"{told} (the newest is of step {newest:,})"
 
     def origin(self) -> str:
         """Describe where the child of another run came from."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError, nearest
 from otrainer.storage.atomic import is_own_file, sync_folder
 from otrainer.storage.runs.files import ELSEWHERE
-from otrainer.storage.runs.ownership import is_output, refuse_links
+from otrainer.storage.runs.ownership import altered, is_checkpoint, is_output, refuse_links
 from otrainer.storage.runs.run_json import (
     DAMAGED,
     KEPT,
@@ -165,6 +165,17 @@ def archived_path(path: Path, run_dir: Path, archived: Path | None) -> Path:
     name = os.path.relpath(path, run_dir)
     moved = archived / (ELSEWHERE / waiting_name(name) if name.startswith("..") else Path(name))
     return moved if moved.exists() else path
+
+
+def left_by_the_run_of(checkpoint: StrPath, name: str) -> Path | None:
+    """Return the output `name` of the run that a checkpoint belongs to; None unless it is as that run left it."""
+    folder = next((above for above in Path(checkpoint).resolve().parents if (above / RUN_FILE).exists()), None)
+    run = None if folder is None else read_run_or_none(folder)
+    mark = None if run is None else run["outputs"].get(name)
+    if folder is None or mark is None:
+        return None
+    path = archived_path(folder / name, folder, folder)
+    return path if is_checkpoint(path) and not altered(path, mark) else None
 
 
 def vacant(place: Path) -> Path:
