@@ -6,14 +6,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.stages.fit.going_on import (
+    checkpoint_callbacks,
+    checkpoints_of,
+    last_checkpoint,
+    named_step,
+    newest_whole,
+)
 from otrainer.storage.inside_project import writes_of
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import vacant
-from otrainer.storage.runs.ownership import is_output, refuse_links
-from otrainer.storage.runs.run_json import DAMAGED, LAST, PREVIOUS, read_run
+from otrainer.storage.runs.ownership import is_output
+from otrainer.storage.runs.run_json import DAMAGED, PREVIOUS, read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from otrainer.errors import ConfigPath
@@ -41,10 +47,10 @@ def first_start(plan: Plan, root: Path) -> Start:
 
     Raises ConfigError where the run's checkpoints are damaged.
     """
-    found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
+    found = read_run(root / plan.run_dir)
     interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
-    if found is not None and interrupted and is_there(last):
-        return continued(last, found, root)
+    if found is not None and interrupted and (paths := checkpoints_of(found, plan.config, plan.run_dir, root)):
+        return continued(paths, last_checkpoint(plan.config, plan.run_dir, root), found, root)
     named = plan.resume_from
     return Start(None if named is None else root / named, keep=True)
 
@@ -55,73 +61,32 @@ def resumed_start(plan: Plan, root: Path) -> Start:
     Raises ConfigError where there is nothing to resume, or it is damaged.
     """
     found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
-    if found is None or not is_there(last):
+    paths = [] if found is None else checkpoints_of(found, plan.config, plan.run_dir, root)
+    if found is None or not paths:
         message = f"There is no checkpoint `{display_path(last, root)}` to resume from."
         hint = "Start the run with `doit train`; it saves where its `cb.model_checkpoint` says."
         raise ConfigError(message, title="nothing to resume", config_path=("run", "out_dir"), hint=hint)
-    begin = continued(last, found, root)
+    begin = continued(paths, last, found, root)
     if found["definition"] == plan.definition:
         return begin
     lineage = {"parent": found["definition"], "global_step": begin.step, "before": found["lineage"]}
     return replace(begin, keep=True, lineage=lineage)
 
 
-def is_there(last: Path) -> bool:
-    """Return whether there is a last checkpoint, or one before it."""
-    return last.is_file() or last.with_name(PREVIOUS).is_file()
+def continued(paths: Sequence[Path], last: Path, run: Mapping[str, Any], root: Path) -> Start:
+    """Start from the first of a run's checkpoints that is whole, with a warning where that is not its first one.
 
-
-def continued(last: Path, run: Mapping[str, Any], root: Path) -> Start:
-    """Start from the last checkpoint; where it is damaged, from the one before it, with a warning.
-
-    The damaged one is then kept under another name, and the one before it takes its place. Raises ConfigError where
-    neither is whole, or the last one is there and cannot be read.
+    Raises ConfigError where none is whole, or one is there and cannot be read.
     """
-    from otrainer.engine.checkpoint import damaged, load_checkpoint, unreadable
-    from otrainer.engine.checkpoint.file_format import DamagedError, check_container
+    from otrainer.engine.checkpoint import load_checkpoint
 
-    previous, said, step = last.with_name(PREVIOUS), "", run["global_step"]
-    refuse_links((last, previous))
-    try:
-        check_container(last)
-    except (DamagedError, OSError) as cause:
-        if isinstance(cause, OSError) and last.is_file():
-            raise unreadable(last, cause) from cause
-        gone, what = not last.is_file(), str(cause)
-        try:
-            step = load_checkpoint(previous)["train_state"]["global_step"]
-        except ConfigError as error:
-            raise damaged(last, what) from error
-        aside = take_the_place(previous, last)
-        state = "is gone" if gone else f"is damaged ({what}), and kept as `{display_path(aside, root)}`"
-        said = f"`{display_path(last, root)}` {state}; the one before it takes its place."
-    return Start(last, step=step, lineage=run["lineage"], warning=said)
-
-
-def take_the_place(previous: Path, last: Path) -> Path:
-    """Let the checkpoint before the last stand for it; return where the damaged one is kept, if there is one."""
-    from otrainer.engine.checkpoint.writer import replace_by_link
-
-    aside = vacant(last.with_name(DAMAGED))
-    if last.exists():
-        replace_by_link(last, aside)
-    replace_by_link(previous, last)
-    return aside
-
-
-def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path:
-    """Return where the run's `last.pt` lies: in the folder of its checkpoint callback, else in `checkpoints`."""
-    for callback, _ in checkpoint_callbacks(config):
-        if callback.get("save_last", True):
-            return root / next((save_dir for save_dir, _ in writes_of(callback, ())), "") / LAST
-    return root / run_dir / "checkpoints" / LAST
-
-
-def checkpoint_callbacks(config: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
-    """Yield the specs of the callbacks that write checkpoints, each with its place in the config."""
-    for index, callback in enumerate(config.get("callbacks") or ()):
-        if callback.get("_type_") == "cb.model_checkpoint":
-            yield callback, ("callbacks", index)
+    path, warning = newest_whole(paths, last, root)
+    step = named_step(path)
+    if step is None:
+        step = (
+            run["global_step"] if path == last and not warning else load_checkpoint(path)["train_state"]["global_step"]
+        )
+    return Start(path, step=step, lineage=run["lineage"], warning=warning)
 
 
 def folders_elsewhere(config: Mapping[str, Any], run_dir: str, root: Path) -> Iterator[tuple[Path, ConfigPath]]:

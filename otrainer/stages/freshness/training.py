@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.stages.definition import NOT_DEFINING, define
-from otrainer.stages.fit.start import is_there, last_checkpoint, refuse_taken
+from otrainer.stages.fit.going_on import checkpoints_of, named_step
+from otrainer.stages.fit.start import refuse_taken
 from otrainer.stages.freshness.code import code_sentences, unparsed
 from otrainer.stages.freshness.decide import FAILS, FIT, NO_CONFIG, NOT_TRAINED, RUNS, UNTOLD, Verdict, decide_training
 from otrainer.stages.freshness.values import data_sentences, run_detail, run_places, value_sentences, version_drift
@@ -117,8 +118,8 @@ class Training:
         """Say from where an unfinished run would go on."""
         if run["state"] not in UNFINISHED:
             return ""
-        if is_there(last_checkpoint(self.config, self.out_dir, self.root)):
-            return f" It continues from step {run['global_step']:,}."
+        if paths := checkpoints_of(run, self.config, self.out_dir, self.root):
+            return f" It continues from step {named_step(paths[0]) or run['global_step']:,}."
         return " It begins anew, since it has no checkpoint."
 
     def archived(self, definition: str) -> Iterator[str]:

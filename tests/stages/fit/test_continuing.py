@@ -13,6 +13,8 @@ import pytest
 import torch
 from projects import doit, weights, write
 
+import otrainer
+
 
 def test_an_interrupted_run_continues_to_the_weights_of_an_uninterrupted_one(project: Path) -> None:
     """`doit train` is sent SIGINT mid-epoch, then continued; the weights are those of a run in one go."""
@@ -150,8 +152,8 @@ def test_where_no_checkpoint_is_whole_training_does_not_begin_anew(project: Path
     assert doit(project, "train", "EXP=broken").returncode == 0
     run = json.loads((project / "runs/broken/run.json").read_text())
     (project / "runs/broken/run.json").write_text(json.dumps({**run, "state": "interrupted"}))
-    for name in ("last", "previous"):
-        flip(project / f"runs/broken/checkpoints/{name}.pt")
+    for path in (project / "runs/broken/checkpoints").iterdir():
+        flip(path)
     refused = doit(project, "train", "EXP=broken")
 
     assert refused.returncode == 1
@@ -159,6 +161,103 @@ def test_where_no_checkpoint_is_whole_training_does_not_begin_anew(project: Path
     assert "last.pt` is damaged: the bytes of `archive/data/" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert (project / "runs/broken/checkpoints/step_40.pt").is_file()
+
+
+STEPS_ONLY = """
+defaults: [baseline.yaml]
+imports: [extensions.stop]
+run: {name: steps}
+trainer: {max_epochs: 3}
+callbacks:
+  _merge_: replace
+  _value_:
+    - {_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/kept', save_last: false, every_n_steps: 7}
+    - {_type_: cb.stop, step: 25}
+"""
+STOP = """
+import os, signal
+from pathlib import Path
+
+class Stop:
+    def __init__(self, step):
+        self.step = step
+    def on_train_step_end(self, ctx):
+        if ctx.state.global_step == self.step and not Path("stopped").exists():
+            Path("stopped").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+def register(registry):
+    registry.register_module("cb.stop", Stop)
+"""
+
+
+def test_a_run_that_keeps_steps_alone_goes_on_from_the_newest_whole_one(project: Path) -> None:
+    (project / "extensions/stop.py").write_text(STOP)
+    write(project, "steps", STEPS_ONLY)
+    stopped = doit(project, "train", "EXP=steps")
+    assert stopped.returncode == 143
+    assert "checkpoint of step 25 saved: runs/steps/kept/step_25.pt" in stopped.stderr
+    flip(project / "runs/steps/kept/step_25.pt")
+    run = json.loads((project / "runs/steps/run.json").read_text())
+    listed = {name: mark for name, mark in run["outputs"].items() if "21" not in name}  # as a kill leaves it
+    (project / "runs/steps/run.json").write_text(json.dumps({**run, "outputs": listed}))
+    (project / "runs/steps/kept/step_25.pt").rename(project / "runs/steps/kept/step_24.pt")
+    continued = doit(project, "train", "EXP=steps")
+
+    assert continued.returncode == 0, continued.stderr
+    assert "   It was interrupted. It continues from step 24.\n" in continued.stdout
+    assert "`runs/steps/kept/step_24.pt` is damaged (" in continued.stdout
+    assert "kept as `runs/steps/kept/damaged.pt`; the newest whole one takes its place." in continued.stdout
+    assert "steps: continuing from runs/steps/kept/step_21.pt, step 21" in continued.stdout
+    assert "  weights: runs/steps/kept/step_60.pt\n" in continued.stdout
+    write(project, "whole", STEPS_ONLY.replace("name: steps", "name: whole").replace("step: 25", "step: 0"))
+    assert doit(project, "train", "EXP=whole").returncode == 0
+    whole = torch.load(project / "runs/whole/kept/step_60.pt", weights_only=True)["model"]
+    ours = torch.load(project / "runs/steps/kept/step_60.pt", weights_only=True)["model"]
+    assert all(torch.equal(whole[key], value) for key, value in ours.items())
+    write(project, "steps", STEPS_ONLY.replace("max_epochs: 3", "max_epochs: 4"))
+    resumed = doit(project, "resume", "EXP=steps")
+    assert "/kept/step_60.pt, step 60" in resumed.stdout
+    assert resumed.returncode == 0, resumed.stderr
+
+
+def test_a_child_has_the_best_checkpoint_of_its_parent_where_none_is_better(project: Path) -> None:
+    text = """
+defaults: [baseline.yaml]
+imports: [extensions.worse]
+run: {name: best}
+trainer: {max_epochs: 2}
+metrics: [{_type_: metric.worse}]
+callbacks:
+  _merge_: replace
+  _value_: [{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints', monitor: val_worse}]
+"""
+    plugin = """
+class Worse:
+    def __init__(self):
+        self.epoch = 0
+    def compute(self):
+        self.epoch += 1
+        return {"val_worse": float(self.epoch)}
+
+def register(registry):
+    registry.register_module("metric.worse", Worse)
+"""
+    (project / "extensions/worse.py").write_text(plugin)
+    write(project, "best", text)
+    assert doit(project, "train", "EXP=best").returncode == 0
+    write(project, "best", text.replace("max_epochs: 2", "max_epochs: 3"))
+    resumed = doit(project, "resume", "EXP=best")
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert "  weights: runs/best/checkpoints/best.pt, runs/best/checkpoints/last.pt\n" in resumed.stdout
+    (kept,) = (project / "runs/.kept/best").iterdir()
+    assert (project / "runs/best/checkpoints/best.pt").samefile(kept / "checkpoints/best.pt")
+    best = torch.load(project / "runs/best/checkpoints/best.pt", weights_only=True)
+    assert best["train_state"]["global_step"] == 20
+    loaded = otrainer.load_model(project / "runs/best", checkpoint="best").state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in best["model"].items())
+    assert doit(project, "resume", "EXP=best").stdout.count(".  ") == 0
 
 
 def test_an_interruption_without_a_checkpoint_says_that_nothing_was_saved(project: Path) -> None:

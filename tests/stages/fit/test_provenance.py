@@ -103,7 +103,7 @@ def register(registry):
 
 
 def test_a_run_that_fails_says_from_which_step_it_can_go_on(root: Path) -> None:
-    """The step of its last checkpoint, not the one at which it failed."""
+    """The last whole one, which it saved when it failed."""
     write("extensions/failing.py", FAILING)(root)
     saving = "{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints', every_n_steps: 2}"
     edit(A, "run:", f"callbacks: {{_merge_: replace, _value_: [{{_type_: cb.failing}}, {saving}]}}\nrun:")(root)
@@ -111,9 +111,9 @@ def test_a_run_that_fails_says_from_which_step_it_can_go_on(root: Path) -> None:
     with pytest.raises(ComponentError, match="no more"):
         train(root)
 
-    assert (run_of(root)["state"], run_of(root)["global_step"]) == ("failed", 2)
-    assert torch.load(root / LAST, weights_only=True)["train_state"]["global_step"] == 2
-    assert "It failed. It continues from step 2." in ask("why", root, "a").report
+    assert (run_of(root)["state"], run_of(root)["global_step"]) == ("failed", 3)
+    assert torch.load(root / LAST, weights_only=True)["train_state"]["global_step"] == 3
+    assert "It failed. It continues from step 3." in ask("why", root, "a").report
 
 
 def test_the_commit_is_kept_and_whether_the_tree_was_dirty(root: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_checkpoint_that_cannot_be_read_is_no_damaged_one_and_nothing_takes_it
 
     monkeypatch.setattr("otrainer.engine.checkpoint.file_format.open", refuse, raising=False)
     with pytest.raises(ConfigError, match=r"last.pt` cannot be read: Permission denied") as error:
-        continued(last, {"global_step": 2, "lineage": []}, tmp_path)
+        continued([last, tmp_path / "previous.pt"], last, {"global_step": 2, "lineage": []}, tmp_path)
 
     assert error.value.findings[0].title == "checkpoint cannot be read"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
