@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from otrainer.config.nodes import (
-    TEXT,
-    Mapping,
-    Node,
-    Scalar,
-    Sequence,
-    child_of,
-    is_null,
-    key_place_of,
-    kind_of,
-    place_of,
-)
+from otrainer.config.nodes import TEXT, Mapping, Node, Scalar, Sequence, is_null, key_place_of, kind_of, place_of
 from otrainer.config.scalars import as_text
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigPath, Finding, dotted, nearest
@@ -169,18 +158,7 @@ def check_schema(root: Mapping, findings: list[Finding]) -> None:
         findings.append(wrong_kind(model, ("model",), "a mapping", hint))
     if imports is not None and not is_null(imports) and not is_broken(imports):
         hint = "Write a list of modules such as `imports: [extensions.my_plugin]`."
-        names = module_list(imports, ("imports",), findings, "a module's name", hint, is_module_name)
-        findings += [replace(each, location=place_of(child_of(imports, each.config_path[1]))) for each in twice(names)]
-
-
-def twice(names: Iterable[str] | None) -> Iterator[Finding]:
-    """Yield a finding for each name of `imports` that stands there before."""
-    first: dict[str, int] = {}
-    for index, name in enumerate(names or ()):
-        if first.setdefault(name, index) != index:
-            message = f"`{name}` is listed before already, as `imports[{first[name]}]`."
-            hint = "Take one of them out; a list that `_merge_` appends to may have it."
-            yield Finding(message, "import listed twice", ("imports", index), hint=hint)
+        module_list(imports, ("imports",), findings, "a module's name", hint, is_module_name)
 
 
 def check_version(root: Mapping, findings: list[Finding]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from otrainer.config.kinds import kind_of
-from otrainer.config.settings import Settings, module_allowed, twice
+from otrainer.config.settings import Settings, module_allowed
 from otrainer.diagnostics.exceptions import place_of_failure
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.registry.build.targets import NAME
@@ -70,7 +69,7 @@ def check_imports(imports: object, settings: Settings, path: ConfigPath) -> dict
     findings = [
         finding for index, name in enumerate(imports) for finding in check_import(name, (*path, index), settings)
     ]
-    findings += [replace(each, config_path=(*path, *each.config_path[1:])) for each in twice(map(str, imports))]
+    findings += twice(imports, path)
     if imports and not settings.allow_imports:
         hint = "Set `settings.allow_imports: true`, or leave `imports` out."
         off = Finding("The settings allow no imports.", "import not allowed", path, hint=hint)
@@ -91,6 +90,16 @@ def check_import(name: object, place: ConfigPath, settings: Settings) -> Iterato
         message = f"`{name}` is under no allowed prefix."
         hint = f"Add `{name.partition('.')[0]}.` to `settings.allowed_import_prefixes` if it is meant."
         yield Finding(message, "import not allowed", place, suggestions=under_allowed(name, settings), hint=hint)
+
+
+def twice(imports: Sequence[object], path: ConfigPath) -> Iterator[Finding]:
+    """Yield a finding for each name that stands in the list before."""
+    first: dict[str, int] = {}
+    for index, name in enumerate(imports):
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            message = f"`{name}` is listed before already, as `imports[{first[name]}]`."
+            hint = "Take one of them out; a list that `_merge_` appends to may have it."
+            yield Finding(message, "import listed twice", (*path, index), hint=hint)
 
 
 def under_allowed(name: str, settings: Settings) -> tuple[str, ...]:
