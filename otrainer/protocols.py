@@ -291,7 +291,7 @@ class Loss(Protocol):
 
 
 class OptimizerFactory(Protocol):
-    """Build the optimizer (`optim_factory.*`); the constructor is given `type`, a key `optim_cls.*`."""
+    """Build the optimizer (`optim_factory.*`); a `type` of the constructor is a key `optim_cls.*`."""
 
     def build(self, model: nn.Module, /, *, registry: Registry) -> Optimizer:
         """Return an optimizer over those of the model's parameters that shall be trained, on the device already.
@@ -301,7 +301,7 @@ class OptimizerFactory(Protocol):
 
 
 class SchedulerFactory(Protocol):
-    """Build the learning rate's schedule (`sched_factory.*`); the constructor is given `type`, a key `sched_cls.*`."""
+    """Build the learning rate's schedule (`sched_factory.*`); a `type` of the constructor is a key `sched_cls.*`."""
 
     def build(self, optimizer: Optimizer, /, *, registry: Registry) -> SchedulerBundle:
         """Return a scheduler of `optimizer` and when it steps."""

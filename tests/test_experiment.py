@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,44 @@ def test_the_shipped_experiments_train(project: Path, name: str) -> None:
     assert (result.run_dir, result.global_step) == (project / "runs" / name, 40)
     assert json.loads((result.run_dir / "run.json").read_text())["state"] == "complete"
     assert (result.run_dir / "checkpoints/last.pt").is_file()
+
+
+def test_factories_of_ones_own_need_no_class(project: Path) -> None:
+    (project / "extensions/factories.py").write_text(
+        "import torch\nfrom otrainer.components.sched import SchedulerBundle\n"
+        "class Plain:\n"
+        "    def __init__(self, lr: float): self.lr = lr\n"
+        "    def build(self, model, *, registry): return torch.optim.SGD(model.parameters(), lr=self.lr)\n"
+        "class Halved:\n"
+        "    def build(self, optimizer, *, registry):\n"
+        "        return SchedulerBundle(torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5), 'epoch')\n"
+        "class OfClass:\n"
+        "    def __init__(self, type: str): self.type = type\n"
+        "    def build(self, model, *, registry): ...\n"
+        "def register(registry):\n"
+        "    registry.register_module('optim_factory.plain', Plain)\n"
+        "    registry.register_module('optim_factory.of_class', OfClass)\n"
+        "    registry.register_module('sched_factory.halved', Halved)\n"
+    )
+    base = "imports: [extensions.factories]\n"
+    base += "defaults: [CONFIGS/base/runtime.yaml, CONFIGS/models/sequential_mlp.yaml]\n"
+    base += "run: {name: own}\ntrainer: {max_epochs: 2}\nscheduler: {_type_: sched_factory.halved}\n"
+
+    def with_optimizer(spec: str) -> Path:
+        return write(project, "own", f"{base}optimizer: {{_merge_: replace, _value_: {spec}}}\n")
+
+    result = run_experiment(with_optimizer("{_type_: optim_factory.plain, lr: 0.1}"))
+    assert result.global_step == 40
+    saved = torch.load(result.run_dir / "checkpoints/last.pt")
+    assert saved["optimizer"]["param_groups"][0]["lr"] == 0.025
+    for spec, words in {
+        "{_type_: optim_factory.of_class}": "`type`",
+        "{_type_: optim_factory.of_class, type: SGD}": "`optim_cls.*`",
+        "{_type_: optim_factory.of_class, type: optim_cls.SDG}": "`optim_cls.SDG`",
+        "{_type_: optim_factory.plain, type: optim_cls.SGD, lr: 0.1}": "`type`",
+    }.items():
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            run_experiment(with_optimizer(spec))
 
 
 def test_each_of_the_nine_parts_can_be_the_users_own(project: Path) -> None:

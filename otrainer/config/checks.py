@@ -81,9 +81,11 @@ def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[
 
 
 def check_factory(section: Section, value: Mapping[str, Any], path: ConfigPath) -> Iterator[Finding]:
-    """Check that a factory names a class by its key, and hands it plain data."""
+    """Check that a factory names a class by its key, and hands it plain data; one of a plugin's may need no class."""
     cls = value.get("type")
     if "type" not in value:
+        if value.get("_type_") != f"{section.prefix}torch":
+            return
         message = f"`{section.name}.type` names a class by its key `{section.cls}*`."
         yield Finding(message, "`type` is needed", path, hint=f"Add `type: {section.cls}NAME`.")
     elif holds_secret(cls):

@@ -92,6 +92,15 @@ def test_each_section_takes_its_own_family_of_keys(
 
 
 @pytest.mark.parametrize("section", ["optimizer", "scheduler"])
+def test_a_factory_of_ones_own_may_need_no_class_but_one_that_is_given_is_checked(section: str) -> None:
+    own = {"_type_": "optim_factory.mine" if section == "optimizer" else "sched_factory.mine"}
+
+    assert found(whole(**{section: own})) == []
+    assert found(whole(**{section: {"_target_": "extensions.mine.Factory"}})) == []
+    assert found(whole(**{section: {**own, "type": "SGD"}}))[0][:2] == ("wrong kind of class", f"{section}.type")
+
+
+@pytest.mark.parametrize("section", ["optimizer", "scheduler"])
 @pytest.mark.parametrize("key", ["_type_", "_target_"])
 def test_arguments_of_optimizer_and_scheduler_are_plain_data(section: str, key: str) -> None:
     prefix, cls = (
