@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,9 +22,19 @@ BROADCASTING = (
     nn.PoissonNLLLoss, nn.SmoothL1Loss, nn.SoftMarginLoss,
 )  # fmt: skip
 
+# What their mean is over; those of neither list divide by the number of samples, as far as it goes.
+COUNTING_ELEMENTS = (
+    nn.BCELoss, nn.BCEWithLogitsLoss, nn.HingeEmbeddingLoss, nn.HuberLoss, nn.KLDivLoss, nn.L1Loss, nn.MSELoss,
+    nn.PoissonNLLLoss, nn.SmoothL1Loss, nn.SoftMarginLoss,
+)  # fmt: skip
+COUNTING_TARGETS = (nn.CrossEntropyLoss, nn.NLLLoss)
+
 
 class TorchLoss:
     """A torch loss (`fn(prediction, target)`) on tensors picked by path.
+
+    A batch counts as much as `fn` takes its mean over: elements, or targets that it does not ignore by their classes'
+    weights; the samples where `fn` is not one of torch's.
 
     Without `pred_path` the outputs are the prediction (or their only value), without `target_path` the only target.
     Raises ConfigError where one of torch's would broadcast a prediction and a target of different shapes.
@@ -36,6 +47,8 @@ class TorchLoss:
             raise ValueError(f"fn is a loss such as {{_type_: nn.MSELoss}}; it is {fn!r}")
         self.fn = fn
         self.same_shape = type(fn) in BROADCASTING
+        self.reduction = "sum" if getattr(fn, "reduction", "mean") == "sum" else "mean"
+        self.counts = what_counts(fn)
         self.pred_path = None if pred_path is None else checked_path(pred_path, "pred_path")
         self.target_path = None if target_path is None else checked_path(target_path, "target_path")
 
@@ -44,7 +57,17 @@ class TorchLoss:
         target = pick_one(targets, self.target_path, "targets", ("loss", "target_path"))
         if self.same_shape and prediction.shape != target.shape:
             raise different_shapes(self.fn, prediction, target)
-        return LossOutput(self.fn(prediction, target))
+        return LossOutput(
+            self.fn(prediction, target), weight=self._weight(prediction, target), reduction=self.reduction
+        )
+
+    def _weight(self, prediction: Any, target: Any) -> float | Callable[[], torch.Tensor] | None:
+        """Return what torch's losses take their mean over, where that is not the samples."""
+        if self.counts == "elements":
+            return float(prediction.numel())
+        if isinstance(self.fn, COUNTING_TARGETS) and self.counts == "targets":
+            return partial(counted_targets, self.fn, target)
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the loss's own parameters; its buffers (class weights, say) are configuration."""
@@ -57,6 +80,26 @@ class TorchLoss:
 
     def _parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         return self.fn.named_parameters() if isinstance(self.fn, torch.nn.Module) else iter(())
+
+
+def what_counts(fn: Any) -> str:
+    """Return what a loss of torch is a mean over: `elements`, `targets` (those that are not ignored), or `samples`."""
+    if type(fn) in COUNTING_TARGETS:
+        return "targets"
+    return "elements" if type(fn) in COUNTING_ELEMENTS and fn.reduction == "mean" else "samples"
+
+
+def counted_targets(fn: nn.CrossEntropyLoss | nn.NLLLoss, target: torch.Tensor) -> torch.Tensor:
+    """Return what `fn` divides the sum of its losses by: the targets that it does not ignore, or their weights.
+
+    As torch.nn.CrossEntropyLoss documents it; a target of probabilities counts its samples (and pixels).
+    """
+    if target.is_floating_point():
+        return torch.as_tensor(target.numel() / target.shape[min(1, target.dim() - 1)])
+    counted = target != fn.ignore_index
+    if fn.weight is None:
+        return counted.sum()
+    return (fn.weight[torch.where(counted, target, 0)] * counted).sum()
 
 
 def different_shapes(fn: Any, prediction: torch.Tensor, target: torch.Tensor) -> ConfigError:

@@ -28,6 +28,7 @@ class TorchOptimizerFactory:
         self.type = checked_key(type, "optim_cls.", "optimizer")
         self.args = list(args or ())
         self.kwargs = dict(kwargs or {})
+        self.chose_fused = False
 
     def build(self, model: torch.nn.Module, *, registry: Registry) -> torch.optim.Optimizer:
         """Return the optimizer. Raises ConfigError for an unknown class or arguments that it does not take."""
@@ -37,16 +38,20 @@ class TorchOptimizerFactory:
             message = "The model has no parameter that trains."
             hint = "Add a layer with weights, or freeze fewer of them (`requires_grad`)."
             raise ConfigError(message, title="nothing to train", config_path=("model",), hint=hint)
-        # An embedding may give sparse gradients, which fused kernels do not take.
-        has_sparse_gradients = any(getattr(module, "sparse", False) for module in model.modules())
-        if not has_sparse_gradients and not self.args and self._fusible(cls):
+        if not self.args and self._fusible(cls, model):
             # There may be no fused kernels for this device or these parameters, or arguments are wrong.
             with suppress(ConfigError):
-                return build_torch(cls, parameters, self.args, {**self.kwargs, "fused": True}, "optimizer")
+                optimizer = build_torch(cls, parameters, self.args, {**self.kwargs, "fused": True}, "optimizer")
+                self.chose_fused = True
+                return optimizer
         return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
 
-    def _fusible(self, cls: Any) -> bool:
-        return "fused" in inspect.signature(cls).parameters and not any(name in self.kwargs for name in IMPLEMENTATION)
+    def _fusible(self, cls: Any, model: torch.nn.Module) -> bool:
+        """Return whether fused kernels may be chosen: they take neither sparse gradients nor complex parameters."""
+        if "fused" not in inspect.signature(cls).parameters or any(name in self.kwargs for name in IMPLEMENTATION):
+            return False
+        is_sparse = any(getattr(module, "sparse", False) for module in model.modules())
+        return not is_sparse and not any(parameter.is_complex() for parameter in model.parameters())
 
 
 def checked_key(key: str, prefix: str, section: str) -> str:

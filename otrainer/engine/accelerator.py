@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
+from otrainer.engine.optimizer import held, stepped
 from otrainer.engine.tree import leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
 END = object()
+HALVES = (torch.bfloat16, torch.float16)
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 
 
@@ -23,12 +25,20 @@ class Accelerator:
         self.device = torch.device(device)
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16-mixed" else None
         self._autocast: AbstractContextManager[Any] = nullcontext()
-        if precision in AUTOCAST:
+        self._halves = precision in AUTOCAST
+        if self._halves:
             self._autocast = torch.autocast(self.device.type, dtype=AUTOCAST[precision])
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of a forward pass and its loss."""
         return self._autocast
+
+    def seen_by_metrics(self, leaf: Any) -> Any:
+        """Return a leaf of the model's outputs as metrics see it: detached, and of what autocast halved in float32."""
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        halved = self._halves and leaf.dtype in HALVES
+        return leaf.detach().float() if halved else leaf.detach()
 
     def place(self, batch: Any) -> Any:
         """Return a batch with its tensors on the device; pinned ones are copied without waiting."""
@@ -69,26 +79,25 @@ class Accelerator:
         else:
             self.scaler.scale(loss).backward()
 
-    def step(
-        self,
-        optimizer: torch.optim.Optimizer,
-        parameters: Sequence[torch.nn.Parameter],
-        clip_norm: float | None,
-        *,
-        tells: bool = True,
-    ) -> bool:
-        """Clip to the global norm and step; False where fp16 overflowed and the step was left out.
+    def clip(self, optimizer: torch.optim.Optimizer, norm: float) -> torch.Tensor | None:
+        """Clip the gradients of all that an optimizer holds to a global norm; return what it was.
+
+        None where fp16 scales them, since an overflow is no mistake there.
+        """
+        if self.scaler is None:
+            return torch.nn.utils.clip_grad_norm_(held(optimizer), norm)
+        self.scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(held(optimizer), norm)
+        return None
+
+    def step(self, optimizer: torch.optim.Optimizer, *, tells: bool = True, chose_fused: bool = False) -> bool:
+        """Step; False where fp16 overflowed and the step was left out.
 
         Knowing that means waiting for the device, so it is looked at only if this `tells`.
         """
         if self.scaler is None:
-            if clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
-            optimizer.step()
+            stepped(optimizer.step, chose_fused=chose_fused)
             return True
-        if clip_norm is not None:
-            self.scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
         scale = self.scaler.get_scale() if tells else 0.0
         self.scaler.step(optimizer)
         self.scaler.update()

@@ -1,4 +1,4 @@
-"""Logged values: kept as they come from the device, turned into floats only when somebody reads them."""
+"""Logged values: kept as they come from the device, turned into numbers only when somebody reads them."""
 
 from __future__ import annotations
 
@@ -9,63 +9,96 @@ from typing import Any
 
 import torch
 
+from otrainer.errors import ConfigError
 
-class StepLogs(Mapping[str, float]):
+Number = int | float
+TAKEN = frozenset({"step", "stage", "lr"})  # what a row has by itself
+
+
+class StepLogs(Mapping[str, Number]):
     """Loss and logs of one optimizer step: the mean over its micro-batches, computed when it is read.
 
     Reading waits for the device; a step that nobody reads never does.
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Sequence[Mapping[str, Any]], weights: Sequence[Any] | None = None) -> None:
+        self._rows, self._weights = rows, weights
 
     @cached_property
-    def _floats(self) -> dict[str, float]:
-        return mean_of(self._rows)
+    def _numbers(self) -> dict[str, Number]:
+        return mean_of(self._rows, self._weights)
 
-    def __getitem__(self, name: str) -> float:
-        return self._floats[name]
+    def __getitem__(self, name: str) -> Number:
+        return self._numbers[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._floats)
+        return iter(self._numbers)
 
     def __len__(self) -> int:
-        return len(self._floats)
+        return len(self._numbers)
 
     def __repr__(self) -> str:
-        return repr(self._floats)
+        return repr(self._numbers)
 
 
-def mean_of(rows: Sequence[Mapping[str, Any]], weights: Sequence[float] | None = None) -> dict[str, float]:
-    """Return the weighted mean of each name over the rows that have it, as floats; weights default to 1."""
-    weights = [1.0] * len(rows) if weights is None else weights
+def mean_of(rows: Sequence[Mapping[str, Any]], weights: Sequence[Any] | None = None) -> dict[str, Number]:
+    """Return the weighted mean of each name over the rows that have it; weights default to 1.
+
+    A single value stays what it is, an integer too; means are of double precision.
+    """
+    counts = [1.0] * len(rows) if weights is None else numbers(weights)
     names = dict.fromkeys(name for row in rows for name in row)
-    return {
-        name: _mean([(row[name], w) for row, w in zip(rows, weights, strict=True) if name in row]) for name in names
-    }
+    return {name: _mean([(row[name], w) for row, w in zip(rows, counts, strict=True) if name in row]) for name in names}
 
 
-def _mean(weighted: Sequence[tuple[Any, float]]) -> float:
-    if len(weighted) == 1:
-        return float(weighted[0][0])
-    total = fsum(weight for _, weight in weighted)
-    return fsum(value * weight for value, (_, weight) in zip(to_floats(weighted), weighted, strict=True)) / total
+def _mean(weighted: Sequence[tuple[Any, Number]]) -> Number:
+    """Return a mean; what weighs nothing does not count, so that it may be no number."""
+    counted = [(value, weight) for value, weight in weighted if weight != 0]
+    if not counted:
+        return float("nan")
+    values = numbers([value for value, _ in counted])
+    if len(values) == 1:
+        return values[0]
+    total = fsum(weight for _, weight in counted)
+    return fsum(value * weight for value, (_, weight) in zip(values, counted, strict=True)) / total
 
 
-def to_floats(weighted: Sequence[tuple[Any, float]]) -> list[float]:
-    """Return the values as floats, fetched from the device in one go where all are tensors."""
-    values = [value for value, _ in weighted]
-    if all(isinstance(value, torch.Tensor) for value in values):
-        floats: list[float] = torch.stack([value.detach().reshape(()).float() for value in values]).tolist()
+def numbers(values: Sequence[Any]) -> list[Number]:
+    """Return values as Python's numbers, fetched from the device in one go where all are floating tensors."""
+    if len(values) > 1 and all(isinstance(value, torch.Tensor) and value.is_floating_point() for value in values):
+        # A device may know no doubles, and half precision would round.
+        singles = [value.detach().reshape(()) for value in values]
+        kind = torch.float64 if any(each.dtype == torch.float64 for each in singles) else torch.float32
+        floats: list[Number] = torch.stack([each.to(kind) for each in singles]).tolist()
         return floats
-    return [float(value) for value in values]
+    return [number(value) for value in values]
+
+
+def number(value: Any) -> Number:
+    """Return a value of one element, be it a tensor, an array or a number, as a number: integers as such."""
+    item = value.item() if hasattr(value, "item") else value
+    if isinstance(item, int) and not isinstance(item, bool):
+        return item
+    return float(item)
 
 
 def detached(loss: float | torch.Tensor, logs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a log row that keeps nothing of a micro-batch's graph alive; the loss itself is always `loss`."""
+    """Return a log row that keeps nothing of a micro-batch's graph alive; the loss itself is always `loss`.
+
+    Raises ConfigError for logs under a name that rows have by themselves.
+    """
     row: dict[str, Any] = {"loss": loss.detach() if isinstance(loss, torch.Tensor) else loss}
     if logs:
+        if not TAKEN.isdisjoint(logs):
+            raise taken(next(name for name in logs if name in TAKEN), ("loss",))
         for name, value in logs.items():
             if name != "loss":
                 row[name] = value.detach() if isinstance(value, torch.Tensor) else value
     return row
+
+
+def taken(name: str, config_path: tuple[str | int, ...]) -> ConfigError:
+    """Report a logged value whose name something else has."""
+    message = f"A value would be logged as `{name}`, and something else has that name."
+    hint = "Log it by another name: the other value would be lost."
+    return ConfigError(message, title="name is taken", config_path=config_path, hint=hint)

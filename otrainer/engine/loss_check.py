@@ -7,38 +7,56 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.optimizer import held, names_of
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from otrainer.engine.state import TrainState
+    from otrainer.engine.state import RunContext
+
+GRADIENTS = -1  # in place of a batch's number
 
 
 class LossWatch:
-    """Stops a run whose loss is not finite.
+    """Stops a run whose loss, or the norm of whose gradients, is not finite.
 
-    On the CPU each loss is looked at before it changes a parameter. Elsewhere looking means waiting for the device, so
-    losses are put by until `look` is called, which still names the first one that was wrong.
+    On the CPU each one is looked at before it changes a parameter. Elsewhere looking means waiting for the device, so
+    they are put by until `look` is called, which still names the first one that was wrong.
     """
 
-    def __init__(self, device: torch.device, state: TrainState) -> None:
-        self.state = state
+    def __init__(self, ctx: RunContext, device: torch.device) -> None:
+        self.ctx = ctx
         self.at_once = device.type == "cpu"
         self._waiting: list[tuple[int, int, int, torch.Tensor]] = []
 
-    def see(self, loss: torch.Tensor, index: int) -> float | torch.Tensor:
-        """Take the loss of a step's micro-batch number `index`, from 0; return its value, without a graph.
+    def read(self, loss: torch.Tensor) -> float | torch.Tensor:
+        """Return the value of a loss, without a graph; a number where that means no waiting."""
+        return loss.item() if self.at_once else loss.detach()
+
+    def is_right(self, value: float | torch.Tensor) -> bool:
+        """Return whether a loss is finite, as far as that is known."""
+        return not self.at_once or isfinite(value)
+
+    def see(self, value: float | torch.Tensor, index: int) -> None:
+        """Take what was read of the loss of a step's micro-batch number `index`, from 0.
 
         Raises ConfigError as `look` does.
         """
-        state = self.state
-        if self.at_once:
-            value = loss.item()
-            if not isfinite(value):
-                raise not_finite(value, state.global_step + 1, state.epoch, state.micro_step_in_epoch + index)
-            return value
-        kept = loss.detach()
-        self._waiting.append((state.global_step + 1, state.epoch, state.micro_step_in_epoch + index, kept))
-        return kept
+        state = self.ctx.state
+        if isinstance(value, torch.Tensor):
+            batch = state.micro_step_in_epoch + index
+            self._waiting.append((state.global_step + 1, state.epoch, batch, value))
+        elif not isfinite(value):
+            raise self._not_finite(value, state.global_step + 1, state.epoch, state.micro_step_in_epoch + index)
+
+    def see_norm(self, norm: torch.Tensor | None) -> None:
+        """Take the norm of a step's gradients, where it is known; raises ConfigError as `look` does."""
+        state = self.ctx.state
+        if norm is None:
+            return
+        if not self.at_once:
+            self._waiting.append((state.global_step + 1, state.epoch, GRADIENTS, norm.detach()))
+        elif not isfinite(norm.item()):
+            raise gradient_not_finite(state.global_step + 1, state.epoch, self._first_gradient())
 
     def look(self) -> None:
         """Look at all that was put by; raise ConfigError for the first that is not finite."""
@@ -48,13 +66,46 @@ class LossWatch:
         values = torch.stack([loss.reshape(()).float() for *_, loss in waiting]).tolist()
         for (step, epoch, batch, _), value in zip(waiting, values, strict=True):
             if not isfinite(value):
-                raise not_finite(value, step, epoch, batch)
+                if batch == GRADIENTS:
+                    raise gradient_not_finite(step, epoch, None)
+                raise self._not_finite(value, step, epoch, batch)
+
+    def _not_finite(self, value: float, step: int, epoch: int, batch: int) -> ConfigError:
+        """Report a loss; where parameters were not finite before it, the step before made them so."""
+        spoilt = [each for each in held(self.ctx.optimizer) if not each.isfinite().all()] if self.at_once else []
+        if spoilt:
+            return gradient_not_finite(step - 1, epoch, names_of(self.ctx)[id(spoilt[0])])
+        return not_finite(value, step, epoch, batch)
+
+    def _first_gradient(self) -> str | None:
+        wrong = (
+            each
+            for each in held(self.ctx.optimizer)
+            if each.grad is not None and not values_of(each.grad).isfinite().all()
+        )
+        return names_of(self.ctx).get(id(next(wrong, None)))
+
+
+def values_of(gradient: torch.Tensor) -> torch.Tensor:
+    """Return the numbers of a gradient, of a sparse one those that it holds."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
     message = f"The loss of step {step:,} is {value}: batch {batch:,} of epoch {epoch}, both counted from 0."
     hint = "Look at that batch, or try a smaller learning rate or `trainer.grad_clip_norm`. Checkpoints stay."
     return ConfigError(message, title="loss is not finite", config_path=("loss",), hint=hint)
+
+
+def gradient_not_finite(step: int, epoch: int, name: str | None) -> ConfigError:
+    """Report a step whose loss was finite and whose gradient was not."""
+    whose = "some parameter" if name is None else f"`{name}`"
+    message = f"The loss of step {step:,}, in epoch {epoch}, is finite, and its gradient for {whose} is not."
+    hint = (
+        "Look for a function that has no slope where it was asked for one: a root or a logarithm at 0, a norm of "
+        "zeros, a division. Adding a small number there helps. Checkpoints stay."
+    )
+    return ConfigError(message, title="gradient is not finite", config_path=("loss",), hint=hint)
 
 
 def check_loss(result: Any, loss: Any) -> torch.Tensor:

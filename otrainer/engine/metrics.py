@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.logs import Number, number, taken
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.tree import map_leaves
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, ConfigPath
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
 
 
 def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
-    """Update every metric with a micro-batch, without its graph."""
+    """Update every metric with a micro-batch, without its graph; they see no outputs in half precision of autocast."""
     if not session.ctx.metrics:
         return
     with torch.no_grad():
-        outputs = map_leaves(outputs, lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf)
+        outputs = map_leaves(outputs, session.accelerator.seen_by_metrics)
         for index, metric in enumerate(session.ctx.metrics):
             if hasattr(metric, "update"):
                 try:
@@ -37,13 +38,16 @@ def reset_metrics(session: Session) -> None:
 
 
 def log_epoch(session: Session) -> None:
-    """Compute the metrics and log the epoch: what comes from validation as one row, the rest as another."""
+    """Compute the metrics and log the epoch: what comes from validation as one row, the rest as another.
+
+    Raises ConfigError where two values have one name.
+    """
     ctx = session.ctx
-    rows: dict[str, dict[str, float]] = {"metrics": {}, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
-    for metric in ctx.metrics:
-        if hasattr(metric, "compute"):
-            for name, value in named_values(metric):
-                rows["val" if ctx.validated and not name.startswith("train") else "metrics"][name] = float(value)
+    rows: dict[str, dict[str, Number]] = {"metrics": {}, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
+    for index, metric in enumerate(ctx.metrics):
+        for name, value in computed(session, metric):
+            is_val = ctx.validated and not name.startswith("train")
+            add_value(rows["val" if is_val else "metrics"], name, number(value), ("metrics", index))
     if ctx.validated:
         ctx.last_val_logs = rows["val"]
     for stage, row in rows.items():
@@ -51,21 +55,51 @@ def log_epoch(session: Session) -> None:
             session.log(row, stage)
 
 
+def add_value(row: dict[str, Number], name: str, value: Number, config_path: ConfigPath) -> None:
+    """Add a value to a row; raise ConfigError where something else has its name."""
+    if name in row or name in ("step", "stage"):
+        raise taken(name, config_path)
+    row[name] = value
+
+
+def computed(session: Session, metric: Any) -> Iterable[tuple[str, Any]]:
+    """Return what a metric computes; nothing where it divides by a count of zero since there was no validation."""
+    if not hasattr(metric, "compute"):
+        return ()
+    try:
+        return named_values(metric)
+    except ZeroDivisionError:
+        if session.ctx.validated:
+            raise
+        return ()
+
+
 def named_values(metric: Any) -> Iterable[tuple[str, Any]]:
     """Return what a metric computes, by name; a single value goes by the name of the metric's class."""
-    computed = metric.compute()
-    return computed.items() if isinstance(computed, Mapping) else [(type(metric).__name__, computed)]
+    value = metric.compute()
+    return value.items() if isinstance(value, Mapping) else [(type(metric).__name__, value)]
 
 
 class Snapshot:
-    """Metrics and global random states as they were before validation, to go back to when it is broken off."""
+    """Metrics and global random states as they are now, to go back to."""
 
     def __init__(self, metrics: Sequence[Any]) -> None:
         self._random = random_state()
-        self._metrics = [(metric, copy.deepcopy(vars(metric))) for metric in metrics if hasattr(metric, "__dict__")]
+        self._metrics = [(metric, copies(vars(metric))) for metric in metrics if hasattr(metric, "__dict__")]
 
     def restore(self) -> None:
         set_random_state(self._random)
-        for metric, attributes in self._metrics:
+        for metric, (attributes, same) in self._metrics:
             vars(metric).clear()
-            vars(metric).update(attributes)
+            vars(metric).update(attributes | same)
+
+
+def copies(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return copies of attributes, and those that cannot be copied (files, locks) as they are."""
+    copied, same = {}, {}
+    for name, value in attributes.items():
+        try:
+            copied[name] = copy.deepcopy(value)
+        except Exception:  # noqa: BLE001 - whatever a value's own copying raises
+            same[name] = value
+    return copied, same

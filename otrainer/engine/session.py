@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from otrainer.protocols import HOOKS
 
 if TYPE_CHECKING:
     from otrainer.engine.accelerator import Accelerator
+    from otrainer.engine.boundary import Boundary
     from otrainer.engine.data.loader import Loader
     from otrainer.engine.loss_check import LossWatch
     from otrainer.engine.signals import StopRequest
@@ -26,17 +27,26 @@ log = logging.getLogger("otrainer")
 
 @dataclass
 class Session:
-    """A run under way. `forward` is the model, compiled where asked for; `first_epoch` holds batches read already."""
+    """A run under way.
+
+    `forward` is the model, compiled where asked for; `modules` are those that train, of model and loss; `first_epoch`
+    holds batches that were read already.
+    """
 
     ctx: RunContext
     accelerator: Accelerator
     val: Loader
     bundle: SchedulerBundle | None
     stop: StopRequest
-    parameters: list[torch.nn.Parameter]
+    modules: list[torch.nn.Module]
     forward: Callable[..., Any]
     watch: LossWatch
+    boundary: Boundary
+    chose_fused: bool = False
     first_epoch: Iterator[Any] | None = None
+    told_validation: bool = False
+    is_first_step: bool = True
+    rates: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Those that look at the others' work (checkpoints) come last.
@@ -45,13 +55,29 @@ class Session:
             name: [method for callback in ordered if (method := getattr(callback, name, None)) is not None]
             for name in HOOKS
         }
+        self._told_modes: set[str] = set()
         # Whether a step that is left out leaves the scheduler's turn out too.
         self.steps_schedule = self.bundle is not None and self.bundle.interval == "step"
 
     def hook(self, name: str) -> None:
-        """Call a hook of every callback that has it."""
+        """Call a hook of every callback that has it; say which one leaves the model in evaluation mode."""
+        model = self.ctx.model
         for method in self._hooks[name]:
+            trained = model.training
             method(self.ctx)
+            if trained and not model.training:
+                self._tell_mode(method, name)
+
+    def _tell_mode(self, method: Callable[..., None], name: str) -> None:
+        who = type(getattr(method, "__self__", method)).__qualname__
+        if who not in self._told_modes:
+            self._told_modes.add(who)
+            log.warning(
+                "`%s` of %s left the model in evaluation mode, in which it trains on: dropout and normalisation act as "
+                "in validation. Call `ctx.model.train()` at its end, unless that is meant.",
+                name,
+                who,
+            )
 
     def clear_gradients(self) -> None:
         """Do what `zero_grad` does, in a fifth of its time; call an optimizer's own where it has one."""

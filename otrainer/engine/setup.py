@@ -11,9 +11,12 @@ import torch
 
 from otrainer.engine import checkpoint
 from otrainer.engine.accelerator import Accelerator
+from otrainer.engine.boundary import Boundary
 from otrainer.engine.checkpoint.part_state import Baseline, warn_of_restarts
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.loss_check import LossWatch
+from otrainer.engine.loss_modules import loss_modules, place_loss
+from otrainer.engine.optimizer import build_optimizer, tell_left_out
 from otrainer.engine.parts import check_hooks, check_metric_names
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.session import Session
@@ -40,7 +43,8 @@ def begin(parts: Parts, run: RunSettings) -> Session:
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
     first_epoch = settle_weights(parts, saved, train, accelerator)
-    optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
+    optimizer = build_optimizer(parts)
+    tell_left_out(optimizer, parts)
     bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
     scheduler = None if bundle is None else bundle.scheduler
     ctx = RunContext(
@@ -60,15 +64,18 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         checkpoint.restore(ctx, saved)
     checkpoint.check_loadable(ctx)
     run.progress.state = ctx.state
+    modules = [parts.model, *loss_modules(parts.loss).values()]
     return Session(
         ctx=ctx,
         accelerator=accelerator,
         val=val,
         bundle=bundle,
         stop=current_stop_request(),
-        parameters=[parameter for parameter in parts.model.parameters() if parameter.requires_grad],
+        modules=modules,
         forward=compiled(parts.model, run),
-        watch=LossWatch(accelerator.device, ctx.state),
+        watch=LossWatch(ctx, accelerator.device),
+        boundary=Boundary(modules, accelerator.device),
+        chose_fused=getattr(parts.optimizer_factory, "chose_fused", False),
         first_epoch=first_epoch,
     )
 
@@ -87,13 +94,6 @@ def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader]:
         datamodule.setup("fit")
     train = Loader(datamodule.train_dataloader, seed=seed, stage="train")
     return train, Loader(getattr(datamodule, "val_dataloader", lambda: None), seed=seed, stage="val")
-
-
-def place_loss(loss: Any, device: torch.device) -> None:
-    """Move a loss that is a module, or holds some, to the device."""
-    for part in (loss, *getattr(loss, "__dict__", {}).values()):
-        if isinstance(part, torch.nn.Module):
-            part.to(device)
 
 
 def settle_weights(

@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from otrainer.diagnostics.redaction.values import masked
+from otrainer.engine.boundary import BETWEEN, UPDATING
+from otrainer.engine.closure import Evaluation
 from otrainer.engine.data.loader import worker_trouble
-from otrainer.engine.logs import StepLogs, detached, mean_of
+from otrainer.engine.logs import StepLogs, detached
 from otrainer.engine.loss_check import check_loss
-from otrainer.engine.metrics import Snapshot, log_epoch, reset_metrics, update_metrics
+from otrainer.engine.metrics import log_epoch, reset_metrics, update_metrics
+from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
+from otrainer.engine.optimizer import drop_fused, held, named_rates, needs_closure, stepped
 from otrainer.engine.parts import Parts
 from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.engine.state import RunSettings
-from otrainer.engine.tree import count_samples
+from otrainer.engine.validation import validate
+from otrainer.engine.weights import Shares, Weight, counts_nothing, weight_of
 from otrainer.errors import ConfigError, check_whole
 
 if TYPE_CHECKING:
@@ -66,7 +69,9 @@ class DefaultTrainer:
             with worker_trouble():
                 self._epochs(session)
             session.hook("on_fit_end")
+            set_mode(session.ctx.optimizer, "eval")
         except (Exception, KeyboardInterrupt) as exc:
+            session.ctx.at_boundary = session.boundary.go_back()
             session.hook_exception(exc)
             if isinstance(exc, TrainingInterrupted):
                 session.give_up()
@@ -95,77 +100,116 @@ class DefaultTrainer:
 
     def _train_epoch(self, session: Session) -> None:
         ctx, state, stop = session.ctx, session.ctx.state, session.stop
-        ctx.model.train()
-        step = self._step_by_closure if isinstance(ctx.optimizer, torch.optim.LBFGS) else self._step
-        for group in grouped(session.epoch(), self.grad_accum_steps):
+        set_mode(ctx.optimizer, "train")
+        session.boundary.begin_epoch()
+        step = self._step_by_closure if needs_closure(ctx.optimizer) else self._step
+        steps = 0
+        for steps, group in enumerate(grouped(session.epoch(), self.grad_accum_steps), 1):  # noqa: B007 - told below
+            session.boundary.mark()
             step(session, group)
             if stop.signum is not None:
                 stop.raise_if_asked()
         if state.micro_step_in_epoch == 0:
             raise no_batches()
         session.watch.look()
+        if (
+            steps
+            and state.global_step // self.log_every_n_steps == (state.global_step - steps) // self.log_every_n_steps
+        ):
+            self._log_step(session)  # so that an epoch that is shorter has a row too
 
     def _step(self, session: Session, group: Sequence[Any]) -> None:
         """Take an optimizer step over the micro-batches of `group`."""
-        session.clear_gradients()
-        rows = [self._backward(session, batch, index, len(group)) for index, batch in enumerate(group)]
-        optimizer, parameters = session.ctx.optimizer, session.parameters
-        stepped = session.accelerator.step(optimizer, parameters, self.grad_clip_norm, tells=session.steps_schedule)
-        self._after_step(session, rows, stepped=stepped)
+        optimizer = session.ctx.optimizer
+        rows, shares = self._evaluate(session, group)
+        self._bound(session)
+        if session.is_first_step:
+            session.is_first_step = False
+            if session.chose_fused:
+                drop_fused(optimizer)
+        session.boundary.phase = UPDATING
+        stepped = session.accelerator.step(optimizer, tells=session.steps_schedule, chose_fused=session.chose_fused)
+        self._after_step(session, rows, shares, stepped=stepped)
 
     def _step_by_closure(self, session: Session, group: Sequence[Any]) -> None:
-        """Step an optimizer that evaluates the loss several times; the first time is the one that is logged."""
-        kept: list[dict[str, Any]] = []
+        """Take a step of an optimizer that evaluates the loss itself; the first time is the one that is logged."""
+        optimizer = session.ctx.optimizer
+        evaluation = Evaluation(session, lambda *, first: self._evaluate(session, group, first=first), self._bound)
+        rows, shares = evaluation.first
+        session.boundary.phase = UPDATING
+        stepped(lambda: optimizer.step(evaluation), chose_fused=False)  # type: ignore[arg-type]  # torch means a float, or a tensor of one
+        self._after_step(session, rows, shares, stepped=True)
 
-        def closure() -> torch.Tensor:
-            session.clear_gradients()
-            rows = [
-                self._backward(session, batch, index, len(group), first=not kept) for index, batch in enumerate(group)
-            ]
-            kept.extend(rows if not kept else ())
-            if self.grad_clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(session.parameters, self.grad_clip_norm)
-            return torch.stack([torch.as_tensor(row["loss"]).reshape(()) for row in rows]).mean()
+    def _evaluate(
+        self, session: Session, group: Sequence[Any], *, first: bool = True
+    ) -> tuple[list[dict[str, Any]], Shares]:
+        """Take the gradients of a step anew, those of one batch that holds all of `group`."""
+        session.clear_gradients()
+        shares = Shares(len(group))
+        rows = [self._backward(session, batch, index, shares, first=first) for index, batch in enumerate(group)]
+        if len(group) > 1:
+            shares.settle(held(session.ctx.optimizer))
+        return rows, shares
 
-        session.ctx.optimizer.step(closure)  # type: ignore[arg-type]  # torch means a float, or a tensor of one
-        self._after_step(session, kept, stepped=True)
+    def _bound(self, session: Session) -> None:
+        """Clip the gradients to the global norm that is allowed."""
+        if self.grad_clip_norm is not None:
+            session.watch.see_norm(session.accelerator.clip(session.ctx.optimizer, self.grad_clip_norm))
 
-    def _backward(self, session: Session, batch: Any, index: int, count: int, *, first: bool = True) -> dict[str, Any]:
-        """Add the gradients of one of a step's `count` micro-batches; return what is logged of it."""
+    def _backward(
+        self, session: Session, batch: Any, index: int, shares: Shares, *, first: bool = True
+    ) -> dict[str, Any]:
+        """Add the gradients of one of a step's micro-batches; return what is logged of it."""
         ctx, accelerator = session.ctx, session.accelerator
-        inputs, targets, _ = ctx.io.split(batch, stage="train")
+        inputs, targets, meta = ctx.io.split(batch, stage="train")
         with accelerator.autocast():
             outputs = session.forward(*inputs.args, **inputs.kwargs)
             result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
-        loss = check_loss(result, ctx.loss)
+        loss, logs = check_loss(result, ctx.loss), getattr(result, "logs", None)
+        shares.is_sum = getattr(result, "reduction", "mean") == "sum"
+        weight: Weight = 1.0
+        seen = session.watch.read(loss)
+        if shares.count > 1 or not session.watch.is_right(seen):
+            weight = weight_of(result, meta, ctx.train, ctx.state.micro_step_in_epoch + index, inputs)
+        del result
         if not ctx.metrics:
             del outputs  # its memory, where the loss does not need it, is free for the gradients
-        seen = session.watch.see(loss, index)
-        accelerator.backward(loss if count == 1 else loss / count)
+        if counts_nothing(weight):
+            shares.weights.append(weight)
+        else:
+            session.watch.see(seen, index)
+            accelerator.backward(shares.share(loss, weight))
         if ctx.metrics and first:
             update_metrics(session, outputs, targets, batch, "train")
-        return detached(seen, getattr(result, "logs", None))
+        return detached(seen, logs)
 
-    def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], *, stepped: bool) -> None:
+    def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:
         """Count the step, step the scheduler where it is due, log, and call the callbacks."""
         ctx, state = session.ctx, session.ctx.state
         state.global_step += 1
         state.micro_step_in_epoch += len(rows)
-        ctx.last_train_logs = StepLogs(rows)
-        lr = ctx.optimizer.param_groups[0]["lr"]
+        session.boundary.reach()
+        ctx.last_train_logs = StepLogs(*shares.logged(rows))
+        session.rates = [group["lr"] for group in ctx.optimizer.param_groups]
         if stepped and is_due(session.bundle, "step", state.global_step):
             session.bundle.scheduler.step()
         if state.global_step % self.log_every_n_steps == 0:
             session.watch.look()
-            session.log({**ctx.last_train_logs, "lr": float(lr)}, "train")
+            self._log_step(session)
         session.hook("on_train_step_end")
+
+    def _log_step(self, session: Session) -> None:
+        """Log the step before: its loss and logs, and the learning rates that it was taken with."""
+        session.log({**session.ctx.last_train_logs, **named_rates(session.ctx.optimizer, session.rates)}, "train")
 
     def _end_epoch(self, session: Session) -> None:
         """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""
         ctx, state = session.ctx, session.ctx.state
         ctx.validated = (state.epoch + 1) % self.val_every_n_epochs == 0
+        session.boundary.mark()
         if ctx.validated:
-            self._validate(session)
+            validate(session)
+        session.boundary.phase = UPDATING
         log_epoch(session)
         if is_due(session.bundle, "epoch", state.epoch + 1):
             session.bundle.scheduler.step()
@@ -175,34 +219,8 @@ class DefaultTrainer:
         ctx.run.progress.metrics = dict(ctx.last_val_logs)
         session.hook("on_epoch_end")
         reset_metrics(session)
+        session.boundary.phase = BETWEEN
         session.stop.raise_if_asked()
-
-    def _validate(self, session: Session) -> None:
-        """Take means of loss and logs over all samples of the validation data; a signal undoes what it has counted."""
-        ctx = session.ctx
-        before = Snapshot(ctx.metrics)
-        ctx.model.eval()
-        rows, weights = [], []
-        with torch.no_grad():
-            for batch in session.accelerator.placed(session.val.epoch(ctx.state.epoch)):
-                if session.stop.signum is not None:
-                    before.restore()
-                    session.stop.raise_if_asked()
-                row, count = self._judge(session, batch)
-                rows.append(row)
-                weights.append(count)
-        ctx.model.train()
-        ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, weights).items()}
-
-    def _judge(self, session: Session, batch: Any) -> tuple[dict[str, Any], int]:
-        """Return what is logged of a validation batch, and its samples; drop its outputs before the next one comes."""
-        ctx = session.ctx
-        inputs, targets, _ = ctx.io.split(batch, stage="val")
-        with session.accelerator.autocast():
-            outputs = session.forward(*inputs.args, **inputs.kwargs)
-            result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
-        update_metrics(session, outputs, targets, batch, "val")
-        return detached(result.loss, getattr(result, "logs", None)), count_samples(targets, batch)
 
     def _log_hparams(self, session: Session) -> None:
         hparams = session.ctx.run.config or {"run": dict(session.ctx.run), "trainer": vars(self)}

@@ -36,8 +36,8 @@ def with_children(node: Any, items: Iterable[tuple[Any, Any]]) -> Any:
         return type(node)(dict(items))  # type: ignore[call-arg]  # as types.MappingProxyType takes it
     changed = copy.copy(node)
     if isinstance(node, dict):
-        changed.clear()
-        changed.update(items)
+        for key, item in items:  # which it has already; some forbid `clear` and `update`
+            changed[key] = item
     else:
         for name, item in items:
             object.__setattr__(changed, name, item)

@@ -110,9 +110,10 @@ def test_a_step_that_overflows_is_left_out_and_told_only_where_somebody_goes_by_
     optimizer = torch.optim.SGD([weight], lr=1.0)
     accelerator.backward((weight * float("inf")).sum())
 
-    assert accelerator.step(optimizer, [weight], 1.0, tells=tells) is stepped
+    assert accelerator.clip(optimizer, 1.0) is None
+    assert accelerator.step(optimizer, tells=tells) is stepped
     assert float(weight) == 1.0
     optimizer.zero_grad()
     accelerator.backward(weight.sum())
-    assert accelerator.step(optimizer, [weight], None, tells=tells)
+    assert accelerator.step(optimizer, tells=tells)
     assert float(weight) == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,9 +50,11 @@ def test_a_run_stops_within_the_step_and_its_parameters_and_checkpoint_stay(
 
 def test_on_a_device_it_is_told_at_the_next_look_without_one_in_between() -> None:
     state = TrainState()
-    watch = LossWatch(torch.device("meta"), state)  # any but the CPU
+    watch = LossWatch(SimpleNamespace(state=state), torch.device("meta"))  # any but the CPU
     for value in (1.0, float("nan"), 2.0, float("inf")):
-        assert isinstance(watch.see(torch.tensor(value, requires_grad=True), 0), torch.Tensor)
+        read = watch.read(torch.tensor(value, requires_grad=True))
+        assert isinstance(read, torch.Tensor)
+        watch.see(read, 0)
         state.global_step += 1
         state.micro_step_in_epoch += 1
     with pytest.raises(ConfigError, match="The loss of step 2 is nan: batch 1 of epoch 0"):

@@ -12,6 +12,7 @@ from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.part_state import check_same_classes, load_part, load_states
 from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
+from otrainer.engine.optimizer import build_optimizer
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.seed import set_random_state
 from otrainer.engine.state import TrainState
@@ -46,7 +47,7 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
     if has_lazy(parts.model):
         load_model_state(parts.model, saved)
     with random_states_kept():
-        optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
+        optimizer = build_optimizer(parts)
         bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
     check_built(hyperparameters(optimizer, bundle and bundle.scheduler), saved)
 

@@ -1,0 +1,137 @@
+"""The last step's end: what a step that fails half-way has changed besides, so that it can be put back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.modules.batchnorm import _NormBase
+
+if TYPE_CHECKING:
+    from torch import nn
+
+try:
+    import numpy as np
+except ImportError:  # pragma: no cover - torch works without it
+    np = None  # type: ignore[assignment]
+
+MOST_BYTES = 16 * 2**20  # of buffers that are copied with each step
+BETWEEN, COMPUTING, UPDATING = "between", "computing", "updating"
+
+
+@dataclass
+class Kept:
+    """A buffer as a step found it."""
+
+    owner: nn.Module
+    name: str
+    buffer: torch.Tensor
+    version: int
+    copy: torch.Tensor | None = None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is another one, or was written to. Normalisation writes without counting versions."""
+        now = self.owner._buffers.get(self.name)
+        moves = isinstance(self.owner, _NormBase) and self.owner.training
+        return moves or now is not self.buffer or self.buffer._version != self.version
+
+
+class Boundary:
+    """Where the run stands in a step, with the random states and buffers from the last step's end.
+
+    Gradients do not matter: they are cleared. Parameters change in the optimizer's step alone, during which there is no
+    way back. Buffers are copied if steps change them, and while these are small.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], device: torch.device) -> None:
+        self.phase = BETWEEN
+        self._modules, self._on_cuda = modules, device.type == "cuda"
+        self._others_draw: bool | None = None
+        self._others: Any = None
+        self._all: list[Kept] = []
+        self._moving: list[Kept] = []
+
+    def look(self) -> None:
+        """Take in which buffers there are, and which of them steps have changed since the last look."""
+        moved = {id(kept.buffer) for kept in self._all if kept.is_changed or kept.copy is not None}
+        self._all = [
+            Kept(module, name, buffer, buffer._version)
+            for root in self._modules
+            for module in root.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+        self._moving = [
+            kept
+            for kept in self._all
+            if id(kept.buffer) in moved or (isinstance(kept.owner, _NormBase) and kept.owner.training)
+        ]
+        if sum(kept.buffer.nbytes for kept in self._moving) > MOST_BYTES:
+            self._moving = []
+        for kept in self._moving:
+            kept.copy = kept.buffer.detach().clone()
+
+    def begin_epoch(self) -> None:
+        """Learn anew, from the next step, what steps change."""
+        self._others_draw = None
+        self.look()
+
+    def mark(self) -> None:
+        """Say that a step begins, with everything as it is now."""
+        self.phase = COMPUTING
+        self._torch = torch.get_rng_state()
+        if self._on_cuda:
+            self._cuda = torch.cuda.get_rng_state_all()
+        if self._others_draw is None or self._others_draw:
+            self._others = other_states()
+        for kept in self._moving:
+            if kept.copy is not None and kept.is_changed and kept.owner._buffers.get(kept.name) is kept.buffer:
+                kept.copy.copy_(kept.buffer)
+                kept.version = kept.buffer._version
+
+    def reach(self) -> None:
+        """Say that the step is done and counted."""
+        self.phase = BETWEEN
+        if self._others_draw is None:  # after the first step, which tells
+            self._others_draw = not same_states(self._others, other_states())
+            self._others = None
+            self.look()
+
+    def go_back(self) -> bool:
+        """Put back what an unfinished step changed; return whether the run stands at a step's end now."""
+        if self.phase != COMPUTING:
+            return self.phase == BETWEEN
+        if any(kept.is_changed and kept.copy is None for kept in self._all):
+            return False
+        torch.set_rng_state(self._torch)
+        if self._on_cuda:
+            torch.cuda.set_rng_state_all(self._cuda)
+        if self._others is not None:
+            set_other_states(self._others)
+        for kept in self._moving:
+            if kept.copy is not None:
+                kept.owner._buffers[kept.name] = kept.buffer
+                kept.buffer.copy_(kept.copy)
+        self.phase = BETWEEN
+        return True
+
+
+def other_states() -> tuple[Any, Any]:
+    """Return the global states of Python's and numpy's generators, which take ten times as long as torch's."""
+    return random.getstate(), None if np is None else np.random.get_state()
+
+
+def set_other_states(states: tuple[Any, Any]) -> None:
+    random.setstate(states[0])
+    if np is not None and states[1] is not None:
+        np.random.set_state(states[1])
+
+
+def same_states(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    if one[0] != other[0]:
+        return False
+    return one[1] is None or bool(one[1][2:] == other[1][2:] and (one[1][1] == other[1][1]).all())

@@ -1,0 +1,62 @@
+"""Training and evaluation modes: whatever they were before validation, they are after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.optimizer import held
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@contextmanager
+def evaluating(modules: Sequence[nn.Module], optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Set modules to evaluation, and the weights to those that are for use, in the block."""
+    with ExitStack() as after:
+        after.enter_context(weights_for_use(optimizer))
+        for module in modules:
+            after.callback(restore_modes, module, [(each, each.training) for each in module.modules()])
+            module.eval()
+        yield
+
+
+def restore_modes(root: nn.Module, modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    """Put the modes of a module's parts back; `train()` is called once, since a class may do more in it."""
+    root.train(modes[0][1])
+    for module, training in modes:
+        if module.training is not training:
+            module.training = training
+
+
+def has_modes(optimizer: Any) -> bool:
+    """Return whether an optimizer is switched itself: a schedule-free one trains other weights than it gives."""
+    return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))
+
+
+def set_mode(optimizer: Any, mode: str) -> None:
+    """Call `train()` or `eval()` of an optimizer that has both."""
+    if has_modes(optimizer):
+        switch: Callable[[], Any] = getattr(optimizer, mode)
+        switch()
+
+
+@contextmanager
+def weights_for_use(optimizer: Any) -> Iterator[None]:
+    """Let an optimizer with modes set the weights to those for use, in the block; it has its own bits back after it."""
+    if not has_modes(optimizer):
+        yield
+        return
+    kept = [(parameter, parameter.detach().clone()) for parameter in held(optimizer)]
+    optimizer.eval()
+    try:
+        yield
+    finally:
+        optimizer.train()  # back and forth rounds, so the bits are put back
+        with torch.no_grad():
+            for parameter, value in kept:
+                parameter.copy_(value)

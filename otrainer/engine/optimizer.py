@@ -1,0 +1,107 @@
+"""The optimizer of a run: built over the model, joined by the loss's parameters, and asked what it holds."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.loss_modules import loss_parameters
+from otrainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from otrainer.engine.parts import Parts
+
+log = logging.getLogger("otrainer")
+MOST_NAMED = 4
+FUSED = "fused"
+
+
+def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
+    """Return what the optimizer's factory builds, over the parameters of the loss too."""
+    optimizer: torch.optim.Optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
+    known = {id(parameter) for parameter in (*held(optimizer), *parts.model.parameters())}
+    own = [each for each in loss_parameters(parts.loss).values() if each.requires_grad and id(each) not in known]
+    if own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only
+        optimizer.param_groups[0]["params"].extend(own)
+    elif own:
+        optimizer.add_param_group({"params": own})
+    return optimizer
+
+
+def held(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    """Return the parameters that an optimizer holds now, in its order."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def names_of(parts: Any) -> dict[int, str]:
+    """Return the names of the parameters of `parts.model` and `parts.loss`, by id; those of the loss begin with it."""
+    names = {id(parameter): f"loss.{name}" for name, parameter in loss_parameters(parts.loss).items()}
+    return names | {id(parameter): name for name, parameter in parts.model.named_parameters()}
+
+
+def tell_left_out(optimizer: torch.optim.Optimizer, parts: Any) -> None:
+    """Warn of parameters that require gradients and that the optimizer does not hold: nothing trains them."""
+    known = {id(parameter) for parameter in held(optimizer)}
+    trains = [*parts.model.parameters(), *loss_parameters(parts.loss).values()]
+    names = names_of(parts)
+    left = [names[id(each)] for each in trains if each.requires_grad and id(each) not in known]
+    if left:
+        more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+        log.warning(
+            "the optimizer does not hold %s%s: they require gradients, and stay as they are. Freeze them by "
+            "`requires_grad_(False)`, or hand them to the optimizer.",
+            ", ".join(f"`{name}`" for name in left[:MOST_NAMED]),
+            more,
+        )
+
+
+def named_rates(optimizer: torch.optim.Optimizer, rates: Sequence[Any]) -> dict[str, float]:
+    """Return the learning rates of the groups as rows have them: `lr`, and `lr_<name or number>` of the others."""
+    groups = optimizer.param_groups[1 : len(rates)]
+    names = ["lr", *(f"lr_{group.get('name', number)}" for number, group in enumerate(groups, 1))]
+    return {name: float(rate) for name, rate in zip(names, rates, strict=False)}
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer's `step` has to be given a function that evaluates the loss again.
+
+    So it is where `closure` has no default, and where the class says so by `needs_closure = True`.
+    """
+    if hasattr(optimizer, "needs_closure"):
+        return bool(optimizer.needs_closure)
+    try:
+        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    except (TypeError, ValueError):
+        return False
+    return closure is not None and closure.default is closure.empty
+
+
+def drop_fused(optimizer: torch.optim.Optimizer) -> None:
+    """Step without the fused kernels where gradients are sparse, which they do not take; nothing was stepped yet."""
+    for group in optimizer.param_groups:
+        if group.get(FUSED) and any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
+            group[FUSED] = False
+    optimizer.defaults[FUSED] = all(group.get(FUSED) for group in optimizer.param_groups)
+    if not optimizer.defaults[FUSED]:
+        for group in optimizer.param_groups:
+            group[FUSED] = False
+
+
+def stepped(step: Callable[[], Any], *, chose_fused: bool) -> Any:
+    """Call an optimizer's step; say what to do where it wants a closure, or has no fused kernel for a gradient."""
+    try:
+        return step()
+    except (RuntimeError, TypeError, AssertionError) as cause:
+        if "closure" in str(cause).lower():
+            message = f"The optimizer's `step` failed without a closure: {cause}"
+            hint = "Give its class the attribute `needs_closure = True`; `step(closure)` then evaluates the loss again."
+        elif chose_fused and "_fused_" in str(cause):
+            message = f"The fused kernels, which were chosen where `fused` is left out, failed: {cause}"
+            hint = "Write `fused: false` in `optimizer.kwargs`."
+        else:
+            raise
+        raise ConfigError(message, title="optimizer failed", config_path=("optimizer",), hint=hint) from cause

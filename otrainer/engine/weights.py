@@ -1,0 +1,113 @@
+"""How much a batch counts: in the means of validation and logs, and in a step over several micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.tree import leaves
+
+if TYPE_CHECKING:
+    from otrainer.engine.data.loader import Loader
+    from otrainer.protocols import ArgsKwargs, LossOutput
+
+Weight = float | torch.Tensor
+
+
+def weight_of(result: LossOutput, meta: Any, loader: Loader, number: int, inputs: ArgsKwargs) -> Weight:
+    """Return what a batch counts: as its loss says, else `meta`, else its number of samples.
+
+    These are what a loader of ours knows of batch `number`, else the first dimension of the model's first tensor.
+    """
+    weight = getattr(result, "weight", None)
+    if weight is None and isinstance(meta, Mapping):
+        weight = meta.get("weight")
+    if weight is None:
+        weight = loader.samples(number)
+    if weight is None:
+        weight = first_dimension(inputs)
+    weight = weight() if callable(weight) else weight
+    if isinstance(weight, torch.Tensor):
+        weight = weight.detach().reshape(())
+        return weight.item() if weight.device.type == "cpu" else weight
+    return float(weight)
+
+
+def first_dimension(inputs: ArgsKwargs) -> int:
+    """Return the first dimension of the first input that has one, else 1."""
+    return next((leaf.shape[0] for leaf in leaves([inputs.args, inputs.kwargs]) if leaf.dim() > 0), 1)
+
+
+def counts_nothing(weight: Weight) -> bool:
+    """Return whether a weight is known to be zero; one on a device is not waited for."""
+    return not isinstance(weight, torch.Tensor) and weight == 0
+
+
+class Shares:
+    """What each of a step's `count` micro-batches adds to its gradients, so that they are those of one whole batch.
+
+    The total is known after the last one only: gradients are first taken relative to the first weight, and `rest` is
+    what they are to be multiplied by then, which is 1 where all weights are equal. A loss that is a sum goes in as it
+    is.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.weights: list[Weight] = []
+        self.is_sum = False
+        self.kind: torch.dtype | None = None
+
+    def share(self, loss: torch.Tensor, weight: Weight) -> torch.Tensor:
+        """Return a micro-batch's loss as it goes into the gradients."""
+        self.weights.append(weight)
+        self.kind = loss.dtype
+        if self.is_sum or self.count == 1:
+            return loss
+        first = self._first
+        if first is weight or (not isinstance(weight, torch.Tensor) and weight == first):
+            return loss / self.count
+        return loss * (weight / first) / self.count
+
+    @property
+    def _first(self) -> Weight:
+        return next((weight for weight in self.weights if not counts_nothing(weight)), 1.0)
+
+    @property
+    def rest(self) -> Weight:
+        """Return the factor that is left for the gradients."""
+        total: Any = sum(self.weights)
+        if self.is_sum or self.count == 1 or counts_nothing(total):
+            return 1.0
+        rest: Weight = self.count * self._first / total
+        return rest
+
+    def settle(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Multiply the gradients of the step by what is left."""
+        rest = self.rest
+        if isinstance(rest, torch.Tensor) or rest != 1.0:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(rest)
+
+    def loss(self, rows: Sequence[Mapping[str, Any]], device: torch.device) -> torch.Tensor:
+        """Return the loss of the step, of one batch that held all of it, in its own precision."""
+        losses = [torch.as_tensor(row["loss"], device=device, dtype=self.kind).reshape(()) for row in rows]
+        if self.count == 1:
+            return losses[0]
+        if self.is_sum:
+            return torch.stack(losses).sum()
+        counted = [
+            (loss, weight) for loss, weight in zip(losses, self.weights, strict=True) if not counts_nothing(weight)
+        ]
+        total: Any = sum(weight for _, weight in counted)
+        return torch.stack([loss * (weight / total) for loss, weight in counted]).sum()
+
+    def logged(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Weight] | None]:
+        """Return a step's rows with their weights: that the mean of a loss which is a sum is the sum of them all."""
+        if self.count == 1:
+            return rows, None
+        if self.is_sum:
+            return [{**row, "loss": row["loss"] * self.count} for row in rows], None
+        return rows, self.weights
