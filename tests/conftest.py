@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -21,6 +22,14 @@ def no_secrets() -> Iterator[None]:
     yield
     if "otrainer.diagnostics.redaction.values" in sys.modules:
         sys.modules["otrainer.diagnostics.redaction.values"].forget()
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_told() -> Iterator[None]:
+    """A campaign that ran in this process silences them for itself alone."""
+    level = logging.getLogger("otrainer").level
+    yield
+    logging.getLogger("otrainer").setLevel(level)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from otrainer.engine.optimizer import held, stepped
+from otrainer.engine.optimizer import call_step, held
 from otrainer.engine.tree import leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
@@ -96,7 +96,7 @@ class Accelerator:
         Knowing that means waiting for the device, so it is looked at only if this `tells`.
         """
         if self.scaler is None:
-            stepped(optimizer.step, chose_fused=chose_fused)
+            call_step(optimizer.step, chose_fused=chose_fused)
             return True
         scale = self.scaler.get_scale() if tells else 0.0
         self.scaler.step(optimizer)

@@ -91,7 +91,7 @@ def drop_fused(optimizer: torch.optim.Optimizer) -> None:
             group[FUSED] = False
 
 
-def stepped(step: Callable[[], Any], *, chose_fused: bool) -> Any:
+def call_step(step: Callable[[], Any], *, chose_fused: bool) -> Any:
     """Call an optimizer's step; say what to do where it wants a closure, or has no fused kernel for a gradient."""
     try:
         return step()

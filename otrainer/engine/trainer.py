@@ -17,7 +17,7 @@ from otrainer.engine.loss_check import check_loss
 from otrainer.engine.metrics import log_epoch, reset_metrics, update_metrics
 from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
-from otrainer.engine.optimizer import drop_fused, held, named_rates, needs_closure, stepped
+from otrainer.engine.optimizer import call_step, drop_fused, held, named_rates, needs_closure
 from otrainer.engine.parts import Parts
 from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
@@ -112,10 +112,8 @@ class DefaultTrainer:
         if state.micro_step_in_epoch == 0:
             raise no_batches()
         session.watch.look()
-        if (
-            steps
-            and state.global_step // self.log_every_n_steps == (state.global_step - steps) // self.log_every_n_steps
-        ):
+        of_epoch = -(-state.micro_step_in_epoch // self.grad_accum_steps)
+        if steps and state.global_step % self.log_every_n_steps >= of_epoch:
             self._log_step(session)  # so that an epoch that is shorter has a row too
 
     def _step(self, session: Session, group: Sequence[Any]) -> None:
@@ -137,7 +135,8 @@ class DefaultTrainer:
         evaluation = Evaluation(session, lambda *, first: self._evaluate(session, group, first=first), self._bound)
         rows, shares = evaluation.first
         session.boundary.phase = UPDATING
-        stepped(lambda: optimizer.step(evaluation), chose_fused=False)  # type: ignore[arg-type]  # torch means a float, or a tensor of one
+        # torch means a float, or a tensor of one
+        call_step(lambda: optimizer.step(evaluation), chose_fused=False)  # type: ignore[arg-type]
         self._after_step(session, rows, shares, stepped=True)
 
     def _evaluate(

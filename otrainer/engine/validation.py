@@ -11,6 +11,7 @@ import torch
 from otrainer.engine.logs import detached, mean_of
 from otrainer.engine.metrics import Snapshot, update_metrics
 from otrainer.engine.modes import evaluating
+from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.weights import Weight, weight_of
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ def validate(session: Session) -> None:
     before = Snapshot(ctx.metrics)
     rows, weights = [], []
     try:
-        with evaluating(session.modules, ctx.optimizer), torch.no_grad():
+        with evaluating(session.modules, ctx.optimizer), torch.no_grad(), told_stage("val") as where:
             batches = session.accelerator.placed(session.val.epoch(ctx.state.epoch))
             for number, batch in enumerate(batches):
                 session.stop.raise_if_asked()
+                where.batch = number
                 row, weight = judge(session, batch, number)
                 rows.append(row)
                 weights.append(weight)

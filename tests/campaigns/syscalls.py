@@ -30,7 +30,7 @@ from kills import Seen, Told, fork, step_of, temporary
 from support import Batches, fit, random_batches, small_model
 
 from otrainer.components.callbacks import ModelCheckpoint
-from otrainer.engine.state import Progress
+from otrainer.engine.state import Progress, TrainState
 from otrainer.errors import ConfigError
 
 CALL = re.compile(r"^(\d+) +(\w+)\((.*)")
@@ -152,7 +152,7 @@ def one_fault(before: Path, folder: Path, call: Call, fault: str, seen: Seen, *,
         seen.counts["errors told" if said else "errors got over"] += 1
         if temporary(folder):
             seen.note("strays", f"{where}: {temporary(folder)}")
-    ModelCheckpoint(str(folder)).on_fit_start(SimpleNamespace(callbacks=()))
+    ModelCheckpoint(str(folder)).on_fit_start(SimpleNamespace(callbacks=(), state=TrainState()))
     if temporary(folder):
         seen.note("strays", f"{where}: after the next start {temporary(folder)}")
     shutil.rmtree(folder)

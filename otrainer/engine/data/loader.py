@@ -93,10 +93,6 @@ class Loader:
             )
         return self._replayed(beginning, self._stream, start)
 
-    def samples(self, number: int) -> int | None:
-        """Return how many samples batch `number` of an epoch holds, where the loader itself knows it."""
-        return None
-
     def give_up(self) -> None:
         """Nobody asks for another batch: workers end now, for which torch would wait until they have theirs."""
         for worker in getattr(self._batches, "_workers", ()):
