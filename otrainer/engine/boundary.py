@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.modules.batchnorm import _NormBase
 
+from otrainer.engine.seed import numpy_random
+
 if TYPE_CHECKING:
     from torch import nn
 
-try:
-    import numpy as np
-except ImportError:  # pragma: no cover - torch works without it
-    np = None  # type: ignore[assignment]
-
 MOST_BYTES = 16 * 2**20  # of buffers that are copied with each step
-BETWEEN, COMPUTING, UPDATING = "between", "computing", "updating"
+BETWEEN = "between"
+COMPUTING = "computing"
+UPDATING = "updating"
 
 
 @dataclass
@@ -122,13 +121,13 @@ class Boundary:
 
 def other_states() -> tuple[Any, Any]:
     """Return the global states of Python's and numpy's generators, which take ten times as long as torch's."""
-    return random.getstate(), None if np is None else np.random.get_state()
+    return random.getstate(), None if numpy_random is None else numpy_random.get_state()
 
 
 def set_other_states(states: tuple[Any, Any]) -> None:
     random.setstate(states[0])
-    if np is not None and states[1] is not None:
-        np.random.set_state(states[1])
+    if numpy_random is not None and states[1] is not None:
+        numpy_random.set_state(states[1])
 
 
 def same_states(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

@@ -91,7 +91,7 @@ class DefaultTrainer:
         self.check_progress(state)
         if state.epoch_complete:
             reset_metrics(session)  # the checkpoint of an epoch's end has them as its callbacks saw them
-        while state.epochs_done < self.max_epochs and not ctx.should_stop:
+        while has_begun(state) or (state.epochs_done < self.max_epochs and not ctx.should_stop):
             if state.epoch_complete:
                 begin_epoch(session, state.epoch + 1)
             self._train_epoch(session)
@@ -231,6 +231,11 @@ class DefaultTrainer:
 def grouped(batches: Iterator[Any], count: int) -> Iterator[Sequence[Any]]:
     """Return the batches in groups of `count`; the last one may be smaller."""
     return zip(batches) if count == 1 else iter(lambda: list(islice(batches, count)), [])
+
+
+def has_begun(state: TrainState) -> bool:
+    """Return whether an epoch is half-way: it is trained to its end, whoever asks for a stop."""
+    return state.micro_step_in_epoch > 0 and not state.epoch_complete
 
 
 def begin_epoch(session: Session, epoch: int) -> None:
