@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import tempfile
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,27 @@ from otrainer.engine.tree import leaves_with_paths
 from .draw import Experiment
 from .parts import START, Seen, fit
 
+LOOSE = 1e-3  # where rounding may explain more than this part of a number, a comparison says little
+
 
 @dataclass
 class Verdict:
-    """In what an experiment differs from plain torch and from itself, and whether it was the same to the bit."""
+    """In what an experiment differs from plain torch and from itself.
+
+    `spread` is the part of a number that rounding may take: None where not a bit differs from plain torch.
+    """
 
     differs: list[str] = field(default_factory=list)
-    to_the_bit: bool = False
+    spread: float | None = None
     stops: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        if self.differs:
+            return "wrong"
+        if self.spread is None:
+            return "equal to the bit"
+        return "equal but for rounding" if self.spread < LOOSE else f"equal within more than {LOOSE:.0e}"
 
 
 def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple[Task, Trace]:
@@ -95,8 +108,8 @@ def distance(one: torch.Tensor, other: torch.Tensor) -> float:
     return float(apart.nan_to_num(nan=float("inf")))
 
 
-def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], bool]:
-    """In what a training differs from plain torch; and whether it is the same to the bit."""
+def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], float | None]:
+    """In what a training differs from plain torch; and how much of a number rounding may explain, if that was asked."""
     seen = Seen()
     parts = fit(drawn, folder, seen)
     assert parts is not None
@@ -104,17 +117,19 @@ def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], bool]:
     task, trace = by_hand(drawn, seen)
     theirs = tensors_of(task.model, task.criterion, task.optimizer)
     if mine.keys() != theirs.keys():
-        return [f"holds other tensors: {sorted(mine.keys() ^ theirs.keys())}"], False
+        return [f"holds other tensors: {sorted(mine.keys() ^ theirs.keys())}"], None
     rows = parts["loggers"][0].rows
     if [row[:2] for row in rows] != [row[:2] for row in trace.rows]:
-        return [f"logs other rows: {[row[:2] for row in rows]}, not {[row[:2] for row in trace.rows]}"], False
+        return [f"logs other rows: {[row[:2] for row in rows]}, not {[row[:2] for row in trace.rows]}"], None
     apart = {name: distance(mine[name], theirs[name]) for name in mine}
     apart |= rows_apart(rows, trace.rows)
     if not any(apart.values()):
-        return [], True
-    allowed = rounding_of(drawn, seen, theirs, trace)
-    far = [name for name in apart if not apart[name] <= allowed(name)]
-    return [f"{name}: {apart[name]:.2g} apart, rounding explains {allowed(name):.2g}" for name in far], False
+        return [], None
+    sizes = {name: size_of(value) for name, value in theirs.items()}
+    allowed = rounding_of(drawn, seen, theirs, trace, sizes)
+    far = [name for name in apart if not apart[name] <= allowed[name]]
+    spread = max(allowed[name] / max(sizes[name], 1e-3) for name in sizes if name.startswith("model."))
+    return [f"{name}: {apart[name]:.2g} apart, rounding explains {allowed[name]:.2g}" for name in far], spread
 
 
 def rows_apart(rows: list[Any], others: list[Any]) -> dict[str, float]:
@@ -128,22 +143,26 @@ def rows_apart(rows: list[Any], others: list[Any]) -> dict[str, float]:
     return apart
 
 
-def rounding_of(drawn: Experiment, seen: Seen, theirs: dict[str, torch.Tensor], trace: Trace) -> Any:
-    """How far rounding may take each number: some times what it is by when plain torch rounds gradients otherwise."""
+def size_of(value: torch.Tensor) -> float:
+    """The greatest finite number of a tensor."""
+    return float(value.abs().nan_to_num(posinf=0.0).max()) if value.numel() else 0.0
+
+
+def rounding_of(
+    drawn: Experiment, seen: Seen, theirs: dict[str, torch.Tensor], trace: Trace, sizes: dict[str, float]
+) -> defaultdict[str, float]:
+    """How far rounding may take each number: 16 times as far as it is taken where plain torch rounds each gradient
+    another way, by one unit in the last place, and 32 such units of the greatest number beside it."""
     eps = torch.finfo(drawn.dtype).eps
-    moved: dict[str, float] = {}
+    allowed = defaultdict(lambda: 32 * eps, {name: 32 * eps * max(1e-3, size) for name, size in sizes.items()})
     for number in range(3):
         task, other = by_hand(drawn, seen, rounding=number)
         tensors = tensors_of(task.model, task.criterion, task.optimizer)
-        found = {name: distance(value, tensors[name]) for name, value in theirs.items() if name in tensors}
+        moved = {name: distance(value, tensors[name]) for name, value in theirs.items() if name in tensors}
         if [row[:2] for row in other.rows] == [row[:2] for row in trace.rows]:
-            found |= rows_apart(other.rows, trace.rows)
-        moved = {name: max(value, moved.get(name, 0.0)) for name, value in found.items()}
-    sizes = {name: float(value.abs().nan_to_num(posinf=0.0).max()) for name, value in theirs.items() if value.numel()}
-
-    def allowed(name: str) -> float:
-        return 16 * moved.get(name, 0.0) + 32 * eps * max(1e-3, sizes.get(name, 1.0))
-
+            moved |= rows_apart(other.rows, trace.rows)
+        for name, far in moved.items():
+            allowed[name] = max(allowed[name], 16 * far + 32 * eps * max(1e-3, sizes.get(name, 1.0)))
     return allowed
 
 
@@ -188,13 +207,10 @@ def bits(value: torch.Tensor) -> bytes:
 
 def judge(drawn: Experiment) -> Verdict:
     """Train an experiment by otrainer, by hand, and by otrainer with two stops."""
-    logging.getLogger("otrainer").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for each in ("plain", "whole", "stopped"):
             (folder / each).mkdir()
-        wrong, to_the_bit = against_plain(drawn, folder / "plain")
+        wrong, spread = against_plain(drawn, folder / "plain")
         unequal, stops = against_itself(drawn, folder)
-    return Verdict(
-        [*(f"plain: {each}" for each in wrong), *(f"stopped: {each}" for each in unequal)], to_the_bit, stops
-    )
+    return Verdict([*(f"plain: {each}" for each in wrong), *(f"stopped: {each}" for each in unequal)], spread, stops)
