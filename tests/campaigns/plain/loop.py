@@ -28,6 +28,7 @@ class Task:
     prediction: Callable[[Any], torch.Tensor]
     weight: Callable[[Any], float]
     epochs: int
+    sums: bool = False
     accumulate: int = 1
     clip: float | None = None
     bfloat16: bool = False
@@ -39,6 +40,7 @@ class Task:
     metrics: Sequence[Any] = ()
     callbacks: Sequence[Any] = ()
     patience: int | None = None
+    logs: Callable[[float], dict[str, float]] | None = None
     rounding: torch.Generator | None = None
 
 
@@ -91,8 +93,8 @@ def step(task: Task, trace: Trace, ctx: Any, group: Sequence[Any]) -> None:
             with autocast(task):
                 outputs = task.model(task.inputs(batch))
                 loss = task.criterion(task.prediction(outputs), task.targets(batch))
-            share = weight / sum(weights)
-            (loss if len(group) == 1 else loss * share).backward()
+            share = 1.0 if task.sums or len(group) == 1 else weight / sum(weights) if sum(weights) else 0.0
+            (loss if share == 1.0 else loss * share).backward()
             total += loss.detach().double() * share
             if len(losses) < len(group):
                 losses.append(loss.item())
@@ -113,7 +115,7 @@ def step(task: Task, trace: Trace, ctx: Any, group: Sequence[Any]) -> None:
     trace.steps = ctx.state.global_step = ctx.state.global_step + 1
     if task.interval == "step" and task.scheduler is not None and ctx.state.global_step % task.frequency == 0:
         task.scheduler.step()
-    ctx.last_train_logs = {"loss": mean(losses, weights)}
+    ctx.last_train_logs = logged(task, losses, weights)
     trace.rows.append(("train", ctx.state.global_step, {**ctx.last_train_logs, "lr": rate}))
     call(task.callbacks, "on_train_step_end", ctx)
 
@@ -136,7 +138,7 @@ def validate(task: Task, batches: Sequence[Any]) -> dict[str, float]:
             update(task, outputs, batch, "val")
     for module, mode in zip(modules, modes, strict=True):
         module.training = mode
-    return {"val_loss": mean(losses, weights)} if losses else {}
+    return {f"val_{name}": value for name, value in logged(task, losses, weights).items()} if losses else {}
 
 
 def finish_epoch(task: Task, trace: Trace, ctx: Any, values: dict[str, float]) -> None:
@@ -194,9 +196,16 @@ def nudge(task: Task) -> None:
                 parameter.grad *= 1 + sign * torch.finfo(parameter.dtype).eps
 
 
+def logged(task: Task, losses: Sequence[float], weights: Sequence[float]) -> dict[str, float]:
+    """What is logged of several batches: the mean loss, and means of what the loss logs beside it."""
+    rows = [{"loss": loss, **(task.logs(loss) if task.logs else {})} for loss in losses]
+    return {name: mean([row[name] for row in rows], weights) for name in rows[0]}
+
+
 def mean(values: Sequence[float], weights: Sequence[float]) -> float:
     """The weighted mean; weights are of samples, or of whatever the user counts."""
-    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+    total = sum(weights)
+    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / total if total else 0.0
 
 
 def call(parts: Sequence[Any], name: str, *args: Any) -> None:

@@ -48,20 +48,28 @@ class Penalised(nn.Module):
         return functional.cross_entropy(self.project(pred), target)
 
 
+class Counted(nn.Module):
+    """Cross entropy over the samples that are not of class 0: a mean over these alone, 0 where there are none."""
+
+    def forward(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        total = functional.cross_entropy(pred, target, ignore_index=0, reduction="sum")
+        return total / (target != 0).sum().clamp(min=1)
+
+
 def log_softmax(pred: torch.Tensor) -> torch.Tensor:
     return pred.log_softmax(-1)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a loss is made, the targets that it takes, and over what it is a mean: see `weight_of`."""
+    """How a loss is made, the targets that it takes, and over what it is a mean, or a sum: see `weight_of`."""
 
     make: Callable[[], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]
     targets: str = "floats"
     mean_over: str = "samples"
 
 
-CLASS_WEIGHTS = (0.2, 1.0, 3.0)
+CLASS_WEIGHTS = (0.25, 1.0, 3.0)
 LOSSES = {
     "MSELoss": Kind(nn.MSELoss),
     "L1Loss": Kind(nn.L1Loss),
@@ -83,7 +91,20 @@ LOSSES = {
     "a function": Kind(lambda: functional.mse_loss),
     "with parameters and a buffer": Kind(GaussianOf),
     "with a layer": Kind(Penalised, "classes"),
+    "cross entropy, classes weighted": Kind(
+        lambda: nn.CrossEntropyLoss(weight=torch.tensor(CLASS_WEIGHTS)), "classes", "class weights"
+    ),
+    "cross entropy, one class ignored": Kind(Counted, "classes", "classes but 0"),
+    "MSE, a sum": Kind(lambda: nn.MSELoss(reduction="sum"), "floats", "sum"),
+    "L1, a sum": Kind(lambda: nn.L1Loss(reduction="sum"), "floats", "sum"),
 }
+
+
+def weight_of(kind: str, target: torch.Tensor) -> float:
+    """How much a batch counts in means: its samples, or what its loss is a mean over."""
+    if LOSSES[kind].mean_over == "class weights":
+        return sum(CLASS_WEIGHTS[number] for number in target.tolist())
+    return int((target != 0).sum()) if LOSSES[kind].mean_over == "classes but 0" else len(target)
 
 
 def build_loss(kind: str, dtype: torch.dtype) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

@@ -86,6 +86,46 @@ class Spare(nn.Module):
         return self.body(x) * self.scale
 
 
+class Counting(nn.Module):
+    """A model that counts its training steps outside of any tensor, and scales by how many there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.calls = mlp(), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return self.body(x) * (1 + 0.01 * self.calls)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.calls = state["calls"]
+
+
+class Deep(nn.Module):
+    """A GRU of two layers with dropout between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(2, 4, num_layers=2, dropout=0.2, batch_first=True), nn.Linear(4, OUT)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.gru(x)[0].mean(1))
+
+
+def normed() -> nn.Sequential:
+    """Weights by length and direction, and one by its greatest singular value, found step by step in training."""
+    first = nn.utils.parametrizations.weight_norm(nn.Linear(6, 8))
+    return nn.Sequential(first, nn.Tanh(), nn.utils.parametrizations.spectral_norm(nn.Linear(8, OUT)))
+
+
+def cumulative() -> nn.Sequential:
+    """BatchNorm whose running values are means of all batches."""
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, momentum=None), nn.ELU(), nn.Linear(8, OUT))
+
+
 def mlp() -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, OUT))
 
@@ -146,6 +186,10 @@ MODELS = {
     "LSTM, time first": Kind(lambda: Recurrent(time_major=True), "time"),
     "matrices": Kind(matrices),
     "tied weights": Kind(Tied),
+    "extra state": Kind(Counting),
+    "GRU with dropout": Kind(Deep, "series"),
+    "normed weights": Kind(normed),
+    "BatchNorm by counts": Kind(cumulative),
     "frozen part": Kind(frozen),
     "part in eval mode": Kind(partly_eval),
     "dropout in eval mode": Kind(train_in_eval),

@@ -25,6 +25,7 @@ class Experiment:
     model: str = "mlp"
     output: str = "tensor"
     loss: str = "MSELoss"
+    loss_by: str = "loss.torch"
     optimizer: str = "SGD"
     plain_loops: bool = True
     groups: str = "all"
@@ -71,6 +72,8 @@ class Experiment:
         return f"Experiment({', '.join(said)})"
 
 
+# Who says what a loss is a mean over: nobody, by a component of torch's or one's own, or that one, or `split`.
+BY = ("loss.torch", "a plugin", "a number", "a tensor", "a function", "split")
 LOADERS = (
     "list", "generator", "data.dataset", "data.dataset", "data.dataset, two workers", "DataLoader", "DataLoader, own generator",
     "DataLoader, own sampler", "iterable with state", "iterable", "dataset with a generator",
@@ -79,6 +82,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "model": tuple(MODELS),
     "output": ("tensor", *FORMS),
     "loss": tuple(LOSSES),
+    "loss_by": ("loss.torch", "loss.torch", *BY[1:]),
     "optimizer": tuple(OPTIMIZERS),
     "plain_loops": (True, True, False),
     "groups": ("all", "all", "two rates", "head alone"),
@@ -171,8 +175,8 @@ def early_stopping(drawn: Experiment) -> Experiment:
 
 
 def callbacks(drawn: Experiment) -> Experiment:
-    """Two callbacks are two; torch's OneCycleLR wants all groups from the beginning."""
-    if drawn.scheduler == "OneCycleLR":
+    """Two callbacks are two; some schedules of torch want all groups from the beginning."""
+    if drawn.scheduler in ("OneCycleLR", "SWALR"):
         drawn = without(drawn, "thaws")
     return replace(drawn, other_callback="none") if drawn.callback == drawn.other_callback else drawn
 
@@ -182,7 +186,27 @@ def without(drawn: Experiment, callback: str) -> Experiment:
     return replace(drawn, **{name: "none" if each == callback else each for name, each in kept.items()})
 
 
-RULES: tuple[Callable[[Experiment], Experiment], ...] = (sparse, numbers, lbfgs, schedule, early_stopping, callbacks)
+def losses(drawn: Experiment) -> Experiment:
+    """A mean over something else than samples is said to be one; time first hides how many samples there are."""
+    if drawn.model == "bfloat16 parameters" and LOSSES[drawn.loss].targets in ("sets", "classes"):
+        drawn = replace(drawn, loss="SmoothL1Loss")
+    if drawn.model == "BatchNorm by counts":  # of a batch of one it can tell nothing
+        drawn = replace(drawn, batch_size=4)
+    silent = drawn.loss_by in BY[:2]
+    if silent and (LOSSES[drawn.loss].mean_over != "samples" or drawn.time_first):
+        return replace(drawn, loss_by=BY[2 + drawn.seed % 4])
+    return drawn
+
+
+RULES: tuple[Callable[[Experiment], Experiment], ...] = (
+    sparse,
+    numbers,
+    lbfgs,
+    schedule,
+    early_stopping,
+    callbacks,
+    losses,
+)
 
 
 def shrink(failing: Experiment, fails: Callable[[Experiment], bool]) -> Experiment:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from campaigns.plain.data import field_of
 from campaigns.plain.loop import Task, Trace, train
-from campaigns.plain.losses import build_loss
+from campaigns.plain.losses import LOSSES, build_loss, weight_of
 from campaigns.plain.models import build_model, prediction
 from campaigns.plain.optimizers import build_optimizer, build_scheduler, parameter_groups
 from campaigns.plain.user import CALLBACKS, METRICS
@@ -63,7 +63,9 @@ def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple
         inputs=partial(field_of, name="x"),
         targets=partial(field_of, name="y"),
         prediction=partial(prediction, form=drawn.output),
-        weight=lambda batch: len(field_of(batch, "y")),
+        weight=lambda batch: weight_of(drawn.loss, field_of(batch, "y")),
+        sums=LOSSES[drawn.loss].mean_over == "sum",
+        logs=None if drawn.loss_by == "loss.torch" else lambda loss: {"double": loss * 2},
         epochs=drawn.epochs,
         accumulate=drawn.accumulate,
         clip=drawn.clip,
@@ -83,7 +85,7 @@ def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple
 
 def tensors_of(model: nn.Module, criterion: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Every tensor that training left: parameters and buffers of model and loss, and the optimizer's state of each."""
-    found = {f"model.{name}": value for name, value in model.state_dict().items()}
+    found = {f"model.{name}": value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     if isinstance(criterion, nn.Module):
         found |= {f"loss.{name}": value for name, value in criterion.state_dict().items()}
     named = {id(value): name for name, value in model.named_parameters("model")}

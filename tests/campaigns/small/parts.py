@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 from campaigns.plain.data import field_of
-from campaigns.plain.losses import build_loss
-from campaigns.plain.models import FORMS, build_model
+from campaigns.plain.losses import LOSSES, build_loss, weight_of
+from campaigns.plain.models import FORMS, build_model, prediction
 from campaigns.plain.optimizers import KEYED, build_scheduler, optimizer_arguments, optimizer_class, parameter_groups
 from campaigns.plain.user import CALLBACKS, METRICS
 from torch import nn
 
 from otrainer.components.callbacks import EarlyStopping, ModelCheckpoint
 from otrainer.components.io import ArgsKwargs
-from otrainer.components.loss import TorchLoss
+from otrainer.components.loss import LossOutput, TorchLoss
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.components.sched import SchedulerBundle, TorchSchedulerFactory
 from otrainer.engine.signals import StopRequest, TrainingInterrupted, current_stop_request
@@ -68,7 +68,8 @@ class RecordingIO:
         if self.seen.calls == self.stop_at:
             current_stop_request().signum = signal.SIGINT
         self.seen.calls += 1
-        weight = {"weight": len(field_of(batch, "y"))} if self.drawn.time_first else {}
+        target = field_of(batch, "y")
+        weight = {"weight": weight_of(self.drawn.loss, target)} if self.drawn.loss_by == "split" else None
         return ArgsKwargs(args=(field_of(batch, "x"),)), {"y": field_of(batch, "y")}, weight
 
 
@@ -99,6 +100,26 @@ class Rows:
 
     def log_metrics(self, metrics: dict[str, float], *, step: int, stage: str) -> None:
         self.rows.append((stage, step, dict(metrics)))
+
+
+class OwnLoss:
+    """A plugin's loss, which may say what it is a mean over, and logs something of its own."""
+
+    def __init__(self, drawn: Experiment) -> None:
+        self.drawn, self.fn = drawn, build_loss(drawn.loss, drawn.dtype)
+
+    def __call__(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
+        loss = self.fn(prediction(outputs, self.drawn.output), targets["y"])
+        weight = weight_of(self.drawn.loss, targets["y"])
+        said = {"a number": weight, "a tensor": torch.tensor(weight), "a function": lambda: weight}
+        reduction = "sum" if LOSSES[self.drawn.loss].mean_over == "sum" else "mean"
+        return LossOutput(loss, {"double": loss.detach() * 2}, said.get(self.drawn.loss_by), reduction)
+
+
+def loss_of(drawn: Experiment) -> Any:
+    if drawn.loss_by == "loss.torch":
+        return TorchLoss(build_loss(drawn.loss, drawn.dtype), pred_path=FORMS[drawn.output][1])
+    return OwnLoss(drawn)
 
 
 @dataclass
@@ -157,7 +178,7 @@ def parts_of(drawn: Experiment, seen: Seen, folder: Path, stop_at: int | None) -
         "model": build_model(drawn.model, drawn.output, drawn.seed),
         "datamodule": data_module(drawn),
         "io": RecordingIO(drawn, seen, stop_at),
-        "loss": TorchLoss(build_loss(drawn.loss, drawn.dtype), pred_path=FORMS[drawn.output][1]),
+        "loss": loss_of(drawn),
         "optimizer_factory": optimizer_factory(drawn),
         "scheduler_factory": scheduler_factory(drawn),
         "metrics": [make() for make in METRICS[drawn.metrics]],
