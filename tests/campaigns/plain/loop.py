@@ -61,6 +61,8 @@ def train(task: Task, train_data: Sequence[Sequence[Any]], val_data: Sequence[Se
         state=SimpleNamespace(epoch=0, global_step=0, epochs_done=0), should_stop=False, validated=False,
         last_train_logs={}, last_val_logs={}, metrics=task.metrics,
     )  # fmt: skip
+    modes = [task.optimizer] if hasattr(task.optimizer, "train") else []  # as schedule-free ones have them
+    call(modes, "train")
     call(task.callbacks, "on_fit_start", ctx)
     validations = iter(val_data)
     for epoch in range(task.epochs):
@@ -69,7 +71,9 @@ def train(task: Task, train_data: Sequence[Sequence[Any]], val_data: Sequence[Se
         for first in range(0, len(batches), task.accumulate):
             step(task, trace, ctx, batches[first : first + task.accumulate])
         ctx.validated = (epoch + 1) % task.validate_every == 0
+        call(modes, "eval")
         values = validate(task, next(validations)) if ctx.validated and val_data else {}
+        call(modes, "train")
         finish_epoch(task, trace, ctx, values)
         early.look(ctx)
         call(task.callbacks, "on_epoch_end", ctx)
@@ -77,6 +81,7 @@ def train(task: Task, train_data: Sequence[Sequence[Any]], val_data: Sequence[Se
         trace.epochs, ctx.state.epochs_done = epoch + 1, epoch + 1
         if ctx.should_stop:
             break
+    call(modes, "eval")
     return trace
 
 

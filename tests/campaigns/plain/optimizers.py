@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
+from .own_optimizers import OWN_OPTIMIZERS
+
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "SGD": {"lr": 0.05},
     "SGD with momentum": {"lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},
@@ -31,10 +33,13 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "Muon": {"lr": 0.02},
     "LBFGS": {"lr": 0.3, "max_iter": 3},
     "LBFGS by line search": {"lr": 1.0, "max_iter": 3, "line_search_fn": "strong_wolfe"},
+    **{name: {"lr": 0.04} for name in OWN_OPTIMIZERS},
 }
 
 
 def optimizer_class(kind: str) -> type[torch.optim.Optimizer]:
+    if kind in OWN_OPTIMIZERS:
+        return OWN_OPTIMIZERS[kind]
     cls: type[torch.optim.Optimizer] = getattr(torch.optim, kind.partition(",")[0].partition(" ")[0])
     return cls
 

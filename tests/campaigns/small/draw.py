@@ -76,7 +76,8 @@ class Experiment:
 BY = ("loss.torch", "a plugin", "a number", "a tensor", "a function", "split")
 LOADERS = (
     "list", "generator", "data.dataset", "data.dataset", "data.dataset, two workers", "DataLoader", "DataLoader, own generator",
-    "DataLoader, own sampler", "iterable with state", "iterable", "dataset with a generator",
+    "DataLoader, own sampler", "DataLoader, epochs' sampler", "DataLoader, own batches", "iterable with state", "iterable",
+    "dataset with a generator", "dataset of epochs",
 )  # fmt: skip
 CHOICES: dict[str, tuple[Any, ...]] = {
     "model": tuple(MODELS),
@@ -140,7 +141,7 @@ def sparse(drawn: Experiment) -> Experiment:
 
 
 def numbers(drawn: Experiment) -> Experiment:
-    """Autocast is for parameters of float32, complex ones are for few optimizers, Muon is for matrices."""
+    """Eight bits and masters are for real numbers; autocast is for parameters of float32, complex ones are for few optimizers, Muon is for matrices."""
     if drawn.dtype != torch.float32 or drawn.model == "complex":
         drawn = replace(drawn, precision="fp32")
     if drawn.model == "complex" and drawn.optimizer.partition(",")[0] not in ("SGD", "Adam", "AdamW", "Adagrad"):
@@ -148,6 +149,13 @@ def numbers(drawn: Experiment) -> Experiment:
     if drawn.optimizer == "Muon":
         drawn = replace(drawn, model="matrices", loss=without_parameters(drawn.loss))
     return drawn
+
+
+def modes(drawn: Experiment) -> Experiment:
+    """An optimizer with modes has a rate of its own choice, and moves parameters that callbacks move too."""
+    if drawn.optimizer != "schedule-free":
+        return drawn
+    return replace(drawn, scheduler="none", callback="none", other_callback="none", groups="all")
 
 
 def lbfgs(drawn: Experiment) -> Experiment:

@@ -8,7 +8,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from campaigns.plain.data import field_of
@@ -20,9 +19,10 @@ from campaigns.plain.user import CALLBACKS, METRICS
 from torch import nn
 
 from otrainer.engine.checkpoint import load_checkpoint
-from otrainer.engine.tree import leaves_with_paths
 
+from .compare import differences, distance, rows_apart, size_of, tensors_of
 from .draw import Experiment
+from .order import order_faults
 from .parts import START, Seen, fit
 
 LOOSE = 1e-3  # where rounding may explain more than this part of a number, a comparison says little
@@ -83,38 +83,13 @@ def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple
     return task, train(task, [*seen.train, *[[]] * drawn.epochs], [each for each in seen.val if each])
 
 
-def tensors_of(model: nn.Module, criterion: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Every tensor that training left: parameters and buffers of model and loss, and the optimizer's state of each."""
-    found = {f"model.{name}": value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
-    if isinstance(criterion, nn.Module):
-        found |= {f"loss.{name}": value for name, value in criterion.state_dict().items()}
-    named = {id(value): name for name, value in model.named_parameters("model")}
-    if isinstance(criterion, nn.Module):
-        named |= {id(value): name for name, value in criterion.named_parameters("loss")}
-    for parameter, state in optimizer.state.items():
-        for path, leaf in leaves_with_paths(state, lambda node: isinstance(node, torch.Tensor)):
-            if isinstance(leaf, torch.Tensor | int | float):
-                name = f"optimizer of {named.get(id(parameter), '?')}: {'.'.join(map(str, path))}"
-                found[name] = torch.as_tensor(leaf)
-    return {name: value.detach().clone() for name, value in found.items()}
-
-
-def distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The greatest difference of two numbers at one place; infinities that are equal differ by nothing."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return float("inf")
-    if one.numel() == 0 or torch.equal(one, other):
-        return 0.0
-    wide = torch.complex128 if one.is_complex() else torch.float64
-    apart = torch.where(one == other, 0, one.to(wide) - other.to(wide)).abs().max()
-    return float(apart.nan_to_num(nan=float("inf")))
-
-
 def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], float | None]:
     """In what a training differs from plain torch; and how much of a number rounding may explain, if that was asked."""
     seen = Seen()
     parts = fit(drawn, folder, seen)
     assert parts is not None
+    if faults := order_faults(drawn, seen):
+        return faults, None
     mine = tensors_of(parts["model"], parts["loss"].fn, seen.optimizer)
     task, trace = by_hand(drawn, seen)
     theirs = tensors_of(task.model, task.criterion, task.optimizer)
@@ -134,29 +109,13 @@ def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], float | N
     return [f"{name}: {apart[name]:.2g} apart, rounding explains {allowed[name]:.2g}" for name in far], spread
 
 
-def rows_apart(rows: list[Any], others: list[Any]) -> dict[str, float]:
-    """How far logged values are apart, by stage and name."""
-    apart: dict[str, float] = {}
-    for (stage, _, mine), (_, _, theirs) in zip(rows, others, strict=True):
-        for name in mine.keys() | theirs.keys():
-            one, other = (torch.tensor(row.get(name, float("nan"))).double() for row in (mine, theirs))
-            far = distance(one, other)
-            apart[f"{stage} {name}"] = max(far, apart.get(f"{stage} {name}", 0.0))
-    return apart
-
-
-def size_of(value: torch.Tensor) -> float:
-    """The greatest finite number of a tensor."""
-    return float(value.abs().nan_to_num(posinf=0.0).max()) if value.numel() else 0.0
-
-
 def rounding_of(
     drawn: Experiment, seen: Seen, theirs: dict[str, torch.Tensor], trace: Trace, sizes: dict[str, float]
 ) -> defaultdict[str, float]:
-    """How far rounding may take each number: 16 times as far as it is taken where plain torch rounds each gradient
-    another way, by one unit in the last place, and 32 such units of the greatest number beside it."""
+    """How far rounding may take each number: 8 times as far as it is taken where plain torch rounds each gradient
+    another way, by one unit in the last place, and 8 such units of the greatest number beside it."""
     eps = torch.finfo(drawn.dtype).eps
-    allowed = defaultdict(lambda: 32 * eps, {name: 32 * eps * max(1e-3, size) for name, size in sizes.items()})
+    allowed = defaultdict(lambda: 8 * eps, {name: 8 * eps * max(1e-3, size) for name, size in sizes.items()})
     for number in range(3):
         task, other = by_hand(drawn, seen, rounding=number)
         tensors = tensors_of(task.model, task.criterion, task.optimizer)
@@ -164,7 +123,7 @@ def rounding_of(
         if [row[:2] for row in other.rows] == [row[:2] for row in trace.rows]:
             moved |= rows_apart(other.rows, trace.rows)
         for name, far in moved.items():
-            allowed[name] = max(allowed[name], 16 * far + 32 * eps * max(1e-3, sizes.get(name, 1.0)))
+            allowed[name] = max(allowed[name], 8 * far + 8 * eps * max(1e-3, sizes.get(name, 1.0)))
     return allowed
 
 
@@ -186,25 +145,6 @@ def against_itself(drawn: Experiment, folder: Path) -> tuple[list[str], tuple[in
     if again["loggers"][0].rows != parts["loggers"][0].rows:
         found.append("rows")
     return found, stops
-
-
-def differences(one: Any, other: Any) -> list[str]:
-    """The places at which two checkpoints hold other bits."""
-    first, second = (
-        dict(leaves_with_paths(each, lambda node: isinstance(node, torch.Tensor))) for each in (one, other)
-    )
-    unlike = {path for path in first.keys() & second.keys() if not identical(first[path], second[path])}
-    return sorted(".".join(map(str, path)) for path in unlike | (first.keys() ^ second.keys()))
-
-
-def identical(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one.dtype == other.dtype and one.shape == other.shape and bits(one) == bits(other)
-    return type(one) is type(other) and repr(one) == repr(other)
-
-
-def bits(value: torch.Tensor) -> bytes:
-    return value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def judge(drawn: Experiment) -> Verdict:

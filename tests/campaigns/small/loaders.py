@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from campaigns.plain.data import Samples, chunks, draw_samples, shape_batch
 from campaigns.plain.losses import LOSSES
 from campaigns.plain.models import MODELS
 from support import Batches
-from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, WeightedRandomSampler
 
 from otrainer.components.data import DatasetDataModule
 
@@ -44,6 +45,49 @@ class Jittered(Rows):
         if row["x"].is_floating_point():
             row["x"] = row["x"] + self.generator.normal() * 0.1
         return row
+
+
+class OfEpochs(Rows):
+    """Samples that grow with the epochs, of which it is told."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        row = self.samples.row(index)
+        return {**row, "x": row["x"] * (1 + self.epoch)} if row["x"].is_floating_point() else row
+
+
+class ByEpoch(Sampler[int]):
+    """An order that depends on the epoch, of which it is told."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.epoch = count, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(torch.randperm(self.count, generator=torch.Generator().manual_seed(self.epoch)).tolist())
+
+
+class OwnBatches(Sampler[list[int]]):
+    """Batches of numbers, shuffled by a `random.Random` of its own."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.size, self.random = count, size, random.Random(12)
+
+    def __len__(self) -> int:
+        return len(chunks(self.count, self.size))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.random.sample(range(self.count), self.count)
+        return iter([[order[i] for i in chunk] for chunk in chunks(self.count, self.size)])
 
 
 class Read(IterableDataset[Any]):
@@ -78,6 +122,16 @@ class Resumable(Read):
         self.at, self.round = state["at"], state["round"]
 
 
+DATASETS = {
+    "data.dataset": Rows,
+    "data.dataset, two workers": Rows,
+    "iterable": Read,
+    "iterable with state": Resumable,
+    "dataset with a generator": Jittered,
+    "dataset of epochs": OfEpochs,
+}
+
+
 def samples_of(drawn: Experiment, stage: str) -> Samples:
     """The samples of a stage; validation has fewer, or so many that its last batch is small."""
     count = {"train": drawn.samples, "val": 8 if drawn.val == "as training" else 7}[stage]
@@ -91,8 +145,8 @@ def data_module(drawn: Experiment) -> Any:
     val = None if drawn.val == "none" else samples_of(drawn, "val")
     collate = partial(shape_batch, form=drawn.batch, time_first=drawn.time_first)
     kind, size = drawn.loader, drawn.batch_size
-    if kind.startswith(("data.dataset", "iterable")) or kind == "dataset with a generator":
-        cls = {"iterable": Read, "iterable with state": Resumable, "dataset with a generator": Jittered}.get(kind, Rows)
+    if kind in DATASETS:
+        cls: Any = DATASETS[kind]
         workers = 2 if kind.endswith("workers") else 0
         held = None if val is None else Rows(val)
         return DatasetDataModule(cls(train), held, batch_size=size, num_workers=workers, collate=collate)
@@ -101,12 +155,22 @@ def data_module(drawn: Experiment) -> Any:
         return Batches([collate([train.row(i) for i in chunk]) for chunk in chunks(len(train), size)], listed)
     if kind == "generator":
         return Batches(lambda: generated(train, size, collate), None if listed is None else lambda: iter(listed))
-    options: dict[str, Any] = {"DataLoader": {"shuffle": True}}
-    first, second = (torch.Generator().manual_seed(number) for number in (21, 22))
-    options["DataLoader, own generator"] = {"shuffle": True, "generator": first}
-    weighted = WeightedRandomSampler([1.0 + i % 3 for i in range(len(train))], len(train), generator=second)
-    options["DataLoader, own sampler"] = {"sampler": weighted}
-    return Batches(DataLoader(Rows(train), batch_size=size, collate_fn=collate, **options[kind]), listed)
+    return Batches(DataLoader(Rows(train), collate_fn=collate, **options_of(kind, len(train), size)), listed)
+
+
+def options_of(kind: str, count: int, size: int) -> dict[str, Any]:
+    """What torch's DataLoader is told of the order, with generators that are its own."""
+    if kind == "DataLoader, own batches":
+        return {"batch_sampler": OwnBatches(count, size)}
+    options: dict[str, Any] = {"batch_size": size, "shuffle": True}
+    if kind == "DataLoader, own generator":
+        options["generator"] = torch.Generator().manual_seed(21)
+    if kind == "DataLoader, own sampler":
+        chances, generator = [1.0 + i % 3 for i in range(count)], torch.Generator().manual_seed(22)
+        options.update(shuffle=False, sampler=WeightedRandomSampler(chances, count, generator=generator))
+    if kind == "DataLoader, epochs' sampler":
+        options.update(shuffle=False, sampler=ByEpoch(count))
+    return options
 
 
 def generated(samples: Samples, size: int, collate: Any) -> Iterator[Any]:

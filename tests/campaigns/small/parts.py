@@ -12,6 +12,7 @@ from campaigns.plain.data import field_of
 from campaigns.plain.losses import LOSSES, build_loss, weight_of
 from campaigns.plain.models import FORMS, build_model, prediction
 from campaigns.plain.optimizers import KEYED, build_scheduler, optimizer_arguments, optimizer_class, parameter_groups
+from campaigns.plain.own_optimizers import OWN_OPTIMIZERS
 from campaigns.plain.user import CALLBACKS, METRICS
 from torch import nn
 
@@ -150,7 +151,7 @@ class OwnScheduler:
 
 
 def optimizer_factory(drawn: Experiment) -> Any:
-    if drawn.groups != "all":
+    if drawn.groups != "all" or drawn.optimizer in OWN_OPTIMIZERS:
         return OwnOptimizer(drawn)
     arguments = optimizer_arguments(drawn.optimizer, plain_loops=drawn.plain_loops)
     return TorchOptimizerFactory(f"optim_cls.{optimizer_class(drawn.optimizer).__name__}", kwargs=arguments)
