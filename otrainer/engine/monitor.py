@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError, ConfigPath, nearest
@@ -17,8 +18,13 @@ def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
     logs = ctx.last_val_logs
     if name in logs:
         return float(logs[name])
+    raise unknown_monitor(name, logs, config_path)
+
+
+def unknown_monitor(name: str, logs: Mapping[str, Any], config_path: ConfigPath) -> ConfigError:
+    """Report a value that is watched and that validation does not log, with what there is."""
     there = f"It logged {', '.join(f'`{key}`' for key in logs)}." if logs else "There is no validation data."
-    raise ConfigError(
+    return ConfigError(
         f"`monitor: {name}` names a value that validation did not log. {there}",
         title="unknown monitor",
         config_path=(*config_path, "monitor"),

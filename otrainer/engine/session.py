@@ -46,6 +46,7 @@ class Session:
     first_epoch: Iterator[Any] | None = None
     told_validation: bool = False
     is_first_step: bool = True
+    is_rehearsed: bool = False
     rates: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:

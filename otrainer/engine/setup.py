@@ -77,6 +77,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         boundary=Boundary(modules, accelerator.device),
         chose_fused=getattr(parts.optimizer_factory, "chose_fused", False),
         first_epoch=first_epoch,
+        is_rehearsed=saved is not None and saved["meta"].get("definition") == run.definition,
     )
 
 

@@ -19,6 +19,7 @@ from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
 from otrainer.engine.optimizer import call_step, drop_fused, held, named_rates, needs_closure
 from otrainer.engine.parts import Parts
+from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.signals import TrainingInterrupted
@@ -67,6 +68,7 @@ class DefaultTrainer:
             self._log_hparams(session)
             session.hook("on_fit_start")
             with worker_trouble():
+                self._rehearse(session)
                 self._epochs(session)
             session.hook("on_fit_end")
             set_mode(session.ctx.optimizer, "eval")
@@ -85,6 +87,12 @@ class DefaultTrainer:
             message = f"The checkpoint has {state.epochs_done} epochs, and `max_epochs` is {self.max_epochs}."
             hint = "Ask for more epochs than it has, or train from the start."
             raise ConfigError(message, title="nothing left to train", config_path=("trainer", "max_epochs"), hint=hint)
+
+    def _rehearse(self, session: Session) -> None:
+        """Find what is sure to fail before anything is trained; a run that goes on as it was has done so."""
+        if not session.is_rehearsed and session.ctx.state.epochs_done < self.max_epochs:
+            epochs, accumulate, val_every = self.max_epochs, self.grad_accum_steps, self.val_every_n_epochs
+            rehearse(session, max_epochs=epochs, accumulate=accumulate, val_every=val_every)
 
     def _epochs(self, session: Session) -> None:
         ctx, state = session.ctx, session.ctx.state

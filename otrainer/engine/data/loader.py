@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from torch.utils.data import IterableDataset
@@ -25,6 +26,7 @@ class Loader:
         self._seed = derive_seed(seed, "data", stage)
         self._make = make
         self._used = False
+        self._peeked: Iterator[Any] | None = None
         self._batches: Iterator[Any] = iter(())
         self._stream: RandomStream | None = None
         self._went_on: RandomStream | None = None
@@ -70,6 +72,9 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Return the batches of an epoch from number `start` on; none where there is no loader."""
+        peeked, self._peeked = self._peeked, None
+        if peeked is not None:
+            return peeked
         loader = self._loader
         if loader is None:
             return iter(())
@@ -92,6 +97,14 @@ class Loader:
                 start,
             )
         return self._replayed(beginning, self._stream, start)
+
+    def peek(self, epoch: int) -> Any:
+        """Return the first batch of an epoch, which `epoch` gives again; None where there is none."""
+        batches = self.epoch(epoch)
+        first = next(batches, END)
+        if isinstance(self._loader, Iterator):  # which could not be asked for it a second time
+            self._peeked = chain(() if first is END else (first,), batches)
+        return None if first is END else first
 
     def give_up(self) -> None:
         """Nobody asks for another batch: workers end now, for which torch would wait until they have theirs."""

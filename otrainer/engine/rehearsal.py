@@ -1,0 +1,158 @@
+"""Before the first step: what is sure to fail later fails now, and what will not come out as meant is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.logs import number
+from otrainer.engine.metrics import Snapshot, add_value, named_values
+from otrainer.engine.modes import evaluating
+from otrainer.engine.monitor import place_of, unknown_monitor
+from otrainer.engine.schedule_length import schedule_mistakes
+from otrainer.engine.stage_notes import told_stage
+from otrainer.engine.validation import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otrainer.engine.session import Session
+    from otrainer.errors import ConfigPath
+
+log = logging.getLogger("otrainer")
+MOST_BYTES = 16 * 2**20  # of a buffer that is copied to be put back
+SCALARS = (bool, int, float, str, type(None))
+
+
+def rehearse(session: Session, *, max_epochs: int, accumulate: int, val_every: int) -> None:
+    """Try one validation batch, and compare monitors and the schedule's length with what the run will be.
+
+    Nothing of the run is changed by it. Raises ConfigError for what is sure to fail, and whatever the parts raise.
+    """
+    check_schedule(session, max_epochs, accumulate, val_every)
+    first = session.ctx.state.epoch // val_every * val_every + val_every - 1
+    if first >= max_epochs:
+        tell_never_validated(session, max_epochs, val_every)
+        return
+    logged, is_whole = try_validation(session, first)
+    check_monitors(session, logged, is_whole=is_whole)
+
+
+def check_schedule(session: Session, max_epochs: int, accumulate: int, val_every: int) -> None:
+    """Warn of a schedule that does not end with the run; raise ConfigError for one that is too short."""
+    bundle, batches = session.bundle, session.ctx.train.batches()
+    if bundle is None:
+        return
+    turns = {"epoch": max_epochs, "metric": max_epochs // val_every}
+    if batches:
+        turns["step"] = -(-batches // accumulate) * max_epochs
+    if bundle.interval in turns:
+        steps = turns[bundle.interval] // bundle.frequency
+        for mistake in schedule_mistakes(bundle.scheduler, steps, bundle.interval, bundle.frequency):
+            log.warning("%s", mistake)
+
+
+def try_validation(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
+    """Return what a validation in `epoch` would log, judged by one batch, and whether that is all that it may log."""
+    if not session.val:
+        return {}, True
+    with told_stage("rehearsal", 0):
+        batch = session.val.peek(epoch)
+        if batch is None:
+            return {}, True
+        with unchanged(session), evaluating(session.modules, session.ctx.optimizer), torch.no_grad():
+            row, _ = judge(session, session.accelerator.place(batch), 0)
+            logged = {f"val_{name}": value for name, value in row.items()}
+            return logged, add_metrics(session, logged)
+
+
+def add_metrics(session: Session, logged: dict[str, Any]) -> bool:
+    """Add what the metrics compute; return whether all of them could compute something of one batch."""
+    is_whole = True
+    for index, metric in enumerate(session.ctx.metrics):
+        if not hasattr(metric, "compute"):
+            continue
+        try:
+            values = [(name, number(value)) for name, value in named_values(metric)]
+        except Exception:  # noqa: BLE001 - one batch may be too few, whatever a metric then raises
+            values = []
+        is_whole &= bool(values)
+        for name, value in values:
+            if not name.startswith("train"):
+                add_value(logged, name, value, ("metrics", index))
+    return is_whole
+
+
+@contextmanager
+def unchanged(session: Session) -> Iterator[None]:
+    """Put back what the block changes: metrics, random states, buffers, and numbers that parts count in attributes."""
+    ctx = session.ctx
+    modules = [each for root in session.modules for each in root.modules()]
+    buffers = [each for module in modules for each in module.buffers(recurse=False) if each.nbytes <= MOST_BYTES]
+    kept = [(each, each._version, each.detach().clone()) for each in buffers]
+    owners = [each for each in (ctx.loss, ctx.io, *modules) if hasattr(each, "__dict__")]
+    counted = [(each, {k: v for k, v in vars(each).items() if isinstance(v, SCALARS)}) for each in owners]
+    before, data = Snapshot(ctx.metrics), session.val.state_dict()
+    try:
+        yield
+    finally:
+        before.restore()
+        if data is not None:
+            session.val.load_state_dict(data)
+        for buffer, version, copy in kept:
+            if buffer._version != version:
+                buffer.copy_(copy)
+        for owner, attributes in counted:
+            vars(owner).update(attributes)
+
+
+def check_monitors(session: Session, logged: Mapping[str, Any], *, is_whole: bool) -> None:
+    """Raise ConfigError for a monitor that validation does not log; warn where a part of the user's may still do so."""
+    for name, path, is_ours in monitors(session):
+        if name in logged:
+            continue
+        if is_ours and (is_whole or name.startswith("train")) and not others_act(session):
+            raise unknown_monitor(name, logged, path)
+        log.warning(
+            "nothing that validation logs is called `%s` so far, which is watched at %s. There is %s.",
+            name,
+            ".".join(map(str, path)),
+            ", ".join(f"`{each}`" for each in logged) or "no validation data",
+        )
+
+
+def monitors(session: Session) -> Iterator[tuple[str, ConfigPath, bool]]:
+    """Yield each value that is watched, the place in the config that names it, and whether a part of ours watches."""
+    bundle, ctx = session.bundle, session.ctx
+    if bundle is not None and bundle.interval == "metric":
+        yield bundle.monitor or "", ("scheduler",), True
+    for callback in ctx.callbacks:
+        if isinstance(name := getattr(callback, "monitor", None), str):
+            yield name, place_of(callback, ctx), is_built_in(callback)
+
+
+def is_built_in(part: Any) -> bool:
+    return type(part).__module__.startswith("otrainer.")
+
+
+def others_act(session: Session) -> bool:
+    """Return whether a callback of the user's could still log something at the end of an epoch."""
+    return any(not is_built_in(each) and hasattr(each, "on_epoch_end") for each in session.ctx.callbacks)
+
+
+def tell_never_validated(session: Session, max_epochs: int, val_every: int) -> None:
+    """Warn that nothing will be validated, where there are data for it or something watches what comes of it."""
+    watched = [name for name, _, _ in monitors(session)]
+    if watched or session.val:
+        log.warning(
+            "no epoch is validated: `val_every_n_epochs` is %d, and there are %d epochs%s",
+            val_every,
+            max_epochs,
+            f". So nothing ever logs {', '.join(f'`{name}`' for name in watched)}, which is watched."
+            if watched
+            else "",
+        )
