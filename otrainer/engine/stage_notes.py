@@ -55,7 +55,12 @@ def with_words(finding: Finding, words: str) -> Finding:
     return replace(finding, **text)
 
 
+def note_of(error: BaseException) -> str:
+    """Return the note on `error` that tells of its stage, nothing where there is none."""
+    notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
+    return next((note for note in notes if note.startswith(tuple(WORDS.values()))), "")
+
+
 def stage_of(error: BaseException) -> str | None:
     """Return the stage that a note on `error` tells of, None where there is no such note."""
-    notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
-    return next((stage for note in notes for stage, words in WORDS.items() if note.startswith(words)), None)
+    return next((stage for stage, words in WORDS.items() if note_of(error).startswith(words)), None)

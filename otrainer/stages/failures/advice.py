@@ -1,7 +1,9 @@
-"""Advise on an exception: why a layer or a loss did not take its input, and what torch's messages leave unsaid."""
+"""Advise on an exception: why a layer did not take its input, and what messages of torch and files leave unsaid."""
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +11,15 @@ import torch
 from torch import nn
 
 from otrainer.components.loss import TorchLoss
+from otrainer.components.metrics import TorchMetric
+from otrainer.engine.stage_notes import stage_of
+from otrainer.engine.tree import children
 from otrainer.registry.plugins.install_hint import how_to_install
 from otrainer.stages.failures.describe import describe, dtype_name, extremes
 from otrainer.stages.failures.frames import receiver, variables
 
 if TYPE_CHECKING:
-    from otrainer.diagnostics.exceptions import Step
+    from otrainer.diagnostics.exceptions import Raised, Step
     from otrainer.stages.failures.frames import NodeCall
 
 Misfit = tuple[str, str]  # what does not fit, and what to do about it
@@ -30,6 +35,7 @@ WIDTHS: tuple[tuple[tuple[type[nn.Module], ...], str, int], ...] = (
     ((nn.GroupNorm,), "num_channels", 1),
 )
 CLASSIFIES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+NOT_FUSED = "`fused: false` in `optimizer.kwargs` takes the implementation without fused kernels."
 # Words of a message, and what to do then.
 MESSAGES = {
     "device-side assert": (
@@ -38,15 +44,44 @@ MESSAGES = {
     "Expected all tensors to be on the same device": (
         "What a component keeps beside its parameters and buffers is not moved: register it as a buffer."
     ),
+    "Expected more than 1 value per channel when training": (
+        "One sample has no variance to normalize by: `drop_last: true` in `data` leaves out a last batch that is "
+        "smaller, or choose another `batch_size`."
+    ),
+    "`fused": NOT_FUSED,
+    "`_fused": NOT_FUSED,
+    "does not support sparse gradients": (
+        "`optim_cls.SparseAdam` and `optim_cls.SGD` take them; without `sparse: true` the layer gives whole ones."
+    ),
+}
+WITHOUT_GRADIENTS = ("does not require grad", "requires_grad=False tensor")
+ENABLE = (
+    "Validation runs without gradients: put `with torch.enable_grad():` around what differentiates, "
+    "in the model or the loss."
+)
+NUMBERED = re.compile(r"\[Errno (\d+)\]")
+GONE = "What holds the file failed, a disk or a network mount: read the file by hand, or copy it to another place."
+FILE_ERRORS = {
+    errno.ENOENT: "Put the file there, or mend the path that leads to it.",
+    errno.EACCES: "Give this user the right to it.",
+    errno.EPERM: "Give this user the right to it.",
+    errno.EMFILE: "Close each file once it is read, or allow more open ones by `ulimit -n`.",
+    errno.EIO: GONE,
+    errno.ESTALE: GONE,
+    errno.ETIMEDOUT: GONE,
 }
 
 
-def advise_on_message(error: BaseException) -> str:
-    """Say what to do, for messages that people ask about; else nothing."""
+def advise_on_message(error: BaseException, raised: Raised) -> str:
+    """Say what to do, for messages that people ask about; else nothing. `raised` is what `error` says, read."""
     if isinstance(error, ImportError):
         return how_to_install(error)
-    text = str(error)
-    return next((advice for words, advice in MESSAGES.items() if words in text), "")
+    if stage_of(error) in ("val", "rehearsal") and any(words in raised.text for words in WITHOUT_GRADIENTS):
+        return ENABLE
+    found = NUMBERED.match(raised.text)  # by the text, which is all that comes from another process
+    if found and int(found[1]) in FILE_ERRORS and isinstance(error, OSError):
+        return FILE_ERRORS[int(found[1])]
+    return next((advice for words, advice in MESSAGES.items() if words in raised.text), "")
 
 
 def advise_on_layer(call: NodeCall, *, written: bool) -> str:
@@ -92,12 +127,24 @@ def wrong_dtype(module: nn.Module, value: torch.Tensor) -> Misfit | None:
     return f"Its parameters are {wanted}, and its input is {dtype_name(value.dtype)}", f"give it {wanted}"
 
 
-def find_loss_call(steps: Sequence[Step]) -> tuple[Any, Any, Any] | None:
-    """Return the function, the prediction and the target of a `loss.torch` that is among `steps`."""
+def find_sides(steps: Sequence[Step]) -> tuple[Any, Any, Any] | None:
+    """Return the function, the prediction and the target of a `loss.torch` or `metric.torchmetrics` among `steps`."""
     for step in reversed(steps):
-        loss, local = receiver(step), variables(step)
-        if isinstance(loss, TorchLoss) and "target" in local:
-            return loss.fn, local["prediction"], local["target"]
+        owner, local = receiver(step), variables(step)
+        if isinstance(owner, TorchLoss | TorchMetric) and "target" in local:
+            return local.get("metric", getattr(owner, "fn", None)), local["prediction"], local["target"]
+    return None
+
+
+def find_several(prediction: Any, target: Any) -> Misfit | None:
+    """Say that a side is several tensors, where one was needed, and what names it."""
+    for side, name, value in (("prediction", "pred_path", prediction), ("target", "target_path", target)):
+        items = None if isinstance(value, torch.Tensor) else children(value)
+        fields = getattr(type(value), "_fields", None)  # of a named tuple, which is looked at by numbers
+        steps = [fields[key] if fields else key for key, item in items or () if isinstance(item, torch.Tensor)]
+        if steps:
+            known = ", ".join(f"`{step}`" for step in steps)
+            return f"The {side} is several tensors ({known}), not one.", f"Add `{name}: [{steps[0]}]`, for example."
     return None
 
 

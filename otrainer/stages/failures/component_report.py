@@ -5,6 +5,7 @@ What it returned and the loop cannot use fails in otrainer's own lines, which te
 
 from __future__ import annotations
 
+import errno
 import linecache
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import otrainer.engine
 from otrainer.diagnostics.exceptions import MEND, WHOLE, cannot_write
 from otrainer.engine.numerics import not_deterministic
-from otrainer.stages.failures.advice import advise_on_message, find_loss_call, judge_sides
+from otrainer.stages.failures.advice import advise_on_message, find_several, find_sides, judge_sides
 from otrainer.stages.failures.describe import describe
 from otrainer.stages.failures.frames import arguments, find_context, variables
 
@@ -39,6 +40,8 @@ WANTED = {
     "loss": "It returns `LossOutput(loss, logs)`, with numbers or tensors of one number for logs.",
     "metrics": "`compute` returns a number, or a mapping of names to numbers.",
 }
+READERS = ("data", "io", "model", "loss", "metrics")  # of files, if of any
+DIFFERENTIATING = (("model",), ("loss",), ("metrics",), ("io",))  # if anything in them does, it is by themselves
 BACKWARD = "_engine_run_backward"  # in torch, around all that backward runs
 SINGULAR = {"callbacks": "callback", "loggers": "logger", "metrics": "metric"}
 ANOMALY = "In a plugin, `torch.autograd.set_detect_anomaly(True)` lets torch show the line of the forward pass."
@@ -46,11 +49,12 @@ ANOMALY = "In a plugin, `torch.autograd.set_detect_anomaly(True)` lets torch sho
 
 def report_component(failure: Failure) -> Finding:
     """Report what a component raised, or what came from nowhere that is known."""
-    message, hint, library = [headline(failure)], advise_on_message(failure.error), innermost_line(failure)
-    if call := find_loss_call(failure.raised.steps):
-        fn, prediction, target = call
+    message, library = [headline(failure)], innermost_line(failure)
+    hint = advise_on_message(failure.error, failure.raised)
+    if sides := find_sides(failure.raised.steps):
+        fn, prediction, target = sides
         message += [f"prediction: {describe(prediction)}", f"target: {describe(target)}"]
-        if misfit := judge_sides(fn, prediction, target):
+        if misfit := find_several(prediction, target) or judge_sides(fn, prediction, target):
             why, hint = misfit
             message, library = [*message, why], []
     elif failure.method is not None:
@@ -88,10 +92,12 @@ def inputs_of(step: Step) -> Iterator[str]:
 
 
 def report_disk(failure: Failure) -> Finding | None:
-    """Report a disk that takes nothing more, at the component that wrote."""
+    """Report a disk that takes nothing more, at the component that wrote; None for one that reads."""
     found = cannot_write(failure.error)
     if found is None or failure.component is None:
         return found
+    if failure.path[0] in READERS and getattr(failure.error, "errno", None) == errno.EIO:
+        return None
     return replace(found, config_path=failure.path, location=failure.place(failure.path))
 
 
@@ -110,7 +116,7 @@ def report_backward(failure: Failure) -> Finding | None:
     """Report what backward raised, where no forward names the node; None for what comes from elsewhere."""
     after = failure.raised.steps[failure.passage.last + 1 if failure.passage else 0 :]
     inside = list(dropwhile(lambda step: step.function != BACKWARD, after))
-    if not inside:
+    if not inside or failure.path[:1] in DIFFERENTIATING:
         return None
     message = [f"Backward raised {failure.raised.summary}", "The forward pass and the loss went through before it."]
     if "modified by an inplace operation" in str(failure.error):

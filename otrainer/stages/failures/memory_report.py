@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.diagnostics.quantities import size_text
+from otrainer.engine.stage_notes import note_of
 from otrainer.engine.tree import count_samples
 from otrainer.stages.failures.frames import find_batch, find_context, find_node_call
 
@@ -34,16 +35,18 @@ def report_out_of_memory(failure: Failure) -> Finding | None:
     if not ran_out(failure.error):
         return None
     path, advice = where_to_save(failure.components.config)
-    message = f"Memory ran out{circumstances(failure.raised.steps)}: {in_words(failure.raised.text)}"
+    note = note_of(failure.error)
+    said = in_words(failure.raised.text.removesuffix(note))
+    message = f"Memory ran out{circumstances(failure.raised.steps, note)}: {said}"
     call = find_node_call(failure.raised.steps, failure.ir)
     node = [(f"in the node `{call.node.name}`", failure.ir.spec_path(call.node))] if call else []
     return failure.finding("out of memory", [message], path, related=node or failure.in_component, hint=advice)
 
 
-def circumstances(steps: Sequence[Step]) -> str:
-    """Say ` in step 3, with a batch of 32 samples`, as far as either is known."""
-    words, context, batch = [], find_context(steps), find_batch(steps)
-    if context is not None:
+def circumstances(steps: Sequence[Step], note: str = "") -> str:
+    """Say ` in step 3, with a batch of 32 samples`, as far as either is known; a `note` stands for the step."""
+    words, context, batch = [f" {note}"] if note else [], find_context(steps), find_batch(steps)
+    if context is not None and not note:
         words.append(f" in step {context.state.global_step + 1:,}")
     if batch is not None:
         count = count_samples(batch)

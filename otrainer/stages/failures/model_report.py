@@ -46,7 +46,7 @@ def report_node(failure: Failure, call: NodeCall) -> Finding:
     own = any(step.is_own for step in failure.inside)
     hint = (
         advise_on_layer(call, written=failure.components.of_object(call.module) is not None)
-        or advise_on_message(failure.error)
+        or advise_on_message(failure.error, failure.raised)
         or (MEND if own else "`doit show EXP=NAME MODEL=1` shows the shapes at every node.")
     )
     title = "layer failed" if call.node.kind == "module" else "op failed"
