@@ -94,7 +94,9 @@ def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader]:
     if hasattr(datamodule, "setup"):
         datamodule.setup("fit")
     train = Loader(datamodule.train_dataloader, seed=seed, stage="train")
-    return train, Loader(getattr(datamodule, "val_dataloader", lambda: None), seed=seed, stage="val")
+    val = Loader(getattr(datamodule, "val_dataloader", lambda: None), seed=seed, stage="val")
+    train.take_along(val, datamodule)
+    return train, val
 
 
 def settle_weights(

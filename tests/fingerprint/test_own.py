@@ -32,8 +32,8 @@ from .own import (
 TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".")[1] in TRAINED_BY]
 # Functions some of whose words become a part of messages only; each has such a word still.
 HAS_WORDS = {
-    "Loader", "StdoutLogger", "build_torch", "check_loss", "check_name", "different_shapes", "get_path", "known",
-    "model_misfit", "not_loadable", "read_order", "read_out", "same_length",
+    "StdoutLogger", "build_torch", "check_loss", "check_name", "check_same_kind", "different_shapes", "get_path",
+    "known", "model_misfit", "not_loadable", "read_order", "read_out", "same_length",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from otrainer.engine.data.workers import Undisturbed
+from otrainer.components.data.arrays import ArraysDataset
+from otrainer.engine.data.announce import announce_epoch
+from otrainer.engine.data.changes import marks_of
+from otrainer.engine.data.generators import Generators, Scratch
+from otrainer.engine.data.workers import Undisturbed, end_workers
 from otrainer.engine.seed import derive_seed, seeded
 from otrainer.protocols import EpochLoader
 
 
 class SeededBatch(list[int]):
-    """The indices of one batch, and the seed of the randomness in loading it."""
+    """The indices of one batch, the epoch that it is of, and the seed of the randomness in loading it."""
 
+    epoch: int
     seed: int
 
 
@@ -38,6 +44,7 @@ class EpochSampler(Sampler[SeededBatch]):
         for number in range(self.start, len(self)):
             first = number * self.batch_size
             batch = SeededBatch(order[first : first + self.batch_size].tolist())
+            batch.epoch = self.epoch
             batch.seed = derive_seed(self.seed, self.epoch, number)
             yield batch
 
@@ -49,18 +56,41 @@ class EpochSampler(Sampler[SeededBatch]):
 
 
 class BatchDataset(Dataset[Any]):
-    """A dataset seen as whole batches, loaded and collated under the batch's own seed, in a worker or here."""
+    """A dataset seen as whole batches, loaded and collated under the batch's own seed, in a worker or here.
+
+    Generators that the dataset or `collate` holds begin anew with each batch, from that seed too, so that neither the
+    number of workers nor a stop changes what they give.
+    """
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any] | None) -> None:
         self.dataset = dataset
         self.collate = collate if collate is not None else default_collate
         self.whole = collate is None and callable(getattr(dataset, "batch", None))
+        self.draws = not (self.whole and type(dataset) is ArraysDataset)
+        self.generators = Generators((dataset, collate))
+        self.is_known = False
+        self.epoch = -1
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Tell the dataset, and what it wraps, which epoch comes."""
+        announce_epoch(self.dataset, epoch)
+        self.epoch = epoch
 
     def __getitems__(self, indices: SeededBatch) -> Any:
-        if self.whole:
+        if indices.epoch != self.epoch:  # in a worker, whose dataset is a copy
+            self.begin_epoch(indices.epoch)
+        if not self.draws:
             return self.dataset.batch(indices)
-        with seeded(indices.seed):
-            return self.collate(self._samples(indices))
+        batch = self._load(indices)
+        if not self.is_known:
+            self.is_known = True
+            if self.generators.look():  # made by reading, as in a worker, with any seed
+                return self._load(indices)
+        return batch
+
+    def _load(self, indices: SeededBatch) -> Any:
+        with seeded(indices.seed), self.generators.seeded(indices.seed) if self.generators else nullcontext():
+            return self.dataset.batch(indices) if self.whole else self.collate(self._samples(indices))
 
     def _samples(self, indices: list[int]) -> list[Any]:
         if callable(getattr(self.dataset, "__getitems__", None)):
@@ -96,8 +126,10 @@ class SeededLoader(Epochs):
         timeout: float = 0.0,
     ) -> None:
         self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last)
+        self.batches = BatchDataset(dataset, collate_fn)
+        self.copied: dict[str, Any] = {}
         self.loader = DataLoader(
-            BatchDataset(dataset, collate_fn),
+            self.batches,
             batch_sampler=self.sampler,
             num_workers=num_workers,
             pin_memory=pin_memory,
@@ -105,7 +137,7 @@ class SeededLoader(Epochs):
             persistent_workers=num_workers > 0,
             collate_fn=as_loaded,
             worker_init_fn=Undisturbed(),
-            generator=torch.Generator(),  # its own, so that beginning an epoch draws nothing from the global one
+            generator=Scratch(),  # its own, so that beginning an epoch draws nothing from the global one
         )
 
     def __len__(self) -> int:
@@ -117,6 +149,12 @@ class SeededLoader(Epochs):
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
         self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start
+        has_workers = self.loader.num_workers > 0
+        if has_workers and self.copied != marks_of(self.batches.dataset):
+            end_workers(self.loader)  # somebody changed what they have a copy of
+        self.batches.begin_epoch(epoch)
+        if has_workers:
+            self.copied = marks_of(self.batches.dataset)
         return iter(self.loader)
 
 

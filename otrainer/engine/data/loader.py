@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from itertools import islice
 from typing import Any
 
 from torch.utils.data import IterableDataset
 
+from otrainer.engine.data.announce import announce_epoch
+from otrainer.engine.data.generators import Generators
+from otrainer.engine.data.saved import SavedData, check_same_kind, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
-from otrainer.engine.data.workers import undisturb
+from otrainer.engine.data.workers import end_workers, undisturb, worker_trouble
 from otrainer.engine.seed import RandomStream, derive_seed
-from otrainer.errors import ConfigError
 from otrainer.protocols import EpochLoader, Stateful
 
+__all__ = ["Loader", "worker_trouble"]
 log = logging.getLogger("otrainer")
+END = object()
 
 
 class Loader:
@@ -24,17 +27,29 @@ class Loader:
 
     def __init__(self, make: Callable[[], Iterable[Any] | None], *, seed: int, stage: str) -> None:
         self._seed = derive_seed(seed, "data", stage)
-        self._make = make
+        self._make, self._stage = make, stage
+        self._had_some = False
         self._used = False
-        self._peeked: Iterator[Any] | None = None
         self._batches: Iterator[Any] = iter(())
         self._stream: RandomStream | None = None
-        self._went_on: RandomStream | None = None
+        self._saved: SavedData | None = None
+        self._epoch: int | None = None
+        self._beside: Loader | None = None
         with RandomStream(self._seed):
             self._loader = undisturb(make())
+        self._generators = Generators(self._loader)
+        self._beginning = self._generators.state()
 
     def __bool__(self) -> bool:
         return self._loader is not None
+
+    def take_along(self, other: Loader, module: Any) -> None:
+        """Keep the state of the other stage's loader with this one's, and of generators that the data module holds."""
+        self._beside = other
+        self._generators = Generators((self._loader, module))
+        self._beginning = self._generators.state()
+        other._generators = Generators(other._loader, apart_from=self._generators)
+        other._beginning = other._generators.state()
 
     @property
     def is_stateful(self) -> bool:
@@ -49,82 +64,136 @@ class Loader:
         """Return how many batches an epoch has, where that is sure; 0 where there is no loader."""
         return batches_in_epoch(self._loader) if self else 0
 
-    def state_dict(self) -> dict[str, Any] | None:
-        """Return how far a stateful loader was read; None for any other, which begins where the batches' count says."""
-        part = stateful_part(self._loader)
-        if part is None:
-            return None
-        return {"part": part.state_dict(), "stream": self._stream and self._stream.state_dict()}
+    def peek(self, epoch: int) -> Any:
+        """Return the first batch of an epoch, or None, and be as if nobody had asked for it."""
+        part, held = stateful_part(self._loader), Generators((self._loader, getattr(self._make, "__self__", None)))
+        state, before = None if part is None else part.state_dict(), held.state()
+        kept = (self._saved, self._epoch, self._beginning, self._stream)
+        batch = next(self._peeked() if isinstance(self._loader, Iterator) else self.epoch(epoch), None)
+        self._saved, self._epoch, self._beginning, self._stream = kept
+        self._batches = iter(())
+        if part is not None and state is not None:
+            part.load_state_dict(state)
+        held.load(before)
+        return batch
+
+    def _peeked(self) -> Iterator[Any]:
+        """Yield the first batch of another iterator; where there is but one, it gets back what was taken from it."""
+        once = self._loader
+        with RandomStream(self._seed):
+            other = iter(self._make() or ())
+            taken = list(islice(other, 1))
+        if other is once:
+            self._loader = Rejoined(taken, other)
+        yield from taken
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far a stateful loader was read, and where the generators stand that loader and data hold."""
+        part, saved = stateful_part(self._loader), self._saved
+        state = {
+            "part": None if part is None else part.state_dict(),
+            "stream": None if part is None or self._stream is None else self._stream.state_dict(),
+            "epoch": self._epoch,
+            "generators": {"beginning": self._beginning, "now": self._generators.state()},
+            "beside": None if self._beside is None else self._beside.state_dict(),
+        }
+        # Nothing was read since: it stands where the checkpoint has it.
+        return state if saved is None else {**state, **saved.unread()}
 
     def load_state_dict(self, state: dict[str, Any] | None) -> None:
         """Go on from what `state_dict` gave. Raises ConfigError where the loader cannot."""
-        part = stateful_part(self._loader)
-        if (part is None) != (state is None):
-            has, had = ("has none" if part is None else "has one"), ("none" if state is None else "one")
-            message = f"The checkpoint holds {had} of the training data's own state, and the data of this config {has}."
-            hint = "Resume with the data that it was saved with, or train from the start."
-            raise ConfigError(message, title="data does not match the checkpoint", config_path=("data",), hint=hint)
-        if part is not None and state is not None:
-            part.load_state_dict(state["part"])
-            if state["stream"] is not None:
-                self._went_on = RandomStream(0)
-                self._went_on.load_state_dict(state["stream"])
+        saved, part = SavedData.of(state), stateful_part(self._loader)
+        check_same_kind(saved, part)
+        if part is not None:
+            part.load_state_dict(saved.part)
+        self._saved = saved
+        if self._beside is not None and saved.beside is not None:
+            self._beside.load_state_dict(saved.beside)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Return the batches of an epoch from number `start` on; none where there is no loader."""
-        peeked, self._peeked = self._peeked, None
-        if peeked is not None:
-            return peeked
         loader = self._loader
         if loader is None:
             return iter(())
+        saved, self._saved = self._saved, None
+        self._generators.look()
+        if saved is not None:
+            self._generators.load(saved.generators_before(epoch))
+        self._epoch, self._beginning = epoch, self._generators.state()
         if isinstance(loader, EpochLoader):
             self._batches = loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start)
             return self._batches
         announce_epoch(loader, epoch)
         if isinstance(loader, Sequence):
             return map(loader.__getitem__, range(start, len(loader)))
-        beginning = self._stream = RandomStream(derive_seed(self._seed, epoch))
-        went_on, self._went_on = self._went_on, None
-        if went_on is not None and start:
-            # What is drawn to begin an epoch was drawn before its state was kept.
-            self._stream, start = went_on, 0
-        if start:
-            log.warning(
-                "the training data (%s) can only be read from its beginning: %d batches are read again to go on from "
-                "there. A dataset with state_dict() and load_state_dict() goes on at once.",
-                type(loader).__name__,
-                start,
-            )
-        return self._replayed(beginning, self._stream, start)
-
-    def peek(self, epoch: int) -> Any:
-        """Return the first batch of an epoch, which `epoch` gives again; None where there is none."""
-        batches = self.epoch(epoch)
-        first = next(batches, END)
-        if isinstance(self._loader, Iterator):  # which could not be asked for it a second time
-            self._peeked = chain(() if first is END else (first,), batches)
-        return None if first is END else first
+        return self._read(epoch, start, saved)
 
     def give_up(self) -> None:
         """Nobody asks for another batch: workers end now, for which torch would wait until they have theirs."""
         for worker in getattr(self._batches, "_workers", ()):
             worker.terminate()
 
-    def _replayed(self, beginning: RandomStream, stream: RandomStream, start: int) -> Iterator[Any]:
+    def _read(self, epoch: int, start: int, saved: SavedData | None) -> Iterator[Any]:
         """Yield an epoch of a loader that only runs through, with randomness of its own so that it can be repeated."""
-        self._batches = batches = beginning.call(self._fresh)
-        for _ in range(start):
-            if stream.call(next, batches, END) is END:
-                return
+        self._stream = stream = RandomStream(derive_seed(self._seed, epoch))
+        self._batches = batches = stream.call(self._fresh, epoch)
+        read = start
+        if saved is not None and saved.is_inside(epoch, start) and (went_on := saved.went_on()) is not None:
+            # What is drawn to begin an epoch was drawn before its state was kept.
+            self._stream = stream = went_on
+            self._generators.load(saved.generators["now"])
+        elif self._skips(stream, batches, start):
+            return
         while (batch := stream.call(next, batches, END)) is not END:
+            read += 1
             yield batch
+        if read == 0 and saved is not None and saved.part is not None:
+            # It was saved at the end of an epoch, and went on from there: the end came once more.
+            self._generators.load(self._beginning)
+            yield from self._read(epoch, 0, None)
+            return
+        self._check_some(epoch, read)
 
-    def _fresh(self) -> Iterator[Any]:
-        if self._used:
+    def _skips(self, stream: RandomStream, batches: Iterator[Any], start: int) -> bool:
+        """Read the batches before `start` again; return whether the epoch ended with them."""
+        if start:
+            log.warning(
+                "the training data (%s) can only be read from its beginning: %d batches are read again to go on from "
+                "there. A dataset with state_dict() and load_state_dict() goes on at once.",
+                type(self._loader).__name__,
+                start,
+            )
+        return any(stream.call(next, batches, END) is END for _ in range(start))
+
+    def _check_some(self, epoch: int, read: int) -> None:
+        """Raise ConfigError where an epoch had no batch, and one before it had some."""
+        if read == 0 and self._had_some:
+            raise used_up(self._stage, epoch)
+        self._had_some = self._had_some or read > 0
+
+    def _fresh(self, epoch: int) -> Iterator[Any]:
+        # An iterator of a later epoch is made in that epoch's own randomness, after a resume too.
+        if self._used or (epoch and isinstance(self._loader, Iterator)):
             self._loader = undisturb(self._make())
         self._used = isinstance(self._loader, Iterator)
+        end_workers(self._loader)
         return iter(self._loader if self._loader is not None else ())
+
+
+class Rejoined:
+    """An iterator that some batches were taken from: they come first, once."""
+
+    def __init__(self, taken: list[Any], rest: Iterator[Any]) -> None:
+        self._taken, self._rest = taken, rest
+
+    def __iter__(self) -> Iterator[Any]:
+        taken, self._taken = self._taken, []
+        return self._together(taken) if taken else iter(self._rest)
+
+    def _together(self, taken: list[Any]) -> Iterator[Any]:
+        yield from taken
+        while (batch := next(self._rest, END)) is not END:  # without `iter`, by which it may begin anew
+            yield batch
 
 
 def stateful_part(loader: Any) -> Stateful | None:
@@ -135,34 +204,3 @@ def stateful_part(loader: Any) -> Stateful | None:
         if isinstance(part, Stateful) and not isinstance(part, EpochLoader):
             return part
     return None
-
-
-@contextmanager
-def worker_trouble() -> Iterator[None]:
-    """Let what torch says of a data worker that died, or hangs, be a ConfigError that says what to do.
-
-    It may say so anywhere: the death of a child is a signal, whatever this process is at.
-    """
-    try:
-        yield
-    except RuntimeError as cause:
-        if not str(cause).startswith("DataLoader"):
-            raise
-        raise ConfigError(
-            f"{str(cause).strip().splitlines()[0].rstrip('.')}.",
-            title="data worker failed",
-            config_path=("data",),
-            hint="Memory may have run out: fewer workers need less. With `num_workers: 0` errors show where they come "
-            "from; `timeout` is how long a batch may take.",
-        ) from cause
-
-
-END = object()
-
-
-def announce_epoch(loader: Any, epoch: int) -> None:
-    """Tell samplers that shuffle by epoch which one comes, as torch's DistributedSampler wants it."""
-    for part in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-        set_epoch = getattr(part, "set_epoch", None)
-        if callable(set_epoch):
-            set_epoch(epoch)

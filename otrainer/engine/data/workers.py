@@ -6,14 +6,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from otrainer.diagnostics.redaction.streams import conceal
 from otrainer.diagnostics.redaction.values import known
+from otrainer.engine.data.generators import Generators
+from otrainer.errors import ConfigError
 
 LOOK_S = 0.5
 
@@ -25,10 +28,14 @@ class Undisturbed:
     Ctrl-C and a batch system's SIGTERM reach every process of a training. Workers that end by it, as torch's would,
     take the batch along for which the last step is waiting, and so the checkpoint. Nor do they print `secrets`, which a
     worker that is no fork does not know.
+
+    Generators that the dataset or `collate` holds begin from the worker's own seed: as copies, they would give the same
+    numbers in each worker and in each epoch.
     """
 
     then: Callable[[int], Any] | None = None
     secrets: Mapping[str, str] = field(default_factory=lambda: known().values, repr=False)
+    collate: Any = field(default=None, repr=False)
 
     def __call__(self, worker_id: int) -> None:
         conceal(self.secrets)
@@ -37,6 +44,9 @@ class Undisturbed:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             threading.Thread(target=attend, args=(loader.pid, os.getppid()), daemon=True).start()
+        info = get_worker_info()
+        if info is not None:
+            Generators((info.dataset, self.collate)).reseed(info.seed)
         if self.then is not None:
             self.then(worker_id)
 
@@ -53,5 +63,31 @@ def attend(loader: int, parent: int) -> None:
 def undisturb(loader: Any) -> Any:
     """Let the workers of a DataLoader, if it has any, be undisturbed; the loader."""
     if isinstance(loader, DataLoader) and loader.num_workers and not isinstance(loader.worker_init_fn, Undisturbed):
-        loader.worker_init_fn = Undisturbed(loader.worker_init_fn)
+        loader.worker_init_fn = Undisturbed(loader.worker_init_fn, collate=loader.collate_fn)
     return loader
+
+
+def end_workers(loader: Any) -> None:
+    """Let workers that stay from epoch to epoch end; the next epoch begins with new ones, and a copy of the data."""
+    if isinstance(loader, DataLoader) and loader.persistent_workers:
+        loader._iterator = None
+
+
+@contextmanager
+def worker_trouble() -> Iterator[None]:
+    """Let what torch says of a data worker that died, or hangs, be a ConfigError that says what to do.
+
+    It may say so anywhere: the death of a child is a signal, whatever this process is at.
+    """
+    try:
+        yield
+    except RuntimeError as cause:
+        if not str(cause).startswith("DataLoader"):
+            raise
+        raise ConfigError(
+            f"{str(cause).strip().splitlines()[0].rstrip('.')}.",
+            title="data worker failed",
+            config_path=("data",),
+            hint="Memory may have run out: fewer workers need less. With `num_workers: 0` errors show where they come "
+            "from; `timeout` is how long a batch may take.",
+        ) from cause
