@@ -74,7 +74,7 @@ def fit(
     data: Any,
     *,
     trainer: dict[str, Any] | None = None,
-    optimizer: dict[str, Any] | None = None,
+    optimizer: Any = None,
     scheduler: dict[str, Any] | None = None,
     io: Any = None,
     loss: Callable[..., Any] | None = None,
@@ -83,13 +83,15 @@ def fit(
     loggers: Sequence[Any] = (),
     run: dict[str, Any] | None = None,
 ) -> torch.nn.Module:
-    """Fit with the default trainer and everything else plain unless said otherwise."""
+    """Fit with the default trainer and everything else plain unless said otherwise; `optimizer` may be a factory."""
+    if not hasattr(optimizer, "build"):
+        optimizer = TorchOptimizerFactory(**(optimizer or {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05}}))
     DefaultTrainer(**(trainer or {})).fit(
         model=model,
         datamodule=data,
         io=io or PairIO(),
         loss=loss or TorchLoss(torch.nn.MSELoss()),
-        optimizer_factory=TorchOptimizerFactory(**(optimizer or {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05}})),
+        optimizer_factory=optimizer,
         scheduler_factory=TorchSchedulerFactory(**scheduler) if scheduler else None,
         metrics=list(metrics),
         callbacks=list(callbacks),

@@ -85,9 +85,9 @@ class Accelerator:
         None where fp16 scales them, since an overflow is no mistake there.
         """
         if self.scaler is None:
-            return torch.nn.utils.clip_grad_norm_(held(optimizer), norm)
+            return clip_norm(held(optimizer), norm)
         self.scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(held(optimizer), norm)
+        clip_norm(held(optimizer), norm)
         return None
 
     def step(self, optimizer: torch.optim.Optimizer, *, tells: bool = True, chose_fused: bool = False) -> bool:
@@ -102,6 +102,23 @@ class Accelerator:
         self.scaler.step(optimizer)
         self.scaler.update()
         return not tells or self.scaler.get_scale() >= scale
+
+
+def clip_norm(parameters: list[torch.nn.Parameter], most: float) -> torch.Tensor:
+    """Clip gradients, sparse ones too, to a global norm as torch's `clip_grad_norm_` does; return what it was."""
+    gradients = [each.grad for each in parameters if each.grad is not None]
+    if not any(each.is_sparse for each in gradients):
+        return torch.nn.utils.clip_grad_norm_(parameters, most)
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+    parts = [each.coalesce().values() if each.is_sparse else each for each in gradients]
+    norm = torch.nn.utils.get_total_norm(parts)
+    share = torch.clamp(most / (norm + 1e-6), max=1.0)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(share)
+    return norm
 
 
 def known_device(device: str) -> torch.device:

@@ -108,10 +108,13 @@ def gradient_not_finite(step: int, epoch: int, name: str | None) -> ConfigError:
     return ConfigError(message, title="gradient is not finite", config_path=("loss",), hint=hint)
 
 
-def check_loss(result: Any, loss: Any) -> torch.Tensor:
-    """Return the loss that a component returned; raise ConfigError unless it is a scalar that has a gradient."""
+def check_loss(result: Any, loss: Any, *, trains: bool = True) -> torch.Tensor:
+    """Return the loss that a component returned.
+
+    Raises ConfigError unless it is a scalar, which has a gradient where it `trains`.
+    """
     value = getattr(result, "loss", None)
-    if isinstance(value, torch.Tensor) and value.numel() == 1 and value.requires_grad:
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and (value.requires_grad or not trains):
         return value
     if isinstance(value, torch.Tensor):
         wrong = f"`loss` of shape {tuple(value.shape)}" if value.numel() != 1 else "`loss` without a gradient"

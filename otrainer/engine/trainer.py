@@ -65,6 +65,7 @@ class DefaultTrainer:
         with worker_trouble():
             session = begin(Parts(**parts), RunSettings.of(run))
         try:
+            set_mode(session.ctx.optimizer, "train")
             self._log_hparams(session)
             session.hook("on_fit_start")
             with worker_trouble():
@@ -108,7 +109,6 @@ class DefaultTrainer:
 
     def _train_epoch(self, session: Session) -> None:
         ctx, state, stop = session.ctx, session.ctx.state, session.stop
-        set_mode(ctx.optimizer, "train")
         session.boundary.begin_epoch()
         step = self._step_by_closure if needs_closure(ctx.optimizer) else self._step
         steps = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.logs import detached, mean_of
+from otrainer.engine.loss_check import check_loss
 from otrainer.engine.metrics import Snapshot, update_metrics
 from otrainer.engine.modes import evaluating
 from otrainer.engine.stage_notes import told_stage
@@ -53,8 +54,8 @@ def judge(session: Session, batch: Any, number: int) -> tuple[dict[str, Any], We
         result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
     update_metrics(session, outputs, targets, batch, "val")
     weight = weight_of(result, meta, session.val, number, inputs)
-    is_sum = getattr(result, "reduction", "mean") == "sum"
-    return detached(result.loss / weight if is_sum else result.loss, getattr(result, "logs", None)), weight
+    loss, is_sum = check_loss(result, ctx.loss, trains=False), getattr(result, "reduction", "mean") == "sum"
+    return detached(loss / weight if is_sum else loss, getattr(result, "logs", None)), weight
 
 
 def tell_not_finite(session: Session, rows: list[dict[str, Any]]) -> None:

@@ -105,9 +105,13 @@ class Shares:
         return torch.stack([loss * (weight / total) for loss, weight in counted]).sum()
 
     def logged(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Weight] | None]:
-        """Return a step's rows with their weights: that the mean of a loss which is a sum is the sum of them all."""
+        """Return a step's rows and weights, by which the mean of a loss that is a sum is the sum of them all."""
         if self.count == 1:
             return rows, None
-        if self.is_sum:
-            return [{**row, "loss": row["loss"] * self.count} for row in rows], None
-        return rows, self.weights
+        if not self.is_sum:
+            return rows, self.weights
+        total: Any = sum(self.weights)
+        pairs = zip(rows, self.weights, strict=True)
+        return [
+            row if counts_nothing(w) else {**row, "loss": row["loss"] * (total / w)} for row, w in pairs
+        ], self.weights

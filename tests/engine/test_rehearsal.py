@@ -1,0 +1,215 @@
+"""What is sure to fail later fails before the first step, and trying it out changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from support import Batches, Notes, fit, parameters_of, random_batches, small_model
+from torch import nn
+
+from otrainer.components.callbacks import EarlyStopping
+from otrainer.components.io import MappingIO
+from otrainer.components.loss import LossOutput
+from otrainer.errors import ConfigError
+
+IO = MappingIO({"input": ["x"]}, {"y": ["y"]})
+
+
+class Mae:
+    """A metric that counts how often it was asked, and cannot be copied as a whole."""
+
+    def __init__(self) -> None:
+        self.sum, self.count, self.asked, self.lock = 0.0, 0, 0, threading.Lock()
+
+    def update(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
+        if stage == "val":
+            self.sum, self.count = self.sum + float((outputs - targets["y"]).abs().mean()), self.count + 1
+
+    def compute(self) -> dict[str, float]:
+        self.asked += 1
+        return {"mae": self.sum / self.count, "asked": self.asked}
+
+    def reset(self) -> None:
+        self.sum, self.count = 0.0, 0
+
+
+def refused(**options: Any) -> ConfigError:
+    """The error with which a run ends before it trained anything."""
+    model = small_model()
+    before = parameters_of(model)
+    data = options.pop("data", None) or Batches(random_batches(3), random_batches(2))
+    with pytest.raises(ConfigError) as error:
+        fit(model, data, **options)
+    assert torch.equal(parameters_of(model), before)
+    return error.value
+
+
+def test_validation_batches_with_another_field_are_found_before_the_first_step() -> None:
+    class Named(nn.Module):
+        inputs = ("input",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - the config's name
+            return self.layer(input)
+
+    val = [{"image": batch["x"], "y": batch["y"]} for batch in random_batches(2)]
+    model = Named()
+    before = parameters_of(model)
+    with pytest.raises(ConfigError, match="finds nothing in the batch") as error:
+        fit(model, Batches(random_batches(3), val), io=IO)
+    assert "in validation, tried before the first step" in error.value.findings[0].message
+    assert torch.equal(parameters_of(model), before)
+
+
+def test_a_loss_that_fails_in_validation_is_found() -> None:
+    class TrainOnly:
+        def __call__(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
+            return LossOutput(
+                ((outputs - targets["y"]) ** 2).mean(), {"top": 1.0 if stage == "train" else targets["k"]}
+            )
+
+    model = small_model()
+    with pytest.raises(KeyError) as error:
+        fit(model, Batches(random_batches(3), random_batches(2)), loss=TrainOnly())
+    assert any("tried before the first step" in note for note in error.value.__notes__)
+
+
+@pytest.mark.parametrize("monitor", ["val_los", "train_loss", "mea"])
+def test_a_monitor_that_nothing_logs_is_found_with_the_nearest_name(monitor: str) -> None:
+    error = refused(callbacks=[EarlyStopping(monitor)], metrics=[Mae()])
+
+    (finding,) = error.findings
+    assert finding.config_path == ("callbacks", 0, "monitor")
+    assert "`val_loss`, `mae`, `asked`" in finding.message
+
+
+def test_a_scheduler_s_monitor_is_checked_as_well() -> None:
+    scheduler = {"type": "sched_cls.ReduceLROnPlateau", "interval": "metric", "monitor": "val_los"}
+    assert refused(scheduler=scheduler).findings[0].config_path == ("scheduler", "monitor")
+
+
+@pytest.mark.parametrize("val", [None, []])
+def test_a_monitor_without_validation_data_is_found(val: Any) -> None:
+    error = refused(data=Batches(random_batches(3), val), callbacks=[EarlyStopping()])
+    assert "There is no validation data" in str(error)
+
+
+def test_a_value_that_a_callback_may_still_log_is_told_only(caplog: pytest.LogCaptureFixture) -> None:
+    class Score:
+        def on_epoch_end(self, ctx: Any) -> None:
+            ctx.last_val_logs["score"] = 1.0
+
+    fit(small_model(), Batches(random_batches(3), random_batches(2)), callbacks=[Score(), EarlyStopping("score")])
+
+    assert any("called `score` so far" in text for text in caplog.messages)
+
+
+def test_validation_that_never_comes_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    trainer = {"max_epochs": 2, "val_every_n_epochs": 5}
+    data = Batches(random_batches(2), random_batches(1))
+    fit(small_model(), data, trainer=trainer, callbacks=[EarlyStopping()])
+
+    (told,) = [text for text in caplog.messages if "no epoch is validated" in text]
+    assert "`val_loss`, which is watched" in told
+
+
+def test_a_metric_that_needs_more_than_a_batch_is_no_reason_to_refuse() -> None:
+    class TwoBatches(Mae):
+        def compute(self) -> dict[str, float]:
+            if self.count < 2:
+                raise ValueError("too few")
+            return {"late": 1.0}
+
+    notes = Notes()
+    data = Batches(random_batches(3), random_batches(2))
+    fit(small_model(), data, metrics=[TwoBatches()], callbacks=[EarlyStopping("late", mode="max")], loggers=[notes])
+    assert notes.values("val", "late") == [1.0]
+
+
+@pytest.mark.parametrize("names", [("val_loss",), ("twice", "twice"), ("step",), ("stage",)])
+def test_two_values_of_one_name_are_refused_at_the_later_one(names: tuple[str, ...]) -> None:
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.logs = name
+
+        def compute(self) -> dict[str, float]:
+            return {self.logs: 1.0}
+
+    (finding,) = refused(metrics=[Named(name) for name in names]).findings
+    assert (finding.title, finding.config_path) == ("name is taken", ("metrics", len(names) - 1))
+
+
+def test_trying_it_out_changes_nothing() -> None:
+    """Random states, metrics, buffers, what parts count, and validation data that run through once."""
+
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.calls = nn.Linear(4, 1), 0
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            self.seen += 1
+            return self.layer(x) + 0.1 * torch.randn(len(x), 1)
+
+    def trained(**options: Any) -> tuple[Any, ...]:
+        torch.manual_seed(4)
+        model, metric, notes = Noisy(), Mae(), Notes()
+        once = iter(random_batches(2, seed=7))
+        data = Batches(random_batches(3), lambda: once)
+        fit(model, data, metrics=[metric], loggers=[notes], **options)
+        return parameters_of(model), model.calls, float(model.seen), metric.asked, notes.rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("otrainer.engine.trainer.rehearse", lambda *_, **__: None)
+        wanted = trained()
+    found = trained()
+    assert torch.equal(found[0], wanted[0])
+    assert found[1:] == wanted[1:]
+    assert found[1] == 5
+
+
+def test_a_cycle_that_is_one_step_short_is_refused_with_the_right_number() -> None:
+    scheduler = {"type": "sched_cls.OneCycleLR", "kwargs": {"max_lr": 0.1, "total_steps": 5}, "interval": "step"}
+    error = refused(scheduler=scheduler, trainer={"max_epochs": 2})
+    assert "6 times" in str(error)
+
+
+def test_a_metric_that_saw_nothing_is_left_out_of_an_epoch_without_validation() -> None:
+    notes = Notes()
+    trainer = {"max_epochs": 2, "val_every_n_epochs": 2}
+    fit(small_model(), Batches(random_batches(3), random_batches(2)), trainer=trainer, metrics=[Mae()], loggers=[notes])
+
+    assert len(notes.values("val", "mae")) == 1
+
+
+def test_an_epoch_shorter_than_the_log_interval_logs_its_last_step() -> None:
+    notes = Notes()
+    fit(small_model(), Batches(random_batches(4)), trainer={"max_epochs": 4, "log_every_n_steps": 6}, loggers=[notes])
+
+    assert [step for stage, step, _ in notes.rows if stage == "train"] == [4, 6, 12, 16]
+
+
+def test_validation_that_is_no_number_is_told_with_its_batch(caplog: pytest.LogCaptureFixture) -> None:
+    val = random_batches(3)
+    val[1]["y"][0] = float("nan")
+    fit(small_model(), Batches(random_batches(2), val), trainer={"max_epochs": 3})
+
+    (told,) = [text for text in caplog.messages if "val_loss" in text]
+    assert "after step 2 `val_loss` is nan, first in batch 1" in told
+
+
+@pytest.mark.parametrize("returned", [None, torch.ones(()), LossOutput(torch.ones(3))])
+def test_what_is_no_loss_is_told_before_the_first_step(returned: Any) -> None:
+    class Wrong:
+        def __call__(self, **_: Any) -> Any:
+            return returned
+
+    assert refused(loss=Wrong()).findings[0].title == "not a loss"
