@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from torch.optim import lr_scheduler as torch_schedulers
-
 from otrainer.errors import ConfigError
 
+TORCH = "torch.optim.lr_scheduler"
 HIGH = 0.05  # of the way from its lowest rate to its highest: a cosine that ends above it did not come to its end
 IDLE = 100  # one step in so many may have a rate of 0
 OTHER_UNIT = {
@@ -57,16 +56,17 @@ def schedule_mistakes(scheduler: Any, steps: int, interval: str = "step", freque
 
 def oddities(scheduler: Any, steps: int, *, is_last: bool = True) -> Iterator[tuple[tuple[str, ...], Oddity]]:
     """Yield what is odd about a scheduler and those within it, each with the names that lead to it."""
-    name = type(scheduler).__name__
-    if type(scheduler) is torch_schedulers.ChainedScheduler:
+    cls = type(scheduler)
+    name = cls.__name__ if cls.__module__ == TORCH else ""
+    if name == "ChainedScheduler":
         parts = [(part, steps, is_last) for part in scheduler._schedulers]
-    elif type(scheduler) is torch_schedulers.SequentialLR:
+    elif name == "SequentialLR":
         parts = in_sequence(scheduler, steps, is_last=is_last)
     else:
         parts = []
     for part, count, last in parts:
         yield from (((name, *names), odd) for names, odd in oddities(part, count, is_last=last))
-    if (judge := JUDGES.get(type(scheduler))) is not None:
+    if (judge := JUDGES.get(name)) is not None:
         yield from (((name,), odd) for odd in judge(scheduler, steps, is_last))
 
 
@@ -171,17 +171,17 @@ def decay_at_milestones(scheduler: Any, steps: int, is_last: bool) -> Iterator[O
         yield Oddity(f"the rate would change after {numbers} only", "milestones", None, "long")
 
 
-JUDGES: dict[type, Callable[[Any, int, bool], Iterator[Oddity]]] = {
-    torch_schedulers.SequentialLR: sequence,
-    torch_schedulers.OneCycleLR: one_cycle,
-    torch_schedulers.CosineAnnealingLR: cosine,
-    torch_schedulers.CosineAnnealingWarmRestarts: warm_restarts,
-    torch_schedulers.CyclicLR: triangles,
-    torch_schedulers.PolynomialLR: polynomial,
-    torch_schedulers.LinearLR: linear,
-    torch_schedulers.ConstantLR: constant,
-    torch_schedulers.StepLR: decay_by_steps,
-    torch_schedulers.MultiStepLR: decay_at_milestones,
+JUDGES: dict[str, Callable[[Any, int, bool], Iterator[Oddity]]] = {
+    "SequentialLR": sequence,
+    "OneCycleLR": one_cycle,
+    "CosineAnnealingLR": cosine,
+    "CosineAnnealingWarmRestarts": warm_restarts,
+    "CyclicLR": triangles,
+    "PolynomialLR": polynomial,
+    "LinearLR": linear,
+    "ConstantLR": constant,
+    "StepLR": decay_by_steps,
+    "MultiStepLR": decay_at_milestones,
 }
 
 
