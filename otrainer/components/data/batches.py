@@ -13,6 +13,7 @@ from otrainer.components.data.arrays import ArraysDataset
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import marks_of
 from otrainer.engine.data.generators import Generators, Scratch
+from otrainer.engine.data.position import IN_ORDER
 from otrainer.engine.data.workers import Undisturbed, end_workers
 from otrainer.engine.seed import derive_seed, seeded
 from otrainer.protocols import EpochLoader
@@ -146,6 +147,16 @@ class SeededLoader(Epochs):
     def samples_in(self, number: int) -> int:
         """Return how many samples batch `number` of any epoch is made of, before a `collate` that leaves some out."""
         return self.sampler.samples_in(number)
+
+    def position_facts(self, seed: int) -> dict[str, Any]:
+        """Return what a position in an epoch depends on; the order, if it is drawn, on `seed` and the length."""
+        sampler = self.sampler
+        return {
+            "order": "shuffled" if sampler.shuffle else IN_ORDER,
+            "batch_size": sampler.batch_size,
+            "samples": sampler.length,
+            "seed": seed if sampler.shuffle else None,
+        }
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
         self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start

@@ -83,6 +83,8 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     load_part(ctx.datamodule, parts["data"]["module"])
     ctx.train.load_state_dict(parts["data"]["train"])
     ctx.state.load_state_dict(parts["train_state"])
+    if not ctx.state.epoch_complete:
+        ctx.state.micro_step_in_epoch = ctx.train.position(ctx.state.micro_step_in_epoch)
     if parts["meta"].get("definition") != ctx.run.definition:
         ctx.should_stop = False  # it was to end under another config
     for name, part in with_flags(ctx).items():

@@ -11,6 +11,7 @@ from torch.utils.data import IterableDataset
 
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.generators import Generators
+from otrainer.engine.data.position import converted, facts_of
 from otrainer.engine.data.saved import SavedData, check_same_kind, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
 from otrainer.engine.data.workers import end_workers, undisturb, worker_trouble
@@ -95,6 +96,7 @@ class Loader:
             "stream": None if part is None or self._stream is None else self._stream.state_dict(),
             "epoch": self._epoch,
             "generators": {"beginning": self._beginning, "now": self._generators.state()},
+            "facts": facts_of(self._loader, self._seed),
             "beside": None if self._beside is None else self._beside.state_dict(),
         }
         # Nothing was read since: it stands where the checkpoint has it.
@@ -109,6 +111,16 @@ class Loader:
         self._saved = saved
         if self._beside is not None and saved.beside is not None:
             self._beside.load_state_dict(saved.beside)
+
+    def position(self, done: int) -> int:
+        """Return where to go on after `done` batches of the checkpoint that was loaded: at which batch of now.
+
+        Raises ConfigError where batch size, order or length of the data changed so that it is at none.
+        """
+        saved = self._saved
+        if saved is None or saved.facts is None or done == 0:
+            return done
+        return converted(saved.facts, facts_of(self._loader, self._seed), done, is_stateful=self.is_stateful)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Return the batches of an epoch from number `start` on; none where there is no loader."""

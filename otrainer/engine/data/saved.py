@@ -12,7 +12,8 @@ from otrainer.errors import ConfigError
 
 @dataclass(frozen=True)
 class SavedData:
-    """The state of a loader: `epoch` is the one that it was in, or had ended; `beside` is that of the other stage's.
+    """The state of a loader: `epoch` is the one that it was in, or had ended; `facts` are what a position
+    in it depends on, and `beside` is the state of the other stage's loader.
 
     `generators` has those that loader and data hold as they stood before that epoch, at its `beginning`, and `now`.
     """
@@ -21,6 +22,7 @@ class SavedData:
     stream: Mapping[str, Any] | None = None
     epoch: int | None = None
     generators: Mapping[str, Any] = field(default_factory=lambda: {"beginning": {}, "now": {}})
+    facts: Mapping[str, Any] | None = None
     beside: dict[str, Any] | None = None
 
     @classmethod
