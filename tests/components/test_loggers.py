@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from otrainer.components.loggers import JsonLinesLogger, StdoutLogger
-from otrainer.errors import ConfigError
 
 
 def test_stdout_prints_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,22 +42,169 @@ def test_json_lines_appends_rows_and_goes_on_after_a_resume_where_the_checkpoint
     ]
 
 
-@pytest.mark.parametrize("more", ["mine\n", '{"a": 1}\n', "[]\n", '{"step": 2, "stage": "train"}\nmine\n'])
-def test_json_lines_drops_only_rows(tmp_path: Path, more: str) -> None:
-    """The file may be another one by now, or have been written to by somebody else."""
+FOREIGN = ["mine\n", '{"a": 1}\n', "[]\n", '{"step": 15, "stage": "note", "text": "a smaller rate"}\n', "\n", "no end"]
+
+
+@pytest.mark.parametrize("more", FOREIGN)
+@pytest.mark.parametrize("where", ["before", "between", "behind"])
+def test_json_lines_drops_its_own_rows_and_leaves_what_somebody_else_appended(
+    tmp_path: Path, more: str, where: str
+) -> None:
     path = tmp_path / "rows.jsonl"
     first = JsonLinesLogger(str(path))
     first.log_metrics({"loss": 1.0}, step=1, stage="train")
     state = first.state_dict()
+    for at in ("before", "between", "behind"):
+        if at == where:
+            with path.open("a") as file:
+                file.write(more)
+        if at != "behind":
+            first.log_metrics({"loss": float(len(at))}, step=2, stage="train")
     first.close()
-    before = path.read_text() + more
-    path.write_text(before)
     second = JsonLinesLogger(str(path))
     second.load_state_dict(state)
-    with pytest.raises(ConfigError, match="holds something else than rows"):
-        second.log_metrics({"loss": 0.25}, step=2, stage="train")
+    second.log_metrics({"loss": 0.25}, step=2, stage="train")
+    second.close()
 
-    assert path.read_text() == before
+    expected = ['{"step": 1, "stage": "train", "loss": 1.0}', more.rstrip("\n")]
+    rows = [line.strip() for line in path.read_text().splitlines()]
+    assert rows == [*expected, '{"step": 2, "stage": "train", "loss": 0.25}']
+
+
+def hparams(folder: Path, name: str) -> dict[str, dict[str, str]]:
+    return {"run": {"out_dir": str(folder / "runs" / name)}}
+
+
+def test_runs_that_share_a_file_say_whose_each_row_is_and_drop_their_own_alone(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    one, two = JsonLinesLogger(str(path)), JsonLinesLogger(str(path))
+    one.log_hparams(hparams(tmp_path, "one"))
+    two.log_hparams(hparams(tmp_path, "two"))
+    state = {}
+    for step in range(1, 5):
+        one.log_metrics({"loss": 1.0}, step=step, stage="train")
+        two.log_metrics({"loss": 2.0}, step=step, stage="train")
+        state = {**state, step: (one.state_dict(), two.state_dict())}
+    again, still = JsonLinesLogger(str(path)), JsonLinesLogger(str(path))
+    again.load_state_dict(state[2][0])
+    assert again.state_dict()["bytes"] == state[2][0]["bytes"]
+    again.log_hparams(hparams(tmp_path, "one"))
+    for step in (3, 4):
+        again.log_metrics({"loss": 1.5}, step=step, stage="train")
+    still.load_state_dict(state[3][1])
+    still.log_hparams(hparams(tmp_path, "two"))
+    still.log_metrics({"loss": 2.5}, step=4, stage="train")
+    for each in (one, two, again, still):
+        each.close()
+
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    steps = {name: [row["step"] for row in rows if row["run"].endswith(name)] for name in ("one", "two")}
+    assert steps == {"one": [1, 2, 3, 4], "two": [1, 2, 3, 4]}
+    assert [row["loss"] for row in rows if row["step"] == 4] == [1.5, 2.5]
+
+
+def test_two_loggers_of_one_run_may_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+
+    def stretch(steps: range, state: tuple[dict, dict] | None) -> tuple[dict, dict]:
+        pair = JsonLinesLogger(str(path)), JsonLinesLogger(str(path))
+        for logger, kept in zip(pair, state or (), strict=False):
+            logger.load_state_dict(kept)
+            logger.log_hparams({})
+        saved = (pair[0].state_dict(), pair[1].state_dict())
+        for step in steps:
+            saved = (pair[0].state_dict(), pair[1].state_dict()) if step == 3 else saved
+            for logger in pair:
+                logger.log_metrics({}, step=step, stage="train")
+        return saved
+
+    stretch(range(3, 6), stretch(range(1, 5), None))
+
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_rows_are_json_whatever_is_logged(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    logger = JsonLinesLogger(str(path))
+    values = {
+        "nan": float("nan"),
+        "inf": float("-inf"),
+        "count": 3,
+        "flag": True,
+        "numpy": np.float32(0.5),
+        "whole": np.int64(7),
+        "gone": np.float64("nan"),
+        "tensor": torch.tensor(2.0),
+        "vector": torch.tensor([1.0, float("inf")]),
+        "half": torch.tensor(0.5, dtype=torch.bfloat16),
+        "step": 5,
+        "stage": "mine",
+        "step_": 6,
+        "odd": Path("x"),
+    }
+    logger.log_metrics(values, step=1, stage="train")
+    logger.close()
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads(path.read_text(), parse_constant=refuse) == {
+        "step": 1,
+        "stage": "train",
+        "nan": None,
+        "inf": None,
+        "count": 3,
+        "flag": True,
+        "numpy": 0.5,
+        "whole": 7,
+        "gone": None,
+        "tensor": 2.0,
+        "vector": [1.0, None],
+        "half": 0.5,
+        "step_": 5,
+        "stage_": "mine",
+        "step__": 6,
+        "odd": "x",
+    }
+
+
+def test_a_row_that_found_no_room_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    logger = JsonLinesLogger(str(path))
+    logger.log_metrics({"loss": 1.0}, step=1, stage="train")
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            logger.log_metrics({"loss": 0.5}, step=2, stage="train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    logger.log_metrics({"loss": 0.5}, step=2, stage="train")
+    logger.close()
+
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+def test_rows_that_are_too_many_go_even_if_none_is_logged_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    first = JsonLinesLogger(str(path))
+    first.log_metrics({}, step=1, stage="train")
+    state = first.state_dict()
+    first.log_metrics({}, step=2, stage="mine")
+    second = JsonLinesLogger(str(path))
+    second.load_state_dict({**state, "stages": ["mine"]})
+    second.close()
+
+    assert path.read_text() == '{"step": 1, "stage": "train"}\n'
+
+
+def test_stdout_shows_integers_as_they_are_and_anything_else_somehow(capsys: pytest.CaptureFixture[str]) -> None:
+    StdoutLogger().log_metrics(
+        {"tokens": 123456, "acc": torch.tensor(0.5), "none": None, "s": "x"}, step=1, stage="val"
+    )
+
+    assert capsys.readouterr().out == "step      1  val      tokens 123456  acc 0.5  none None  s x\n"
 
 
 def test_json_lines_drops_a_row_that_was_cut_off(tmp_path: Path) -> None:

@@ -2,68 +2,92 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from otrainer.diagnostics.redaction.values import masked
-from otrainer.errors import ConfigError
+from otrainer.components.loggers.own_rows import drop_own
+from otrainer.components.loggers.row import row_text
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
 
 
 class JsonLinesLogger:
-    """Append a JSON object a row to `path`: `{"step", "stage", <name>: <value>, ...}`.
+    """Append a JSON object a row to `path`: `{"step", "stage", <name>: <value>, ...}`; what is not finite is null.
 
-    After a resume the file goes on where the checkpoint left it: rows of steps that are trained again are dropped.
+    After a resume the file goes on where the checkpoint left it: rows of steps that are trained again are dropped, and
+    those of others stay. In a file outside of the run's folder each row also says its `run`, by that folder.
     """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self._file: IO[bytes] | None = None
         self._keep: int | None = None
+        self._run: str | None = None
+        self._stages = {"train", "val", "metrics"}
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int, stage: str) -> None:
-        row = json.dumps({"step": step, "stage": stage, **metrics}, ensure_ascii=False)
-        self._open().write(f"{masked(row)}\n".encode())
+    def log_hparams(self, hparams: Mapping[str, Any]) -> None:
+        """Learn in which folder the run is: a file elsewhere may have rows of other runs. What is too many goes now."""
+        out_dir = (hparams.get("run") or {}).get("out_dir")
+        if out_dir is not None and not self.path.resolve().is_relative_to(Path(out_dir).resolve()):
+            self._run = str(out_dir)
+        self._drop_spare()
+
+    def log_metrics(self, metrics: Mapping[str, Any], *, step: int, stage: str) -> None:
+        self._stages.add(stage)
+        head = {"step": step, "stage": stage, **({} if self._run is None else {"run": self._run})}
+        self._write(row_text(head, metrics).encode())
+
+    def _write(self, row: bytes) -> None:
+        """Append a row as a whole, or nothing of it; raises OSError where there is no room."""
+        file = self._open()
+        before = file.seek(0, os.SEEK_END)
+        row = row if ends_line(file, before) else b"\n" + row
+        written = 0
+        try:
+            while written < len(row):
+                written += file.write(row[written:])
+        except OSError:
+            if file.seek(0, os.SEEK_END) == before + written:  # nobody has appended since
+                file.truncate(before)
+            raise
 
     def _open(self) -> IO[bytes]:
         if self._file is None:
             refuse_outside(self.path, project_root(), ("loggers",))
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab", buffering=0)
-            if self._keep is not None and self._file.tell() > self._keep:
-                refuse_foreign_rows(self.path, self._keep)
-                self._file.truncate(self._keep)
+            self._file = self.path.open("a+b", buffering=0)
+            self._drop_spare()
         return self._file
 
+    def _drop_spare(self) -> None:
+        """Drop the rows of steps that are trained again; other loggers of this file have not added any yet."""
+        if self._keep is not None and self.path.exists():
+            refuse_outside(self.path, project_root(), ("loggers",))
+            drop_own(self.path, self._keep, self._run, self._stages)
+        self._keep = None
+
     def state_dict(self) -> dict[str, Any]:
-        return {"bytes": self._open().seek(0, 2)}
+        # Rows of a stretch before that are too many go once the folder of the run is known, and count already.
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return {"bytes": size if self._keep is None else self._keep, "stages": sorted(self._stages)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._keep = state["bytes"]
+        self._stages.update(state.get("stages", ()))
 
     def close(self) -> None:
+        """Close the file; where nothing was logged since a resume, rows that are too many go now."""
+        self._drop_spare()
         if self._file is not None:
             self._file.close()
-            self._file = self._keep = None
+            self._file = None
 
 
-def refuse_foreign_rows(path: Path, start: int) -> None:
-    """Raise ConfigError unless all lines of a file from byte `start` on are rows; the last one may be cut off."""
-    with path.open("rb") as file:
-        file.seek(start)
-        lines = file.read().split(b"\n")
-    if not all(map(is_row, lines[:-1])):
-        message = f"`{path}` holds something else than rows behind those of the checkpoint, which would be dropped."
-        hint = "Move what is there, or name another `path`."
-        raise ConfigError(message, title="not only rows", config_path=("loggers",), hint=hint)
-
-
-def is_row(line: bytes) -> bool:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(row, dict) and {"step", "stage"} <= set(row)
+def ends_line(file: IO[bytes], size: int) -> bool:
+    """Return whether a file of this size is empty or ends with a newline: a row that was cut off does not."""
+    if size == 0:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from otrainer.errors import check_whole
 
@@ -14,8 +15,16 @@ class StdoutLogger:
         check_whole("every_n_steps", every_n_steps, optional=True)
         self.every_n_steps = every_n_steps
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int, stage: str) -> None:
+    def log_metrics(self, metrics: Mapping[str, Any], *, step: int, stage: str) -> None:
         if stage == "train" and self.every_n_steps is not None and step % self.every_n_steps != 0:
             return
-        values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        values = "  ".join(f"{name} {shown(value)}" for name, value in metrics.items())
         print(f"step {step:>6}  {stage:<7}  {values}", flush=True)
+
+
+def shown(value: Any) -> str:
+    """Return a number with four digits, an integer and all else as it is."""
+    try:
+        return str(value) if isinstance(value, int | str | None) else f"{float(value):.4g}"
+    except (TypeError, ValueError):
+        return str(value)
