@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.diagnostics.quantities import size_text
 from otrainer.errors import ConfigError
@@ -18,7 +18,6 @@ from otrainer.storage.runs.run_json import read_run, read_run_or_none, run_dirs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
     from otrainer.commands import Question
 
@@ -103,10 +102,15 @@ def row_of(folder: Path, name: str) -> Row:
         return Row(name, "damaged run.json", size=size)
     if run is None:
         return Row(name, "gone", size=size)
-    metrics = ", ".join(f"{key} {value:.4g}" for key, value in list(run["metrics"].items())[:MOST_METRICS])
+    metrics = ", ".join(f"{key} {number(value)}" for key, value in list(run["metrics"].items())[:MOST_METRICS])
     started = str(run["started"]).replace("T", " ").removesuffix("Z")
-    step, definition = f"{run['global_step']:,}", run["definition"][:8]
+    step, definition = "?" if run["global_step"] is None else f"{run['global_step']:,}", run["definition"][:8]
     return Row(name, state_of(folder, run), step, metrics, started, size, definition, origin_of(run))
+
+
+def number(value: Any) -> str:
+    """Return a logged value with four digits; run.json has null for one that is not finite."""
+    return f"{value:.4g}" if isinstance(value, int | float) else "not finite"
 
 
 def state_of(folder: Path, run: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def test_what_is_written_is_read_back(data):
 def test_json_is_readable_and_keeps_the_order_of_keys():
     """One key a line, in the order given, letters as themselves; what JSON lacks as Python's json reads it."""
     assert canonical_json({"b": [1], "a": {"ü": float("inf"), "c": {}}}).decode() == (
-        '{\n "b": [1],\n "a": {\n  "ü": Infinity,\n  "c": {}\n }\n}\n'
+        '{\n "b": [1],\n "a": {\n  "ü": 1e999,\n  "c": {}\n }\n}\n'
     )
 
 
