@@ -50,15 +50,29 @@ class Progress:
     """What the composition root records of a run: filled in by the trainer, whoever called it.
 
     `outputs` are the checkpoints that are there, the newest last, and `saved` the steps and epochs of that one;
-    `inherited` are those that came along from the run that this one goes on from.
+    `inherited` are those that came along from the run that this one goes on from. `metrics` are the last validation
+    values, and `metrics_step` says of which step, where that is known.
     """
 
     state: TrainState = field(default_factory=TrainState)
     metrics: dict[str, float] = field(default_factory=dict)
+    metrics_step: int | None = None
     outputs: list[str] = field(default_factory=list)
     inherited: list[str] = field(default_factory=list)
     saved: tuple[int, int] | None = None
     on_output: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        self._untouched = self.state
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the trainer said how far it is: it put its own state here, or counted in the one that was here."""
+        return self.state is not self._untouched or self.state != TrainState()
+
+    def note_values(self, values: Mapping[str, float], step: int) -> None:
+        """Note the values of a validation after so many optimizer steps."""
+        self.metrics, self.metrics_step = dict(values), step
 
     def note_outputs(self, written: Sequence[str], removed: Sequence[str] = (), *, at: tuple[int, int]) -> None:
         """Note checkpoints that were `written`, again or for the first time, `at` so many steps and epochs."""

@@ -223,7 +223,8 @@ class DefaultTrainer:
         if ctx.validated and is_due(session.bundle, "metric", (state.epoch + 1) // self.val_every_n_epochs):
             session.bundle.scheduler.step(monitored(ctx, session.bundle.monitor or "", ("scheduler",)))
         state.epoch_complete = True
-        ctx.run.progress.metrics = dict(ctx.last_val_logs)
+        if ctx.validated:
+            ctx.run.progress.note_values(ctx.last_val_logs, state.global_step)
         session.hook("on_epoch_end")
         reset_metrics(session)
         session.boundary.phase = BETWEEN

@@ -19,7 +19,7 @@ ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 # What stands for infinities while they are written: characters that nobody's text has, around the number.
 MARKS = {math.inf: "\ue0001e999\ue000", -math.inf: "\ue000-1e999\ue000"}
-MARKED = re.compile("\"\ue000(-?1e999)\ue000\"")
+MARKED = re.compile('"\ue000(-?1e999)\ue000"')
 
 
 def canonical_json(data: object) -> bytes:

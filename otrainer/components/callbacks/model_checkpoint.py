@@ -47,7 +47,7 @@ class ModelCheckpoint:
         save_last: bool = True,
         every_n_steps: int | None = None,
         every_n_epochs: int | None = None,
-        keep_last: int | None = 3,
+        keep_last: int | None = 5,
         monitor: str | None = None,
         mode: str = "min",
         background: bool = True,

@@ -50,10 +50,15 @@ class Composed:
         raise told  # out here, where nothing chains it to an error whose text may hold a secret
 
 
+def settings_of(plan: Plan) -> RunSettings:
+    """Return the settings of a plan's run."""
+    return RunSettings.of({**plan.config["run"], "config": plan.config, "definition": plan.definition})
+
+
 @contextmanager
 def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
     """Build everything that a plan names, under its settings, which hold as long as the block. All code here counts."""
-    settings = RunSettings.of({**plan.config["run"], "config": plan.config, "definition": plan.definition})
+    settings = settings_of(plan)
     with numerics(settings):
         yield Composed(settings, *build_parts(plan, settings.seed, places))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.inside_project import writes_of
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import vacant
+from otrainer.storage.runs.archive import archived_runs, is_behind_link, vacant
 from otrainer.storage.runs.ownership import is_checkpoint, refuse_links
-from otrainer.storage.runs.run_json import DAMAGED, LAST, PREVIOUS
+from otrainer.storage.runs.run_json import DAMAGED, LAST, PREVIOUS, read_run_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +34,24 @@ def last_checkpoint(config: Mapping[str, Any], run_dir: str, root: Path) -> Path
         if callback.get("save_last", True):
             return root / next((save_dir for save_dir, _ in writes_of(callback, ())), "") / LAST
     return root / run_dir / "checkpoints" / LAST
+
+
+def to_go_on_from(run: Mapping[str, Any], config: Mapping[str, Any], run_dir: str, root: Path) -> list[Path]:
+    """Return the checkpoints that a run may go on from, its own first; a child that has none yet has its parent's."""
+    if own := checkpoints_of(run, config, run_dir, root):
+        return own
+    parent = run["lineage"].get("parent")
+    for kept in archived_runs(root / run_dir) if parent else ():
+        found = None if is_behind_link(kept) else read_run_or_none(kept)
+        if found is not None and found["definition"] == parent:
+            return checkpoints_in(kept, found)
+    return []
+
+
+def checkpoints_in(kept: Path, run: Mapping[str, Any]) -> list[Path]:
+    """Return the checkpoints of an archived run that lie in its folder, its last one first, then the newest."""
+    inside = [kept / name for name in reversed(run["outputs"]) if ".." not in Path(name).parts]
+    return sorted(filter(is_checkpoint, inside), key=lambda path: path.name != LAST)
 
 
 def checkpoints_of(run: Mapping[str, Any], config: Mapping[str, Any], run_dir: str, root: Path) -> list[Path]:

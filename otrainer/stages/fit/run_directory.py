@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,23 +45,32 @@ class RunDirectory:
         return display_path(self.path, self.root)
 
     @contextmanager
-    def cleared(self, progress: Progress) -> Iterator[str | None]:
-        """Archive an earlier run where this one begins anew; yield the checkpoint to continue from, if any.
+    def cleared(self, progress: Progress) -> Iterator[Path | None]:
+        """Archive an earlier run where this one begins anew, before any part can write here; yield where it is then.
 
         The earlier run has its place again where the block fails before the first checkpoint.
         """
         with folder_errors_at(*OUT_DIR):
             kept = move_aside(self.path) if self.begin.keep else None
-        checkpoint = self.begin.checkpoint and archived_path(self.begin.checkpoint, self.path, kept)
-        self._announce(kept, checkpoint)
         try:
-            yield None if checkpoint is None else str(checkpoint)
+            yield kept
         except BaseException:
             if kept is not None and not progress.outputs:
                 self._put_back(kept)
             raise
 
-    def _announce(self, kept: Path | None, checkpoint: Path | None) -> None:
+    def checkpoint(self, kept: Path | None) -> Path | None:
+        """Return the checkpoint to continue from, if any, once an earlier run is `kept` elsewhere."""
+        return self.begin.checkpoint and archived_path(self.begin.checkpoint, self.path, kept)
+
+    def parent(self, checkpoint: Path | None) -> Path | None:
+        """Return the folder of the run whose child goes on from this checkpoint; None where that is no other run's."""
+        if checkpoint is None or not self.begin.lineage:
+            return None
+        above = (folder for folder in checkpoint.resolve().parents if (folder / RUN_FILE).is_file())
+        return next((folder for folder in above if folder != self.path.resolve()), None)
+
+    def announce(self, kept: Path | None, checkpoint: Path | None) -> None:
         """Print what becomes of an earlier run."""
         if self.begin.warning:
             self._print(f"warning: {self.begin.warning}")
@@ -74,10 +83,16 @@ class RunDirectory:
     def _put_back(self, kept: Path) -> None:
         """Let the earlier run have its place again; the attempt that saved nothing is kept beside it."""
         attempt = move_aside(self.path)
+        if attempt is None and self.path.is_dir():
+            self.path.rmdir()  # it is empty
         kept.rename(self.path)
         lay_out(self.path)
         if attempt is not None:
             self._print(f"nothing was saved; the earlier run is back in {self.display}")
+            return
+        with suppress(OSError):  # others are kept there
+            kept.parent.rmdir()
+            kept.parent.parent.rmdir()
 
     def _print(self, words: str) -> None:
         print(f"{self.plan.name}: {words}", flush=True)

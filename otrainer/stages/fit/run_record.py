@@ -1,4 +1,4 @@
-"""run.json while a run is under way, and the words with which it ends."""
+"""run.json while a run is under way."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import logging
 import os
 import platform
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from otrainer.components.loggers.row import plain
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.signals import TrainingInterrupted
-from otrainer.stages.fit.going_on import checkpoint_callbacks
 from otrainer.stages.fit.provenance import device_name, git_state, versions
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
+from otrainer.storage.runs.archive import remove_empty
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
 from otrainer.storage.runs.ownership import measure
-from otrainer.storage.runs.run_json import LAST, read_run, utc_now, write_run
+from otrainer.storage.runs.run_json import RUN_FILE, read_run, utc_now, write_run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from otrainer.engine.state import RunSettings
@@ -30,22 +33,42 @@ log = logging.getLogger("otrainer")
 class RunRecord:
     """Keeps run.json true: `running` inside the block, then `complete`, `interrupted` or `failed` as it ends."""
 
-    def __init__(self, directory: RunDirectory, run: RunSettings) -> None:
-        self.directory, self.run_dir, self.plan = directory, directory.path, directory.plan
+    def __init__(self, directory: RunDirectory, run: RunSettings, parent: Path | None = None) -> None:
+        self.directory, self.run_dir, self.plan, self.parent = directory, directory.path, directory.plan, parent
         self.progress, self.lineage = run.progress, directory.begin.lineage
         self.facts = {"versions": versions(), "git": git_state(directory.root), "device": device_name(run.device)}
         earlier = read_run(self.run_dir)
         before = earlier or {}
-        # What people put into the folder stays theirs.
+        # What people put into the folder stays theirs; what parts write while they are built does not.
         self.foreign = set(foreign_files(self.run_dir, earlier))
         self.outputs_before = list(before.get("outputs", {}))
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
-        self.metrics_before = before.get("metrics") or {}
+        self.values_before = before if parent is None else values_until(directory.begin.step, read_run(parent))
         self.steps_saved = (before.get("global_step", 0), before.get("epoch", 0))
+        self._clock = time.monotonic()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Let a new folder be this run's while its parts are built; without a trace where that fails and left none."""
+        if not self.directory.begin.keep:
+            yield
+            return
+        with folder_errors_at(*OUT_DIR):
+            self._write("running", None)
+        self._entered = False
+        try:
+            yield
+        except BaseException:
+            if not self._entered and self._files() == [RUN_FILE]:
+                (self.run_dir / RUN_FILE).unlink()
+                remove_empty(self.run_dir)
+            elif not self._entered:
+                self._write("failed", utc_now())
+            raise
 
     def __enter__(self) -> RunRecord:
-        self._clock = time.monotonic()
+        self._entered = True
         with folder_errors_at(*OUT_DIR):
             self._write("running", None)
         self.progress.on_output = self._saved
@@ -57,9 +80,22 @@ class RunRecord:
         self._write("running", None)
 
     @property
-    def steps(self) -> tuple[int, int]:
-        """Return the steps and epochs so far."""
-        return self.progress.state.global_step, self.progress.state.epochs_done
+    def steps(self) -> tuple[int | None, int | None]:
+        """Return the steps and epochs so far; None where the trainer says nothing of them."""
+        state = self.progress.state
+        if self.progress.is_told:
+            return state.global_step, state.epochs_done
+        return self.progress.saved or (None, None)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Return the last validation values by their logged names."""
+        return self.progress.metrics or self.values_before.get("metrics") or {}
+
+    @property
+    def metrics_step(self) -> int | None:
+        """Return the step of which those values are, where it is known."""
+        return self.progress.metrics_step if self.progress.metrics else self.values_before.get("metrics_step")
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _tb: TracebackType | None) -> None:
         self.progress.on_output = None
@@ -75,8 +111,7 @@ class RunRecord:
 
     def _write(self, state: str, ended: str | None) -> None:
         """Write run.json for a run in `state`."""
-        steps, outputs = self.steps, self._outputs()
-        metrics = self.progress.metrics or self.metrics_before
+        steps, outputs = self.steps, self.outputs()
         if state == "running" or (state != "complete" and outputs):
             steps = self.steps_saved  # what came after the last checkpoint is lost
         write_run(
@@ -88,7 +123,7 @@ class RunRecord:
                 "definition": self.plan.definition,
                 "global_step": steps[0],
                 "epoch": steps[1],
-                "metrics": {masked(name): value for name, value in metrics.items()},
+                "metrics": {masked(name): plain(value) for name, value in self.metrics.items()},
                 "outputs": measure(self.run_dir, outputs),
                 "started": self.started,
                 "ended": ended,
@@ -101,6 +136,7 @@ class RunRecord:
                 "data": self.plan.data_files,
                 "config": self.plan.config,
                 "files": self._files(),
+                "metrics_step": self.metrics_step,
             },
         )
 
@@ -114,52 +150,14 @@ class RunRecord:
         """Return the seconds of training, earlier stretches of this run included."""
         return self.wall_before + time.monotonic() - self._clock
 
-    def _outputs(self) -> list[str]:
+    def outputs(self) -> list[str]:
         """Return the checkpoints that are there, the newest last, as paths from the run directory."""
         written = [os.path.relpath(path, self.run_dir) for path in [*self.progress.inherited, *self.progress.outputs]]
         names = dict.fromkeys([*(name for name in self.outputs_before if name not in written), *written])
         return [name for name in names if (self.run_dir / name).is_file()]
 
-    def summary(self) -> str:
-        """Describe what the run came to: steps, time, validation values, and where the weights are."""
-        state, metrics = self.progress.state, self.progress.metrics
-        length = f"{count(state.epochs_done, 'epoch')}, {count(state.global_step, 'step')}, {self.wall_s:.1f} s"
-        lines = [f"{self.plan.name}: {length}{self.origin()}"]
-        if metrics:
-            values = ", ".join(f"{bare(name)} {number(value)}" for name, value in metrics.items())
-            lines.append(f"  on validation data: {values}")
-        lines.append(f"  weights: {self._weights()}")
-        return "\n".join(lines)
 
-    def _weights(self) -> str:
-        """Say where the best and the last weights are, or else the newest, and of which step where that is not now."""
-        names = self._outputs()
-        if not names:
-            asked = any(checkpoint_callbacks(self.plan.config))
-            return f"not saved ({'no cb.model_checkpoint wrote any' if asked else 'there is no cb.model_checkpoint'})"
-        shown = [name for name in names if Path(name).name.startswith(("best", "last"))]
-        if not any(Path(name).name == LAST for name in names):
-            shown = list(dict.fromkeys([*shown, names[-1]]))
-        told = ", ".join(os.path.normpath(f"{self.directory.display}/{name}") for name in shown)
-        newest, now = (self.progress.saved or self.steps)[0], self.progress.state.global_step
-        return told if newest == now else f"{told} (the newest is of step {newest:,})"
-
-    def origin(self) -> str:
-        """Describe where the child of another run came from."""
-        parent = self.lineage.get("parent")
-        return f", continued from {parent[:8]} at step {self.lineage['global_step']:,}" if parent else ""
-
-
-def bare(name: str) -> str:
-    """Return `val_accuracy` as `accuracy`."""
-    return name.removeprefix("val_").removeprefix("val/")
-
-
-def number(value: float) -> str:
-    """Return a value with four decimals where they say enough, with four digits elsewhere."""
-    return f"{value:.4f}" if 1e-2 <= abs(value) < 1e4 else f"{value:.4g}"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural where it is one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def values_until(step: int | None, parent: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the run.json of a parent as far as its validation values are of no later step than its child begins at."""
+    at = (parent or {}).get("metrics_step")
+    return {} if parent is None or (at is not None and step is not None and at > step) else parent

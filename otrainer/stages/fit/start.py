@@ -12,6 +12,7 @@ from otrainer.stages.fit.going_on import (
     last_checkpoint,
     named_step,
     newest_whole,
+    to_go_on_from,
 )
 from otrainer.storage.inside_project import writes_of
 from otrainer.storage.project import display_path
@@ -49,7 +50,8 @@ def first_start(plan: Plan, root: Path) -> Start:
     """
     found = read_run(root / plan.run_dir)
     interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
-    if found is not None and interrupted and (paths := checkpoints_of(found, plan.config, plan.run_dir, root)):
+    paths = to_go_on_from(found, plan.config, plan.run_dir, root) if found is not None and interrupted else []
+    if found is not None and paths:
         return continued(paths, last_checkpoint(plan.config, plan.run_dir, root), found, root)
     named = plan.resume_from
     return Start(None if named is None else root / named, keep=True)
@@ -61,7 +63,7 @@ def resumed_start(plan: Plan, root: Path) -> Start:
     Raises ConfigError where there is nothing to resume, or it is damaged.
     """
     found, last = read_run(root / plan.run_dir), last_checkpoint(plan.config, plan.run_dir, root)
-    paths = [] if found is None else checkpoints_of(found, plan.config, plan.run_dir, root)
+    paths = [] if found is None else to_go_on_from(found, plan.config, plan.run_dir, root)
     if found is None or not paths:
         message = f"There is no checkpoint `{display_path(last, root)}` to resume from."
         hint = "Start the run with `doit train`; it saves where its `cb.model_checkpoint` says."
@@ -70,6 +72,10 @@ def resumed_start(plan: Plan, root: Path) -> Start:
     if found["definition"] == plan.definition:
         return begin
     lineage = {"parent": found["definition"], "global_step": begin.step, "before": found["lineage"]}
+    if not checkpoints_of(
+        found, plan.config, plan.run_dir, root
+    ):  # a child that saved nothing: its parent is this one's
+        lineage = {**found["lineage"], "global_step": begin.step}
     return replace(begin, keep=True, lineage=lineage)
 
 

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import check_fits
 from otrainer.errors import ConfigError
 from otrainer.stages.definition import fingerprints, outdated
-from otrainer.stages.fit.compose import composed
+from otrainer.stages.fit.compose import composed, settings_of
+from otrainer.stages.fit.parents_rows import carry_rows
 from otrainer.stages.fit.provenance import leave_provenance
 from otrainer.stages.fit.run_directory import run_directory
 from otrainer.stages.fit.run_record import RunRecord
+from otrainer.stages.fit.summary import summary
 from otrainer.storage.data_files import identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otrainer.config import SourceMap
+    from otrainer.stages.fit.compose import Composed
     from otrainer.stages.fit.start import Start
     from otrainer.stages.plan import Plan
+
+log = logging.getLogger("otrainer")
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run: its folder, how far it went, its last validation values by their logged names, its words."""
+    """What came of a run: its folder, how far it went, its last validation values by their logged names, its words.
+
+    `global_step` is None where a trainer of one's own does not say it.
+    """
 
     run_dir: Path
-    global_step: int
-    metrics: dict[str, float]
+    global_step: int | None
+    metrics: dict[str, Any]
     summary: str
 
 
@@ -38,21 +48,36 @@ def train(
 ) -> RunResult:
     """Build everything that the plan names and fit it, from where `start` says.
 
-    An earlier run is kept aside once all parts are built, and is back in its place if the new one fails before its
+    An earlier run is kept aside before any part is built, and is back in its place if the new one fails before its
     first checkpoint. Raises TrainingInterrupted after a signal, and what the components raise.
     """
+    settings = settings_of(plan)
     with run_directory(plan, root, start) as directory:
         refuse_changed(plan, root)
-        with composed(plan, places) as whole:
-            refuse_changed(plan, root)
-            if directory.begin.checkpoint is not None:
-                check_fits(directory.begin.checkpoint, whole.trainer, whole.parts)
-            with directory.cleared(whole.settings.progress) as checkpoint:
-                run = replace(whole.settings, resume_from=checkpoint)
-                with RunRecord(directory, run) as record:
+        with directory.cleared(settings.progress) as kept:
+            checkpoint = directory.checkpoint(kept)
+            run = replace(settings, resume_from=None if checkpoint is None else str(checkpoint))
+            record = RunRecord(directory, run, parent=directory.parent(checkpoint))
+            with record.claimed(), composed(plan, places) as whole:
+                refuse_changed(plan, root)
+                if checkpoint is not None:
+                    check_fits(checkpoint, whole.trainer, whole.parts)
+                directory.announce(kept, checkpoint)
+                prepare(whole, record)
+                with record:
                     leave_provenance(directory.path, plan, places, root)
                     whole.fit(run)
-    return RunResult(directory.path, run.progress.state.global_step, run.progress.metrics, record.summary())
+    return RunResult(directory.path, record.steps[0], record.metrics, summary(record))
+
+
+def prepare(whole: Composed, record: RunRecord) -> None:
+    """Let rows of a parent be in its child's files, and say before anything is trained that nothing would be saved."""
+    if record.parent is not None:
+        carry_rows(record.parent, whole.parts.loggers)
+    if not any(isinstance(callback, ModelCheckpoint) for callback in whole.parts.callbacks):
+        own = [callback for callback in whole.parts.callbacks if not type(callback).__module__.startswith("otrainer.")]
+        unless = ", unless a callback of your own does" if own else ""
+        log.warning("callbacks: there is no cb.model_checkpoint, so nothing saves what is trained%s", unless)
 
 
 def refuse_changed(plan: Plan, root: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.stages.definition import NOT_DEFINING, define
-from otrainer.stages.fit.going_on import checkpoints_of, named_step
+from otrainer.stages.fit.going_on import named_step, to_go_on_from
 from otrainer.stages.fit.start import refuse_taken
 from otrainer.stages.freshness.code import code_sentences, unparsed
 from otrainer.stages.freshness.decide import FAILS, FIT, NO_CONFIG, NOT_TRAINED, RUNS, UNTOLD, Verdict, decide_training
@@ -118,8 +118,9 @@ class Training:
         """Say from where an unfinished run would go on."""
         if run["state"] not in UNFINISHED:
             return ""
-        if paths := checkpoints_of(run, self.config, self.out_dir, self.root):
-            return f" It continues from step {named_step(paths[0]) or run['global_step']:,}."
+        if paths := to_go_on_from(run, self.config, self.out_dir, self.root):
+            step = named_step(paths[0]) or run["global_step"] or run["lineage"].get("global_step") or 0
+            return f" It continues from step {step:,}."
         return " It begins anew, since it has no checkpoint."
 
     def archived(self, definition: str) -> Iterator[str]:
