@@ -111,7 +111,7 @@ def step(task: Task, trace: Trace, ctx: Any, group: Sequence[Any]) -> None:
             nn.utils.clip_grad_norm_(held, task.clip)
         return total
 
-    rate = float(task.optimizer.param_groups[0]["lr"])
+    rates = [float(each["lr"]) for each in task.optimizer.param_groups]
     if isinstance(task.optimizer, torch.optim.LBFGS):
         task.optimizer.step(closure)
     else:
@@ -121,7 +121,9 @@ def step(task: Task, trace: Trace, ctx: Any, group: Sequence[Any]) -> None:
     if task.interval == "step" and task.scheduler is not None and ctx.state.global_step % task.frequency == 0:
         task.scheduler.step()
     ctx.last_train_logs = logged(task, losses, weights)
-    trace.rows.append(("train", ctx.state.global_step, {**ctx.last_train_logs, "lr": rate}))
+    if task.sums:  # of the step, as if it had been one batch
+        ctx.last_train_logs["loss"] = sum(losses)
+    trace.rows.append(("train", ctx.state.global_step, {**ctx.last_train_logs, **named(rates)}))
     call(task.callbacks, "on_train_step_end", ctx)
 
 
@@ -203,8 +205,14 @@ def nudge(task: Task) -> None:
 
 def logged(task: Task, losses: Sequence[float], weights: Sequence[float]) -> dict[str, float]:
     """What is logged of several batches: the mean loss, and means of what the loss logs beside it."""
-    rows = [{"loss": loss, **(task.logs(loss) if task.logs else {})} for loss in losses]
-    return {name: mean([row[name] for row in rows], weights) for name in rows[0]}
+    logs = [task.logs(loss) if task.logs else {} for loss in losses]
+    found = {"loss": sum(losses) / sum(weights) if task.sums else mean(losses, weights)}
+    return found | {name: mean([row[name] for row in logs], weights) for name in logs[0]}
+
+
+def named(rates: Sequence[float]) -> dict[str, float]:
+    """Learning rates of groups as rows have them: `lr`, `lr_1`, `lr_2`."""
+    return {"lr" if number == 0 else f"lr_{number}": rate for number, rate in enumerate(rates)}
 
 
 def mean(values: Sequence[float], weights: Sequence[float]) -> float:

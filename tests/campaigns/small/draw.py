@@ -200,8 +200,9 @@ def losses(drawn: Experiment) -> Experiment:
         drawn = replace(drawn, loss="SmoothL1Loss")
     if drawn.model == "BatchNorm by counts":  # of a batch of one it can tell nothing
         drawn = replace(drawn, batch_size=4)
-    silent = drawn.loss_by in BY[:2]
-    if silent and (LOSSES[drawn.loss].mean_over != "samples" or drawn.time_first):
+    known = LOSSES[drawn.loss].mean_over == "samples" and not drawn.time_first
+    known |= drawn.loss_by == "loss.torch" and drawn.loss in ("cross entropy, classes weighted", "MSE, a sum")
+    if drawn.loss_by in BY[:2] and not known:
         return replace(drawn, loss_by=BY[2 + drawn.seed % 4])
     return drawn
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from campaigns.plain.data import field_of
@@ -90,7 +91,7 @@ def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], float | N
     assert parts is not None
     if faults := order_faults(drawn, seen):
         return faults, None
-    mine = tensors_of(parts["model"], parts["loss"].fn, seen.optimizer)
+    mine = tensors_of(*held_by(parts, seen))
     task, trace = by_hand(drawn, seen)
     theirs = tensors_of(task.model, task.criterion, task.optimizer)
     if mine.keys() != theirs.keys():
@@ -127,6 +128,11 @@ def rounding_of(
     return allowed
 
 
+def held_by(parts: dict[str, Any], seen: Seen) -> tuple[nn.Module, Any, torch.optim.Optimizer]:
+    """What a training left in memory: its model, its loss, and its optimizer."""
+    return parts["model"], parts["loss"].fn, seen.optimizer
+
+
 def against_itself(drawn: Experiment, folder: Path) -> tuple[list[str], tuple[int, ...]]:
     """In what a training differs that was stopped at two batches, drawn from the seed, and continued."""
     whole, seen = folder / "whole", Seen()
@@ -136,12 +142,17 @@ def against_itself(drawn: Experiment, folder: Path) -> tuple[list[str], tuple[in
     stops = (chance.randrange(seen.calls), chance.randrange(max(1, seen.calls // 2)))
     again = None
     for stop in (*stops, None):
-        again = fit(drawn, folder / "stopped", Seen(), stop_at=stop)
+        last = Seen()
+        again = fit(drawn, folder / "stopped", last, stop_at=stop)
         if again is not None:
             break
     assert again is not None
     one, other = load_checkpoint(whole / "last.pt"), load_checkpoint(folder / "stopped/last.pt")
     found = differences(one, other)
+    found += [
+        f"in memory: {each}"
+        for each in differences(*(tensors_of(*held_by(*each)) for each in ((parts, seen), (again, last))))
+    ]
     if again["loggers"][0].rows != parts["loggers"][0].rows:
         found.append("rows")
     return found, stops

@@ -220,7 +220,7 @@ def refusal(drawn: Experiment, name: str, folder: Path) -> str:
     drawn = settled(replace(drawn, **mistake.needs))
     made = Attempt(drawn, folder, parts_of(drawn, Seen(), folder, None))
     model = made.parts["model"]
-    before = {key: value.clone() for key, value in model.state_dict().items()}
+    before = {key: value.detach().clone() for key, value in model.named_parameters()}
     try:
         mistake.spoil(made)
         train(made)
@@ -230,8 +230,7 @@ def refusal(drawn: Experiment, name: str, folder: Path) -> str:
         said = error
     else:
         return "was trained"
-    changed = [key for key, value in model.state_dict().items() if not torch.equal(value, before[key])]
-    if [key for key in changed if key in dict(model.named_parameters())]:
+    if [key for key, value in model.named_parameters() if not torch.equal(value, before[key])]:
         return f"was refused after steps were taken: {said}"
     if mistake.section is None:
         return ""
