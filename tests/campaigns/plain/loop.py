@@ -42,6 +42,7 @@ class Task:
     patience: int | None = None
     logs: Callable[[float], dict[str, float]] | None = None
     rounding: torch.Generator | None = None
+    unit: float = 0.0
 
 
 @dataclass
@@ -112,11 +113,10 @@ def step(task: Task, trace: Trace, ctx: Any, group: Sequence[Any]) -> None:
         return total
 
     rates = [float(each["lr"]) for each in task.optimizer.param_groups]
-    if isinstance(task.optimizer, torch.optim.LBFGS):
-        task.optimizer.step(closure)
-    else:
+    asks_itself = isinstance(task.optimizer, torch.optim.LBFGS)
+    if not asks_itself:
         closure()
-        task.optimizer.step()
+    task.optimizer.step(*[closure] * (asks_itself or getattr(task.optimizer, "asks_again", False)))
     trace.steps = ctx.state.global_step = ctx.state.global_step + 1
     if task.interval == "step" and task.scheduler is not None and ctx.state.global_step % task.frequency == 0:
         task.scheduler.step()
@@ -193,14 +193,18 @@ def update(task: Task, outputs: Any, batch: Any, stage: str) -> None:
 
 
 def nudge(task: Task) -> None:
-    """Round every gradient another way, at random, where the training shall show how far rounding takes it."""
-    if task.rounding is None:
+    """Round every gradient another way, at random, where the training shall show how far rounding takes it.
+
+    What cancels out but for rounding is of the order of a unit of the greatest gradient there is.
+    """
+    held = [parameter for group in task.optimizer.param_groups for parameter in group["params"]]
+    dense = [each.grad for each in held if each.grad is not None and not each.grad.is_sparse]
+    if task.rounding is None or not dense:
         return
-    for group in task.optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None and not parameter.grad.is_sparse:
-                sign = torch.randint(-1, 2, parameter.shape, generator=task.rounding).to(parameter.dtype)
-                parameter.grad *= 1 + sign * torch.finfo(parameter.dtype).eps
+    greatest = max(float(gradient.abs().max()) for gradient in dense)
+    for gradient in dense:
+        sign = torch.randint(-1, 2, gradient.shape, generator=task.rounding).to(gradient.dtype)
+        gradient += sign * task.unit * (gradient.abs() + greatest * (gradient != 0)) / 2
 
 
 def logged(task: Task, losses: Sequence[float], weights: Sequence[float]) -> dict[str, float]:

@@ -126,6 +126,20 @@ def cumulative() -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, momentum=None), nn.ELU(), nn.Linear(8, OUT))
 
 
+class Forces(nn.Module):
+    """Predicts by the gradient of an energy in its inputs, in validation too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.energy = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            at = x.detach().requires_grad_()
+            (force,) = torch.autograd.grad(self.energy(at).sum(), at, create_graph=self.training)
+        return force[:, :OUT]
+
+
 def mlp() -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, OUT))
 
@@ -190,6 +204,7 @@ MODELS = {
     "GRU with dropout": Kind(Deep, "series"),
     "normed weights": Kind(normed),
     "BatchNorm by counts": Kind(cumulative),
+    "gradients inside": Kind(Forces),
     "frozen part": Kind(frozen),
     "part in eval mode": Kind(partly_eval),
     "dropout in eval mode": Kind(train_in_eval),

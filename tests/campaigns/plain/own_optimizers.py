@@ -80,8 +80,31 @@ class SmallMomentum(Optimizer):
                 parameter.sub_(momentum.to(parameter.dtype), alpha=group["lr"])
 
 
+class Sharpness(Optimizer):
+    """SGD by the gradients at the worst point nearby, for which it asks by a closure; those of here it finds there."""
+
+    asks_again = True
+
+    def __init__(self, params: Iterable[Any], lr: float = 0.05, radius: float = 0.05) -> None:
+        super().__init__(params, {"lr": lr, "radius": radius})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any]) -> None:  # type: ignore[override]
+        held = [(group, each) for group in self.param_groups for each in group["params"] if each.grad is not None]
+        norm = torch.stack([each.grad.norm() for _, each in held]).norm() + 1e-12
+        before = [each.clone() for _, each in held]
+        for group, parameter in held:
+            parameter.add_(parameter.grad * (group["radius"] / norm))
+        with torch.enable_grad():
+            closure()
+        for (group, parameter), value in zip(held, before, strict=True):
+            parameter.copy_(value)
+            parameter.sub_(parameter.grad, alpha=group["lr"])
+
+
 OWN_OPTIMIZERS: dict[str, type[Optimizer]] = {
     "schedule-free": ScheduleFree,
     "float32 masters": Masters,
     "momentum of eight bits": SmallMomentum,
+    "sharpness-aware": Sharpness,
 }

@@ -144,6 +144,8 @@ def numbers(drawn: Experiment) -> Experiment:
     """Eight bits and masters are for real numbers; autocast is for parameters of float32, complex ones are for few optimizers, Muon is for matrices."""
     if drawn.dtype != torch.float32 or drawn.model == "complex":
         drawn = replace(drawn, precision="fp32")
+    if drawn.model == "gradients inside":  # no integers, no autocast through a second derivative
+        drawn = replace(drawn, precision="fp32")
     if drawn.model == "complex" and drawn.optimizer.partition(",")[0] not in ("SGD", "Adam", "AdamW", "Adagrad"):
         drawn = replace(drawn, optimizer="Adam")
     if drawn.optimizer == "Muon":
@@ -178,7 +180,9 @@ def schedule(drawn: Experiment) -> Experiment:
 
 
 def early_stopping(drawn: Experiment) -> Experiment:
-    """Stopping early needs validations."""
+    """Stopping early needs validations, and a monitor one at least."""
+    if drawn.validate_every > drawn.epochs:
+        drawn = replace(drawn, validate_every=1)
     return replace(drawn, patience=None) if drawn.val == "none" else drawn
 
 

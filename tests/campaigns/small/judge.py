@@ -78,6 +78,7 @@ def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple
         metrics=[make() for make in METRICS[drawn.metrics]],
         callbacks=[CALLBACKS[name]() for name in (drawn.callback, drawn.other_callback)],
         patience=drawn.patience,
+        unit=unit_of(drawn),
         rounding=None if rounding is None else torch.Generator().manual_seed(rounding),
     )
     torch.manual_seed(START)
@@ -108,6 +109,12 @@ def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], float | N
     far = [name for name in apart if not apart[name] <= allowed[name]]
     spread = max(allowed[name] / max(sizes[name], 1e-3) for name in sizes if name.startswith("model."))
     return [f"{name}: {apart[name]:.2g} apart, rounding explains {allowed[name]:.2g}" for name in far], spread
+
+
+def unit_of(drawn: Experiment) -> float:
+    """One unit in the last place: of bfloat16 where autocast multiplies a loss's shares through its layers."""
+    shares = drawn.precision == "bf16-mixed" and drawn.accumulate > 1
+    return torch.finfo(torch.bfloat16 if shares else drawn.dtype).eps
 
 
 def rounding_of(
@@ -147,8 +154,11 @@ def against_itself(drawn: Experiment, folder: Path) -> tuple[list[str], tuple[in
         if again is not None:
             break
     assert again is not None
-    one, other = load_checkpoint(whole / "last.pt"), load_checkpoint(folder / "stopped/last.pt")
-    found = differences(one, other)
+    files, others = ({path.name for path in each.iterdir()} for each in (whole, folder / "stopped"))
+    found = [f"file {name}" for name in files ^ others]
+    for name in sorted(files & others):
+        one, other = load_checkpoint(whole / name), load_checkpoint(folder / "stopped" / name)
+        found += [f"{name}: {each}" for each in differences(one, other)]
     found += [
         f"in memory: {each}"
         for each in differences(*(tensors_of(*held_by(*each)) for each in ((parts, seen), (again, last))))

@@ -175,6 +175,8 @@ def parts_of(drawn: Experiment, seen: Seen, folder: Path, stop_at: int | None) -
     """All parts of the run but its settings."""
     callbacks = [CALLBACKS[name]() for name in (drawn.callback, drawn.other_callback)]
     early = [] if drawn.patience is None else [EarlyStopping(patience=drawn.patience)]
+    monitor = None if drawn.val == "none" else "val_loss"
+    keeps = ModelCheckpoint(str(folder), monitor=monitor, every_n_steps=3, keep_last=2, background=drawn.seed % 2 == 0)
     return {
         "model": build_model(drawn.model, drawn.output, drawn.seed),
         "datamodule": data_module(drawn),
@@ -183,7 +185,7 @@ def parts_of(drawn: Experiment, seen: Seen, folder: Path, stop_at: int | None) -
         "optimizer_factory": optimizer_factory(drawn),
         "scheduler_factory": scheduler_factory(drawn),
         "metrics": [make() for make in METRICS[drawn.metrics]],
-        "callbacks": [*early, *callbacks, Bounds(seen), ModelCheckpoint(str(folder), background=False)],
+        "callbacks": [*early, *callbacks, Bounds(seen), keeps],
         "loggers": [Rows()],
         "registry": build_registry(),
     }
