@@ -158,7 +158,8 @@ def against_itself(drawn: Experiment, folder: Path) -> tuple[list[str], tuple[in
     found = [f"file {name}" for name in files ^ others]
     for name in sorted(files & others):
         one, other = load_checkpoint(whole / name), load_checkpoint(folder / "stopped" / name)
-        found += [f"{name}: {each}" for each in differences(one, other)]
+        # Which older files were there at that moment is a matter of how fast the disk was.
+        found += [f"{name}: {each}" for each in differences(one, other) if name == "last.pt" or ".steps." not in each]
     found += [
         f"in memory: {each}"
         for each in differences(*(tensors_of(*held_by(*each)) for each in ((parts, seen), (again, last))))

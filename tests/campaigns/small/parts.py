@@ -39,23 +39,17 @@ class Seen:
     val: list[list[Any]] = field(default_factory=list)
     calls: int = 0
     optimizer: Any = None
+    is_ended: bool = True
 
     def note(self, batch: Any, stage: str) -> None:
         """Note a batch once an epoch: LBFGS asks for one several times, and a rehearsal is none of the training."""
-        if stage == "train":
-            if not self.train:
-                self.end_epoch()
-            into = self.train[-1]
-        elif not self.train:
-            return
-        else:
-            into = self.val[-1]
-        if all(batch is not known for known in into):
-            into.append(batch)
-
-    def end_epoch(self) -> None:
-        self.train.append([])
-        self.val.append([])
+        if stage == "train" and self.is_ended:
+            self.train.append([])
+            self.val.append([])
+            self.is_ended = False
+        if self.train:
+            into = (self.train if stage == "train" else self.val)[-1]
+            into += [batch] * all(batch is not known for known in into)
 
 
 class RecordingIO:
@@ -83,8 +77,8 @@ class Bounds:
     def on_fit_start(self, ctx: Any) -> None:
         self.seen.optimizer = ctx.optimizer
 
-    def on_epoch_end(self, ctx: Any) -> None:
-        self.seen.end_epoch()
+    def on_train_epoch_end(self, ctx: Any) -> None:
+        self.seen.is_ended = True
 
     def state_dict(self) -> dict[str, Any]:
         return {}
