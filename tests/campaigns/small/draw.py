@@ -188,7 +188,7 @@ def early_stopping(drawn: Experiment) -> Experiment:
 
 def callbacks(drawn: Experiment) -> Experiment:
     """Two callbacks are two; some schedules of torch want all groups from the beginning."""
-    if drawn.scheduler in ("OneCycleLR", "SWALR"):
+    if drawn.scheduler in ONE_LENGTH:
         drawn = without(drawn, "thaws")
     return replace(drawn, other_callback="none") if drawn.callback == drawn.other_callback else drawn
 
@@ -211,9 +211,13 @@ def losses(drawn: Experiment) -> Experiment:
     return drawn
 
 
+ONE_LENGTH = (  # schedules of torch that fail where a group is added
+    "CosineAnnealingWarmRestarts", "CyclicLR", "LambdaLR to numpy", "MultiplicativeLR", "OneCycleLR", "SWALR", "nested",
+)  # fmt: skip
 RULES: tuple[Callable[[Experiment], Experiment], ...] = (
     sparse,
     numbers,
+    modes,
     lbfgs,
     schedule,
     early_stopping,
