@@ -94,19 +94,19 @@ def step(task: Task, trace: Trace, ctx: Any, group: Sequence[Any]) -> None:
 
     def closure() -> torch.Tensor:
         task.optimizer.zero_grad()
-        total = torch.zeros((), dtype=torch.float64)
+        total: Any = 0
         for batch, weight in zip(group, weights, strict=True):
             with autocast(task):
                 outputs = task.model(task.inputs(batch))
                 loss = task.criterion(task.prediction(outputs), task.targets(batch))
             share = 1.0 if task.sums or len(group) == 1 else weight / sum(weights) if sum(weights) else 0.0
             (loss if share == 1.0 else loss * share).backward()
-            total += loss.detach().double() * share
+            total = total + loss.detach() * share
             if len(losses) < len(group):
                 losses.append(loss.item())
                 seen.append((outputs, batch))
                 update(task, outputs, batch, "train")
-        nudge(task)
+        total = nudge(task, total)
         if task.clip is not None:
             held = [parameter for each in task.optimizer.param_groups for parameter in each["params"]]
             nn.utils.clip_grad_norm_(held, task.clip)
@@ -192,19 +192,25 @@ def update(task: Task, outputs: Any, batch: Any, stage: str) -> None:
             metric.update(outputs=outputs, targets=task.targets(batch), batch=batch, stage=stage)
 
 
-def nudge(task: Task) -> None:
-    """Round every gradient another way, at random, where the training shall show how far rounding takes it.
+def nudge(task: Task, loss: torch.Tensor) -> torch.Tensor:
+    """Round the loss and every gradient another way, at random, where training shall show how far rounding takes it.
 
     What cancels out but for rounding is of the order of a unit of the greatest gradient there is.
     """
     held = [parameter for group in task.optimizer.param_groups for parameter in group["params"]]
     dense = [each.grad for each in held if each.grad is not None and not each.grad.is_sparse]
     if task.rounding is None or not dense:
-        return
+        return loss
     greatest = max(float(gradient.abs().max()) for gradient in dense)
     for gradient in dense:
-        sign = torch.randint(-1, 2, gradient.shape, generator=task.rounding).to(gradient.dtype)
-        gradient += sign * task.unit * (gradient.abs() + greatest * (gradient != 0)) / 2
+        size = gradient.abs() + greatest * (gradient != 0)
+        gradient += signs(task, gradient) * task.unit * size / 2
+    return loss + signs(task, loss) * task.unit * loss.abs()
+
+
+def signs(task: Task, like: torch.Tensor) -> torch.Tensor:
+    """-1, 0 or 1 in each place."""
+    return torch.randint(-1, 2, like.shape, generator=task.rounding).to(like.dtype)
 
 
 def logged(task: Task, losses: Sequence[float], weights: Sequence[float]) -> dict[str, float]:
