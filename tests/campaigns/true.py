@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from campaigns.small.draw import Experiment, coverage, draw, shrink
-from campaigns.small.judge import Verdict, judge
+from campaigns.small.judge import LOOSE, Verdict, judge
 from campaigns.small.mistakes import MISTAKES, refusal
 
 
@@ -72,6 +72,8 @@ def main() -> int:
     for drawn in experiments:
         found = verdict(drawn)
         became[found.kind] += 1
+        became["tensors held to rounding"] += len(found.spreads) - found.loose
+        became[f"tensors within more than {LOOSE:.0e}, where rounding grows"] += found.loose
         if found.differs:
             report(drawn, found, smaller=given.shrink)
         wrong = refused(drawn, mistake_of(drawn.seed))

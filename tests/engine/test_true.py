@@ -3,27 +3,76 @@
 from __future__ import annotations
 
 import ast
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from campaigns.small.draw import Experiment, draw
-from campaigns.small.judge import judge
+from campaigns.small.draw import Experiment, draw, shrink
+from campaigns.small.judge import against_plain, judge
+from campaigns.small.mistakes import MISTAKES, refusal
 
 CAMPAIGNS = Path(__file__).parents[1] / "campaigns"
+SEEDS = (0, 49, 210, 545, 1257)
 
 
-@pytest.mark.parametrize("drawn", [Experiment(), Experiment(seed=1, loader="data.dataset", samples=19)], ids=str)
-def test_an_experiment_trains_as_plain_torch_does_and_a_stop_changes_nothing(drawn: Experiment) -> None:
-    assert judge(drawn).differs == []
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_experiment_trains_as_plain_torch_does_and_two_stops_change_nothing(seed: int) -> None:
+    """What differs names itself; `shrink` makes the experiment as plain as it can be."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert judge(draw(seed)).differs == []
+
+
+@pytest.mark.parametrize("mistake", [name for name in MISTAKES if name != "a loss of None"])
+def test_a_mistake_is_refused_before_a_parameter_changes(tmp_path: Path, mistake: str) -> None:
+    """In the plainest experiment, and in one with all sorts in it."""
+    for number, drawn in enumerate((Experiment(), draw(SEEDS[0]))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert refusal(drawn, mistake, folder) == ""
 
 
 def test_a_seed_draws_the_same_experiment_each_time() -> None:
     assert [draw(seed) for seed in range(20)] == [draw(seed) for seed in range(20)]
 
 
-def test_what_it_is_held_against_knows_nothing_of_otrainer() -> None:
+def test_a_wrong_experiment_is_made_as_plain_as_it_can_be() -> None:
+    drawn = next(each for each in map(draw, range(100)) if each.optimizer == "Adam" and each.clip == 0.5)
+
+    small = shrink(drawn, lambda tried: tried.optimizer == "Adam" and tried.clip == 0.5)
+
+    assert small == Experiment(seed=drawn.seed, optimizer="Adam", clip=0.5)
+
+
+def test_the_loop_that_it_is_held_against_knows_nothing_of_otrainer() -> None:
     for path in (CAMPAIGNS / "plain").glob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         modules = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
         modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
         assert not [name for name in modules if name.startswith(("otrainer", "support", "campaigns.small"))], path
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"clip": 0.05},
+        {"accumulate": 2},
+        {"optimizer": "SGD with momentum"},
+        {"scheduler": "StepLR", "interval": "step"},
+        {"groups": "head alone"},
+        {"callback": "freezes"},
+        {"precision": "bf16-mixed"},
+        {"loss_by": "a number", "loss": "MSE, a sum"},
+        {"validate_every": 2},
+        {"metrics": "sums"},
+    ],
+    ids=str,
+)
+def test_plain_torch_that_trains_otherwise_is_told_from_it(tmp_path: Path, otherwise: dict[str, Any]) -> None:
+    drawn = Experiment(epochs=3, samples=19)
+
+    differs, _ = against_plain(drawn, tmp_path, replace(drawn, **otherwise))
+
+    assert differs

@@ -33,20 +33,24 @@ LOOSE = 1e-3  # where rounding may explain more than this part of a number, a co
 class Verdict:
     """In what an experiment differs from plain torch and from itself.
 
-    `spread` is the part of a number that rounding may take: None where not a bit differs from plain torch.
+    `spreads` are the parts of each tensor's greatest number that rounding may take; none where not a bit differs from
+    plain torch.
     """
 
     differs: list[str] = field(default_factory=list)
-    spread: float | None = None
+    spreads: tuple[float, ...] = ()
     stops: tuple[int, ...] = ()
 
     @property
     def kind(self) -> str:
         if self.differs:
             return "wrong"
-        if self.spread is None:
-            return "equal to the bit"
-        return "equal but for rounding" if self.spread < LOOSE else f"equal within more than {LOOSE:.0e}"
+        return "equal but for rounding" if self.spreads else "equal to the bit"
+
+    @property
+    def loose(self) -> int:
+        """How many tensors were compared so loosely that it says little."""
+        return sum(spread > LOOSE for spread in self.spreads)
 
 
 def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple[Task, Trace]:
@@ -85,30 +89,36 @@ def by_hand(drawn: Experiment, seen: Seen, rounding: int | None = None) -> tuple
     return task, train(task, [*seen.train, *[[]] * drawn.epochs], [each for each in seen.val if each])
 
 
-def against_plain(drawn: Experiment, folder: Path) -> tuple[list[str], float | None]:
-    """In what a training differs from plain torch; and how much of a number rounding may explain, if that was asked."""
+def against_plain(
+    drawn: Experiment, folder: Path, plain: Experiment | None = None
+) -> tuple[list[str], tuple[float, ...]]:
+    """In what a training differs from plain torch; and how much of each tensor rounding may explain, if that matters.
+
+    `plain` is another experiment that plain torch shall train: one that must not come to the same.
+    """
+    plain = plain or drawn
     seen = Seen()
     parts = fit(drawn, folder, seen)
     assert parts is not None
     if faults := order_faults(drawn, seen):
-        return faults, None
+        return faults, ()
     mine = tensors_of(*held_by(parts, seen))
-    task, trace = by_hand(drawn, seen)
+    task, trace = by_hand(plain, seen)
     theirs = tensors_of(task.model, task.criterion, task.optimizer)
     if mine.keys() != theirs.keys():
-        return [f"holds other tensors: {sorted(mine.keys() ^ theirs.keys())}"], None
+        return [f"holds other tensors: {sorted(mine.keys() ^ theirs.keys())}"], ()
     rows = parts["loggers"][0].rows
     if [row[:2] for row in rows] != [row[:2] for row in trace.rows]:
-        return [f"logs other rows: {[row[:2] for row in rows]}, not {[row[:2] for row in trace.rows]}"], None
+        return [f"logs other rows: {[row[:2] for row in rows]}, not {[row[:2] for row in trace.rows]}"], ()
     apart = {name: distance(mine[name], theirs[name]) for name in mine}
     apart |= rows_apart(rows, trace.rows)
     if not any(apart.values()):
-        return [], None
+        return [], ()
     sizes = {name: size_of(value) for name, value in theirs.items()}
-    allowed = rounding_of(drawn, seen, theirs, trace, sizes)
+    allowed = rounding_of(plain, seen, theirs, trace, sizes)
     far = [name for name in apart if not apart[name] <= allowed[name]]
-    spread = max(allowed[name] / max(sizes[name], 1e-3) for name in sizes if name.startswith("model."))
-    return [f"{name}: {apart[name]:.2g} apart, rounding explains {allowed[name]:.2g}" for name in far], spread
+    spreads = tuple(allowed[name] / max(size, 1e-3) for name, size in sizes.items())
+    return [f"{name}: {apart[name]:.2g} apart, rounding explains {allowed[name]:.2g}" for name in far], spreads
 
 
 def unit_of(drawn: Experiment) -> float:
@@ -175,6 +185,6 @@ def judge(drawn: Experiment) -> Verdict:
         folder = Path(name)
         for each in ("plain", "whole", "stopped"):
             (folder / each).mkdir()
-        wrong, spread = against_plain(drawn, folder / "plain")
+        wrong, spreads = against_plain(drawn, folder / "plain")
         unequal, stops = against_itself(drawn, folder)
-    return Verdict([*(f"plain: {each}" for each in wrong), *(f"stopped: {each}" for each in unequal)], spread, stops)
+    return Verdict([*(f"plain: {each}" for each in wrong), *(f"stopped: {each}" for each in unequal)], spreads, stops)
