@@ -415,11 +415,11 @@ class ChecksFiles(DeclaresFiles, Protocol):
 class Stateful(Protocol):
     """Keep state in checkpoints: of callbacks, metrics, loggers, the loss, data modules, loaders and datasets.
 
-    Without it, plain attributes that changed since a part was built are kept (not those of data).
+    Without it, attributes that changed since a part was built are kept (of data, its random generators alone).
     """
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain data: tensors, numbers, texts, None, and lists, tuples and dicts of them."""
+        """Return the state: tensors, numbers, texts, arrays, and containers of them, as Python and numpy have them."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Go on from what `state_dict` returned; called on resume, before `on_fit_start`."""

@@ -69,11 +69,8 @@ class TorchLoss:
             return partial(counted_targets, self.fn, target)
         return None
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the loss's own parameters; its buffers (class weights, say) are configuration."""
-        return {name: parameter.detach() for name, parameter in self._parameters()}
-
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what older checkpoints hold: the parameters alone. Newer ones hold `fn` whole, as they do any module."""
         with torch.no_grad():
             for name, parameter in self._parameters():
                 parameter.copy_(state[name])

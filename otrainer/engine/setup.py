@@ -12,7 +12,7 @@ import torch
 from otrainer.engine import checkpoint
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.boundary import Boundary
-from otrainer.engine.checkpoint.part_state import Baseline, warn_of_restarts
+from otrainer.engine.checkpoint.baseline import Baseline
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
@@ -59,7 +59,6 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         built=checkpoint.hyperparameters(optimizer, scheduler),
         **parts.in_context,
     )
-    warn_of_restarts(parts.with_state, ctx.baseline)
     if saved is not None:
         checkpoint.restore(ctx, saved)
     checkpoint.check_loadable(ctx)

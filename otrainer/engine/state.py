@@ -11,7 +11,7 @@ from otrainer.errors import ConfigError, Finding, nearest
 if TYPE_CHECKING:
     import torch
 
-    from otrainer.engine.checkpoint.part_state import Baseline
+    from otrainer.engine.checkpoint.baseline import Baseline
     from otrainer.engine.data.loader import Loader
     from otrainer.registry import Registry
 

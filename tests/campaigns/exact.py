@@ -32,7 +32,7 @@ from otrainer.components.loggers import JsonLinesLogger
 from otrainer.engine import setup as session
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.checkpoint import load_checkpoint
-from otrainer.engine.checkpoint.part_state import same
+from otrainer.engine.checkpoint.compare import same
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 
 KINDS = ("workers: 0", "workers: 2", "generator", "scaler")

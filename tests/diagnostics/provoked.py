@@ -33,8 +33,9 @@ from otrainer.diagnostics.exceptions import cannot_write, unexplained
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint, load_optimizer, unreadable
 from otrainer.engine.checkpoint.compatible import check_built, check_model
+from otrainer.engine.checkpoint.encode import MARK
 from otrainer.engine.checkpoint.file_format import write_container
-from otrainer.engine.checkpoint.part_state import check_same_classes
+from otrainer.engine.checkpoint.part_state import decoded
 from otrainer.engine.checkpoint.secrets import refuse_lost
 from otrainer.engine.checkpoint.writer import check_finite, write_checkpoint
 from otrainer.engine.data.loader import Loader, worker_trouble
@@ -123,13 +124,11 @@ def rows_of_somebody_else() -> None:
 
 
 def a_state_that_no_checkpoint_can_hold() -> None:
-    class Keeps:
-        def state_dict(self) -> dict[str, Any]:
-            return {"seen": {"at": object()}}
+    class Keeps(torch.nn.Linear):
+        def get_extra_state(self) -> Any:
+            return {"at": object()}
 
-        def load_state_dict(self, state: Any) -> None: ...
-
-    fit(small_model(), Batches(random_batches(1)), callbacks=[Keeps()])
+    fit(Keeps(4, 1), Batches(random_batches(1)))
 
 
 def a_value_to_watch_that_validation_does_not_log() -> None:
@@ -307,8 +306,9 @@ def built(optimizer: str, scheduler: Any = None) -> dict[str, Any]:
     return {"optimizer": {"class": optimizer, "groups": []}, "scheduler": scheduler}
 
 
-def other_callbacks() -> None:
-    check_same_classes([DefaultTrainer()], [{"class": "EarlyStopping"}], "callbacks")
+def a_state_of_a_class_that_is_gone() -> None:
+    gone = {MARK: "named_tuple", "class": ["extensions.rows", "Row"], "fields": ["step"], "items": [3]}
+    decoded(SimpleNamespace(), {"rows": [gone]}, ("callbacks", 0))
 
 
 def data_with_a_state_of_its_own() -> None:

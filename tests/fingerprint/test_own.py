@@ -37,7 +37,7 @@ HAS_WORDS = {
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {
-    "describe": "makes words of a message", "listed": "the same",
+    "describe": "makes words of a message", "described": "the same", "listed": "the same",
     "check_fits": "judges a checkpoint before anything is trained", "save_checkpoint": "for whoever writes a trainer",
     "build_model": "for whoever builds a model by hand", "check_model": "judges a model before anything is trained",
     "line_of": "lines of a config for what is told", "model_summary": "the model in words",

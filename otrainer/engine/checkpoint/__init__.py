@@ -1,8 +1,8 @@
 """Checkpoints: one mapping of parts that know their own state, loaded as data only (`weights_only=True`).
 
 Parts: `model` (the plain state dict), `optimizer`, `scheduler`, `scaler`, `callbacks`, `metrics`, `loggers`, `loss`,
-`data`, `flags`, `train_state` (`epoch`, `global_step`, `micro_step_in_epoch`, `epoch_complete`, `should_stop`), `rng`,
-`meta`.
+`io`, `data`, `flags`, `train_state` (`epoch`, `global_step`, `micro_step_in_epoch`, `epoch_complete`, `should_stop`),
+`rng`, `meta`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.nn.parameter import is_lazy
 
-from otrainer.engine.checkpoint.part_state import same
+from otrainer.engine.checkpoint.compare import same
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:

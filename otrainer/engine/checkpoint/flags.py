@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from otrainer.engine.modules import modules_of
+from otrainer.engine.loss_modules import loss_modules
 
 Flags = dict[str, dict[str, bool]]
 
@@ -40,10 +40,10 @@ def set_flags(part: Any, flags: Mapping[str, Mapping[str, bool]]) -> None:
 
 
 def named_modules(part: Any) -> Iterator[tuple[str, Any]]:
-    for prefix, module in modules_of(part).items():
+    for prefix, module in loss_modules(part).items():
         yield from module.named_modules(prefix=prefix)
 
 
 def named_parameters(part: Any) -> Iterator[tuple[str, Any]]:
-    for prefix, module in modules_of(part).items():
+    for prefix, module in loss_modules(part).items():
         yield from module.named_parameters(prefix=prefix)

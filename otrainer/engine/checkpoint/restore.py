@@ -6,10 +6,13 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.checkpoint.compare import marked_lost
 from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
+from otrainer.engine.checkpoint.encode import Encoder
 from otrainer.engine.checkpoint.flags import set_flags
+from otrainer.engine.checkpoint.lists import load_lists
 from otrainer.engine.checkpoint.load import load_checkpoint
-from otrainer.engine.checkpoint.part_state import check_same_classes, load_part, load_states
+from otrainer.engine.checkpoint.part_state import decoded, load_part
 from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
 from otrainer.engine.optimizer import build_optimizer
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
 # How a step is computed, not what it computes.
 IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
-LISTS = ("callbacks", "metrics", "loggers")
 
 
 def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
@@ -41,8 +43,6 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
         state = TrainState()
         state.load_state_dict(saved["train_state"])
         trainer.check_progress(state)
-    for section in LISTS:
-        check_same_classes(getattr(parts, section), saved[section], section)
     check_model(parts.model, saved)
     if has_lazy(parts.model):
         load_model_state(parts.model, saved)
@@ -57,7 +57,7 @@ def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
     parts = revealed({name: parts[name] for name in ("model", "meta")})
     check_model(model, parts)
     try:
-        model.load_state_dict(parts["model"])
+        model.load_state_dict(decoded(model, parts["model"], ("model",)))
     except RuntimeError as cause:
         raise model_misfit([str(cause)]) from cause
 
@@ -70,18 +70,19 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     """
     parts = revealed(parts)
     unchanged = check_built(ctx.built, parts)
-    load_optimizer(ctx.optimizer, parts["optimizer"], unchanged=unchanged)
+    state = decoded(ctx.optimizer, parts["optimizer"], ("optimizer",))
+    load_optimizer(ctx.optimizer, state, unchanged=unchanged)
     if ctx.scheduler is not None:
-        ctx.scheduler.load_state_dict(parts["scheduler"])
+        ctx.scheduler.load_state_dict(decoded(ctx.scheduler, parts["scheduler"], ("scheduler",)))
         # It has stepped before, in another process: torch would warn of a scheduler that goes first.
         ctx.optimizer._opt_called = parts["train_state"]["global_step"] > 0  # type: ignore[attr-defined]
     if ctx.scaler is not None and parts["scaler"] is not None:
         ctx.scaler.load_state_dict(parts["scaler"])
-    for section in LISTS:
-        load_states(getattr(ctx, section), parts[section], section)
-    load_part(ctx.loss, parts["loss"])
-    load_part(ctx.datamodule, parts["data"]["module"])
-    ctx.train.load_state_dict(parts["data"]["train"])
+    load_lists(ctx, parts)
+    load_part(ctx.loss, parts["loss"], ctx, ("loss",))
+    load_part(ctx.io, parts["io"], ctx, ("io",))
+    load_part(ctx.datamodule, parts["data"]["module"], ctx, ("data",))
+    ctx.train.load_state_dict(decoded(ctx.train, parts["data"]["train"], ("data",)))
     ctx.state.load_state_dict(parts["train_state"])
     if not ctx.state.epoch_complete:
         ctx.state.micro_step_in_epoch = ctx.train.position(ctx.state.micro_step_in_epoch)
@@ -96,12 +97,11 @@ def hyperparameters(optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[st
     """Return what a new optimizer and scheduler are made with; a resume takes it from the config, not from the file."""
     skipped = ("params", *IMPLEMENTATION)
     groups = [{key: value for key, value in group.items() if key not in skipped} for group in optimizer.param_groups]
-    return copy.deepcopy(
-        {
-            "optimizer": {"class": type(optimizer).__qualname__, "groups": groups},
-            "scheduler": scheduler and {"class": type(scheduler).__qualname__, "state": scheduler.state_dict()},
-        }
-    )
+    facts = {
+        "optimizer": {"class": type(optimizer).__qualname__, "groups": groups},
+        "scheduler": scheduler and {"class": type(scheduler).__qualname__, "state": scheduler.state_dict()},
+    }
+    return copy.deepcopy(marked_lost(Encoder().encode(facts)))
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], *, unchanged: bool) -> None:

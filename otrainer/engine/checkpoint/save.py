@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.checkpoint.part_state import part_state, states_of
-from otrainer.engine.checkpoint.plain import NotPlainError, check_plain
+from otrainer.engine.checkpoint.compare import lost_in
+from otrainer.engine.checkpoint.encode import Encoder
+from otrainer.engine.checkpoint.held import LISTS, Writing
+from otrainer.engine.checkpoint.lists import states_of
+from otrainer.engine.checkpoint.plain import NotPlainError
 from otrainer.engine.checkpoint.secrets import concealed
 from otrainer.engine.checkpoint.writer import write_checkpoint
 from otrainer.engine.seed import random_state
@@ -26,20 +29,17 @@ READABLE = (2, FORMAT)
 def capture(ctx: RunContext) -> dict[str, Any]:
     """Return the whole state of a run between two steps, with references in place of secrets.
 
-    Raises ConfigError for a secret inside a tensor.
+    What no file can hold of it is told and left out. Raises ConfigError for a secret inside a tensor.
     """
+    writing, keep = Writing(ctx), ctx.baseline
     state = {
-        "model": ctx.model.state_dict(),
-        "optimizer": ctx.optimizer.state_dict(),
-        "scheduler": ctx.scheduler.state_dict() if ctx.scheduler is not None else None,
-        "scaler": ctx.scaler.state_dict() if ctx.scaler is not None else None,
-        "callbacks": states_of(ctx.callbacks, ctx.baseline),
-        "metrics": states_of(ctx.metrics, ctx.baseline),
-        "loggers": states_of(ctx.loggers, ctx.baseline),
-        "loss": part_state(ctx.loss, ctx.baseline),
+        **{name: keep.data_of(getattr(ctx, name), name) for name in ("model", "optimizer", "scheduler", "scaler")},
+        **{section: states_of(ctx, section, writing) for section in LISTS},
+        "loss": keep.state_of(ctx.loss, ("loss",), writing),
+        "io": keep.state_of_data(ctx.io, "io", writing),
         "data": {
-            "module": part_state(ctx.datamodule, ctx.baseline) if hasattr(ctx.datamodule, "state_dict") else None,
-            "train": ctx.train.state_dict(),
+            "module": keep.state_of_data(ctx.datamodule, "data", writing),
+            "train": keep.data_of(ctx.train, "data"),
         },
         "flags": {name: ctx.baseline.changed_flags(name, part) for name, part in with_flags(ctx).items()},
         "train_state": ctx.state.state_dict(),
@@ -68,9 +68,9 @@ def save_checkpoint(path: str | Path, ctx: RunContext) -> None:
 
 
 def check_loadable(ctx: RunContext) -> None:
-    """Raise ConfigError now for what a checkpoint of this run could not give back as data later."""
-    with naming_component(ctx):
-        check_plain(capture(ctx))
+    """Raise ConfigError now for weights that no checkpoint can hold; other state is told when it matters."""
+    for path, lost in lost_in(Encoder().encode(ctx.model.state_dict()), None):
+        raise not_loadable(NotPlainError(("model", *path), lost.value), ctx)
 
 
 @contextmanager

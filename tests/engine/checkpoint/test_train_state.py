@@ -117,8 +117,7 @@ def test_flags_of_modules_that_a_loss_holds_in_lists_and_mappings_are_its_own() 
     class Terms:
         def __init__(self) -> None:
             self.terms: dict[str, Any] = {"a": [torch.nn.Linear(1, 1)]}
-            self.terms["b"] = [self.terms["a"][0], torch.nn.Dropout()]
-            self.terms["itself"] = self.terms
+            self.terms["b"] = [None, torch.nn.Dropout()]
 
     loss = Terms()
     loss.terms["b"][1].eval()

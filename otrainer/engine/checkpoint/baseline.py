@@ -1,0 +1,100 @@
+"""The parts of a run as they were built: what still is so is configuration, not state."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.checkpoint.compare import changes, frozen, lost_in, marked_lost, without_built
+from otrainer.engine.checkpoint.encode import LOST, Encoder, is_marked
+from otrainer.engine.checkpoint.flags import Flags, changed_flags, flags_of
+from otrainer.engine.checkpoint.held import Writing, is_stateful, own_values
+from otrainer.engine.checkpoint.identity import identity_of
+from otrainer.engine.checkpoint.kinds.generators import is_generator
+from otrainer.errors import ConfigPath, dotted
+
+if TYPE_CHECKING:
+    from otrainer.engine.parts import Parts
+
+log = logging.getLogger("otrainer")
+SILENT = ("attributes", "state_dict", "state", "items", "module")
+
+
+class Baseline:
+    """Attributes and flags of a run's parts as they were built, and what was told of those that cannot be saved."""
+
+    def __init__(self, parts: Parts) -> None:
+        writing = Writing(parts)
+        self._built = {id(part): frozen(attributes(part, writing)) for part in parts.with_state}
+        self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
+        self._identities = {id(part): identity_of(part) for part in parts.with_state}
+        self._told: set[tuple[str, str]] = set()
+
+    def changed_flags(self, name: str, part: Any) -> Flags:
+        """Return the flags of the model or the loss (by `name`) that are not those that they were built with."""
+        return changed_flags(flags_of(part), self._flags[name])
+
+    def identity_of(self, part: Any) -> dict[str, Any]:
+        """Return what told a component from others when it was built."""
+        return self._identities[id(part)]
+
+    def state_of(self, part: Any, where: ConfigPath, writing: Writing) -> dict[str, Any] | None:
+        """Return a component's state as plain data: what it returns, or what changed in it since it was built.
+
+        What cannot be written is told once, and left out.
+        """
+        if saves_itself(part):
+            return {"state_dict": self.told(writing.encoder.encode(part.state_dict()), part, where)}
+        now, built = attributes(part, writing), self._built.get(id(part), {})
+        self.tell(now, built, part, where)
+        if isinstance(part, torch.nn.Module):
+            kept = marked_lost(without_built(now, built))
+            return {"state_dict": kept.pop("state"), "module": kept}
+        found = {name: marked_lost(value) for name, value in changes(now, built).items()}
+        return {"attributes": {name: value for name, value in found.items() if not is_marked(value, LOST)}}
+
+    def state_of_data(self, part: Any, section: str, writing: Writing) -> dict[str, Any] | None:
+        """Return the state of a data module or an io: what it returns, else the generators that it holds."""
+        if is_stateful(part):
+            return self.state_of(part, (section,), writing)
+        held = {name: value for name, value in own_values(part).items() if is_generator(value)}
+        return {"attributes": self.told(writing.encoder.encode(held), part, (section,))} if held else None
+
+    def data_of(self, part: Any, name: str) -> Any:
+        """Return the `state_dict` of the model, or what trains it, as plain data; None where there is no such part."""
+        return None if part is None else self.told(Encoder().encode(part.state_dict()), part, (name,))
+
+    def told(self, data: Any, part: Any, where: ConfigPath) -> Any:
+        """Return encoded data as plain data, once it is told what of it cannot be written."""
+        self.tell(data, None, part, where)
+        return marked_lost(data)
+
+    def tell(self, now: Any, built: Any, part: Any, where: ConfigPath) -> None:
+        """Say what of a part's encoded state cannot be written, once for each place, unless it is as it was built."""
+        for path, lost in lost_in(now, built):
+            name = dotted(step for step in path if step not in SILENT)
+            place = dotted(where)
+            if (place, name) not in self._told:
+                self._told.add((place, name))
+                log.warning(
+                    "`%s` of `%s` (%s) %s. No checkpoint can hold that: after a resume it is as a new run has it.",
+                    name, type(part).__qualname__, place, lost.why,
+                )  # fmt: skip
+
+
+def saves_itself(part: Any) -> bool:
+    """Return whether a component says itself what its state is; a module does if it has a `state_dict` of its own."""
+    return is_stateful(part) and not is_bare_module(part)
+
+
+def is_bare_module(part: Any) -> bool:
+    return isinstance(part, torch.nn.Module) and type(part).state_dict is torch.nn.Module.state_dict
+
+
+def attributes(part: Any, writing: Writing) -> dict[str, Any]:
+    """Return all that a component holds, as data."""
+    if saves_itself(part):
+        return {}
+    return writing.attributes_of(part)

@@ -1,0 +1,249 @@
+"""What attributes hold besides data: parts of the run, objects that save themselves, and plain objects."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.checkpoint.decode import Decoder, Missing
+from otrainer.engine.checkpoint.encode import MARK, Encoder, Path, is_plain_mapping
+from otrainer.engine.checkpoint.flags import flags_of, set_flags
+from otrainer.engine.checkpoint.kinds import LostError
+from otrainer.engine.checkpoint.kinds.kind import find_class
+
+if TYPE_CHECKING:
+    from otrainer.protocols import Context
+
+LISTS = ("callbacks", "metrics", "loggers")
+ALONE = ("model", "loss", "datamodule", "io", "registry", "optimizer", "scheduler", "scaler", "run", "state", "train")
+PART = "part"
+STATEFUL = "stateful"
+OBJECT = "object"
+# How a class says that its objects are more, or less, than their attributes.
+PICKLED = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+
+
+class Plain:
+    """What every object of a class without a base has room for."""
+
+
+def is_stateful(value: Any) -> bool:
+    """Return whether an object saves and loads itself."""
+    if isinstance(value, type):
+        return False
+    return all(callable(getattr(value, name, None)) for name in ("state_dict", "load_state_dict"))
+
+
+def package_of(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
+def is_plain_object(value: Any, package: str) -> bool:
+    """Return whether an object is of a class of a package, written in Python, all of whose state is its attributes."""
+    cls = type(value)
+    if package_of(cls) != package or cls.__basicsize__ != Plain.__basicsize__ or not hasattr(value, "__dict__"):
+        return False
+    own = [
+        name
+        for base in cls.__mro__[:-1]
+        for name in ("__reduce__", "__getstate__", "__setstate__")
+        if name in vars(base)
+    ]
+    return not own and hasattr(value, "__dict__")
+
+
+def own_values(part: Any) -> dict[str, Any]:
+    """Return what an object holds by name, be it in its dictionary or in slots."""
+    slots = [names for cls in type(part).__mro__ for names in [vars(cls).get("__slots__", ())]]
+    names = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
+    in_slots = {name: getattr(part, name) for name in names if name[:2] != "__" and hasattr(part, name)}
+    return {**in_slots, **getattr(part, "__dict__", {})}
+
+
+def set_value(part: Any, name: str, value: Any) -> None:
+    """Let an object hold a value, whatever its class says of setting attributes."""
+    if name in getattr(part, "__dict__", {}):
+        vars(part)[name] = value
+    else:
+        object.__setattr__(part, name, value)
+
+
+class Things:
+    """The parts of a run and of its model by their names, for attributes that refer to them."""
+
+    def __init__(self, run: Context | Any) -> None:
+        self.run = run
+        self._by_name: dict[str, Any] | None = None
+        self._names: dict[int, str] | None = None
+
+    @property
+    def by_name(self) -> dict[str, Any]:
+        if self._by_name is None:
+            self._by_name = dict(self._named())
+        return self._by_name
+
+    def name_of(self, value: Any) -> str | None:
+        if self._names is None:
+            self._names = {id(thing): name for name, thing in reversed(self.by_name.items())}
+        return self._names.get(id(value))
+
+    def _named(self) -> Iterator[tuple[str, Any]]:
+        yield "ctx", self.run
+        for name in ALONE:
+            if getattr(self.run, name, None) is not None:
+                yield name, getattr(self.run, name)
+        for section in LISTS:
+            for index, part in enumerate(getattr(self.run, section)):
+                yield f"{section}.{index}", part
+        model = "model"
+        for kind in ("named_modules", "named_parameters", "named_buffers"):
+            for name, thing in getattr(self.run.model, kind)():
+                yield f"{model}.{name}", thing
+
+
+class Writing:
+    """Writes what the attributes of a run's parts hold as data."""
+
+    def __init__(self, run: Context | Any) -> None:
+        self.things = Things(run)
+        self.encoder = Encoder(self.own, places=True)
+        self._package = ""
+
+    def attributes_of(self, part: Any) -> dict[str, Any]:
+        """Return the attributes of a component as data; objects of its own package are data as well."""
+        self._package = package_of(type(part))
+        if isinstance(part, torch.nn.Module):
+            return self.marked_module(part, ())
+        return {name: self.encoder.encode(value, (name,)) for name, value in own_values(part).items()}
+
+    def own(self, encoder: Encoder, path: Path, value: Any) -> Any:
+        """Return data in place of a part of the run, an object that saves itself, or a plain one; None for others."""
+        if type(value) in (list, tuple) or is_plain_mapping(value):
+            return None
+        if (name := self.things.name_of(value)) is not None:
+            return {MARK: PART, "name": name}
+        if isinstance(value, torch.nn.Module):
+            return self.marked_module(value, path)
+        if is_stateful(value):
+            return encoder.marked(STATEFUL, {"class": type(value).__qualname__, "state": value.state_dict()}, path)
+        if is_plain_object(value, self._package):
+            parts = {"class": [type(value).__module__, type(value).__qualname__], "attributes": dict(vars(value))}
+            return encoder.marked(OBJECT, parts, path)
+        return None
+
+    def marked_module(self, value: torch.nn.Module, path: Path) -> dict[str, Any]:
+        """Return a module's state, and what its own state leaves out: flags, and attributes of it and those in it."""
+        return {
+            MARK: STATEFUL,
+            "class": type(value).__qualname__,
+            "state": self.encoder.encode(value.state_dict(), (*path, "state")),
+            "buffers": [name for name, _ in value.named_buffers()],
+            "flags": flags_of(value),
+            "attributes": self.attributes(value, path),
+            "like": self.like(value),
+        }
+
+    def attributes(self, value: torch.nn.Module, path: Path) -> dict[str, Any]:
+        """Return the attributes of a module, and of those in it by their names, that are neither state nor flags."""
+        usual = vars(torch.nn.Module())
+        return {
+            name: {
+                key: self.encoder.encode(item, (*path, *name.split("."), key))
+                for key, item in vars(module).items()
+                if key not in usual
+            }
+            for name, module in value.named_modules()
+        }
+
+    def like(self, value: torch.nn.Module) -> str | None:
+        """Return the name of the model, or a module in it, that a module may be a copy of."""
+        looks = shape_of(value)
+        for name, module in self.things.run.model.named_modules():
+            if type(module) is type(value) and shape_of(module) == looks:
+                return str(name)
+        return None
+
+
+def shape_of(module: torch.nn.Module) -> list[Any]:
+    parts: list[Any] = [(name, type(part)) for name, part in module.named_modules()]
+    return parts + [(name, value.shape) for name, value in module.named_parameters()]
+
+
+class Reading:
+    """Makes again what `Writing` wrote, for one part of a run: with what this run has, and into what the part has."""
+
+    def __init__(self, ctx: Context, part: Any) -> None:
+        self.things, self.ctx, self.part = Things(ctx), ctx, part
+        self.decoder = Decoder(ctx.device, self.own)
+
+    def own(self, decoder: Decoder, data: Mapping[str, Any], fresh: Any) -> Any:
+        """Return the value of data that `Writing` marked; Missing for other data."""
+        if data[MARK] == PART:
+            if data["name"] not in self.things.by_name:
+                raise LostError(f"was the `{data['name']}` of the run, which is not there")
+            return self.things.by_name[data["name"]]
+        if data[MARK] == STATEFUL:
+            return self.stateful(data, fresh)
+        if data[MARK] == OBJECT:
+            return self.object(data, fresh)
+        return Missing
+
+    def stateful(self, data: Mapping[str, Any], fresh: Any) -> Any:
+        if not is_stateful(fresh):
+            fresh = self.copied(data)
+        if "flags" in data:
+            self.load_module(fresh, data)
+        else:
+            fresh.load_state_dict(self.decoder.decode(data["state"], fresh.state_dict()))
+        return fresh
+
+    def copied(self, data: Mapping[str, Any]) -> Any:
+        """Return a copy of the module that a saved one was like."""
+        if data.get("like") is None:
+            raise LostError(f"was a `{data['class']}`, and there is none yet to take its state")
+        made = copy.deepcopy(self.ctx.model.get_submodule(data["like"]))
+        made.zero_grad(set_to_none=True)
+        return made
+
+    def load_module(self, module: torch.nn.Module, data: Mapping[str, Any]) -> None:
+        """Load a module's state; buffers and attributes that were as they were built are those of this config."""
+        fresh = module.state_dict()
+        state = self.decoder.decode({**data["state"]}, fresh)
+        kept = {name: fresh[name] for name in data.get("unchanged", ()) if name in fresh}
+        module.load_state_dict({**state, **kept})
+        self.set_attributes(module, data["attributes"])
+        set_flags(module, data["flags"])
+
+    def set_attributes(self, module: torch.nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
+        modules = dict(module.named_modules())
+        for name, values in attributes.items():
+            if name in modules:
+                own = modules[name].__dict__
+                for key, item in values.items():
+                    own[key] = self.decoder.decode(item, own.get(key, Missing))
+
+    def object(self, data: Mapping[str, Any], fresh: Any) -> Any:
+        is_there = type(fresh).__qualname__ == data["class"][1]
+        made: Any = fresh if is_there else self.new_object(*data["class"])
+        own = made.__dict__
+        for name, item in data["attributes"].items():
+            own[name] = self.decoder.decode(item, own.get(name, Missing))
+        return made
+
+    def new_object(self, module: str, name: str) -> Any:
+        """Return an object without attributes, of a class of the package that the part is of: a file names it."""
+        cls = find_class(module, name)
+        package = package_of(type(self.part))
+        if (
+            not isinstance(cls, type)
+            or package_of(cls) != package
+            or any("__del__" in vars(base) for base in cls.__mro__)
+        ):
+            raise LostError(f"was a `{name}`, and there is none yet to take its state")
+        made: Any = object.__new__(cls)
+        if not is_plain_object(made, package):
+            raise LostError(f"was a `{name}`, which is more than its attributes")
+        return made

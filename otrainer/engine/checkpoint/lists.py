@@ -1,0 +1,45 @@
+"""Callbacks, metrics and loggers, matched with those of a checkpoint by what they are, not by where they stand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from otrainer.engine.checkpoint.held import LISTS, Writing
+from otrainer.engine.checkpoint.identity import matched
+from otrainer.engine.checkpoint.part_state import load_part
+
+if TYPE_CHECKING:
+    from otrainer.engine.state import RunContext
+
+log = logging.getLogger("otrainer")
+
+
+def states_of(ctx: RunContext, section: str, writing: Writing) -> list[dict[str, Any]]:
+    """Return one entry a component, in order: what it is, and its state."""
+    return [
+        {**ctx.baseline.identity_of(part), "state": ctx.baseline.state_of(part, (section, index), writing)}
+        for index, part in enumerate(getattr(ctx, section))
+    ]
+
+
+def load_lists(ctx: RunContext, parts: Mapping[str, Any]) -> None:
+    """Load the state of each component that the checkpoint knows; tell which begin anew, and what state is left."""
+    for section in LISTS:
+        now, kept = getattr(ctx, section), parts[section]
+        found = matched([ctx.baseline.identity_of(part) for part in now], kept)
+        for index, part in enumerate(now):
+            if index in found:
+                load_part(part, kept[found[index]]["state"], ctx, (section, index))
+            else:
+                name = type(part).__qualname__
+                log.warning("`%s` (%s[%d]) is not in the checkpoint, and begins anew.", name, section, index)
+        for place, state in enumerate(kept):
+            if place not in found.values() and has_state(state["state"]):
+                left = state["class"], section
+                log.warning("The checkpoint's state of `%s` is left: it is not among this config's %s.", *left)
+
+
+def has_state(state: Mapping[str, Any] | None) -> bool:
+    return state is not None and any(state.values())
