@@ -95,6 +95,12 @@ def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader]:
     train = Loader(datamodule.train_dataloader, seed=seed, stage="train")
     val = Loader(getattr(datamodule, "val_dataloader", lambda: None), seed=seed, stage="val")
     train.take_along(val, datamodule)
+    if train.batches() == 0:
+        raise no_batches()
+    if val and val.batches() == 0:
+        logging.getLogger("otrainer").warning(
+            "the validation data are empty, so nothing is validated: give `val` samples, or leave it out"
+        )
     return train, val
 
 

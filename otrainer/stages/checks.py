@@ -193,13 +193,27 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
     """Build a section's components if all of them are built in; a factory also builds its class on a parameter."""
     value = config.data[section]
     if not is_built_in(value, registry):
-        return
+        value = without_plugins(value, registry)
+        if not is_built_in(value, registry):
+            return
     built = instantiate_value(value, registry=registry, settings=config.settings, config_path=(section,))
     with off_the_compiler():
         if section == "optimizer":
             built.build(torch.nn.Linear(1, 1, bias=False), registry=registry)  # a matrix, which every optimizer takes
         elif section == "scheduler":
             built.build(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=1.0, momentum=0.9), registry=registry)
+
+
+def without_plugins(value: Any, registry: Registry) -> Any:
+    """Return a spec with an empty list for each part of a plugin's, if the component takes that for a trial."""
+    key = value.get("_type_") if isinstance(value, Mapping) else None
+    target = registry.get_module(key).target if isinstance(key, str) and key in registry else None
+    if not getattr(target, "tried_with_empty_parts", False):
+        return value
+    return {
+        name: [] if isinstance(part, Mapping) and not is_built_in(part, registry) else part
+        for name, part in value.items()
+    }
 
 
 @contextmanager

@@ -118,6 +118,22 @@ def test_a_plugins_component_is_not_built_unless_it_declares_files(project: Path
     plan(project, f"imports: [extensions.shy]\ndata: {REPLACED}{{_type_: data.shy}}}}")
 
 
+def test_the_numbers_of_a_data_module_are_judged_without_a_plugins_dataset(project: Path) -> None:
+    (project / "extensions/shy.py").write_text(
+        "class Shy:\n"
+        "    def __init__(self):\n        raise RuntimeError('built')\n"
+        "    def __len__(self):\n        return 1\n"
+        "    def __getitem__(self, index):\n        return index\n"
+        "def register(registry):\n    registry.register_module('dataset.shy', Shy)\n"
+    )
+    text = f"imports: [extensions.shy]\ndata: {REPLACED}{{_type_: data.dataset, train: {{_type_: dataset.shy}}"
+    (finding,) = findings(project, f"{text}, batch_size: 0}}}}")
+    plan(project, f"{text}, batch_size: 1}}}}")
+
+    assert "batch_size is a whole number from 1 on, not 0" in finding.message
+    assert finding.location is not None and finding.location.line == 3
+
+
 def test_a_failing_plugin_does_not_hide_the_other_mistakes(project: Path) -> None:
     (project / "extensions/failing.py").write_text("import nowhere\n")
     found = findings(project, "imports: [extensions.failing]\nschduler: {}")

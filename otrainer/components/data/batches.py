@@ -7,11 +7,12 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from otrainer.components.data.arrays import ArraysDataset
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import marks_of
+from otrainer.engine.data.collate import Collate, delivered
 from otrainer.engine.data.generators import Generators, Scratch
 from otrainer.engine.data.position import IN_ORDER
 from otrainer.engine.data.workers import Undisturbed, end_workers
@@ -65,7 +66,7 @@ class BatchDataset(Dataset[Any]):
 
     def __init__(self, dataset: Any, collate: Callable[[list[Any]], Any] | None) -> None:
         self.dataset = dataset
-        self.collate = collate if collate is not None else default_collate
+        self.collate = collate if collate is not None else Collate()
         self.whole = collate is None and callable(getattr(dataset, "batch", None))
         self.draws = not (self.whole and type(dataset) is ArraysDataset)
         self.generators = Generators((dataset, collate))
@@ -91,7 +92,10 @@ class BatchDataset(Dataset[Any]):
 
     def _load(self, indices: SeededBatch) -> Any:
         with seeded(indices.seed), self.generators.seeded(indices.seed) if self.generators else nullcontext():
-            return self.dataset.batch(indices) if self.whole else self.collate(self._samples(indices))
+            if self.whole:
+                return self.dataset.batch(indices)
+            samples = self._samples(indices)
+            return self.collate(samples, indices) if isinstance(self.collate, Collate) else self.collate(samples)
 
     def _samples(self, indices: list[int]) -> list[Any]:
         if callable(getattr(self.dataset, "__getitems__", None)):
@@ -129,6 +133,7 @@ class SeededLoader(Epochs):
         self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last)
         self.batches = BatchDataset(dataset, collate_fn)
         self.copied: dict[str, Any] = {}
+        self.reading: Iterator[Any] = iter(())
         self.loader = DataLoader(
             self.batches,
             batch_sampler=self.sampler,
@@ -166,7 +171,8 @@ class SeededLoader(Epochs):
         self.batches.begin_epoch(epoch)
         if has_workers:
             self.copied = marks_of(self.batches.dataset)
-        return iter(self.loader)
+        self.reading = iter(self.loader)
+        return map(delivered, self.reading)
 
 
 def as_loaded(batch: Any) -> Any:

@@ -10,10 +10,12 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from otrainer.engine.data.announce import announce_epoch
+from otrainer.engine.data.collate import delivered, explain
 from otrainer.engine.data.generators import Generators
 from otrainer.engine.data.position import converted, facts_of
 from otrainer.engine.data.saved import SavedData, check_same_kind, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
+from otrainer.engine.data.told import tell
 from otrainer.engine.data.workers import end_workers, undisturb, worker_trouble
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.protocols import EpochLoader, Stateful
@@ -37,9 +39,10 @@ class Loader:
         self._epoch: int | None = None
         self._beside: Loader | None = None
         with RandomStream(self._seed):
-            self._loader = undisturb(make())
+            self._loader = undisturb(explain(make()))
         self._generators = Generators(self._loader)
         self._beginning = self._generators.state()
+        tell(self._loader, stage)
 
     def __bool__(self) -> bool:
         return self._loader is not None
@@ -133,8 +136,7 @@ class Loader:
             self._generators.load(saved.generators_before(epoch))
         self._epoch, self._beginning = epoch, self._generators.state()
         if isinstance(loader, EpochLoader):
-            self._batches = loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start)
-            return self._batches
+            return loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start)
         announce_epoch(loader, epoch)
         if isinstance(loader, Sequence):
             return map(loader.__getitem__, range(start, len(loader)))
@@ -142,7 +144,8 @@ class Loader:
 
     def give_up(self) -> None:
         """Nobody asks for another batch: workers end now, for which torch would wait until they have theirs."""
-        for worker in getattr(self._batches, "_workers", ()):
+        reading = getattr(self._loader, "reading", self._batches)
+        for worker in getattr(reading, "_workers", ()):
             worker.terminate()
 
     def _read(self, epoch: int, start: int, saved: SavedData | None) -> Iterator[Any]:
@@ -158,7 +161,7 @@ class Loader:
             return
         while (batch := stream.call(next, batches, END)) is not END:
             read += 1
-            yield batch
+            yield delivered(batch)
         if read == 0 and saved is not None and saved.part is not None:
             # It was saved at the end of an epoch, and went on from there: the end came once more.
             self._generators.load(self._beginning)
@@ -186,7 +189,7 @@ class Loader:
     def _fresh(self, epoch: int) -> Iterator[Any]:
         # An iterator of a later epoch is made in that epoch's own randomness, after a resume too.
         if self._used or (epoch and isinstance(self._loader, Iterator)):
-            self._loader = undisturb(self._make())
+            self._loader = undisturb(explain(self._make()))
         self._used = isinstance(self._loader, Iterator)
         end_workers(self._loader)
         return iter(self._loader if self._loader is not None else ())

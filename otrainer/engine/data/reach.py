@@ -23,7 +23,7 @@ def reached(root: Any) -> Iterator[tuple[str, Any]]:
     """Yield all that `root` leads to, itself first, each object once, after the attributes and keys that lead to it.
 
     The order is the same in every process. It ends after 20,000 values, and looks into no container of over 2,000,
-    nor into a longer list of plain values or arrays.
+    nor into a longer list of samples.
     """
     seen: set[int] = set()
     kept: list[Any] = []  # what is made for the walk lives as long as its id is known
@@ -61,8 +61,14 @@ def held_by(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def is_flat(value: Any) -> bool:
-    """Return whether a longer list or tuple is one of plain values or arrays, by its first ones: nothing leads on."""
-    return isinstance(value, list | tuple) and len(value) > SHORT and all(map(is_closed, value[:SHORT]))
+    """Return whether a longer list or tuple is one of samples, by its first ones: values, or containers of such."""
+    return isinstance(value, list | tuple) and len(value) > SHORT and all(map(is_sample, value[:SHORT]))
+
+
+def is_sample(value: Any) -> bool:
+    if isinstance(value, dict):
+        return len(value) <= SHORT and all(map(is_closed, value.values()))
+    return is_closed(value) or (isinstance(value, list | tuple) and all(map(is_closed, value[:SHORT])))
 
 
 def closed_over(function: FunctionType) -> list[tuple[str, Any]]:
