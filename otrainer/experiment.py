@@ -16,6 +16,7 @@ from otrainer.stages.fit.start import first_start
 from otrainer.stages.fit.train import RunResult, train
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolve_fully
+from otrainer.storage.lasting_streams import say
 from otrainer.storage.project import display_path, project, project_root
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ __all__ = ["RunResult", "run_experiment"]
 def run_experiment(path: str | os.PathLike[str]) -> RunResult:
     """Train the experiment of a YAML file in this process, whatever was trained before.
 
-    An interrupted run of the same definition is continued; any other earlier run of its name is kept aside. SIGINT and
-    SIGTERM stop it at the next step with a checkpoint, and then this raises SystemExit (130, 143).
+    An interrupted run of the same definition is continued; any other earlier run of its name is kept aside. SIGINT,
+    SIGTERM, SIGHUP and SIGUSR1 stop it at the next step with a checkpoint, and then this raises SystemExit with 128 +
+    the signal's number; in the main thread alone.
     Raises ConfigError with everything that is wrong in the experiment.
     """
     root, file = project_root(), Path(path).absolute()
@@ -41,7 +43,7 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
         with errors_for_callers(config.source_map):
             plan = plan_of(config, file, root)
             result = train(plan, root=root, start=first_start, places=config.source_map)
-    print(result.summary, flush=True)
+    say(result.summary)
     return result
 
 

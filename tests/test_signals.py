@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from projects import write
 
+from otrainer.engine.signals import StopRequest
+from otrainer.experiment import run_experiment
+
 from .tasks.processes import until_gone
 
 PLUGIN = '''
@@ -131,6 +134,156 @@ def test_whoever_gets_the_signal_the_step_under_way_is_saved_and_no_data_worker_
     assert run_of(project, "slow")["state"] == "interrupted"
     assert "Traceback" not in said
     no_worker_lives(project)
+
+
+WARNINGS = [(signal.SIGHUP, 129), (signal.SIGUSR1, 138)]
+
+
+@pytest.mark.parametrize(("signum", "code"), WARNINGS)
+@pytest.mark.parametrize("send", [alone, group])
+def test_a_closed_terminal_and_a_clusters_warning_stop_with_a_checkpoint(
+    project: Path, send: Callable[[subprocess.Popen[str], int], None], signum: int, code: int
+) -> None:
+    write(project, "slow", WORKERS)
+    with training(project, "slow", "step      2 ") as process:
+        send(process, signum)
+        said = process.communicate(timeout=60)[0]
+
+    assert process.returncode == code, said
+    assert f"checkpoint of step {run_of(project, 'slow')['global_step']} saved" in said
+    assert "Traceback" not in said
+    no_worker_lives(project)
+
+
+SHORT = """\
+defaults: [baseline.yaml]
+imports: [extensions.slow]
+run: {name: short}
+data: {_merge_: replace, _value_: {_type_: data.dataset, batch_size: 4000, train: {_type_: dataset.slow, seconds: 0}}}
+loggers: {_merge_: replace, _value_: [{_type_: log.stdout, every_n_steps: 1}]}
+trainer: {max_epochs: 1, log_every_n_steps: 1}
+"""
+
+
+def shell(project: Path, command: str) -> subprocess.CompletedProcess[str]:
+    (project / "extensions/slow.py").write_text(PLUGIN)
+    (project / "workers.txt").touch()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["bash", "-c", command],  # noqa: S607 - the shell that people have
+        cwd=project, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "doit train EXP=short | head -1; echo ${PIPESTATUS[0]}",
+        "doit train EXP=short 2>&1 | head -1; echo ${PIPESTATUS[0]}",
+        "doit train EXP=short 2>&- >/dev/null; echo $?",
+        "doit train EXP=short >&- 2>&-; echo $?",
+        "doit train EXP=short <&- >&- 2>&- ; echo $?",
+    ],
+)
+def test_training_goes_on_where_nobody_reads_what_it_says(project: Path, command: str) -> None:
+    write(project, "short", SHORT)
+    done = shell(project, command)
+
+    assert done.stdout.splitlines()[-1] == "0", done.stdout + done.stderr
+    assert run_of(project, "short")["state"] == "complete"
+
+
+def test_a_process_that_ignores_hang_ups_goes_on(project: Path) -> None:
+    """As `nohup` has it, and those that it starts."""
+    write(project, "slow", WORKERS)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with training(project, "slow", "step      2 ") as process:
+            group(process, signal.SIGHUP)
+            assert process.stdout is not None
+            next(line for line in process.stdout if line.startswith("step      5 "))
+            process.terminate()
+            said = process.communicate(timeout=60)[0]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert process.returncode == 143, said
+
+
+def test_a_terminal_that_is_gone_costs_no_step(project: Path) -> None:
+    """The system sends SIGHUP then, and whatever is printed afterwards is an error."""
+    write(project, "slow", WORKERS)
+    (project / "extensions/slow.py").write_text(PLUGIN)
+    (project / "workers.txt").touch()
+    command = [sys.executable, "-m", "doit", "train", "EXP=slow"]
+    here, there = os.openpty()
+    process = subprocess.Popen(
+        command, cwd=project, stdin=there, stdout=there, stderr=there, start_new_session=True, preexec_fn=take_terminal
+    )
+    os.close(there)
+    said = b""
+    while b"step      2 " not in said:
+        said += os.read(here, 65536)
+    os.close(here)
+
+    assert process.wait(60) == 129
+    run = run_of(project, "slow")
+    assert (run["state"], run["global_step"] >= 2) == ("interrupted", True)
+    no_worker_lives(project)
+
+
+def take_terminal() -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.mark.parametrize(("signum", "code"), WARNINGS)
+def test_from_python_such_a_signal_stops_with_a_checkpoint_too(project: Path, signum: int, code: int) -> None:
+    (project / "extensions/slow.py").write_text(PLUGIN)
+    (project / "extensions/send.py").write_text(SEND.replace("SIGNAL", str(int(signum))))
+    path = write(project, "sent", "defaults: [baseline.yaml]\nimports: [extensions.send]\nrun: {name: sent}\n" + SENT)
+    with pytest.raises(SystemExit) as stop:
+        run_experiment(path)
+
+    assert stop.value.code == code
+    assert run_of(project, "sent")["global_step"] == 13
+    assert signal.getsignal(signum) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, print])
+def test_a_signal_that_somebody_handles_or_ignores_is_left_to_them(handler: object) -> None:
+    before = signal.signal(signal.SIGUSR1, handler)  # type: ignore[arg-type]
+    try:
+        with StopRequest() as outer, StopRequest() as inner:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert (outer.signum, inner.signum) == (None, None)
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert (outer.signum, inner.signum) == (None, signal.SIGHUP)
+        assert signal.getsignal(signal.SIGUSR1) is handler
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+SENT = """\
+callbacks:
+  _merge_: replace
+  _value_: [{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints'}, {_type_: cb.send}]
+"""
+SEND = """\
+import os
+
+
+class Send:
+    def on_train_step_end(self, ctx):
+        if ctx.state.global_step == 13:
+            os.kill(os.getpid(), SIGNAL)
+
+
+def register(registry):
+    registry.register_module("cb.send", Send)
+"""
 
 
 @pytest.mark.parametrize("send", [alone, group])

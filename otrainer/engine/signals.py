@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM ask for a stop at the next step boundary; a second SIGINT stops at once."""
+"""Signals ask for a stop at the next step boundary; a second SIGINT stops at once.
+
+SIGINT and SIGTERM always do; SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU do where nobody ignores or handles them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from otrainer.storage import process_memory
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from otrainer.storage.processes import ASKED, WARNED
 
 
 class TrainingInterrupted(Exception):  # noqa: N818 - an interruption is not an error
@@ -21,7 +23,7 @@ class TrainingInterrupted(Exception):  # noqa: N818 - an interruption is not an 
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells count it: 130 for SIGINT, 143 for SIGTERM."""
+        """128 + the signal's number, as shells count it: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.signum
 
 
@@ -38,7 +40,8 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         stop_requests().append(self)
         if threading.current_thread() is threading.main_thread():
-            self._before = {signum: signal.signal(signum, self._handle) for signum in SIGNALS}
+            heard = (*ASKED, *filter(would_end_this_process, WARNED))
+            self._before = {signum: signal.signal(signum, self._handle) for signum in heard}
         return self
 
     def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None) -> None:
@@ -55,6 +58,12 @@ class StopRequest:
         """Raise TrainingInterrupted if a signal came; called between steps only."""
         if self.signum is not None:
             raise TrainingInterrupted(self.signum)
+
+
+def would_end_this_process(signum: signal.Signals) -> bool:
+    """Return whether a signal has no handler but one of ours, and is not ignored, as `nohup` has it."""
+    handler = signal.getsignal(signum)
+    return handler is signal.SIG_DFL or isinstance(getattr(handler, "__self__", None), StopRequest)
 
 
 def current_stop_request() -> StopRequest:

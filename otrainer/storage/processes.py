@@ -7,6 +7,10 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+# Signals by which people, terminals and clusters ask a process to end, and which would end it at once by themselves.
+ASKED = (signal.SIGINT, signal.SIGTERM)
+WARNED = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU") if hasattr(signal, name))
+STOPPING = (*ASKED, *WARNED)
 
 
 def end_with_parent() -> None:

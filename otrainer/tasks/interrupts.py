@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM in doit: training stops with a checkpoint first, all else ends at once."""
+"""Handle Ctrl-C, SIGTERM, SIGHUP and the like in doit: training stops with a checkpoint first, all else at once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from otrainer.storage.processes import ASKED, STOPPING
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # The exit status of a worker that a second Ctrl-C ended.
 CUT_SHORT = 128 + signal.SIGINT
 
@@ -22,7 +23,7 @@ class Ended(SystemExit):
 
 
 class Interrupts:
-    """Handlers of SIGINT and SIGTERM; `exit_code` is 128 + the signal that came, as shells count it, or None."""
+    """Handlers of what asks a process to end; `exit_code` is 128 + the signal that came, as in shells, or None."""
 
     def __init__(self) -> None:
         self.exit_code: int | None = None
@@ -30,9 +31,10 @@ class Interrupts:
         self._pid = os.getpid()
 
     def install(self) -> None:
-        """Handle both signals from now on; one that this process was told to ignore stays ignored."""
-        for signum in SIGNALS:
-            if signal.getsignal(signum) is not signal.SIG_IGN:
+        """Handle them from now on; one that this process was told to ignore, as by `nohup`, stays ignored."""
+        for signum in STOPPING:
+            handler = signal.getsignal(signum)
+            if handler is signal.SIG_DFL or (signum in ASKED and handler is not signal.SIG_IGN):
                 signal.signal(signum, self._handle)
 
     @contextmanager
@@ -64,8 +66,8 @@ class Interrupts:
         """End doit at once, with a word and the signal's exit code."""
         self.exit_code = 128 + signum
         # While this process winds up: another Ctrl-C cuts that short, and one of `doit -n 2` may terminate the others.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for each in STOPPING:
+            signal.signal(each, signal.SIG_DFL if each == signal.SIGINT else signal.SIG_IGN)
         if os.getpid() == self._pid:
             print(f"ended by {signal.Signals(signum).name}", file=sys.stderr, flush=True)
         raise Ended(self.exit_code)

@@ -14,6 +14,7 @@ from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.freshness.decide import SCHEMA, decide, is_trained
 from otrainer.storage.experiments import ALL, Experiment, all_experiments, sentence
+from otrainer.storage.lasting_streams import make_lasting
 from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
@@ -46,6 +47,7 @@ class Project:
         is wrong or asks for nothing; outside of doit it selects none and touches nothing.
         """
         if doit_cmd._CMDLINE_VARS is not None:
+            make_lasting()
             self._prepare()
             self._select(CommandLine.parse(sys.argv[1:]), verbs_of(namespace))
         StageReporter.interrupts = self.interrupts

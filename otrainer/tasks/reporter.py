@@ -1,8 +1,8 @@
 """Report what doit does: a line for each stage, and each failure once.
 
-doit exits with 0 if all went well, with 1 if anything failed (a mistake in a config included), with 130 after SIGINT
-and with 143 after SIGTERM. With `doit validate FORMAT=json` stdout is one document, written at the end unless a signal
-ends doit, and everything that people read goes to stderr.
+doit exits with 0 if all went well, with 1 if anything failed (a mistake in a config included), with 128 + its number
+after a signal: 130 for SIGINT, 143 for SIGTERM. With `doit validate FORMAT=json` stdout is one document, written at the
+end unless a signal ends doit, and everything that people read goes to stderr.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class StageReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no typ
     document: Document | None = None
 
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
-        super().__init__(outstream, options)
+        # doit asks for stdout when it is imported, before there is one that lasts.
+        super().__init__(sys.stdout if outstream in (None, sys.__stdout__) else outstream, options)
         self.failed = False
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from otrainer.commands import Question
 from otrainer.errors import ConfigError
 from otrainer.stages.built import configured_run_dir, leave_receipt, validated_run, written_places
 from otrainer.stages.freshness.decide import TRAINING, is_trained
+from otrainer.storage.lasting_streams import say
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
 from otrainer.tasks.reporter import StageFailed
@@ -191,20 +191,10 @@ class Runner:
                 replace(finding, doing=doing, experiments=finding.experiments or names) for finding in outcome.findings
             )
         if outcome.report:
-            tell(outcome.report)
+            say(outcome.report)
         if outcome.status == "interrupted":
             raise SystemExit(self.interrupts.exit_code or outcome.exit_code)
         return None
-
-
-def tell(text: str) -> None:
-    """Print `text`; where nobody reads any more, as behind `| head`, what is said from now on goes nowhere."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 def shared_run_dir(second: Experiment, first: Experiment, run_dir: str) -> ConfigError:

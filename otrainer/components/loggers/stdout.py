@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from otrainer.errors import check_whole
+from otrainer.storage.lasting_streams import say
 
 
 class StdoutLogger:
@@ -19,7 +20,7 @@ class StdoutLogger:
         if stage == "train" and self.every_n_steps is not None and step % self.every_n_steps != 0:
             return
         values = "  ".join(f"{name} {shown(value)}" for name, value in metrics.items())
-        print(f"step {step:>6}  {stage:<7}  {values}", flush=True)
+        say(f"step {step:>6}  {stage:<7}  {values}")
 
 
 def shown(value: Any) -> str:

@@ -17,6 +17,7 @@ from otrainer.diagnostics.redaction.streams import conceal
 from otrainer.diagnostics.redaction.values import known
 from otrainer.engine.data.generators import Generators
 from otrainer.errors import ConfigError
+from otrainer.storage.processes import WARNED
 
 LOOK_S = 0.5
 
@@ -25,9 +26,9 @@ LOOK_S = 0.5
 class Undisturbed:
     """A `worker_init_fn` that leaves signals to the process that trains, and `then` does what another one does.
 
-    Ctrl-C and a batch system's SIGTERM reach every process of a training. Workers that end by it, as torch's would,
-    take the batch along for which the last step is waiting, and so the checkpoint. Nor do they print `secrets`, which a
-    worker that is no fork does not know.
+    Ctrl-C, a closed terminal and a batch system's SIGTERM reach every process of a training. Workers that end by it, as
+    torch's would, take the batch along for which the last step is waiting, and so the checkpoint. Nor do they print
+    `secrets`, which a worker that is no fork does not know.
 
     Generators that the dataset or `collate` holds begin from the worker's own seed: as copies, they would give the same
     numbers in each worker and in each epoch.
@@ -41,7 +42,8 @@ class Undisturbed:
         conceal(self.secrets)
         loader = multiprocessing.parent_process()
         if loader is not None and hasattr(signal, "sigtimedwait"):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for signum in (signal.SIGINT, *WARNED):
+                signal.signal(signum, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             threading.Thread(target=attend, args=(loader.pid, os.getppid()), daemon=True).start()
         info = get_worker_info()

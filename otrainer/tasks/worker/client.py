@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import Finding
 from otrainer.stages.freshness.decide import TRAINING
 from otrainer.stages.outcome import Outcome
-from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS, Interrupts
+from otrainer.storage.processes import STOPPING
+from otrainer.tasks.interrupts import CUT_SHORT, Interrupts
 
 if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment
@@ -39,7 +40,7 @@ class Worker:
         self._open = True
         path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
         # Blocked until the worker is ready for them, so that none meets Python's own handlers and prints a traceback.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, with arguments of our own
                 [sys.executable, "-m", "otrainer.tasks.worker.process", str(requests), str(answers)],

@@ -20,8 +20,9 @@ from typing import Any
 
 from otrainer.storage.experiments import Experiment
 from otrainer.storage.gc_pause import collector_paused, keep_all
-from otrainer.storage.processes import end_with_parent
-from otrainer.tasks.interrupts import CUT_SHORT, SIGNALS
+from otrainer.storage.lasting_streams import make_lasting
+from otrainer.storage.processes import STOPPING, end_with_parent
+from otrainer.tasks.interrupts import CUT_SHORT
 from otrainer.tasks.worker.execute import execute
 
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
@@ -33,11 +34,12 @@ Requests = queue.SimpleQueue[dict[str, Any] | None]
 def main(requests: int, answers: int) -> None:
     """Serve until the pipe of requests ends."""
     end_with_parent()
+    make_lasting()
     # A process forked from this one, such as a data loader's, would keep doit waiting after this one's death.
     os.register_at_fork(after_in_child=lambda: os.closerange(requests, requests + 1))
     os.register_at_fork(after_in_child=lambda: os.closerange(answers, answers + 1))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     inbox: Requests = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=listen, args=(requests, inbox, busy), daemon=True).start()
