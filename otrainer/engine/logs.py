@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from math import fsum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from otrainer.engine.state import RunContext
 
 Number = int | float
 TAKEN = frozenset({"step", "stage", "lr"})  # what a row has by itself
@@ -18,11 +21,19 @@ TAKEN = frozenset({"step", "stage", "lr"})  # what a row has by itself
 class StepLogs(Mapping[str, Number]):
     """Loss and logs of one optimizer step: the mean over its micro-batches, computed when it is read.
 
+    `rates` are the learning rates of the optimizer's groups that the step was taken with.
     Reading waits for the device; a step that nobody reads never does.
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], weights: Sequence[Any] | None = None) -> None:
-        self._rows, self._weights = rows, weights
+    def __init__(
+        self, rows: Sequence[Mapping[str, Any]], weights: Sequence[Any] | None = None, rates: Sequence[Any] = ()
+    ) -> None:
+        self._rows, self._weights, self.rates = rows, weights, rates
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it is made from, tensors of the device among it."""
+        weights = None if self._weights is None else list(self._weights)
+        return {"rows": [dict(row) for row in self._rows], "weights": weights, "rates": list(self.rates)}
 
     @cached_property
     def _numbers(self) -> dict[str, Number]:
@@ -39,6 +50,26 @@ class StepLogs(Mapping[str, Number]):
 
     def __repr__(self) -> str:
         return repr(self._numbers)
+
+
+def logs_state(ctx: RunContext) -> dict[str, Any]:
+    """Return the latest logs as they go into a checkpoint: callbacks may look at them after a resume."""
+    logs = ctx.last_train_logs
+    return {
+        "train": logs.state_dict() if isinstance(logs, StepLogs) else None,
+        "val": dict(ctx.last_val_logs),
+        "validated": ctx.validated,
+        "logged_step": ctx.logged_step,
+    }
+
+
+def load_logs(ctx: RunContext, state: Mapping[str, Any]) -> None:
+    """Take back what `logs_state` returned; an earlier otrainer's checkpoint has nothing."""
+    if state.get("train") is not None:
+        ctx.last_train_logs = StepLogs(**state["train"])
+    ctx.last_val_logs = dict(state.get("val", {}))
+    ctx.validated = bool(state.get("validated", False))
+    ctx.logged_step = int(state.get("logged_step", ctx.state.global_step))
 
 
 def mean_of(rows: Sequence[Mapping[str, Any]], weights: Sequence[Any] | None = None) -> dict[str, Number]:

@@ -46,17 +46,25 @@ def set_mode(optimizer: Any, mode: str) -> None:
 
 
 @contextmanager
-def weights_for_use(optimizer: Any) -> Iterator[None]:
-    """Let an optimizer with modes set the weights to those for use, in the block; it has its own bits back after it."""
+def weights_for_use(optimizer: Any) -> Iterator[list[torch.Tensor]]:
+    """Let an optimizer with modes set the weights to those for use, in the block; it has its own bits back after it.
+
+    Yields copies of the weights that it trains, in its order; none where it has no modes, and nothing is changed then.
+    """
     if not has_modes(optimizer):
-        yield
+        yield []
         return
-    kept = [(parameter, parameter.detach().clone()) for parameter in held(optimizer)]
+    trained = [parameter.detach().clone() for parameter in held(optimizer)]
     optimizer.eval()
     try:
-        yield
+        yield trained
     finally:
-        optimizer.train()  # back and forth rounds, so the bits are put back
-        with torch.no_grad():
-            for parameter, value in kept:
-                parameter.copy_(value)
+        train_on(optimizer, trained)  # back and forth rounds, so the bits are put back
+
+
+def train_on(optimizer: Any, trained: Sequence[torch.Tensor]) -> None:
+    """Switch an optimizer with modes to training, on these weights."""
+    optimizer.train()
+    with torch.no_grad():
+        for parameter, value in zip(held(optimizer), trained, strict=True):
+            parameter.copy_(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,7 +47,6 @@ class Session:
     told_validation: bool = False
     is_first_step: bool = True
     is_rehearsed: bool = False
-    rates: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Those that look at the others' work (checkpoints) come last.

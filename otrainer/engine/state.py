@@ -170,6 +170,7 @@ class RunContext:
     last_val_logs: Mapping[str, float] = field(default_factory=dict)
     validated: bool = False
     at_boundary: bool = True
+    logged_step: int = 0
 
     @property
     def should_stop(self) -> bool:

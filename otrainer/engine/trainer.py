@@ -111,8 +111,7 @@ class DefaultTrainer:
         ctx, state, stop = session.ctx, session.ctx.state, session.stop
         session.boundary.begin_epoch()
         step = self._step_by_closure if needs_closure(ctx.optimizer) else self._step
-        steps = 0
-        for steps, group in enumerate(grouped(session.epoch(), self.grad_accum_steps), 1):  # noqa: B007 - told below
+        for group in grouped(session.epoch(), self.grad_accum_steps):
             session.boundary.mark()
             step(session, group)
             if stop.signum is not None:
@@ -120,8 +119,8 @@ class DefaultTrainer:
         if state.micro_step_in_epoch == 0:
             raise no_batches()
         session.watch.look()
-        of_epoch = -(-state.micro_step_in_epoch // self.grad_accum_steps)
-        if steps and state.global_step % self.log_every_n_steps >= of_epoch:
+        steps = -(-state.micro_step_in_epoch // self.grad_accum_steps)
+        if ctx.logged_step <= state.global_step - steps:
             self._log_step(session)  # so that an epoch that is shorter has a row too
 
     def _step(self, session: Session, group: Sequence[Any]) -> None:
@@ -196,8 +195,7 @@ class DefaultTrainer:
         state.global_step += 1
         state.micro_step_in_epoch += len(rows)
         session.boundary.reach()
-        ctx.last_train_logs = StepLogs(*shares.logged(rows))
-        session.rates = [group["lr"] for group in ctx.optimizer.param_groups]
+        ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
         if stepped and is_due(session.bundle, "step", state.global_step):
             session.bundle.scheduler.step()
         if state.global_step % self.log_every_n_steps == 0:
@@ -207,7 +205,10 @@ class DefaultTrainer:
 
     def _log_step(self, session: Session) -> None:
         """Log the step before: its loss and logs, and the learning rates that it was taken with."""
-        session.log({**session.ctx.last_train_logs, **named_rates(session.ctx.optimizer, session.rates)}, "train")
+        ctx, logs = session.ctx, session.ctx.last_train_logs
+        if isinstance(logs, StepLogs):
+            session.log({**logs, **named_rates(ctx.optimizer, logs.rates)}, "train")
+            ctx.logged_step = ctx.state.global_step
 
     def _end_epoch(self, session: Session) -> None:
         """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""

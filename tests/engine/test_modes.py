@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from support import Batches, Notes, fit, parameters_of, random_batches
 from torch import nn
+
+from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.engine.checkpoint import load_checkpoint
 
 STEPS, LR = 5, 0.1
 
@@ -137,3 +142,30 @@ def test_validation_does_not_round_the_weights_of_such_an_optimizer() -> None:
         fit(model, data(), trainer={"max_epochs": 3, "val_every_n_epochs": every}, optimizer=Factory())
         models.append(parameters_of(model))
     assert torch.equal(*models)
+
+
+def test_a_checkpoint_has_the_weights_for_use_and_goes_on_with_those_that_are_trained(tmp_path: Path) -> None:
+    """Stopped within an epoch and continued to the same bits, though each save would round them."""
+
+    class Stop:
+        def __init__(self, step: int) -> None:
+            self.step = step
+
+        def on_train_step_end(self, ctx: Any) -> None:
+            if ctx.state.global_step == self.step:
+                raise KeyError("stop")
+
+    def trained(folder: Path, stop: int = 0, resume: str | None = None) -> dict[str, Any]:
+        torch.manual_seed(1)
+        callbacks = [Stop(stop), ModelCheckpoint(str(folder))]
+        run = {"resume_from": resume} if resume else {}
+        options = {"trainer": {"max_epochs": 2}, "callbacks": callbacks, "run": run}
+        with contextlib.suppress(KeyError):
+            fit(nn.Linear(4, 1), data(), optimizer=Factory(), **options)
+        return load_checkpoint(folder / "last.pt")
+
+    stopped = trained(tmp_path / "a", stop=3)
+    assert torch.allclose(stopped["model"]["weight"], stopped["trained"][0] * 0.3)
+    went_on, straight = trained(tmp_path / "a", resume=str(tmp_path / "a/last.pt")), trained(tmp_path / "b")
+    assert all(torch.equal(*pair) for pair in zip(went_on["trained"], straight["trained"], strict=True))
+    assert torch.equal(went_on["model"]["weight"], straight["model"]["weight"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from support import Batches, Notes, fit, parameters_of, random_batches, small_model
 from torch import nn
 
-from otrainer.components.callbacks import EarlyStopping
+from otrainer.components.callbacks import EarlyStopping, ModelCheckpoint
 from otrainer.components.io import MappingIO
 from otrainer.components.loss import LossOutput
 from otrainer.errors import ConfigError
@@ -213,3 +215,28 @@ def test_what_is_no_loss_is_told_before_the_first_step(returned: Any) -> None:
             return returned
 
     assert refused(loss=Wrong()).findings[0].title == "not a loss"
+
+
+@pytest.mark.parametrize("stop", [3, 4, 5, 8])
+def test_rows_of_short_epochs_are_the_same_after_a_stop(tmp_path: Path, stop: int) -> None:
+    """Four steps an epoch and a row each six: also where the last step of an epoch is the one that is stopped after."""
+
+    class Stop:
+        def on_train_step_end(self, ctx: Any) -> None:
+            if ctx.state.global_step == stop:
+                raise KeyError("stop")
+
+    def rows(*callbacks: Any, resume: str | None = None) -> list[Any]:
+        notes = Notes()
+        options = {"max_epochs": 3, "log_every_n_steps": 6}
+        saves = ModelCheckpoint(str(tmp_path / str(len(callbacks) or bool(resume))))
+        run = {"resume_from": resume} if resume else {}
+        data = Batches(random_batches(4))
+        with contextlib.suppress(KeyError):
+            fit(small_model(), data, trainer=options, callbacks=[*callbacks, saves], loggers=[notes], run=run)
+        return notes.rows
+
+    straight = rows()
+    assert [step for _, step, _ in straight] == [4, 6, 12]
+    rows(Stop())
+    assert rows(resume=str(tmp_path / "1/last.pt")) == straight  # the logger has its earlier rows back

@@ -15,6 +15,8 @@ from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.part_state import decoded, load_part
 from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
+from otrainer.engine.logs import load_logs
+from otrainer.engine.modes import train_on
 from otrainer.engine.optimizer import build_optimizer
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.seed import set_random_state
@@ -84,6 +86,9 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     load_part(ctx.datamodule, parts["data"]["module"], ctx, ("data",))
     ctx.train.load_state_dict(decoded(ctx.train, parts["data"]["train"], ("data",)))
     ctx.state.load_state_dict(parts["train_state"])
+    load_logs(ctx, decoded(None, parts.get("logs") or {}, ("logs",)))
+    if trained := parts.get("trained"):
+        train_on(ctx.optimizer, trained)
     if not ctx.state.epoch_complete:
         ctx.state.micro_step_in_epoch = ctx.train.position(ctx.state.micro_step_in_epoch)
     if parts["meta"].get("definition") != ctx.run.definition:

@@ -15,7 +15,10 @@ from otrainer.engine.checkpoint.held import LISTS, Writing
 from otrainer.engine.checkpoint.lists import states_of
 from otrainer.engine.checkpoint.plain import NotPlainError
 from otrainer.engine.checkpoint.secrets import concealed
+from otrainer.engine.checkpoint.snapshot import map_tensors
 from otrainer.engine.checkpoint.writer import write_checkpoint
+from otrainer.engine.logs import logs_state
+from otrainer.engine.modes import weights_for_use
 from otrainer.engine.seed import random_state
 from otrainer.errors import ConfigError, ConfigPath, dotted
 
@@ -33,7 +36,8 @@ def capture(ctx: RunContext) -> dict[str, Any]:
     """
     writing, keep = Writing(ctx), ctx.baseline
     state = {
-        **{name: keep.data_of(getattr(ctx, name), name) for name in ("model", "optimizer", "scheduler", "scaler")},
+        **weights(ctx),
+        **{name: keep.data_of(getattr(ctx, name), name) for name in ("optimizer", "scheduler", "scaler")},
         **{section: states_of(ctx, section, writing) for section in LISTS},
         "loss": keep.state_of(ctx.loss, ("loss",), writing),
         "io": keep.state_of_data(ctx.io, "io", writing),
@@ -43,6 +47,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
         },
         "flags": {name: ctx.baseline.changed_flags(name, part) for name, part in with_flags(ctx).items()},
         "train_state": ctx.state.state_dict(),
+        "logs": Encoder().encode(logs_state(ctx)),
         "rng": random_state(),
         "meta": {
             "format": FORMAT,
@@ -52,6 +57,15 @@ def capture(ctx: RunContext) -> dict[str, Any]:
         },
     }
     return concealed(state, ctx.run.config)
+
+
+def weights(ctx: RunContext) -> dict[str, Any]:
+    """Return the model's state; under an optimizer with modes as it is for use, beside the weights that are trained."""
+    with weights_for_use(ctx.optimizer) as trained:
+        model = ctx.baseline.data_of(ctx.model, "model")
+        if not trained:
+            return {"model": model}
+        return {"model": map_tensors(model, lambda _, tensor: tensor.detach().clone()), "trained": trained}
 
 
 def with_flags(ctx: RunContext) -> dict[str, Any]:
