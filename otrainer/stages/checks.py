@@ -26,6 +26,7 @@ from otrainer.registry import Registry, build_registry, check_call, check_value,
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.spec import reserved_keys
 from otrainer.registry.plugins.packages import check_packages
+from otrainer.stages.logged_names import name_mistakes
 from otrainer.storage import process_memory
 from otrainer.storage.inside_project import all_outside
 from otrainer.storage.project import project_root
@@ -56,6 +57,7 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     except ConfigError as error:
         return [*findings, *error.findings]
     findings += beside(findings, limit_findings(spec_mistakes(config, registry)))
+    findings += beside(findings, name_mistakes(config.data, registry))
     findings += model_mistakes(config, registry)
     return list(dict.fromkeys(findings))
 
