@@ -125,6 +125,8 @@ def detached(loss: float | torch.Tensor, logs: Mapping[str, Any] | None) -> dict
         for name, value in logs.items():
             if name != "loss":
                 row[name] = value.detach() if isinstance(value, torch.Tensor) else value
+            elif isinstance(loss, float) and number(value) != loss and loss == loss:  # elsewhere looking means waiting
+                raise taken(name, ("loss",))
     return row
 
 

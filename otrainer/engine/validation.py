@@ -13,7 +13,7 @@ from otrainer.engine.loss_check import check_loss
 from otrainer.engine.metrics import Snapshot, update_metrics
 from otrainer.engine.modes import evaluating
 from otrainer.engine.stage_notes import told_stage
-from otrainer.engine.weights import Weight, weight_of
+from otrainer.engine.weights import Weight, counts_nothing, weight_of
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
@@ -55,7 +55,10 @@ def judge(session: Session, batch: Any, number: int) -> tuple[dict[str, Any], We
     update_metrics(session, outputs, targets, batch, "val")
     weight = weight_of(result, meta, session.val, number, inputs)
     loss, is_sum = check_loss(result, ctx.loss, trains=False), getattr(result, "reduction", "mean") == "sum"
-    return detached(loss / weight if is_sum else loss, getattr(result, "logs", None)), weight
+    row = detached(session.watch.read(loss), getattr(result, "logs", None))
+    if is_sum and not counts_nothing(weight):
+        row["loss"] = row["loss"] / weight
+    return row, weight
 
 
 def tell_not_finite(session: Session, rows: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from otrainer.components.io import ArgsKwargs
 from otrainer.components.loss import LossOutput, TorchLoss
+from otrainer.errors import ConfigError
 
 STILL = {"type": "optim_cls.SGD", "kwargs": {"lr": 0.0}}
 MOVING = {"type": "optim_cls.SGD", "kwargs": {"lr": 0.1, "momentum": 0.9}}
@@ -216,7 +217,19 @@ def test_logs_that_would_take_a_row_s_own_name_are_refused(name: str, shown: str
         def __call__(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
             return LossOutput(((outputs - targets["y"]) ** 2).mean(), {name: 1.0})
 
-    from otrainer.errors import ConfigError
-
     with pytest.raises(ConfigError, match=f"logged as `{shown}`"):
         fit(nn.Linear(4, 1), Batches(random_batches(1)), loss=Taken())
+
+
+def test_the_loss_itself_may_be_among_its_logs_and_nothing_else_by_its_name() -> None:
+    class Logs:
+        def __init__(self, factor: float) -> None:
+            self.factor = factor
+
+        def __call__(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
+            loss = ((outputs - targets["y"]) ** 2).mean()
+            return LossOutput(loss, {"loss": loss.detach() * self.factor})
+
+    fit(nn.Linear(4, 1), Batches(random_batches(2), random_batches(1)), loss=Logs(1.0))
+    with pytest.raises(ConfigError, match="logged as `loss`"):
+        fit(nn.Linear(4, 1), Batches(random_batches(2)), loss=Logs(2.0))
