@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from otrainer.engine.checkpoint.restore import IMPLEMENTATION
+from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION
 from otrainer.errors import ConfigError
 from otrainer.registry import Registry, validate_kwargs
 

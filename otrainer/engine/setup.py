@@ -56,7 +56,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         train=train,
         scaler=accelerator.scaler,
         baseline=Baseline(parts),
-        built=checkpoint.hyperparameters(optimizer, scheduler),
+        built=checkpoint.hyperparameters(optimizer, bundle, parts),
         **parts.in_context,
     )
     if saved is not None:

@@ -31,10 +31,12 @@ from otrainer.config import Limits, Settings, resolve_config
 from otrainer.config.limits import limits_in_force
 from otrainer.diagnostics.exceptions import cannot_write, unexplained
 from otrainer.engine.accelerator import check_device
-from otrainer.engine.checkpoint import load_checkpoint, load_optimizer, unreadable
+from otrainer.engine.checkpoint import load_checkpoint, unreadable
 from otrainer.engine.checkpoint.compatible import check_built, check_model
 from otrainer.engine.checkpoint.encode import MARK
 from otrainer.engine.checkpoint.file_format import write_container
+from otrainer.engine.checkpoint.load_optimizer import load_optimizer
+from otrainer.engine.checkpoint.optimizer_state import OptimizerState
 from otrainer.engine.checkpoint.part_state import decoded
 from otrainer.engine.checkpoint.secrets import refuse_lost
 from otrainer.engine.checkpoint.writer import check_finite, write_checkpoint
@@ -290,7 +292,7 @@ def another_class_of_optimizer() -> None:
 
 def an_optimizer_state_that_does_not_fit() -> None:
     first, second = (torch.optim.SGD(torch.nn.Linear(1, 1, bias=bias).parameters(), lr=1) for bias in (True, False))
-    load_optimizer(second, first.state_dict(), unchanged=True)
+    load_optimizer(second, OptimizerState(first.state_dict(), None, None), None, unchanged=True)
 
 
 def a_scheduler_that_was_not_there() -> None:

@@ -33,7 +33,7 @@ TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".
 # Functions some of whose words become a part of messages only; each has such a word still.
 HAS_WORDS = {
     "StdoutLogger", "build_torch", "check_loss", "check_name", "check_same_kind", "different_shapes", "get_path",
-    "known", "model_misfit", "moved", "not_loadable", "of_sequences", "read_order", "read_out", "same_length",
+    "known", "misfit", "model_misfit", "moved", "not_loadable", "of_sequences", "read_order", "read_out", "same_length",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {

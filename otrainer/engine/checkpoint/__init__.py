@@ -1,8 +1,8 @@
 """Checkpoints: one mapping of parts that know their own state, loaded as data only (`weights_only=True`).
 
-Parts: `model` (the plain state dict), `optimizer`, `scheduler`, `scaler`, `callbacks`, `metrics`, `loggers`, `loss`,
-`io`, `data`, `flags`, `train_state` (`epoch`, `global_step`, `micro_step_in_epoch`, `epoch_complete`, `should_stop`),
-`rng`, `meta`.
+Parts: `model` (the plain state dict), `optimizer`, `parameters`, `scheduler`, `scaler`, `callbacks`, `metrics`,
+`loggers`, `loss`, `io`, `data`, `flags`, `train_state` (`epoch`, `global_step`, `micro_step_in_epoch`,
+`epoch_complete`, `should_stop`), `rng`, `meta`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from otrainer.engine.checkpoint.restore import (
     check_fits,
     hyperparameters,
     load_model_state,
-    load_optimizer,
     restore,
 )
 from otrainer.engine.checkpoint.save import FORMAT, capture, check_loadable, save_checkpoint
 
 __all__ = [
     "FORMAT", "PARTS", "capture", "check_fits", "check_loadable", "damaged", "hyperparameters", "load_checkpoint",
-    "load_model_state", "load_optimizer", "restore", "save_checkpoint", "unreadable",
+    "load_model_state", "restore", "save_checkpoint", "unreadable",
 ]  # fmt: skip

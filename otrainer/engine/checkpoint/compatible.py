@@ -48,7 +48,7 @@ def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
     train with a wrong learning rate.
     """
     kept = parts["meta"]["built"]
-    unchanged = same(kept, built)
+    unchanged = all(same(kept[name], built[name]) for name in ("optimizer", "scheduler", "rhythm") if name in kept)
     was, now = kept["optimizer"]["class"], built["optimizer"]["class"]
     if now != was:
         raise ConfigError(

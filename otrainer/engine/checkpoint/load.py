@@ -11,8 +11,8 @@ from otrainer.engine.checkpoint.snapshot import Snapshots
 from otrainer.errors import ConfigError, Finding
 
 PARTS = (
-    "model", "optimizer", "scheduler", "scaler", "callbacks", "metrics", "loggers", "loss", "io", "data", "flags",
-    "train_state", "rng", "meta",
+    "model", "optimizer", "scheduler", "scaler", "parameters", "callbacks", "metrics", "loggers", "loss", "io", "data",
+    "flags", "train_state", "rng", "meta",
 )  # fmt: skip
 # What a file has under another name, or not at all, if it is older than a format.
 RENAMED = {"progress": "train_state"}
@@ -39,7 +39,12 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except ValueError as cause:
         raise not_a_checkpoint(f"`{path}` cannot be loaded as data: {cause}") from cause
     if isinstance(parts, dict):
-        parts = {"flags": {}, "io": None, **{RENAMED.get(name, name): part for name, part in parts.items()}}
+        parts = {
+            "flags": {},
+            "io": None,
+            "parameters": None,
+            **{RENAMED.get(name, name): part for name, part in parts.items()},
+        }
     if problem := problem_with(parts):
         raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {problem.message}.")
     # What is loaded may be kept as it is, and shall not depend on a file that somebody may change.

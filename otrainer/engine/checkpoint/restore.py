@@ -12,6 +12,9 @@ from otrainer.engine.checkpoint.encode import Encoder
 from otrainer.engine.checkpoint.flags import set_flags
 from otrainer.engine.checkpoint.lists import load_lists
 from otrainer.engine.checkpoint.load import load_checkpoint
+from otrainer.engine.checkpoint.load_optimizer import load_optimizer
+from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION, OptimizerState
+from otrainer.engine.checkpoint.parameters import names_in_groups, plain
 from otrainer.engine.checkpoint.part_state import decoded, load_part
 from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
@@ -21,16 +24,13 @@ from otrainer.engine.optimizer import build_optimizer
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.seed import set_random_state
 from otrainer.engine.state import TrainState
-from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
     from otrainer.engine.parts import Parts
     from otrainer.engine.state import RunContext
-
-# How a step is computed, not what it computes.
-IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
+    from otrainer.protocols import SchedulerBundle
 
 
 def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
@@ -51,7 +51,8 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
     with random_states_kept():
         optimizer = build_optimizer(parts)
         bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
-    check_built(hyperparameters(optimizer, bundle and bundle.scheduler), saved)
+    check_built(hyperparameters(optimizer, bundle, parts), saved)
+    saved_optimizer(optimizer, saved).plan(optimizer, parts)
 
 
 def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
@@ -72,8 +73,8 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     """
     parts = revealed(parts)
     unchanged = check_built(ctx.built, parts)
-    state = decoded(ctx.optimizer, parts["optimizer"], ("optimizer",))
-    load_optimizer(ctx.optimizer, state, unchanged=unchanged)
+    saved = saved_optimizer(ctx.optimizer, parts)
+    load_optimizer(ctx.optimizer, saved, saved.plan(ctx.optimizer, ctx), unchanged=unchanged)
     if ctx.scheduler is not None:
         ctx.scheduler.load_state_dict(decoded(ctx.scheduler, parts["scheduler"], ("scheduler",)))
         # It has stepped before, in another process: torch would warn of a scheduler that goes first.
@@ -98,31 +99,24 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     set_random_state(parts["rng"])
 
 
-def hyperparameters(optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[str, Any]:
-    """Return what a new optimizer and scheduler are made with; a resume takes it from the config, not from the file."""
+def hyperparameters(optimizer: Any, bundle: SchedulerBundle | None, parts: Any) -> dict[str, Any]:
+    """Return what a new optimizer and scheduler are made with; a resume takes it from the config, not from the file.
+
+    `parameters` are the names of those that the optimizer is built over; they may change by name.
+    """
     skipped = ("params", *IMPLEMENTATION)
     groups = [{key: value for key, value in group.items() if key not in skipped} for group in optimizer.param_groups]
+    scheduler = bundle and bundle.scheduler
     facts = {
         "optimizer": {"class": type(optimizer).__qualname__, "groups": groups},
         "scheduler": scheduler and {"class": type(scheduler).__qualname__, "state": scheduler.state_dict()},
+        "rhythm": bundle and {name: getattr(bundle, name) for name in ("interval", "frequency", "monitor")},
+        "parameters": plain(names_in_groups(optimizer, parts)),
     }
     return copy.deepcopy(marked_lost(Encoder().encode(facts)))
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], *, unchanged: bool) -> None:
-    """Load the optimizer's tensors; hyperparameters are the checkpoint's only where the config is `unchanged`.
-
-    How a step is computed (fused or not) is this run's choice in either case.
-    """
-    mine = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    try:
-        optimizer.load_state_dict(state)
-    except (ValueError, KeyError) as cause:
-        raise ConfigError(
-            f"The checkpoint's optimizer state does not fit this optimizer: {cause}",
-            title="optimizer does not match the checkpoint",
-            config_path=("optimizer",),
-            hint="Resume with the optimizer that wrote it, or train from the start.",
-        ) from cause
-    for group, own in zip(optimizer.param_groups, mine, strict=True):
-        group.update({key: value for key, value in own.items() if not unchanged or key in IMPLEMENTATION})
+def saved_optimizer(optimizer: Any, parts: dict[str, Any]) -> OptimizerState:
+    """Return the optimizer's state in a checkpoint, with the names of its parameters where it has them."""
+    state = decoded(optimizer, parts["optimizer"], ("optimizer",))
+    return OptimizerState(state, parts["parameters"], parts["meta"]["built"].get("parameters"))

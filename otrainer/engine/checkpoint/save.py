@@ -13,6 +13,7 @@ from otrainer.engine.checkpoint.compare import lost_in
 from otrainer.engine.checkpoint.encode import Encoder
 from otrainer.engine.checkpoint.held import LISTS, Writing
 from otrainer.engine.checkpoint.lists import states_of
+from otrainer.engine.checkpoint.parameters import described
 from otrainer.engine.checkpoint.plain import NotPlainError
 from otrainer.engine.checkpoint.secrets import concealed
 from otrainer.engine.checkpoint.snapshot import map_tensors
@@ -38,6 +39,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
     state = {
         **weights(ctx),
         **{name: keep.data_of(getattr(ctx, name), name) for name in ("optimizer", "scheduler", "scaler")},
+        "parameters": described(ctx.optimizer, ctx),
         **{section: states_of(ctx, section, writing) for section in LISTS},
         "loss": keep.state_of(ctx.loss, ("loss",), writing),
         "io": keep.state_of_data(ctx.io, "io", writing),

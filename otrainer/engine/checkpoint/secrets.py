@@ -13,7 +13,7 @@ from otrainer.engine.tree import children, is_tensor, leaves_with_paths, with_ch
 from otrainer.errors import ConfigError, Finding, dotted
 
 # Parts that are otrainer's own through and through; of the others all texts count, but for the names of weights.
-OWN = ("flags", "train_state", "rng", "meta")
+OWN = ("parameters", "flags", "train_state", "rng", "meta")
 BYTES = (torch.uint8, torch.int8)
 LONGEST = 1 << 20
 

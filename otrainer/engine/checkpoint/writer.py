@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from otrainer.engine.checkpoint.file_format import PIECE, write_container
+from otrainer.engine.checkpoint.parameters import weights_of
 from otrainer.engine.checkpoint.plain import check_plain
 from otrainer.engine.checkpoint.snapshot import Snapshots
 from otrainer.errors import ConfigError
@@ -121,11 +122,11 @@ def write_checkpoint(
 
 
 def check_finite(state: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a parameter or buffer that is not finite."""
-    for name, tensor in state["model"].items():
+    """Raise ConfigError for a parameter that the optimizer holds and that is not finite."""
+    for part, name, tensor in weights_of(state):
         if isinstance(tensor, torch.Tensor) and not is_finite(tensor):
             step = state["train_state"]["global_step"]
-            message = f"After step {step:,}, `{name}` of the model is not finite. No checkpoint was replaced."
+            message = f"After step {step:,}, `{name}` of the {part} is not finite. No checkpoint was replaced."
             hint = "A smaller learning rate or `trainer.grad_clip_norm` may keep them finite."
             raise ConfigError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)
 
