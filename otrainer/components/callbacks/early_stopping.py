@@ -35,13 +35,18 @@ class EarlyStopping:
             return
         self.waited += 1
         if self.waited >= self.patience:
-            log.warning(
-                "stopped early: %s has not improved on %s for %d validations", self.monitor, self.best, self.waited
-            )
+            log.warning("stopped early: %s", self._why())
             ctx.should_stop = True
 
+    def _why(self) -> str:
+        if self.best is None:
+            return f"{self.monitor} was no number (NaN) in {self.waited} validations"
+        return f"{self.monitor} has not improved on {self.best} for {self.waited} validations"
+
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best, "waited": self.waited, "monitor": self.monitor, "mode": self.mode}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.waited = state["best"], state["waited"]
+        """Go on from a state of the same monitor and mode; the best by another one says nothing of this one."""
+        if (state.get("monitor", self.monitor), state.get("mode", self.mode)) == (self.monitor, self.mode):
+            self.best, self.waited = state["best"], state["waited"]
