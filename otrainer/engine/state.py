@@ -64,6 +64,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._untouched = self.state
+        self.changed: set[str] = set()
 
     @property
     def is_told(self) -> bool:
@@ -75,8 +76,12 @@ class Progress:
         self.metrics, self.metrics_step = dict(values), step
 
     def note_outputs(self, written: Sequence[str], removed: Sequence[str] = (), *, at: tuple[int, int]) -> None:
-        """Note checkpoints that were `written`, again or for the first time, `at` so many steps and epochs."""
+        """Note checkpoints that were `written`, again or for the first time, `at` so many steps and epochs.
+
+        `changed` says which, for whoever takes note of them by `on_output`.
+        """
         passed = {*written, *removed}
+        self.changed |= passed
         self.outputs = [*(path for path in self.outputs if path not in passed), *written]
         self.saved = at
         if self.on_output is not None:

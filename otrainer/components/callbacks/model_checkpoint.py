@@ -250,7 +250,8 @@ class ModelCheckpoint:
 
     def state_dict(self) -> dict[str, Any]:
         best = {"best": None} if self._best is None else self._best.state_dict()
-        return {**best, "steps": [*self._steps]}
+        # Where all are kept, there may be thousands, and nobody asks for them.
+        return {**best, "steps": [*self._steps] if any(each.keep_last for each in self._together) else []}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self._best is not None:

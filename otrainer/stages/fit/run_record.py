@@ -18,7 +18,7 @@ from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.runs.archive import remove_empty
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
 from otrainer.storage.runs.ownership import measure
-from otrainer.storage.runs.run_json import RUN_FILE, read_run, utc_now, write_run
+from otrainer.storage.runs.run_json import LAST, RUN_FILE, read_run, utc_now, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,6 +42,7 @@ class RunRecord:
         # What people put into the folder stays theirs; what parts write while they are built does not.
         self.foreign = set(foreign_files(self.run_dir, earlier))
         self.outputs_before = list(before.get("outputs", {}))
+        self._marks: dict[str, Any] = {}
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
         self.values_before = before if parent is None else values_until(directory.begin.step, read_run(parent))
@@ -75,9 +76,18 @@ class RunRecord:
         return self
 
     def _saved(self) -> None:
-        """Record the saved step in run.json, so that a killed run knows where to resume."""
+        """Record the saved step in run.json, so that a killed run knows where to resume.
+
+        Of the checkpoints only those that changed are looked at: thousands may be kept.
+        """
         self.steps_saved = self.progress.saved or self.steps
-        self._write("running", None)
+        changed, self.progress.changed = self.progress.changed, set()
+        names = [os.path.relpath(path, self.run_dir) for path in changed]
+        for name in names:
+            self._marks.pop(Path(name).as_posix(), None)
+        there = [name for name in names if (self.run_dir / name).is_file()]
+        self._marks |= measure(self.run_dir, sorted(there, key=lambda name: Path(name).name == LAST))
+        self._write("running", None, whole=False)
 
     @property
     def steps(self) -> tuple[int | None, int | None]:
@@ -109,9 +119,11 @@ class RunRecord:
             # The disk that ended the run may have no room for this either, and the first error is what people need.
             log.error("`%s` cannot be written: %s", failed.filename, failed.strerror)  # noqa: TRY400
 
-    def _write(self, state: str, ended: str | None) -> None:
-        """Write run.json for a run in `state`."""
-        steps, outputs = self.steps, self.outputs()
+    def _write(self, state: str, ended: str | None, *, whole: bool = True) -> None:
+        """Write run.json for a run in `state`; without `whole`, checkpoints are taken for those found before."""
+        if whole:
+            self._marks = measure(self.run_dir, self.outputs())
+        steps, outputs = self.steps, dict(self._marks)
         if state == "running" or (state != "complete" and outputs):
             steps = self.steps_saved  # what came after the last checkpoint is lost
         write_run(
@@ -124,7 +136,7 @@ class RunRecord:
                 "global_step": steps[0],
                 "epoch": steps[1],
                 "metrics": {masked(name): plain(value) for name, value in self.metrics.items()},
-                "outputs": measure(self.run_dir, outputs),
+                "outputs": outputs,
                 "started": self.started,
                 "ended": ended,
                 "wall_s": round(self.wall_s, 3),

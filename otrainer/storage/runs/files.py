@@ -26,9 +26,10 @@ SOURCES = "code/sources.json"
 def files_below(folder: Path) -> Iterator[str]:
     """Yield every file and link below `folder` with its path from there; links are not followed."""
     for here, folders, files in os.walk(folder):
+        within = os.path.relpath(here, folder).replace(os.sep, "/")
+        before = "" if within == "." else f"{within}/"
         links = [name for name in folders if Path(here, name).is_symlink()]
-        for name in [*files, *links]:
-            yield Path(here, name).relative_to(folder).as_posix()
+        yield from (f"{before}{name}" for name in [*files, *links])
 
 
 def foreign_files(folder: Path, run: Mapping[str, Any] | None) -> list[str]:
@@ -69,5 +70,4 @@ def texts(value: Any) -> list[str]:
 
 def is_passing(name: str) -> bool:
     """Return whether a file is half-written, or waits for its run to come back."""
-    path = PurePath(name)
-    return path.name.startswith(TEMP_PREFIX) or path.parts[0] == ELSEWHERE
+    return name.rpartition("/")[2].startswith(TEMP_PREFIX) or name.partition("/")[0] == ELSEWHERE

@@ -208,7 +208,7 @@ def test_a_run_that_nothing_saves_says_so_before_it_trains(root: Path, caplog: p
     edit(BASE, "loggers: {", "callbacks: []\nloggers: {")(root)
     train(root)
 
-    assert caplog.messages == ["callbacks: there is no cb.model_checkpoint, so nothing saves what is trained"]
+    assert caplog.messages[0] == "callbacks: there is no cb.model_checkpoint, so nothing saves what is trained"
 
 
 def test_a_child_that_was_killed_before_it_saved_goes_on_from_its_parent(
@@ -231,3 +231,24 @@ def test_a_child_that_was_killed_before_it_saved_goes_on_from_its_parent(
 
     child = run_of(root / "runs/a")
     assert (child["state"], child["global_step"], child["lineage"]["global_step"]) == ("complete", 6, 3)
+
+
+def test_a_save_looks_at_what_it_wrote_however_many_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from otrainer.storage.runs import ownership
+
+    def count(path: Path) -> str:
+        looked.append(path.name)
+        return whole(path)
+
+    looked: list[str] = []
+    whole = ownership.checksum
+    saving = f"{{_type_: cb.model_checkpoint, save_dir: {OUT}/checkpoints', every_n_steps: 1, keep_last: null}}"
+    edit(BASE, "loggers: {", f"callbacks: {{_merge_: replace, _value_: [{saving}]}}\nloggers: {{")(root)
+    edit(BASE, "max_epochs: 1", "max_epochs: 20")(root)
+    train(root, stages="resolve manifest validate")
+    monkeypatch.setattr(ownership, "checksum", count)
+    train(root, stages="fit")
+
+    saves, kept = 60 + 20 + 1, 61  # by steps, by epochs and at the end; 60 steps and the last one
+    assert len(run_of(root / "runs/a")["outputs"]) == kept
+    assert 2 * 60 < len(looked) <= 2 * saves + kept
