@@ -19,16 +19,23 @@ OTHER_UNIT = {
 
 
 class Oddity(NamedTuple):
-    """What is odd about a schedule: what comes of it, which argument says so, what would end with the run, and why.
+    """What is odd about a schedule: what comes of it, which argument says so, and what would end with the run.
 
-    `side` is "long" or "short", of the schedule beside the run; a `fatal` one is refused by the scheduler itself.
+    `length` is how long it is in steps; a `fatal` one is refused by the scheduler itself.
     """
 
     text: str
     argument: str
     fitting: int | None = None
-    side: str = ""
+    length: float = 0
     fatal: bool = False
+
+    @property
+    def side(self) -> str:
+        """Return "long" or "short" for a length that may count another unit, since it is quite another than fits."""
+        if self.fitting is None or self.fitting / 2 < self.length < self.fitting * 2:
+            return ""
+        return "long" if self.length > self.fitting else "short"
 
 
 def schedule_mistakes(scheduler: Any, steps: int, interval: str = "step", frequency: int = 1) -> list[str]:
@@ -89,18 +96,18 @@ def sequence(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
 def one_cycle(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     total = scheduler.total_steps
     if steps - (not is_last) > total:
-        yield Oddity(f"it takes {total} steps and refuses the next", "total_steps", steps, "short", fatal=True)
+        yield Oddity(f"it takes {total} steps and refuses the next", "total_steps", steps, total, fatal=True)
     elif total - steps > slack(steps):
-        yield Oddity(f"its cycle of {total} does not come to its end", "total_steps", steps, "long")
+        yield Oddity(f"its cycle of {total} does not come to its end", "total_steps", steps, total)
 
 
 def cosine(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     half = scheduler.T_max  # of a wave: down, then up again
     halves = max(1, round(steps / half))
     if half - steps > slack(steps):
-        yield Oddity(f"it does not come to its lowest rate, after {half}", "T_max", steps, "long")
+        yield Oddity(f"it does not come to its lowest rate, after {half}", "T_max", steps, half)
     elif halves % 2 == 0 or abs(steps - halves * half) > slack(steps / halves):
-        yield Oddity(f"it is at its lowest rate after {half}, and rises again", "T_max", steps, "short")
+        yield Oddity(f"it is at its lowest rate after {half}, and rises again", "T_max", steps, half)
 
 
 def warm_restarts(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
@@ -112,7 +119,7 @@ def warm_restarts(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]
     choices = [max(1, round(steps / size)) for size in sizes or [1]]
     fitting = min((each for each in choices if ends_low(each, factor, steps)), key=lambda each: abs(each - first))
     text = f"it ends {done:.0%} into a cycle of {length}, with a high rate"
-    yield Oddity(text, "T_0", fitting, "long" if length == first and first > steps else "short")
+    yield Oddity(text, "T_0", fitting, first)
 
 
 def last_cycle(first: int, factor: int, steps: int) -> tuple[float, int]:
@@ -132,43 +139,43 @@ def triangles(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     if scheduler.total_size - steps > slack(steps):
         up = max(1, round(steps * scheduler.step_ratio))
         text = f"its cycle of {scheduler.total_size:.0f} does not come to its end"
-        yield Oddity(text, "step_size_up", up, "long")
+        yield Oddity(text, "step_size_up", up, scheduler.total_size * scheduler.step_ratio)
 
 
 def polynomial(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     total = scheduler.total_iters
     if total - steps > slack(steps):
-        yield Oddity(f"its decay over {total} does not come to its end", "total_iters", steps, "long")
+        yield Oddity(f"its decay over {total} does not come to its end", "total_iters", steps, total)
     elif steps - total > slack(steps, IDLE):
-        yield Oddity(f"its rate is 0 after {total}, and nothing is trained then", "total_iters", steps, "short")
+        yield Oddity(f"its rate is 0 after {total}, and nothing is trained then", "total_iters", steps, total)
 
 
 def linear(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     total, start, end = scheduler.total_iters, scheduler.start_factor, scheduler.end_factor
     what = "decay" if end < start else "warm-up"
     if start != end and total - steps > slack(steps):
-        yield Oddity(f"its {what} over {total} does not come to its end", "total_iters", steps, "long")
+        yield Oddity(f"its {what} over {total} does not come to its end", "total_iters", steps, total)
     elif end < start and steps - total > slack(steps, 20 if end else IDLE):
         then = "and nothing is trained then" if end == 0 else f"at {end:g} of the rate"
-        yield Oddity(f"its decay is over after {total}, {then}", "total_iters", steps, "short")
+        yield Oddity(f"its decay is over after {total}, {then}", "total_iters", steps, total)
 
 
 def constant(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     if is_last and scheduler.factor != 1 and scheduler.total_iters >= steps:
         text = f"its factor of {scheduler.factor:g} is taken back after {scheduler.total_iters} only"
-        yield Oddity(text, "total_iters", None, "long")
+        yield Oddity(text, "total_iters")
 
 
 def decay_by_steps(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     if is_last and scheduler.step_size >= steps:
-        yield Oddity(f"the rate would change after {scheduler.step_size} only", "step_size", None, "long")
+        yield Oddity(f"the rate would change after {scheduler.step_size} only", "step_size")
 
 
 def decay_at_milestones(scheduler: Any, steps: int, is_last: bool) -> Iterator[Oddity]:
     late = sorted(milestone for milestone in scheduler.milestones if milestone >= steps)
     if is_last and late:
         numbers = " and ".join(map(str, late))
-        yield Oddity(f"the rate would change after {numbers} only", "milestones", None, "long")
+        yield Oddity(f"the rate would change after {numbers} only", "milestones")
 
 
 JUDGES: dict[str, Callable[[Any, int, bool], Iterator[Oddity]]] = {

@@ -36,7 +36,7 @@ def name_mistakes(config: Mapping[str, Any], registry: Registry) -> Iterator[Fin
     only_ours = all(spec.get("_type_") == OURS for spec in metrics)
     all_known = only_ours and all(is_ours(spec, registry) for spec in specs_of(config, "loss"))
     nothing = only_ours and lacks_validation(config)
-    logged = ["val_loss", *(f"val_{name}" for name in map(logged_name, metrics) if name)]
+    logged = list(dict.fromkeys(["val_loss", *(f"val_{name}" for name in map(logged_name, metrics) if name)]))
     for each in watched(config, callbacks):
         if finding := judged(each, [] if nothing else logged, all_known=all_known):
             yield finding

@@ -24,7 +24,6 @@ from otrainer.commands import Question, answer
 from otrainer.commands.show_model.training_step import inputs_by_name
 from otrainer.commands.verify_resume.compare import compare
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
-from otrainer.components.loggers.json_lines import refuse_foreign_rows
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import Limits, Settings, resolve_config
@@ -44,6 +43,7 @@ from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic
 from otrainer.engine.parts import check_hooks, check_metric_names
+from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
 from otrainer.model.lazy import materialize
@@ -120,9 +120,9 @@ def a_link_where_a_run_is_written() -> None:
     refuse_links([Path("code")])
 
 
-def rows_of_somebody_else() -> None:
-    Path("rows.jsonl").write_text("mine\n")
-    refuse_foreign_rows(Path("rows.jsonl"), 0)
+def a_schedule_that_ends_before_the_run() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], momentum=0.9)
+    schedule_mistakes(torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=39), 40)
 
 
 def a_state_that_no_checkpoint_can_hold() -> None:
