@@ -137,7 +137,7 @@ class Forces(nn.Module):
         with torch.enable_grad():
             at = x.detach().requires_grad_()
             (force,) = torch.autograd.grad(self.energy(at).sum(), at, create_graph=self.training)
-        return force[:, :OUT]
+        return force[:, :OUT].contiguous()
 
 
 def mlp() -> nn.Sequential:

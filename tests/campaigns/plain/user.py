@@ -224,6 +224,29 @@ class Collected:
         return {"train_spread": spread, "top": max(self.latest), "share": self.counts["val"] / self.counts.total()}
 
 
+class Judged:
+    """The mean square of errors, or the share of classes that were met: what torchmetrics comes to, computed at once."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.seen: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+
+    def update(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
+        self.seen.setdefault(stage, []).append((first_tensor(outputs).detach().double(), targets))
+
+    def compute(self) -> dict[str, float]:
+        found = {}
+        for stage, pairs in self.seen.items():
+            predicted, target = (torch.cat(each) for each in zip(*pairs, strict=True))
+            if target.is_floating_point():
+                found[f"{stage}_mean_squared_error"] = float(((predicted - target.double()) ** 2).mean())
+            else:
+                found[f"{stage}_multiclass_accuracy"] = float((predicted.argmax(1) == target).double().mean())
+        return found
+
+
 def first_tensor(outputs: Any) -> torch.Tensor:
     """The prediction, or whatever tensor of a model's outputs comes first."""
     if isinstance(outputs, torch.Tensor):
@@ -234,4 +257,4 @@ def first_tensor(outputs: Any) -> torch.Tensor:
     return outputs.pred
 
 
-METRICS = {"none": (), "sums": (Sums,), "collected": (Collected,), "both": (Sums, Collected)}
+METRICS = {"none": (), "sums": (Sums,), "collected": (Collected,), "both": (Sums, Collected), "torchmetrics": (Judged,)}

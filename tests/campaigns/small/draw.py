@@ -214,6 +214,20 @@ def losses(drawn: Experiment) -> Experiment:
 ONE_LENGTH = (  # schedules of torch that fail where a group is added
     "CosineAnnealingWarmRestarts", "CyclicLR", "LambdaLR to numpy", "MultiplicativeLR", "OneCycleLR", "SWALR", "nested",
 )  # fmt: skip
+
+
+def workers(drawn: Experiment) -> Experiment:
+    """Data workers take longer to start than a small experiment to train: few have them."""
+    few = drawn.loader != "data.dataset, two workers" or drawn.seed % 4 == 0
+    return drawn if few else replace(drawn, loader="data.dataset")
+
+
+def metrics(drawn: Experiment) -> Experiment:
+    """Those of torchmetrics are for values or classes, and compute in single precision."""
+    fits = LOSSES[drawn.loss].targets in ("floats", "classes") and drawn.dtype == torch.float32
+    return drawn if fits or drawn.metrics != "torchmetrics" else replace(drawn, metrics="sums")
+
+
 RULES: tuple[Callable[[Experiment], Experiment], ...] = (
     sparse,
     numbers,
@@ -223,6 +237,8 @@ RULES: tuple[Callable[[Experiment], Experiment], ...] = (
     early_stopping,
     callbacks,
     losses,
+    metrics,
+    workers,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from campaigns.plain.data import field_of
 from campaigns.plain.losses import LOSSES, build_loss, weight_of
-from campaigns.plain.models import FORMS, build_model, prediction
+from campaigns.plain.models import FORMS, OUT, build_model, prediction
 from campaigns.plain.optimizers import KEYED, build_scheduler, optimizer_arguments, optimizer_class, parameter_groups
 from campaigns.plain.own_optimizers import OWN_OPTIMIZERS
 from campaigns.plain.user import CALLBACKS, METRICS
@@ -19,6 +19,7 @@ from torch import nn
 from otrainer.components.callbacks import EarlyStopping, ModelCheckpoint
 from otrainer.components.io import ArgsKwargs
 from otrainer.components.loss import LossOutput, TorchLoss
+from otrainer.components.metrics import TorchMetric
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.components.sched import SchedulerBundle, TorchSchedulerFactory
 from otrainer.engine.signals import StopRequest, TrainingInterrupted, current_stop_request
@@ -165,6 +166,16 @@ def scheduler_factory(drawn: Experiment) -> Any:
     )
 
 
+def metrics_of(drawn: Experiment) -> list[Any]:
+    if drawn.metrics != "torchmetrics":
+        return [make() for make in METRICS[drawn.metrics]]
+    path = FORMS[drawn.output][1]
+    if LOSSES[drawn.loss].targets == "floats":
+        return [TorchMetric("MeanSquaredError", pred_path=path)]
+    kwargs = {"num_classes": OUT, "average": "micro"}
+    return [TorchMetric("classification.MulticlassAccuracy", kwargs=kwargs, pred_path=path)]
+
+
 def parts_of(drawn: Experiment, seen: Seen, folder: Path, stop_at: int | None) -> dict[str, Any]:
     """All parts of the run but its settings."""
     callbacks = [CALLBACKS[name]() for name in (drawn.callback, drawn.other_callback)]
@@ -178,7 +189,7 @@ def parts_of(drawn: Experiment, seen: Seen, folder: Path, stop_at: int | None) -
         "loss": loss_of(drawn),
         "optimizer_factory": optimizer_factory(drawn),
         "scheduler_factory": scheduler_factory(drawn),
-        "metrics": [make() for make in METRICS[drawn.metrics]],
+        "metrics": metrics_of(drawn),
         "callbacks": [*early, *callbacks, Bounds(seen), keeps],
         "loggers": [Rows()],
         "registry": build_registry(),
