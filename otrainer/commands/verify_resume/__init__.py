@@ -13,7 +13,7 @@ from operator import getitem
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.commands.verify_resume.compare import STEPS, STOPS, Trace, compare, summarize
+from otrainer.commands.verify_resume.compare import Trace, compare, stops_of, summarize
 from otrainer.config.walk import walk
 from otrainer.diagnostics.serialize import from_plain
 from otrainer.errors import ConfigError, Finding
@@ -38,8 +38,8 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
     """
     folder = Path(tempfile.mkdtemp(prefix=".verify-", dir=root / experiment.build))
     try:
-        straight = train(experiment, root, folder / "straight", (STEPS,))
-        stopped = train(experiment, root, folder / "stopped", (*STOPS, STEPS))
+        straight = train(experiment, root, folder / "straight", [""])
+        stopped = train(experiment, root, folder / "stopped", stops_of(straight))
         compare(straight, stopped)
     except ConfigError as error:
         raise error.located(resolved(experiment, root).source_map) from error.__cause__
@@ -48,7 +48,7 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
     return Outcome(report=summarize(experiment.name, straight))
 
 
-def train(experiment: Experiment, root: Path, folder: Path, stops: tuple[int, ...]) -> Trace:
+def train(experiment: Experiment, root: Path, folder: Path, stops: list[str]) -> Trace:
     """Train up to each of `stops`, each stretch in a process of its own, all below `folder`; return the steps."""
     plan = relocate(read_json(root / experiment.built("validated.json")), folder)
     write_json(folder / "plan.json", plan, durable=False)
@@ -76,10 +76,10 @@ def put(tree: Any, path: ConfigPath, value: str) -> None:
     reduce(getitem, above, tree)[last] = value
 
 
-def train_stretch(root: Path, folder: Path, stop: int) -> None:
+def train_stretch(root: Path, folder: Path, stop: str) -> None:
     """Train up to a step in a new process, from where `folder` is; raise ConfigError with what went wrong."""
     done = subprocess.run(  # noqa: S603 - this interpreter, with arguments of our own
-        [sys.executable, "-m", "otrainer.commands.verify_resume.trace", str(folder), str(stop)],
+        [sys.executable, "-m", "otrainer.commands.verify_resume.trace", str(folder), stop],
         cwd=root,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

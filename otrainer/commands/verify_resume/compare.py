@@ -10,16 +10,27 @@ STEPS = 8
 STOPS = (3, 5)  # the second most often in the same epoch as the first
 Trace = list[dict[str, Any]]
 HINTS = {
-    "batch": "The data does not come back as it was: let its order and randomness depend on the generators of torch, "
-    "numpy or Python alone, or give it `state_dict()` and `load_state_dict(state)`.",
+    "batch": "The data does not come back as it was: let its order and randomness depend on generators of torch, numpy "
+    "or Python, or give it `state_dict()` and `load_state_dict(state)`.",
     "rng": "Something draws random numbers in one case and not in the other.",
-    "loss": "The loss or the model keeps something beside its `state_dict()`, or computes in another order: "
-    "`run.deterministic: true` names operations that do.",
-    "model": "The step computes in another order, or a hook changes weights: `run.deterministic: true` names such "
-    "operations.",
+    "beside": "No checkpoint holds it: let it be a buffer of its module, or a part of the component's `state_dict()`.",
+    "loss": "The loss, the model or the io goes by something that no checkpoint holds.",
+    "model": "The optimizer, a hook or a callback goes by something that no checkpoint holds.",
+    "optimizer": "Its `state_dict()` does not hold all that it goes by, or does not take it back as it was.",
     "callbacks": "This callback's `state_dict()` does not hold all that it goes by.",
     "metrics": "This metric's `state_dict()` does not hold all that it counts.",
 }
+ANEW = "`run.deterministic: true` names operations that compute in another order each time; what draws from a clock, "
+ANEW += "the system or another process does not repeat either."
+
+
+def stops_of(straight: Trace) -> list[str]:
+    """Return where to stop on the way that was trained straight: twice, once at an epoch's end, and at the end."""
+    last = straight[-1]["step"] if straight else STEPS
+    ends = [row["step"] for row in straight if row["at"] == "epoch" and STOPS[0] < row["step"] < last]
+    first, second = STOPS
+    stops = [f"{first}", f"{ends[0]}e" if ends else f"{second}"]
+    return [*(stop for stop in stops if int(stop.rstrip("e")) < last), str(last)]
 
 
 def compare(straight: Trace, stopped: Trace) -> None:
@@ -28,34 +39,62 @@ def compare(straight: Trace, stopped: Trace) -> None:
         message = "No step was seen: the trainer calls no `on_train_step_end`."
         hint = "Let the trainer call that hook of every callback after each step."
         raise ConfigError(message, title="nothing to compare", config_path=("trainer",), hint=hint)
-    steps, others = [row["step"] for row in straight], [row["step"] for row in stopped]
+    steps, others = [(row["step"], row["at"]) for row in straight], [(row["step"], row["at"]) for row in stopped]
     if steps != others:
-        message = f"Straight it took the steps {steps}, with stops {others}."
+        message = f"Straight it took the steps {told(steps)}, with stops {told(others)}."
         raise ConfigError(message, title="not exact", hint="Some component counts steps, and keeps no state.")
-    for step, one, other in zip(steps, straight, stopped, strict=True):
-        facts, others = one["facts"], other["facts"]
-        if names := [name for name in {**facts, **others} if facts.get(name) != others.get(name)]:
-            raise difference(step, names)
+    noise = noise_in(straight, stopped)
+    for one, other in zip(straight, stopped, strict=True):
+        if names := [name for name in differing(one, other) if name not in noise]:
+            raise difference(one, names)
+    refuse_lost(straight)
 
 
-def difference(step: int, names: list[str]) -> ConfigError:
+def told(steps: list[tuple[int, str]]) -> list[int]:
+    return [step for step, at in steps if at == "step"]
+
+
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the facts that are not the same in two rows, in the order in which one leads to the next."""
+    facts, others = one["facts"], other["facts"]
+    return [name for name in {**facts, **others} if facts.get(name) != others.get(name)]
+
+
+def noise_in(straight: Trace, stopped: Trace) -> set[str]:
+    """Return what is in no checkpoint and is another in each process, as times are, before anything was stopped."""
+    before = [pair for pair in zip(straight, stopped, strict=True) if pair[0]["step"] <= STOPS[0]]
+    return {name for pair in before for name in differing(*pair) if name.startswith("beside.")}
+
+
+def difference(row: dict[str, Any], names: list[str]) -> ConfigError:
     """Report the first fact that differs, and where its kind comes from."""
-    first = names[0]
+    first, step = names[0], row["step"]
+    name = first.removeprefix("beside.")
     more = f" ({len(names) - 1} more)" if len(names) > 1 else ""
-    hint = HINTS.get(first.partition(".")[0].partition("[")[0], "")
     if step <= STOPS[0]:
-        message = f"Two trainings from the beginning already differ after step {step}: `{first}`{more} is another."
-        return ConfigError(message, title="not deterministic", hint=hint)
-    message = f"After step {step}, continued, `{first}` is another than without a stop{more}."
+        message = f"Two trainings from the beginning already differ after step {step}: `{name}`{more} is another."
+        return ConfigError(message, title="not deterministic", hint=ANEW)
+    hint = HINTS.get(first.partition(".")[0].partition("[")[0], "")
+    when = f"After step {step}" if row["at"] == "step" else f"At the end of the epoch, after step {step}"
+    message = f"{when}, continued, `{name}` is another than without a stop{more}."
     return ConfigError(f"{message} What comes before is equal.", title="not exact", hint=hint)
+
+
+def refuse_lost(straight: Trace) -> None:
+    """Raise ConfigError where something changes that no checkpoint can hold, though nothing went by it so far."""
+    if lost := straight[-1].get("lost"):
+        names = ", ".join(f"`{name}`" for name in lost)
+        message = f"All that is trained is equal, but no checkpoint can hold {names}, which begins anew after a stop."
+        hint = "Give the component `state_dict()` and `load_state_dict(state)`, of tensors, numbers and texts."
+        raise ConfigError(message, title="not exact", hint=hint)
 
 
 def summarize(name: str, trace: Trace) -> str:
     """Say over what an experiment was found to be exact."""
     last, facts = trace[-1]["step"], trace[-1]["facts"]
     tensors = sum(fact.startswith("model.") for fact in facts)
-    stops = " and ".join(str(stop) for stop in STOPS if stop < last)
+    stops = [f"at the epoch's end, {stop[:-1]}" if stop[-1] == "e" else stop for stop in stops_of(trace)[:-1]]
     return (
-        f"{name}: exact to the bit over {len(trace)} steps, straight and stopped after {stops}: "
+        f"{name}: exact to the bit over {last} steps, straight and stopped after {' and '.join(stops)}: "
         f"{tensors} tensors of the model, {len(facts)} facts in all"
     )

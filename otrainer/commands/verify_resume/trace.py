@@ -1,8 +1,8 @@
 """Trace a training: after each step a digest of every tensor and every other fact of the run.
 
 Run as `python -m otrainer.commands.verify_resume.trace FOLDER STOP`: trains the plan in FOLDER in a process of its own,
-from the checkpoint there if a step was traced before, stops after step STOP with a checkpoint in FOLDER, and appends a
-JSON line a step to the trace in it.
+from the checkpoint there if a step was traced before, stops after step STOP (`8`; `8e`: at the end of its epoch; empty:
+where it is enough) with a checkpoint in FOLDER, and appends a JSON line a step, and an epoch, to the trace in it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.commands.verify_resume import REFUSAL, REFUSED
+from otrainer.commands.verify_resume.beside import kept_beside
+from otrainer.commands.verify_resume.compare import STEPS
 from otrainer.components.callbacks.model_checkpoint import ModelCheckpoint
 from otrainer.config import SourceMap
 from otrainer.config.walk import walk
@@ -37,7 +39,12 @@ if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
 # In the order in which one leads to the next: the first that differs is where to look.
-ORDER = ("batch", "rng", "loss", "model", "optimizer", "scheduler", "scaler", "metrics", "callbacks", "loggers", "data")
+ORDER = (
+    "batch", "rng", "loss", "flags", "model", "optimizer", "scheduler", "scaler", "io", "metrics", "callbacks",
+    "loggers", "data", "train_state",
+)  # fmt: skip
+OWN = 2  # callbacks that the check adds, as the last ones
+LONGEST_EPOCH = 50  # steps of an epoch whose end is looked at too
 
 
 class TracedIO:
@@ -57,18 +64,40 @@ class TracedIO:
 
 
 class Tracer:
-    """Writes down each step, and asks for a stop after one of them."""
+    """Writes down each step and each epoch's end, and asks for a stop after one of them.
 
-    def __init__(self, io: TracedIO, trace: Path, stop: int) -> None:
-        self.io, self.trace, self.stop = io, trace, stop
+    `stop` is a step, with `at_end` the end of the epoch that is there by then; None: as many steps as `enough` says.
+    """
+
+    def __init__(self, io: TracedIO, trace: Path, stop: int | None, *, at_end: bool, accumulate: int) -> None:
+        self.io, self.trace, self.stop, self.at_end, self.accumulate = io, trace, stop, at_end, accumulate
 
     def on_train_step_end(self, ctx: RunContext) -> None:
         batch, self.io.seen = self.io.seen, []
-        facts = {"batch": digest(batch), "loss": digest(dict(ctx.last_train_logs)), **digest_state(ctx)}
-        with self.trace.open("a", encoding="utf-8") as out:
-            out.write(json.dumps({"step": ctx.state.global_step, "facts": facts}) + "\n")
-        if ctx.state.global_step >= self.stop:
+        self._write(ctx, {"batch": digest(batch)}, {"loss": digest(dict(ctx.last_train_logs))}, "step")
+        if self.stop is None:
+            self.stop = enough(ctx, self.accumulate)
+        if ctx.state.global_step >= self.stop and not self.at_end:
             current_stop_request().signum = signal.SIGINT
+
+    def on_epoch_end(self, ctx: RunContext) -> None:
+        logs = {"loss": digest(dict(ctx.last_val_logs))} if ctx.validated else {}
+        self._write(ctx, {}, logs, "epoch")
+        if self.at_end and self.stop is not None and ctx.state.global_step >= self.stop:
+            current_stop_request().signum = signal.SIGINT
+
+    def _write(self, ctx: RunContext, first: dict[str, str], then: dict[str, str], at: str) -> None:
+        state = digest_state(ctx)
+        beside = {f"beside.{name}": digest(fact) for name, fact in kept_beside(ctx, OWN)}
+        facts = {**first, **{name: state.pop(name) for name in list(state) if name.startswith("rng")}, **then}
+        row = {
+            "step": ctx.state.global_step,
+            "at": at,
+            "facts": {**facts, **beside, **state},
+            "lost": ctx.baseline.lost,
+        }
+        with self.trace.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -77,9 +106,20 @@ class Tracer:
         """Load nothing: there is no state."""
 
 
+def enough(ctx: RunContext, accumulate: int) -> int:
+    """Return how many steps to take: past the end of an epoch where that is not far."""
+    batches = ctx.train.batches() or LONGEST_EPOCH + 1
+    steps = -(-batches // accumulate)
+    return max(STEPS, steps + 2) if steps <= LONGEST_EPOCH else STEPS
+
+
 def digest_state(ctx: RunContext) -> dict[str, str]:
     """Return a digest for every leaf of a run's state, by its dotted name, in the order in which to look."""
-    state = {**capture(ctx), "loggers": None}  # where a file of rows ends is not a fact of the training
+    state = capture(ctx)
+    state["loggers"] = None  # where a file of rows ends is not a fact of the training
+    state["callbacks"] = state["callbacks"][: len(state["callbacks"]) - OWN]
+    for section in ("metrics", "callbacks"):
+        state[section] = [each["state"] for each in state[section]]
     found: dict[str, str] = {}
     for part in ORDER:
         for path, value in walk(state.get(part), (part,), into=has_parts):
@@ -108,13 +148,15 @@ def digest(value: Any) -> str:
     return mark.hexdigest()
 
 
-def main(folder: Path, stop: int) -> None:
+def main(folder: Path, stop: int | None, *, at_end: bool) -> None:
     """Train one stretch; the process ends with 0 when it was stopped, or was done before."""
     plan, sources, trace = read_json(folder / "plan.json"), read_json(folder / "sources.json"), folder / "trace.jsonl"
     places = SourceMap.from_json(sources["places"], sources["includes"])
     with project(Path.cwd()), StopRequest(), composed(Plan.from_json(plan), places) as whole:
         io = TracedIO(whole.parts.io)
-        callbacks = [*whole.parts.callbacks, Tracer(io, trace, stop), ModelCheckpoint(str(folder))]
+        accumulate = int(getattr(whole.trainer, "grad_accum_steps", 1))
+        tracer = Tracer(io, trace, stop, at_end=at_end, accumulate=accumulate)
+        callbacks = [*whole.parts.callbacks, tracer, ModelCheckpoint(str(folder))]
         start = str(folder / "last.pt") if trace.exists() else whole.settings.resume_from
         try:
             whole.fit(replace(whole.settings, resume_from=start), io=io, callbacks=callbacks)
@@ -127,7 +169,8 @@ if __name__ == "__main__":
     with open(os.devnull, "w") as silent:  # noqa: PTH123 - what loggers print is not wanted here
         sys.stdout = silent
         try:
-            main(Path(sys.argv[1]), int(sys.argv[2]))
+            asked = sys.argv[2]
+            main(Path(sys.argv[1]), int(asked.rstrip("e")) if asked else None, at_end=asked.endswith("e"))
         except ConfigError as error:
             refused = [to_plain(finding) for finding in error.findings]
             write_json(Path(sys.argv[1]) / REFUSAL, refused, durable=False)

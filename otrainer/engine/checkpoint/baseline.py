@@ -32,6 +32,11 @@ class Baseline:
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
         self._told: set[tuple[str, str]] = set()
 
+    @property
+    def lost(self) -> list[str]:
+        """The places of what was told that no checkpoint can hold, so far."""
+        return sorted(f"{place}.{name}" if name else place for place, name in self._told)
+
     def changed_flags(self, name: str, part: Any) -> Flags:
         """Return the flags of the model or the loss (by `name`) that are not those that they were built with."""
         return changed_flags(flags_of(part), self._flags[name])

@@ -50,7 +50,8 @@ def held_by(value: Any) -> Iterable[tuple[str, Any]]:
         if len(value) > LONGEST or is_flat(value):
             return attributes_of(value)
         items = value.items() if isinstance(value, Mapping) else enumerate(value)
-        return [*((str(key), item) for key, item in items), *attributes_of(value)]
+        names = ((key if isinstance(key, str | int) else place, item) for place, (key, item) in enumerate(items))
+        return [*((str(name), item) for name, item in names), *attributes_of(value)]
     if isinstance(value, partial):
         return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
     if isinstance(value, MethodType):

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from projects import doit, write
 
 from otrainer.commands.verify_resume import relocate, report_end
-from otrainer.commands.verify_resume.compare import compare
+from otrainer.commands.verify_resume.beside import kept_beside
+from otrainer.commands.verify_resume.compare import compare, stops_of
 from otrainer.diagnostics.drawing import draw, draw_error
 from otrainer.errors import ConfigError
 from otrainer.storage.inside_project import written
 
 PLUGIN = """
-import random
+import itertools
 
 from otrainer.components.loss import LossOutput
 
+CALLS = itertools.count(1)
+
 
 class Noisy:
-    '''A loss with a generator of its own, which no checkpoint holds.'''
-
-    def __init__(self):
-        self.random = random.Random(0)
+    '''A loss that goes by how often this process called it, which no checkpoint holds.'''
 
     def __call__(self, *, outputs, targets, batch, stage):
-        weight = 1 + self.random.random()
-        return LossOutput(weight * ((outputs - targets["y"]) ** 2).mean())
+        return LossOutput(next(CALLS) * ((outputs - targets["y"]) ** 2).mean())
 
 
 class Failing:
@@ -54,7 +57,7 @@ def test_an_exact_experiment_is_told_to_be_so_and_its_run_is_not_touched(project
     done = doit(project, "verify-resume", "EXP=baseline")
 
     assert done.returncode == 0, done.stderr
-    assert "baseline: exact to the bit over 8 steps, straight and stopped after 3 and 5" in done.stdout
+    assert "exact to the bit over 22 steps, straight and stopped after 3 and at the epoch's end, 20" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in (project / "runs").rglob("*")} == before
     assert not list((project / "build").rglob(".verify-*"))
 
@@ -84,11 +87,16 @@ def test_the_first_fact_that_differs_is_named(project: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("not exact\n")
     assert "After step 4, continued, `loss` is another" in done.stderr
+    assert "goes by something that no checkpoint holds" in done.stderr
+    assert "deterministic" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def rows(*values: str) -> list[dict[str, Any]]:
-    return [{"step": step, "facts": {"batch": "a", "rng.torch": value}} for step, value in enumerate(values, 1)]
+    return [
+        {"step": step, "at": "step", "facts": {"batch": "a", "rng.torch": value}}
+        for step, value in enumerate(values, 1)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,12 +117,83 @@ def test_what_it_came_to_is_told(straight: Any, stopped: Any, words: str) -> Non
         compare(straight, straight)
 
 
+def test_where_it_stops_goes_by_the_epochs() -> None:
+    def trace(steps: int, epoch: int) -> list[dict[str, Any]]:
+        ends = [{"step": step, "at": "epoch", "facts": {}} for step in range(epoch, steps + 1, epoch)]
+        every = [{"step": step, "at": "step", "facts": {}} for step in range(1, steps + 1)]
+        return sorted([*every, *ends], key=lambda row: row["step"])
+
+    assert stops_of(trace(8, 100)) == ["3", "5", "8"]
+    assert stops_of(trace(22, 20)) == ["3", "20e", "22"]
+    assert stops_of(trace(8, 2)) == ["3", "4e", "8"]
+    assert stops_of(trace(4, 4)) == ["3", "4"]
+    assert stops_of(trace(2, 2)) == ["2"]
+
+
+def step(number: int, facts: dict[str, str], *, at: str = "step", lost: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"step": number, "at": at, "facts": facts, "lost": list(lost)}
+
+
+def told(straight: Any, stopped: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        compare(straight, stopped)
+    return draw_error(caught.value)
+
+
+def test_the_first_fact_that_leads_to_the_others_is_the_cause() -> None:
+    straight = [step(4, {"batch": "a", "beside.model.count": "a", "loss": "a", "model.weight": "a"})]
+    stopped = [step(4, {"batch": "a", "beside.model.count": "x", "loss": "x", "model.weight": "x"})]
+
+    report = told(straight, stopped)
+    assert "`model.count` is another than without a stop (2 more)" in report
+    assert "No checkpoint holds it" in report
+    assert "deterministic" not in report
+
+
+def test_only_what_already_differs_without_a_stop_is_put_down_to_the_switch() -> None:
+    assert "`run.deterministic: true`" in told([step(1, {"loss": "a"})], [step(1, {"loss": "x"})])
+    assert "deterministic" not in told([step(4, {"loss": "a"})], [step(4, {"loss": "x"})])
+    assert "deterministic" not in told([step(4, {"model.w": "a"})], [step(4, {"model.w": "x"})])
+
+
+def test_times_and_the_like_are_no_difference_but_what_no_checkpoint_can_hold_is_one() -> None:
+    straight = [step(number, {"beside.callbacks[0].began": "a"}, lost=("metrics[0].seen",)) for number in (1, 4)]
+    stopped = [step(number, {"beside.callbacks[0].began": "x"}) for number in (1, 4)]
+
+    assert "no checkpoint can hold `metrics[0].seen`" in told(straight, stopped)
+    compare(stopped, stopped)
+    assert "At the end of the epoch, after step 4" in told(
+        [step(4, {"loss": "a"}, at="epoch")], [step(4, {"loss": "x"}, at="epoch")]
+    )
+
+
+def test_what_the_users_own_parts_hold_is_looked_at_in_all_kinds() -> None:
+    class Own(torch.nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 2)
+            self.count, self.name, self.inner = 1, "text", [Held()]
+
+    class Held:
+        def __init__(self) -> None:
+            self.rng, self.sums, self.seen = random.SystemRandom(), np.zeros(2), [1.0] * 40
+            self.mean = np.float32(1)
+            self.generator = torch.Generator()
+
+    nothing = {"optimizer": None, "loss": None, "io": None, "metrics": [], "callbacks": [object()]}
+    context: Any = SimpleNamespace(model=torch.nn.Sequential(Own()), **nothing)
+    found = dict(kept_beside(context, 1))
+
+    names = {name.rpartition(".")[2] for name in found}
+    assert {"count", "sums", "seen", "mean", "generator"} <= names
+    assert names.isdisjoint({"name", "rng", "weight"})
+
+
 def test_what_fails_in_the_check_is_told(project: Path) -> None:
     experiment(project, "callbacks: {_merge_: append, _value_: [{_type_: cb.failing}]}")
     done = doit(project, "verify-resume", "EXP=odd")
 
     assert done.returncode == 1
-    assert done.stderr.startswith("callback failed ── extensions/odd.py:21:13\n")
+    assert done.stderr.startswith("callback failed ── extensions/odd.py:19:13\n")
     assert "in the config: configs/experiments/odd.yaml:" in done.stderr
     assert "ValueError: two is too many" in done.stderr
 
