@@ -32,6 +32,12 @@ def mistakes(root, text):
     return [finding.message for finding in caught.value.findings]
 
 
+def test_a_list_may_be_longer_than_a_files_name(root):
+    assert selected(root, f"train EXP={','.join(['a', 'b'] * 150)}") == ["a", "b"]
+    (message,) = mistakes(root, f"train EXP={'x' * 300}")
+    assert message.startswith("There is no experiment `xxx")
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
