@@ -71,13 +71,15 @@ class SchedulerBundle:
     """A scheduler and its rhythm: every `frequency` steps or epochs, or validations with the value called `monitor`.
 
     `interval` is "step" (optimizer steps), "epoch" or "metric"; `monitor` names a logged validation value, as
-    `val_loss`, and is needed with "metric". Training does not start with any other rhythm.
+    `val_loss`, and is needed with "metric". Training does not start with any other rhythm. A resume under another
+    schedule is refused; with `on_resume` "recompute" it takes the learning rate that the new one has at that point.
     """
 
     scheduler: Any
     interval: str = "epoch"
     frequency: int = 1
     monitor: str | None = None
+    on_resume: str = "refuse"
 
 
 # What the parts are given

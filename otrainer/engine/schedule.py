@@ -9,6 +9,7 @@ from otrainer.errors import ConfigError, is_whole, nearest
 if TYPE_CHECKING:
     from otrainer.protocols import SchedulerBundle
 
+ON_RESUME = ("refuse", "recompute")
 INTERVALS = ("step", "epoch", "metric")
 
 
@@ -18,12 +19,25 @@ def build_schedule(factory: Any, optimizer: Any, registry: Any) -> SchedulerBund
         return None
     bundle: SchedulerBundle = factory.build(optimizer, registry=registry)
     check_rhythm(bundle.interval, bundle.frequency, bundle.monitor)
+    check_on_resume(bundle.on_resume)
     return bundle
 
 
 def is_due(bundle: SchedulerBundle | None, interval: str, count: int) -> TypeGuard[SchedulerBundle]:
     """Return whether the scheduler, if there is one, steps by `interval` and `count` is one of its turns."""
     return bundle is not None and bundle.interval == interval and count % bundle.frequency == 0
+
+
+def check_on_resume(choice: str) -> None:
+    """Raise ConfigError unless this says what a resume under another schedule does."""
+    if choice not in ON_RESUME:
+        raise ConfigError(
+            f"A scheduler's `on_resume` is refuse or recompute, not `{choice}`.",
+            title="unknown choice",
+            config_path=("scheduler", "on_resume"),
+            suggestions=nearest(str(choice), ON_RESUME),
+            hint="Write `on_resume: recompute` to go on with what the new schedule gives where the run stands.",
+        )
 
 
 def check_rhythm(interval: str, frequency: int, monitor: str | None) -> None:

@@ -60,6 +60,9 @@ def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
     has, had = built["scheduler"] is not None, kept["scheduler"] is not None
     if had and not has:
         raise scheduler_misfit("The checkpoint has a scheduler, and this config has none.")
+    if has and not unchanged and built.get("on_resume") == "recompute":
+        refuse_by_metric(built, kept)
+        return False
     if has and not had:
         raise scheduler_misfit("The checkpoint has no scheduler, and this config has one.")
     if has and not unchanged:
@@ -68,6 +71,15 @@ def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
     return unchanged
 
 
+def refuse_by_metric(built: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a schedule depends on values that only the run itself has seen."""
+    if "metric" in [(each.get("rhythm") or {}).get("interval") for each in (built, kept)]:
+        raise scheduler_misfit("The scheduler steps by a metric, whose values so far a new one has not seen.")
+
+
 def scheduler_misfit(message: str) -> ConfigError:
-    hint = "Resume with the optimizer and scheduler of the checkpoint, or train from the start."
+    hint = (
+        "Resume with the optimizer and scheduler of the checkpoint, or add `on_resume: recompute` to the scheduler: it "
+        "goes on with what the new one gives at that point."
+    )
     return ConfigError(message, title="scheduler does not match the checkpoint", config_path=("scheduler",), hint=hint)

@@ -16,6 +16,7 @@ from otrainer.engine.checkpoint.load_optimizer import load_optimizer
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION, OptimizerState
 from otrainer.engine.checkpoint.parameters import names_in_groups, plain
 from otrainer.engine.checkpoint.part_state import decoded, load_part
+from otrainer.engine.checkpoint.recompute import recompute
 from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
 from otrainer.engine.logs import load_logs
@@ -76,9 +77,12 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     saved = saved_optimizer(ctx.optimizer, parts)
     load_optimizer(ctx.optimizer, saved, saved.plan(ctx.optimizer, ctx), unchanged=unchanged)
     if ctx.scheduler is not None:
-        ctx.scheduler.load_state_dict(decoded(ctx.scheduler, parts["scheduler"], ("scheduler",)))
         # It has stepped before, in another process: torch would warn of a scheduler that goes first.
         ctx.optimizer._opt_called = parts["train_state"]["global_step"] > 0  # type: ignore[attr-defined]
+        if unchanged:
+            ctx.scheduler.load_state_dict(decoded(ctx.scheduler, parts["scheduler"], ("scheduler",)))
+        else:
+            recompute(ctx, parts)
     if ctx.scaler is not None and parts["scaler"] is not None:
         ctx.scaler.load_state_dict(parts["scaler"])
     load_lists(ctx, parts)
@@ -111,6 +115,7 @@ def hyperparameters(optimizer: Any, bundle: SchedulerBundle | None, parts: Any) 
         "optimizer": {"class": type(optimizer).__qualname__, "groups": groups},
         "scheduler": scheduler and {"class": type(scheduler).__qualname__, "state": scheduler.state_dict()},
         "rhythm": bundle and {name: getattr(bundle, name) for name in ("interval", "frequency", "monitor")},
+        "on_resume": bundle and bundle.on_resume,
         "parameters": plain(names_in_groups(optimizer, parts)),
     }
     return copy.deepcopy(marked_lost(Encoder().encode(facts)))
