@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Batches, fit, random_batches, small_model
+import torch
+from support import Batches, fit, parameters_of, random_batches, small_model
 
 from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.loggers import JsonLinesLogger
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.engine.state import RunContext
@@ -310,3 +312,63 @@ def test_a_best_checkpoint_that_is_gone_is_told_and_looked_for_anew(
 
     assert (saves.best, step_of(tmp_path / "best.pt")) == (2.0, 8)
     assert any("the best checkpoint so far (val_a 1) is gone" in text for text in caplog.messages)
+
+
+class RaiseOnce:
+    """A callback, metric and logger that fails once, at a place of a training of three epochs of four steps."""
+
+    def __init__(self, place: str) -> None:
+        self.place, self.seen = place, dict.fromkeys(("step", "train end", "epoch end", "compute", "row"), 0)
+
+    def _at(self, place: str, count: int) -> None:
+        self.seen[place] += 1
+        if self.place == place and self.seen[place] == count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def on_train_step_end(self, ctx: RunContext) -> None:
+        self._at("step", 7)
+
+    def on_train_epoch_end(self, ctx: RunContext) -> None:
+        self._at("train end", 2)
+
+    def on_epoch_end(self, ctx: RunContext) -> None:
+        self._at("epoch end", 2)
+
+    def compute(self) -> dict[str, float]:
+        self._at("compute", 2)
+        return {}
+
+    def log_metrics(self, metrics: Any, *, step: int, stage: str) -> None:
+        self._at("row", 7)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@pytest.mark.parametrize("place", ["step", "train end", "epoch end", "compute", "row"])
+def test_wherever_it_fails_the_run_ends_as_if_it_had_not_and_each_row_stands_once(tmp_path: Path, place: str) -> None:
+    def stretch(folder: Path, place: str, **run: Any) -> torch.Tensor:
+        fails = RaiseOnce(place)
+        model = fit(
+            small_model(),
+            Batches(random_batches(4), random_batches(1)),
+            trainer={"max_epochs": 3, "log_every_n_steps": 1},
+            metrics=[fails],
+            callbacks=[fails, ModelCheckpoint(str(folder))],
+            loggers=[JsonLinesLogger(str(folder / "rows.jsonl")), fails],
+            run={"seed": 3, **run},
+        )
+        return parameters_of(model)
+
+    whole = stretch(tmp_path / "whole", "nowhere")
+    with pytest.raises(OSError, match="No space left"):
+        stretch(tmp_path / "broken", place)
+    left = step_of(tmp_path / "broken/last.pt")
+    again = stretch(tmp_path / "broken", "nowhere", resume_from=str(tmp_path / "broken/last.pt"))
+
+    assert left in {"step": (6, 7), "row": (6, 7)}.get(place, (8,))
+    assert torch.equal(again, whole)
+    assert (tmp_path / "broken/rows.jsonl").read_text() == (tmp_path / "whole/rows.jsonl").read_text()
