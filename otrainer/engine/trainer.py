@@ -73,7 +73,7 @@ class DefaultTrainer:
                 self._epochs(session)
             session.hook("on_fit_end")
             set_mode(session.ctx.optimizer, "eval")
-        except (Exception, KeyboardInterrupt) as exc:
+        except (Exception, SystemExit, KeyboardInterrupt) as exc:
             session.ctx.at_boundary = session.boundary.go_back()
             session.hook_exception(exc)
             if isinstance(exc, TrainingInterrupted):

@@ -46,12 +46,13 @@ ERRORS = [
     OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somebody/else"),
     ConfigError("a component's own"),
     RuntimeError("CUDA error: out of memory"),
+    SystemExit(3),
 ]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_any_error_leaves_the_last_whole_step(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     with pytest.raises(type(error)):
         fit(
@@ -61,7 +62,7 @@ def test_any_error_leaves_the_last_whole_step(
         )
 
     assert step_of(tmp_path / "last.pt") == 7
-    (said,) = [text for text in caplog.messages if "checkpoint" in text]
+    (said,) = [text for text in caplog.messages if text.startswith("checkpoint of")]
     assert said.startswith("checkpoint of step 7, the last whole one before the error, saved: ")
     assert "`doit resume`" in said
 
@@ -132,8 +133,9 @@ def test_an_epochs_steps_are_on_the_disk_before_validation(tmp_path: Path) -> No
         """Validation data that look at what is saved when they are asked for."""
 
         def __iter__(self) -> Any:
-            saves._settle(contexts[0])
-            seen.append(sorted_progress(tmp_path / "last.pt"))
+            if contexts[0].state.global_step > 0:  # else it is tried before the first step
+                saves._settle(contexts[0])
+                seen.append(sorted_progress(tmp_path / "last.pt"))
             return iter(random_batches(1))
 
     class Keep:
@@ -165,8 +167,13 @@ def test_a_signal_in_validation_saves_no_second_time_what_the_epochs_end_saved(
         write(state, paths, *rest)
 
     class Val:
+        def __init__(self) -> None:
+            self.tried = False
+
         def __iter__(self) -> Any:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if self.tried:  # before the first step
+                os.kill(os.getpid(), signal.SIGTERM)
+            self.tried = True
             return iter(random_batches(2))
 
     written: list[bool] = []
