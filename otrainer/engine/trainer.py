@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.boundary import BETWEEN, UPDATING
+from otrainer.engine.checkpoint import begin_state
 from otrainer.engine.closure import Evaluation
 from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.logs import StepLogs, detached
@@ -68,6 +69,7 @@ class DefaultTrainer:
             set_mode(session.ctx.optimizer, "train")
             self._log_hparams(session)
             session.hook("on_fit_start")
+            begin_state(session.ctx)
             with worker_trouble():
                 self._rehearse(session)
                 self._epochs(session)

@@ -87,6 +87,15 @@ def breaches(key: str, factory: object) -> Iterator[Breach]:
     yield from missing(contract, factory)
     yield from misspelt(contract, factory)
     yield from unfit(contract, factory)
+    yield from half_stateful(contract, factory)
+
+
+def half_stateful(contract: Contract, cls: type) -> Iterator[Breach]:
+    """Yield that a class returns a state which nothing could give back to it."""
+    if defined(cls, "state_dict") is not None and defined(cls, "load_state_dict") is None:
+        message = f"`{cls.__name__}` has `state_dict` and no `load_state_dict`: after a resume its state would be gone."
+        near = nearest("load_state_dict", [name for name in methods(cls) if name != "state_dict"], most=1)
+        yield Breach(message, near, "Define `load_state_dict(self, state)`, or neither: its attributes are kept then.")
 
 
 def missing(contract: Contract, cls: type) -> Iterator[Breach]:

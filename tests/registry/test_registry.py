@@ -12,6 +12,7 @@ import pytest
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
 from otrainer.registry import KNOWN_HOOKS, Registry, build_registry
+from otrainer.registry.contracts import breaches
 
 
 @dataclass
@@ -244,3 +245,16 @@ def test_listing_keys_imports_neither_torch_nor_yaml():
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out.split(maxsplit=1)[1].strip() == "[]"
+
+
+class HalfStateful:
+    def state_dict(self): ...
+    def load_statedict(self, state): ...
+
+
+def test_a_state_that_nothing_could_load_is_refused_with_the_name_that_was_meant() -> None:
+    for prefix in ("cb", "metric", "log", "loss"):
+        (breach,) = (each for each in breaches(f"{prefix}.half", HalfStateful) if "state_dict" in each.message)
+        assert breach.suggestions == ("load_statedict",)
+        assert "no `load_state_dict`" in breach.message
+    assert not [each for each in breaches("cb.whole", dict) if "state_dict" in each.message]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from otrainer.engine.checkpoint.load import PARTS, damaged, load_checkpoint, unreadable
 from otrainer.engine.checkpoint.restore import (
+    begin_state,
     check_fits,
     hyperparameters,
     load_model_state,
@@ -17,6 +18,6 @@ from otrainer.engine.checkpoint.restore import (
 from otrainer.engine.checkpoint.save import FORMAT, capture, check_loadable, save_checkpoint
 
 __all__ = [
-    "FORMAT", "PARTS", "capture", "check_fits", "check_loadable", "damaged", "hyperparameters", "load_checkpoint",
-    "load_model_state", "restore", "save_checkpoint", "unreadable",
+    "FORMAT", "PARTS", "begin_state", "capture", "check_fits", "check_loadable", "damaged", "hyperparameters",
+    "load_checkpoint", "load_model_state", "restore", "save_checkpoint", "unreadable",
 ]  # fmt: skip

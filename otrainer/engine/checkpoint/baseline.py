@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +31,8 @@ class Baseline:
         self._built = {id(part): frozen(attributes(part, writing)) for part in parts.with_state}
         self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
+        self._begun: dict[int, Any] = {}
+        self.resumed: Sequence[Any] | None = None  # the callbacks of a checkpoint, until they have begun
         self._told: set[tuple[str, str]] = set()
 
     @property
@@ -58,7 +61,15 @@ class Baseline:
             kept = marked_lost(without_built(now, built))
             return {"state_dict": kept.pop("state"), "module": kept}
         found = {name: marked_lost(value) for name, value in changes(now, built).items()}
-        return {"attributes": {name: value for name, value in found.items() if not is_marked(value, LOST)}}
+        kept = {name: value for name, value in found.items() if not is_marked(value, LOST)}
+        begun = self._begun.get(id(part))
+        trained = [] if begun is None else [name for name in changes(now, begun) if name in kept]
+        return {"attributes": kept, **({"trained": trained} if trained else {})}
+
+    def begin(self, parts: Any) -> None:
+        """Note what `on_fit_start` has made of the callbacks: what still is so at a save, it will make again."""
+        writing = Writing(parts)
+        self._begun = {id(part): frozen(attributes(part, writing)) for part in parts.callbacks}
 
     def state_of_data(self, part: Any, section: str, writing: Writing) -> dict[str, Any] | None:
         """Return the state of a data module or an io: what it returns, else the generators that it holds."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from otrainer.engine.checkpoint.decode import Decoder, Missing
 from otrainer.engine.checkpoint.encode import MARK, Encoder, Path, is_plain_mapping
@@ -153,7 +154,7 @@ class Writing:
             name: {
                 key: self.encoder.encode(item, (*path, *name.split("."), key))
                 for key, item in vars(module).items()
-                if key not in usual
+                if key not in usual and not isinstance(item, RemovableHandle)
             }
             for name, module in value.named_modules()
         }

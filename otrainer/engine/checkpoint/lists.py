@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.checkpoint.held import LISTS, Writing
@@ -39,6 +39,15 @@ def load_lists(ctx: RunContext, parts: Mapping[str, Any]) -> None:
             if place not in found.values() and has_state(state["state"]):
                 left = state["class"], section
                 log.warning("The checkpoint's state of `%s` is left: it is not among this config's %s.", *left)
+
+
+def load_again(ctx: RunContext, kept: Sequence[Any]) -> None:
+    """Load what callbacks had changed since their `on_fit_start`, which has just begun them anew."""
+    now = ctx.callbacks
+    for index, place in matched([ctx.baseline.identity_of(part) for part in now], kept).items():
+        state = kept[place]["state"] or {}
+        trained = {name: item for name, item in state.get("attributes", {}).items() if name in state.get("trained", ())}
+        load_part(now[index], {"attributes": trained}, ctx, ("callbacks", index))
 
 
 def has_state(state: Mapping[str, Any] | None) -> bool:

@@ -10,7 +10,7 @@ from otrainer.engine.checkpoint.compare import marked_lost
 from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
 from otrainer.engine.checkpoint.encode import Encoder
 from otrainer.engine.checkpoint.flags import set_flags
-from otrainer.engine.checkpoint.lists import load_lists
+from otrainer.engine.checkpoint.lists import load_again, load_lists
 from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.load_optimizer import load_optimizer
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION, OptimizerState
@@ -86,6 +86,7 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     if ctx.scaler is not None and parts["scaler"] is not None:
         ctx.scaler.load_state_dict(parts["scaler"])
     load_lists(ctx, parts)
+    ctx.baseline.resumed = parts["callbacks"]
     load_part(ctx.loss, parts["loss"], ctx, ("loss",))
     load_part(ctx.io, parts["io"], ctx, ("io",))
     load_part(ctx.datamodule, parts["data"]["module"], ctx, ("data",))
@@ -101,6 +102,14 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     for name, part in with_flags(ctx).items():
         set_flags(part, parts["flags"].get(name, {}))
     set_random_state(parts["rng"])
+
+
+def begin_state(ctx: RunContext) -> None:
+    """Take in what `on_fit_start` made of the callbacks; what they had changed since then is theirs again."""
+    ctx.baseline.begin(ctx)
+    if ctx.baseline.resumed is not None:
+        load_again(ctx, ctx.baseline.resumed)
+        ctx.baseline.resumed = None
 
 
 def hyperparameters(optimizer: Any, bundle: SchedulerBundle | None, parts: Any) -> dict[str, Any]:

@@ -89,8 +89,9 @@ def without_lost(value: Any) -> Any:
         return [without_lost(item) for item in value]
     if type(value) is not dict:
         return value
-    if value.keys() == {"attributes"}:
-        return {"attributes": {name: item for name, item in value["attributes"].items() if not any(lost({name: item}))}}
+    if "attributes" in value and value.keys() <= {"attributes", "trained"}:
+        found = {name: item for name, item in value["attributes"].items() if not any(lost({name: item}))}
+        return {**value, "attributes": found}
     return {name: without_lost(item) if name in ("state", "module") else item for name, item in value.items()}
 
 

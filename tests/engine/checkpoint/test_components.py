@@ -168,6 +168,31 @@ def test_a_copy_of_the_model_goes_on_as_it_was(make: Any, tmp_path: Path) -> Non
         assert not any(parameter.requires_grad for parameter in second.model.parameters())
 
 
+class BegunAnew(Base):
+    """Begins in `on_fit_start`, as one does who knows of no resume; what is only for this process is made there too."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def on_fit_start(self, ctx: RunContext) -> None:
+        self.model, self.losses, self.began = copy.deepcopy(ctx.model), list[float](), ctx.state.global_step
+
+    def step(self, ctx: RunContext) -> None:
+        self.losses.append(ctx.last_train_logs["loss"])
+        self.seen += 1
+        with torch.no_grad():
+            for mine, its in zip(self.model.parameters(), ctx.model.parameters(), strict=True):
+                mine.lerp_(its, 0.5)
+
+
+def test_what_was_trained_outlives_an_on_fit_start_that_begins_anew(tmp_path: Path) -> None:
+    whole, second = whole_and_continued(BegunAnew, tmp_path)
+
+    assert (second.losses, second.seen) == (whole.losses, 6)
+    assert all(map(torch.equal, tensors_of(whole.model), tensors_of(second.model)))
+    assert (whole.began, second.began) == (0, 3)
+
+
 class Refers(Base):
     """Holds parts of the run, by attributes that are set once."""
 
