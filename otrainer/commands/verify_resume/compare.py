@@ -25,12 +25,12 @@ ANEW += "the system or another process does not repeat either."
 
 
 def stops_of(straight: Trace) -> list[str]:
-    """Return where to stop on the way that was trained straight: twice, once at an epoch's end, and at the end."""
+    """Return where to stop on the way that was trained straight: twice, once at an epoch's end; then go to its end."""
     last = straight[-1]["step"] if straight else STEPS
     ends = [row["step"] for row in straight if row["at"] == "epoch" and STOPS[0] < row["step"] < last]
     first, second = STOPS
     stops = [f"{first}", f"{ends[0]}e" if ends else f"{second}"]
-    return [*(stop for stop in stops if int(stop.rstrip("e")) < last), str(last)]
+    return [*(stop for stop in stops if int(stop.rstrip("e")) < last), ""]
 
 
 def compare(straight: Trace, stopped: Trace) -> None:
