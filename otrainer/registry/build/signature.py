@@ -13,6 +13,7 @@ from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+YES = ("yes", "y", "on", "true", "1")
 OPEN = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
@@ -52,7 +53,7 @@ def validate_kwargs(
         ConfigError: all names that `target` does not take, each at its key.
     """
     call = Call(display_name(target), (), kwargs, tuple(config_path), skip)
-    findings = [finding for finding in judge(target, call, policy) if finding.title != MISSING]
+    findings = [finding for finding in judge(target, call, policy) if finding.title not in (MISSING, WRONG)]
     if findings:
         raise ConfigError.of(findings)
 
@@ -78,6 +79,7 @@ MISSING = "missing argument"
 UNKNOWN = "unknown argument"
 DOUBLED = "argument given twice"
 SURPLUS = "too many arguments"
+WRONG = "wrong type"
 
 
 def judge(target: Callable[..., Any], call: Call, policy: str) -> list[Finding]:
@@ -145,6 +147,7 @@ def misfits(signature: Signature, call: Call) -> Iterator[Finding]:
     names = [parameter.name for parameter in parameters if parameter.kind in NAMED]
     wrong = list(wrong_names(call, names, taken, open_ended=Parameter.VAR_KEYWORD in open_kinds))
     yield from wrong
+    yield from texts_for_booleans(call, parameters)
     meant = [name for finding in wrong for name in finding.suggestions[:1]]
     yield from missing(call, parameters, [*taken, *meant])
 
@@ -176,6 +179,17 @@ def wrong_names(call: Call, names: list[str], taken: list[str], *, open_ended: b
         elif name not in names and not open_ended:
             message = f"`{call.called}` has no argument `{name}`."
             yield Finding(message, UNKNOWN, place, on_key=True, suggestions=nearest(name, free), hint=accepted(free))
+
+
+def texts_for_booleans(call: Call, parameters: list[Parameter]) -> Iterator[Finding]:
+    """Yield texts where true or false is wanted: YAML reads `no` and `off` as texts, which count as true."""
+    for parameter in parameters:
+        value = call.kwargs.get(parameter.name)
+        plain = parameter.annotation is Parameter.empty and isinstance(parameter.default, bool)
+        if isinstance(value, str) and "${" not in value and (plain or parameter.annotation in (bool, "bool")):
+            message = f"`{parameter.name}` of `{call.called}` is true or false, not the text `{value}`."
+            hint = f"Write `{parameter.name}: {'true' if value.lower() in YES else 'false'}`."
+            yield Finding(message, WRONG, call.place(parameter.name), hint=hint)
 
 
 def accepted(names: list[str]) -> str:

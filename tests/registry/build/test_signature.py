@@ -89,6 +89,25 @@ def test_each_finding_has_the_place_of_its_argument():
     assert paths(1, d=2) == [("at", "d")]
 
 
+@pytest.mark.parametrize(("text", "meant"), [("no", "false"), ("off", "false"), ("yes", "true"), ("On", "true")])
+def test_a_text_is_no_boolean_and_the_boolean_that_was_meant_is_told(text, meant):
+    (finding,) = check_call(nn.Linear, (2, 2), {"bias": text}, "strict", ("at",))
+    assert (finding.title, finding.config_path, finding.hint) == (
+        "wrong type",
+        ("at", "bias"),
+        f"Write `bias: {meant}`.",
+    )
+
+
+def test_texts_stay_where_a_parameter_may_take_them():
+    def flags(a=True, b: bool = True, c: bool | str = True, d="no", e: bool | None = None): ...
+
+    given = dict.fromkeys("abcde", "no")
+    found = check_call(flags, (), given, "strict", ())
+    assert [finding.config_path for finding in found] == [("a",), ("b",)]
+    assert check_call(flags, (), {"a": "${secret:FLAG}"}, "strict", ()) == []
+
+
 def test_policies_differ_where_no_signature_can_be_read():
     target = next(function for function in (dict, max, getattr, type) if is_unreadable(function))
     assert titles(target, policy="strict", a=1) == ["no signature"]
