@@ -57,8 +57,11 @@ class Best:
         place = self.place or self._place_in(folder, ctx, BEST)
         source = left_by_the_run_of(ctx.run.resume_from, place) if ctx.run.resume_from else None
         if source is None:
-            said = "cb.model_checkpoint: the best checkpoint so far (%s %.4g) is gone; what is best is looked for anew"
-            log.warning(said, self.monitor, self.value)
+            log.warning(
+                "cb.model_checkpoint: the best checkpoint so far (%s %.4g) is gone; what is best is looked for anew",
+                self.monitor,
+                self.value,
+            )
             self.value = self.step = self.place = None
             return
         replace_by_link(source, here)

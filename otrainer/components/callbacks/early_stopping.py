@@ -35,13 +35,14 @@ class EarlyStopping:
             return
         self.waited += 1
         if self.waited >= self.patience:
-            log.warning("stopped early: %s", self._why())
+            self._tell()
             ctx.should_stop = True
 
-    def _why(self) -> str:
+    def _tell(self) -> None:
         if self.best is None:
-            return f"{self.monitor} was no number (NaN) in {self.waited} validations"
-        return f"{self.monitor} has not improved on {self.best} for {self.waited} validations"
+            log.warning("stopped early: %s was no number (NaN) in %d validations", self.monitor, self.waited)
+            return
+        log.warning("stopped early: %s has not improved on %s for %d validations", self.monitor, self.best, self.waited)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "waited": self.waited, "monitor": self.monitor, "mode": self.mode}
