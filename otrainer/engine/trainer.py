@@ -13,12 +13,12 @@ from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.checkpoint import begin_state
 from otrainer.engine.closure import Evaluation
 from otrainer.engine.data.loader import worker_trouble
-from otrainer.engine.logs import StepLogs, detached
-from otrainer.engine.loss_check import check_loss
-from otrainer.engine.metrics import log_epoch, reset_metrics, update_metrics
+from otrainer.engine.gradients import evaluate
+from otrainer.engine.logs import StepLogs
+from otrainer.engine.metrics import log_epoch, reset_metrics
 from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
-from otrainer.engine.optimizer import call_step, drop_fused, held, named_rates, needs_closure
+from otrainer.engine.optimizer import call_step, drop_fused, named_rates, needs_closure
 from otrainer.engine.parts import Parts
 from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.schedule import is_due
@@ -26,12 +26,12 @@ from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.engine.state import RunSettings
 from otrainer.engine.validation import validate
-from otrainer.engine.weights import Shares, Weight, counts_nothing, weight_of
 from otrainer.errors import ConfigError, check_whole
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
     from otrainer.engine.state import TrainState
+    from otrainer.engine.weights import Shares
 
 
 @dataclass
@@ -128,7 +128,7 @@ class DefaultTrainer:
     def _step(self, session: Session, group: Sequence[Any]) -> None:
         """Take an optimizer step over the micro-batches of `group`."""
         optimizer = session.ctx.optimizer
-        rows, shares = self._evaluate(session, group)
+        rows, shares = evaluate(session, group)
         self._bound(session)
         if session.is_first_step:
             session.is_first_step = False
@@ -141,55 +141,17 @@ class DefaultTrainer:
     def _step_by_closure(self, session: Session, group: Sequence[Any]) -> None:
         """Take a step of an optimizer that evaluates the loss itself; the first time is the one that is logged."""
         optimizer = session.ctx.optimizer
-        evaluation = Evaluation(session, lambda *, first: self._evaluate(session, group, first=first), self._bound)
+        evaluation = Evaluation(session, lambda *, first: evaluate(session, group, first=first), self._bound)
         rows, shares = evaluation.first
         session.boundary.phase = UPDATING
         # torch means a float, or a tensor of one
         call_step(lambda: optimizer.step(evaluation), chose_fused=False)  # type: ignore[arg-type]
         self._after_step(session, rows, shares, stepped=True)
 
-    def _evaluate(
-        self, session: Session, group: Sequence[Any], *, first: bool = True
-    ) -> tuple[list[dict[str, Any]], Shares]:
-        """Take the gradients of a step anew, those of one batch that holds all of `group`."""
-        session.clear_gradients()
-        shares = Shares(len(group))
-        rows = [self._backward(session, batch, index, shares, first=first) for index, batch in enumerate(group)]
-        if len(group) > 1:
-            shares.settle(held(session.ctx.optimizer))
-        return rows, shares
-
     def _bound(self, session: Session) -> None:
         """Clip the gradients to the global norm that is allowed."""
         if self.grad_clip_norm is not None:
             session.watch.see_norm(session.accelerator.clip(session.ctx.optimizer, self.grad_clip_norm))
-
-    def _backward(
-        self, session: Session, batch: Any, index: int, shares: Shares, *, first: bool = True
-    ) -> dict[str, Any]:
-        """Add the gradients of one of a step's micro-batches; return what is logged of it."""
-        ctx, accelerator = session.ctx, session.accelerator
-        inputs, targets, meta = ctx.io.split(batch, stage="train")
-        with accelerator.autocast():
-            outputs = session.forward(*inputs.args, **inputs.kwargs)
-            result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
-        loss, logs = check_loss(result, ctx.loss), getattr(result, "logs", None)
-        shares.is_sum = getattr(result, "reduction", "mean") == "sum"
-        weight: Weight = 1.0
-        seen = session.watch.read(loss)
-        if shares.count > 1 or not session.watch.is_right(seen):
-            weight = weight_of(result, meta, ctx.train, ctx.state.micro_step_in_epoch + index, inputs)
-        del result
-        if not ctx.metrics:
-            del outputs  # its memory, where the loss does not need it, is free for the gradients
-        if counts_nothing(weight):
-            shares.weights.append(weight)
-        else:
-            session.watch.see(seen, index)
-            accelerator.backward(shares.share(loss, weight))
-        if ctx.metrics and first:
-            update_metrics(session, outputs, targets, batch, "train")
-        return detached(seen, logs)
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:
         """Count the step, step the scheduler where it is due, log, and call the callbacks."""

@@ -1,0 +1,52 @@
+"""The gradients of a step: those of one batch that holds all of its micro-batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otrainer.engine.logs import detached
+from otrainer.engine.loss_check import check_loss
+from otrainer.engine.metrics import update_metrics
+from otrainer.engine.optimizer import held
+from otrainer.engine.weights import Shares, Weight, counts_nothing, weight_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otrainer.engine.session import Session
+
+
+def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> tuple[list[dict[str, Any]], Shares]:
+    """Take the gradients of a step anew, those of one batch that holds all of `group`."""
+    session.clear_gradients()
+    shares = Shares(len(group))
+    rows = [backward(session, batch, index, shares, first=first) for index, batch in enumerate(group)]
+    if len(group) > 1:
+        shares.settle(held(session.ctx.optimizer))
+    return rows, shares
+
+
+def backward(session: Session, batch: Any, index: int, shares: Shares, *, first: bool = True) -> dict[str, Any]:
+    """Add the gradients of one of a step's micro-batches; return what is logged of it."""
+    ctx, accelerator = session.ctx, session.accelerator
+    inputs, targets, meta = ctx.io.split(batch, stage="train")
+    with accelerator.autocast():
+        outputs = session.forward(*inputs.args, **inputs.kwargs)
+        result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
+    loss, logs = check_loss(result, ctx.loss), getattr(result, "logs", None)
+    shares.is_sum = getattr(result, "reduction", "mean") == "sum"
+    weight: Weight = 1.0
+    seen = session.watch.read(loss)
+    if shares.count > 1 or not session.watch.is_right(seen):
+        weight = weight_of(result, meta, ctx.train, ctx.state.micro_step_in_epoch + index, inputs)
+    del result
+    if not ctx.metrics:
+        del outputs  # its memory, where the loss does not need it, is free for the gradients
+    if counts_nothing(weight):
+        shares.weights.append(weight)
+    else:
+        session.watch.see(seen, index)
+        accelerator.backward(shares.share(loss, weight))
+    if ctx.metrics and first:
+        update_metrics(session, outputs, targets, batch, "train")
+    return detached(seen, logs)
