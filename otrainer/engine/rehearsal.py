@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.gradients import evaluate
 from otrainer.engine.logs import number
 from otrainer.engine.metrics import Snapshot, add_value, named_values
 from otrainer.engine.modes import evaluating
@@ -60,6 +62,18 @@ def try_validation(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
     """Return what a validation in `epoch` would log, judged by one batch, and whether that is all that it may log."""
     if not session.val:
         return {}, True
+    try:
+        return tried(session, epoch)
+    except Exception as error:  # noqa: BLE001 - raised below, unless training says it better
+        failed = error
+    # A mistake that training makes too is not one of validation; the run ends in either case.
+    for batch in islice(session.epoch(), 1):
+        evaluate(session, [batch])
+    raise failed
+
+
+def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
+    """Return the same, or raise what fails, with a note that it was in validation."""
     with told_stage("rehearsal", 0):
         batch = session.val.peek(epoch)
         if batch is None:

@@ -47,11 +47,7 @@ def is_closed(value: Any) -> bool:
 def held_by(value: Any) -> Iterable[tuple[str, Any]]:
     """Return what a value holds, by name."""
     if isinstance(value, Mapping | list | tuple | set | frozenset | deque):
-        if len(value) > LONGEST or is_flat(value):
-            return attributes_of(value)
-        items = value.items() if isinstance(value, Mapping) else enumerate(value)
-        names = ((key if isinstance(key, str | int) else place, item) for place, (key, item) in enumerate(items))
-        return [*((str(name), item) for name, item in names), *attributes_of(value)]
+        return [*items_of(value), *attributes_of(value)]
     if isinstance(value, partial):
         return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
     if isinstance(value, MethodType):
@@ -59,6 +55,18 @@ def held_by(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, FunctionType):
         return closed_over(value)
     return attributes_of(value)
+
+
+def items_of(value: Any) -> list[tuple[str, Any]]:
+    """Return what a container holds, unless it is long or flat, or does not let itself be looked into."""
+    try:
+        if len(value) > LONGEST or is_flat(value):
+            return []
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        names = ((key if isinstance(key, str | int) else place, item) for place, (key, item) in enumerate(items))
+        return [(str(name), item) for name, item in names]
+    except Exception:  # noqa: BLE001 - whatever a container of somebody else's raises
+        return []
 
 
 def is_flat(value: Any) -> bool:

@@ -33,7 +33,7 @@ GIVEN = (
     ("inputs.args", "io", "inputs"),
     ("getattr(result,", "loss", "result"),
     ("last_train_logs", "loss", ""),
-    ("mean_of(rows", "loss", ""),
+    ("mean_of(", "loss", ""),
 )
 WANTED = {
     "io": "`split` returns `(ArgsKwargs(args, kwargs), targets, meta)`.",

@@ -282,7 +282,7 @@ def test_where_no_line_is_the_users_own_the_librarys_is_told(failing):
     assert drawn[0] == "logger failed ── configs/experiments/a.yaml:3:39"
     assert (
         drawn[4]
-        == "  In `state_dict`, `log.json_lines` raised IsADirectoryError: [Errno 21] Is a directory: 'extensions'"
+        == "  In `log_metrics`, `log.json_lines` raised IsADirectoryError: [Errno 21] Is a directory: 'extensions'"
     )
     assert drawn[5].startswith("  raised in `open`: /")
     assert drawn[6:] == ["  OTRAINER_TRACEBACK=1 in the environment shows the whole traceback."]

@@ -16,7 +16,7 @@ HUNGRY = """
         calls = 0
 
         def forward(self, x):
-            self.calls += 1
+            self.calls += self.training
             return x if self.calls < 2 else torch.empty(10**15)
 
 

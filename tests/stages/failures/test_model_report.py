@@ -254,7 +254,7 @@ def test_validation_tells_as_much(failing):
     text = layers("{_type_: odd}").replace("in_features: 8", "in_features: 4")
     assert message(failing(text, plugin)) == [
         "  Layer 1 (`nn.Linear`) raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x8 and 4x3)",
-        "  in validation, batch 0 (counted from 0)",
+        "  in validation, tried before the first step, batch 0 (counted from 0)",
         "  input `layer_0`: float32 [8]",
         "  Its `in_features` is 4, and dimension 0 of its input is 8: write `in_features: 8`, or give it 4.",
     ]

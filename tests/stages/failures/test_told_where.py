@@ -11,7 +11,7 @@ from otrainer.diagnostics.drawing import draw_error
 
 from .test_component_report import DATA, only, plugin
 
-VAL = "in validation, batch 0 (counted from 0)"
+VAL = "in validation, tried before the first step, batch 0 (counted from 0)"
 
 
 def said(error) -> list[str]:
@@ -268,6 +268,4 @@ def test_memory_that_runs_out_in_validation_says_so(failing):
             registry.register_module("odd", Odd)
         """)
     lines = said(failing(APPENDED, source))
-    assert any(
-        "Memory ran out in validation, batch 0 (counted from 0), with a batch of 8 samples" in line for line in lines
-    )
+    assert any(f"Memory ran out {VAL}, with a batch of 8 samples" in line for line in lines)
