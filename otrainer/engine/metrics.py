@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,6 +81,20 @@ def named_values(metric: Any) -> Iterable[tuple[str, Any]]:
     return value.items() if isinstance(value, Mapping) else [(type(metric).__name__, value)]
 
 
+@contextmanager
+def stand_ins(metrics: Sequence[Any]) -> Iterator[None]:
+    """Let metrics work on copies of their attributes in the block; after it they have their own again."""
+    own = [(metric, dict(vars(metric))) for metric in metrics if hasattr(metric, "__dict__")]
+    for metric, attributes in own:
+        vars(metric).update(copies(attributes)[0])
+    try:
+        yield
+    finally:
+        for metric, attributes in own:
+            vars(metric).clear()
+            vars(metric).update(attributes)
+
+
 class Snapshot:
     """Metrics and global random states as they are now, to go back to."""
 
@@ -96,10 +111,10 @@ class Snapshot:
 
 def copies(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return copies of attributes, and those that cannot be copied (files, locks) as they are."""
-    copied, same = {}, {}
+    copied, same, memo = {}, {}, dict[int, Any]()
     for name, value in attributes.items():
         try:
-            copied[name] = copy.deepcopy(value)
+            copied[name] = copy.deepcopy(value, memo)  # what two of them share is one thing in the copies too
         except Exception:  # noqa: BLE001 - whatever a value's own copying raises
             same[name] = value
     return copied, same

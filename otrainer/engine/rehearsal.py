@@ -12,10 +12,11 @@ import torch
 
 from otrainer.engine.gradients import evaluate
 from otrainer.engine.logs import number
-from otrainer.engine.metrics import Snapshot, add_value, named_values
+from otrainer.engine.metrics import add_value, named_values, stand_ins
 from otrainer.engine.modes import evaluating
 from otrainer.engine.monitor import place_of, unknown_monitor
 from otrainer.engine.schedule_length import schedule_mistakes
+from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.validation import judge
 
@@ -61,7 +62,7 @@ def check_schedule(session: Session, max_epochs: int, accumulate: int, val_every
 def try_validation(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
     """Return what a validation in `epoch` would log, judged by one batch, and whether that is all that it may log."""
     if not session.val:
-        return {}, True
+        return metrics_alone(session)
     try:
         return tried(session, epoch)
     except Exception as error:  # noqa: BLE001 - raised below, unless training says it better
@@ -77,11 +78,18 @@ def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
     with told_stage("rehearsal", 0):
         batch = session.val.peek(epoch)
         if batch is None:
-            return {}, True
+            return metrics_alone(session)
         with unchanged(session), evaluating(session.modules, session.ctx.optimizer), torch.no_grad():
             row, _ = judge(session, session.accelerator.place(batch), 0)
             logged = {f"val_{name}": value for name, value in row.items()}
             return logged, add_metrics(session, logged)
+
+
+def metrics_alone(session: Session) -> tuple[dict[str, Any], bool]:
+    """Return what is logged where there is nothing to validate: what metrics make of training."""
+    logged: dict[str, Any] = {}
+    with unchanged(session):
+        return logged, add_metrics(session, logged)
 
 
 def add_metrics(session: Session, logged: dict[str, Any]) -> bool:
@@ -110,13 +118,12 @@ def unchanged(session: Session) -> Iterator[None]:
     kept = [(each, each._version, each.detach().clone()) for each in buffers]
     owners = [each for each in (ctx.loss, ctx.io, *modules) if hasattr(each, "__dict__")]
     counted = [(each, {k: v for k, v in vars(each).items() if isinstance(v, SCALARS)}) for each in owners]
-    before, data = Snapshot(ctx.metrics), session.val.state_dict()
+    drawn = random_state()
     try:
-        yield
+        with stand_ins(ctx.metrics):
+            yield
     finally:
-        before.restore()
-        if data is not None:
-            session.val.load_state_dict(data)
+        set_random_state(drawn)
         for buffer, version, copy in kept:
             if buffer._version != version:
                 buffer.copy_(copy)

@@ -23,13 +23,15 @@ class TrainState:
     `epoch` counts from 0 and is the one in progress (the last one, once fit ended); `global_step` counts optimizer
     steps; `micro_step_in_epoch` counts the micro-batches of this epoch that went into them. `epoch_complete` says that
     this epoch was trained, validated and its metrics logged, so that a continuation begins with the next one.
-    `should_stop` says that training was asked to end after this epoch.
+    `epoch_trained` says that all its steps were taken, whatever came after them. `should_stop` says that training was
+    asked to end after this epoch.
     """
 
     epoch: int = 0
     global_step: int = 0
     micro_step_in_epoch: int = 0
     epoch_complete: bool = False
+    epoch_trained: bool = False
     should_stop: bool = False
 
     def state_dict(self) -> dict[str, int | bool]:

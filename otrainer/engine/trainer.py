@@ -105,8 +105,10 @@ class DefaultTrainer:
         while has_begun(state) or (state.epochs_done < self.max_epochs and not ctx.should_stop):
             if state.epoch_complete:
                 begin_epoch(session, state.epoch + 1)
-            self._train_epoch(session)
-            session.hook("on_train_epoch_end")
+            if not state.epoch_trained:
+                self._train_epoch(session)
+                state.epoch_trained = True
+                session.hook("on_train_epoch_end")
             self._end_epoch(session)
 
     def _train_epoch(self, session: Session) -> None:
@@ -215,5 +217,5 @@ def has_begun(state: TrainState) -> bool:
 def begin_epoch(session: Session, epoch: int) -> None:
     """Count from the first batch of another epoch, with metrics that begin anew."""
     state = session.ctx.state
-    state.epoch, state.micro_step_in_epoch, state.epoch_complete = epoch, 0, False
+    state.epoch, state.micro_step_in_epoch, state.epoch_complete, state.epoch_trained = epoch, 0, False, False
     reset_metrics(session)

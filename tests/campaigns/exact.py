@@ -95,16 +95,26 @@ class Scaling(Accelerator):
 class SignallingIO:
     """Notes which samples are trained on, and sends this process a signal when it is asked for one of the batches."""
 
-    def __init__(self, at: int | None, ids: list[int]) -> None:
-        self.at, self.ids, self.calls = at, ids, 0
+    def __init__(self, at: int | None, ids: list[int], *, tries: bool) -> None:
+        self.at, self.ids, self.stages = at, ids, list[str]()
+        self.tries = tries  # a batch of validation before all others, which does not count
 
     def split(self, batch: Any, *, stage: str) -> tuple[ArgsKwargs, Any, Any]:
         if stage == "train":
             self.ids += batch["id"].tolist()
-        if self.calls == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-        self.calls += 1
+        if self.tries and not self.stages and stage == "val":
+            self.tries = False
+        else:
+            if len(self.stages) == self.at:
+                os.kill(os.getpid(), signal.SIGINT)
+            self.stages.append(stage)
         return ArgsKwargs(args=(batch["x"],)), {"y": batch["y"]}, None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """It begins anew with each stretch."""
 
 
 class MeanAbsolute:
@@ -136,14 +146,14 @@ def train(
         fit(
             model,
             data(kind),
-            io=SignallingIO(at, ids),
+            io=SignallingIO(at, ids, tries=not goes_on),
             trainer={"max_epochs": EPOCHS, "grad_accum_steps": 2, "log_every_n_steps": 1, "grad_clip_norm": 1.0},
             optimizer={"type": "optim_cls.AdamW", "kwargs": {"lr": 1e-2}},
             scheduler=SCHEDULERS[interval],
             metrics=[MeanAbsolute()],
             callbacks=[ModelCheckpoint(str(folder), monitor="val_loss")],
             loggers=[JsonLinesLogger(str(folder / "rows.jsonl"))],
-            run={"seed": 7, **({"resume_from": str(folder / "last.pt")} if goes_on else {})},
+            run={"seed": 7, "out_dir": str(folder), **({"resume_from": str(folder / "last.pt")} if goes_on else {})},
         )
 
 

@@ -36,7 +36,7 @@ class Best:
         self.step: int | None = None
         self.place: str | None = None
 
-    def note(self, ctx: RunContext, folder: Path, config_path: ConfigPath) -> bool:
+    def improves_now(self, ctx: RunContext, folder: Path, config_path: ConfigPath) -> bool:
         """Look at the validation of now, if there was one; return whether it is the best so far."""
         if not ctx.validated:
             return False

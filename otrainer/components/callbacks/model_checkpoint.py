@@ -187,7 +187,7 @@ class ModelCheckpoint:
     def _due_after_epoch(self, ctx: RunContext) -> Iterator[str]:
         if self.every_n_epochs is not None and (ctx.state.epoch + 1) % self.every_n_epochs == 0:
             yield self._step_name(ctx)
-        if self._best is not None and self._best.note(ctx, self.save_dir, place_of(self, ctx)):
+        if self._best is not None and self._best.improves_now(ctx, self.save_dir, place_of(self, ctx)):
             yield self._best.name
         if self.save_last:
             yield LAST
