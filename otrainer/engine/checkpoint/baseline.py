@@ -32,6 +32,7 @@ class Baseline:
         self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
         self._begun: dict[int, Any] = {}
+        self._trained: dict[int, Sequence[str]] = {}
         self.resumed: Sequence[Any] | None = None  # the callbacks of a checkpoint, until they have begun
         self._told: set[tuple[str, str]] = set()
 
@@ -63,13 +64,18 @@ class Baseline:
         found = {name: marked_lost(value) for name, value in changes(now, built).items()}
         kept = {name: value for name, value in found.items() if not is_marked(value, LOST)}
         begun = self._begun.get(id(part))
-        trained = [] if begun is None else [name for name in changes(now, begun) if name in kept]
+        changed = set() if begun is None else {*changes(now, begun), *self._trained.get(id(part), ())}
+        trained = [name for name in kept if name in changed]
         return {"attributes": kept, **({"trained": trained} if trained else {})}
 
     def begin(self, parts: Any) -> None:
         """Note what `on_fit_start` has made of the callbacks: what still is so at a save, it will make again."""
         writing = Writing(parts)
         self._begun = {id(part): frozen(attributes(part, writing)) for part in parts.callbacks}
+
+    def went_on(self, part: Any, trained: Sequence[str]) -> None:
+        """Note which attributes of a callback training had changed before this run went on from a checkpoint."""
+        self._trained[id(part)] = trained
 
     def state_of_data(self, part: Any, section: str, writing: Writing) -> dict[str, Any] | None:
         """Return the state of a data module or an io: what it returns, else the generators that it holds."""

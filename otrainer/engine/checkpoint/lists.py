@@ -48,6 +48,7 @@ def load_again(ctx: RunContext, kept: Sequence[Any]) -> None:
         state = kept[place]["state"] or {}
         trained = {name: item for name, item in state.get("attributes", {}).items() if name in state.get("trained", ())}
         load_part(now[index], {"attributes": trained}, ctx, ("callbacks", index))
+        ctx.baseline.went_on(now[index], tuple(trained))
 
 
 def has_state(state: Mapping[str, Any] | None) -> bool:
