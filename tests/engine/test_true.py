@@ -17,7 +17,7 @@ CAMPAIGNS = Path(__file__).parents[1] / "campaigns"
 # Chosen so that each value of each choice is among them; after another value was added, choose anew.
 SEEDS = (
     0, 2, 4, 5, 12, 15, 16, 30, 38, 49, 65, 87, 146, 206, 216, 276, 281, 448, 643, 688, 766, 973, 1007, 1433, 1449,
-    1492,
+    1492, 72,
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_these_try_each_value_of_each_choice() -> None:
     tried = coverage(map(draw, SEEDS))
 
     left_out = {(name, value) for name, values in CHOICES.items() for value in values if value not in tried[name]}
-    assert left_out == {("model", "buffer of -inf")}
+    assert left_out == set()
     assert "metric" in tried["interval"]
 
 
