@@ -122,6 +122,8 @@ class Session:
         self.val.give_up()
 
     def close(self) -> None:
+        for loader in (self.ctx.train, self.val):
+            loader.close()
         for logger in self.ctx.loggers:
             if hasattr(logger, "close"):
                 logger.close()

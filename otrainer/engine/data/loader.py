@@ -148,6 +148,12 @@ class Loader:
         for worker in getattr(reading, "_workers", ()):
             worker.terminate()
 
+    def close(self) -> None:
+        """Let the workers end while all that they are told by is there; later it may be taken down in any order."""
+        reading = getattr(self._loader, "reading", self._batches)
+        if callable(end := getattr(reading, "_shutdown_workers", None)):
+            end()
+
     def _read(self, epoch: int, start: int, saved: SavedData | None) -> Iterator[Any]:
         """Yield an epoch of a loader that only runs through, with randomness of its own so that it can be repeated."""
         self._stream = stream = RandomStream(derive_seed(self._seed, epoch))
