@@ -23,7 +23,6 @@ from otrainer.engine.parts import Parts
 from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
-from otrainer.engine.signals import TrainingInterrupted
 from otrainer.engine.state import RunSettings
 from otrainer.engine.validation import validate
 from otrainer.errors import ConfigError, check_whole
@@ -78,8 +77,7 @@ class DefaultTrainer:
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
             session.ctx.at_boundary = session.boundary.go_back()
             session.hook_exception(exc)
-            if isinstance(exc, TrainingInterrupted):
-                session.give_up()
+            session.give_up()
             raise
         finally:
             session.close()
