@@ -27,6 +27,7 @@ from otrainer.errors import ConfigError, errors_at
 if TYPE_CHECKING:
     from otrainer.engine.parts import Parts
 
+log = logging.getLogger("otrainer")
 PRINTS_TRACEBACKS = ("torch._subclasses.fake_tensor",)  # of what the compiler then raises anyway
 
 
@@ -98,9 +99,7 @@ def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader]:
     if train.batches() == 0:
         raise no_batches()
     if val and val.batches() == 0:
-        logging.getLogger("otrainer").warning(
-            "the validation data are empty, so nothing is validated: give `val` samples, or leave it out"
-        )
+        log.warning("the validation data are empty, so nothing is validated: give `val` samples, or leave it out")
     return train, val
 
 

@@ -39,8 +39,8 @@ SILENT = {
     "how fingerprints are taken": ("fingerprint/names.py", 'WHOLE = "<module>"', 'WHOLE = "<all>"'),
 }  # fmt: skip
 TELLING = {
-    "the trainer's loop": ("engine/trainer.py", "else loss / count)", "else loss / count * 1)", {"trainer.default"}),
-    "a loss": ("components/loss.py", "LossOutput(self.fn(prediction, target))", "LossOutput(self.fn(target, prediction))", {"loss.torch"}),
+    "the trainer's loop": ("engine/gradients.py", "Shares(len(group))", "Shares(len(group) * 1)", {"trainer.default"}),
+    "a loss": ("components/loss.py", "self.fn(prediction, target), weight", "self.fn(target, prediction), weight", {"loss.torch"}),
     "what losses share": ("components/io.py", "def pick_one(", "def pick_one(_x=0, *, ", {"loss.torch", "metric.torchmetrics"}),
     "how everything is seeded": ("engine/seed.py", "random.seed(seed)", "random.seed(seed + 1)", {"otrainer", "trainer.default"}),
     "how seeds are derived": ("engine/seed.py", "digest_size=8", "digest_size=16", {"trainer.default", "data.dataset"}),
@@ -51,7 +51,7 @@ TELLING = {
     "what deterministic means": ("engine/numerics.py", "cudnn.deterministic = False, True", "cudnn.deterministic = True, True", {"otrainer"}),
     "what a run's settings are by default": ("engine/state.py", "    seed: int = 0", "    seed: int = 1", {"otrainer", "trainer.default"}),
     "how values become parts": ("registry/build/instantiate.py", "return secrets.fill(value)", "return value", {"otrainer"}),
-    "how a mean is taken": ("engine/logs.py", "weights = [1.0] * len(rows)", "weights = [2.0] * len(rows)", {"trainer.default"}),
+    "how a mean is taken": ("engine/logs.py", "counts = [1.0] * len(rows)", "counts = [2.0] * len(rows)", {"trainer.default"}),
     "how better is told": ("engine/monitor.py", "def improves(", "def improves(_x=0, *, ", {"cb.early_stopping", "cb.model_checkpoint"}),
     "a block": ("components/blocks.py", "def mlp(", "def mlp(_x=0, *, ", {"mlp"}),
     "what a package does when imported": ("engine/__init__.py", "", "import os\nos.environ['OTRAINER'] = '1'\n", {"trainer.default", "otrainer"}),

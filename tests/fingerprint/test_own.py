@@ -32,8 +32,9 @@ from .own import (
 TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".")[1] in TRAINED_BY]
 # Functions some of whose words become a part of messages only; each has such a word still.
 HAS_WORDS = {
-    "StdoutLogger", "build_torch", "check_loss", "check_name", "check_same_kind", "different_shapes", "get_path",
-    "known", "misfit", "model_misfit", "moved", "not_loadable", "of_sequences", "read_order", "read_out", "same_length",
+    "StdoutLogger", "build_torch", "check_loss", "check_monitors", "check_name", "check_same_kind", "different_shapes",
+    "get_path", "gradient_not_finite", "known", "misfit", "model_misfit", "moved", "not_loadable", "of_sequences",
+    "read_order", "read_out", "same_length", "tell_left_out",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {
@@ -43,6 +44,7 @@ BESIDE = {
     "line_of": "lines of a config for what is told", "model_summary": "the model in words",
     "blueprint": "a model without numbers, to try out before anything is trained", "Undrawn": "the same",
     "draws": "the same", "Valued": "the same", "empty_like": "the same",
+    "count_samples": "a batch's size, where it is told", "told": "a value, where it is told",
 }  # fmt: skip
 
 
