@@ -474,16 +474,19 @@ def a_crash() -> Found:
 
 
 def a_training_that_is_not_exact() -> None:
-    facts = [[{"step": step, "facts": {"loss": str(step > 3 and number)}} for step in range(1, 5)] for number in (0, 1)]
+    facts = [
+        [{"step": step, "at": "step", "facts": {"loss": str(step > 3 and number)}} for step in range(1, 5)]
+        for number in (0, 1)
+    ]
     compare(*facts)
 
 
 def a_training_that_differs_from_the_start() -> None:
-    compare(*([{"step": 1, "facts": {"batch": name, "rng": name}}] for name in "ab"))
+    compare(*([{"step": 1, "at": "step", "facts": {"batch": name, "rng": name}}] for name in "ab"))
 
 
 def steps_that_are_other_ones() -> None:
-    compare(*([{"step": step, "facts": {}} for step in range(count)] for count in (1, 2)))
+    compare(*([{"step": step, "at": "step", "facts": {}} for step in range(count)] for count in (1, 2)))
 
 
 def a_trainer_without_steps() -> None:
