@@ -39,10 +39,16 @@ from otrainer.engine.checkpoint.optimizer_state import OptimizerState
 from otrainer.engine.checkpoint.part_state import decoded
 from otrainer.engine.checkpoint.secrets import refuse_lost
 from otrainer.engine.checkpoint.writer import check_finite, write_checkpoint
+from otrainer.engine.data.collate import Collate
 from otrainer.engine.data.loader import Loader, worker_trouble
+from otrainer.engine.data.position import moved
+from otrainer.engine.data.saved import used_up
+from otrainer.engine.loss_check import gradient_not_finite
 from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic
+from otrainer.engine.optimizer import call_step
 from otrainer.engine.parts import check_hooks, check_metric_names
+from otrainer.engine.schedule import check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
@@ -471,6 +477,33 @@ def a_full_disk() -> Found:
 
 def a_crash() -> Found:
     return unexplained(RuntimeError("the component's own mistake"))
+
+
+def samples_that_make_no_batch() -> None:
+    Collate()([{"x": torch.ones(2)}, {"x": torch.ones(3)}], [4, 7])
+
+
+def validation_data_that_were_used_up() -> None:
+    raise used_up("val", 1)
+
+
+def another_batch_size_within_an_epoch() -> None:
+    raise moved("batch_size", 4, 3, 5, {"batch_size": 4, "samples": 22})
+
+
+def a_gradient_that_is_no_number() -> None:
+    raise gradient_not_finite(15, 0, "layers.0.weight")
+
+
+def an_optimizer_that_is_given_no_closure() -> None:
+    def step() -> None:
+        raise AssertionError("a closure is needed")
+
+    call_step(step, chose_fused=False)
+
+
+def an_unknown_way_to_resume_a_schedule() -> None:
+    check_on_resume("recomputed")
 
 
 def a_training_that_is_not_exact() -> None:
