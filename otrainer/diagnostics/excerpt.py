@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Line = list[tuple[str, str]]
 CUT = "\u2026"
 WIDTH, LEAST = 120, 20
+MARKS = 20  # characters, in the mean, that may share a cell: letters may carry marks
 
 
 def excerpt(at: SourceLocation, sources: Sources, width: int | None = None) -> Iterator[Line]:
@@ -52,8 +53,9 @@ def window(line: str, token: int, room: int) -> int:
 
 def cut(line: str, start: int, room: int, *, whole: bool = False) -> str:
     """Cut a line from `start` on to `room` cells, with a mark where something is left out; `whole` keeps its end."""
-    shown = (CUT if start else "") + visible(line[start : start + room + 1])
-    if whole or (len(line) - start <= room and cells(shown) <= room):
+    longest = room * MARKS  # of a line that may be endless
+    shown = (CUT if start else "") + visible(line[start : start + longest + 1])
+    if whole or (len(line) - start <= longest and cells(shown) <= room):
         return shown
     while cells(shown) > room - 1:
         shown = shown[:-1]

@@ -98,6 +98,12 @@ def test_a_place_that_is_not_there_has_no_excerpt(at: tuple[str, int, int]) -> N
     assert list(excerpt(SourceLocation(*at), Sources())) == []
 
 
+def test_marks_on_a_letter_do_not_hide_what_comes_behind_them() -> None:
+    line = "a: " + "0" * 9 + "\u0300" * 40 + "bad"
+
+    assert "bad" in drawn(f"{line}\n", "bad", width=30).splitlines()[1]
+
+
 @given(line=st.text(max_size=300).filter(lambda text: "\n" not in text), data=st.data(), width=st.integers(30, 100))
 def test_whatever_the_line_nothing_acts_and_the_underline_is_below_its_token(
     line: str, data: st.DataObject, width: int

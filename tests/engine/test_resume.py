@@ -176,6 +176,7 @@ def test_a_checkpoint_is_data_with_the_parts_that_people_look_for(tmp_path: Path
         "global_step": 12,
         "micro_step_in_epoch": 8,
         "epoch_complete": True,
+        "epoch_trained": True,
         "should_stop": False,
     }
     assert parts["model"].keys() == model_with_dropout().state_dict().keys()

@@ -24,7 +24,7 @@ def test_an_edit_of_a_built_in_component_retrains_who_uses_it(project: Path) -> 
     assert executed(project, own) == "resolve manifest validate fit"
     assert executed(project, own) == ""
     edits = {
-        "components/loss.py": ("LossOutput(self.fn(prediction, target))", "LossOutput(self.fn(target, prediction))"),
+        "components/loss.py": ("self.fn(prediction, target), weight", "self.fn(target, prediction), weight"),
         "components/metrics.py": ('STAGES = ("train", "val")', 'STAGES = ("train", "val", "test")'),
     }
     for (name, (old, new)), stages in zip(edits.items(), ("manifest validate fit", "manifest validate"), strict=True):
