@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.characters import cells, visible
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 Line = list[tuple[str, str]]
 CUT = "\u2026"
 WIDTH, LEAST = 120, 20
-MARKS = 20  # characters, in the mean, that may share a cell: letters may carry marks
+LONGEST = 20  # times the room: of a line that may be endless, although letters may carry marks that take no cell
 
 
 def excerpt(at: SourceLocation, sources: Sources, width: int | None = None) -> Iterator[Line]:
@@ -53,10 +54,11 @@ def window(line: str, token: int, room: int) -> int:
 
 def cut(line: str, start: int, room: int, *, whole: bool = False) -> str:
     """Cut a line from `start` on to `room` cells, with a mark where something is left out; `whole` keeps its end."""
-    longest = room * MARKS  # of a line that may be endless
-    shown = (CUT if start else "") + visible(line[start : start + longest + 1])
-    if whole or (len(line) - start <= longest and cells(shown) <= room):
+    size = room + 1
+    while size <= room * LONGEST and cells(visible(line[start : start + size])) <= room:
+        size *= 2
+    shown = (CUT if start else "") + visible(line[start : start + size])
+    if whole or (len(line) - start <= size and cells(shown) <= room):
         return shown
-    while cells(shown) > room - 1:
-        shown = shown[:-1]
-    return shown + CUT
+    end = bisect_right(range(1, len(shown) + 1), room - 1, key=lambda end: cells(shown[:end]))
+    return shown[:end] + CUT
