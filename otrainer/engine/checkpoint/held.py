@@ -163,13 +163,19 @@ class Writing:
         """Return the name of the model, or a module in it, that a module may be a copy of."""
         looks = shape_of(value)
         for name, module in self.things.run.model.named_modules():
-            if type(module) is type(value) and shape_of(module) == looks:
+            if shape_of(module) == looks:
                 return str(name)
         return None
 
 
 def shape_of(module: torch.nn.Module) -> list[Any]:
-    parts: list[Any] = [(name, type(part)) for name, part in module.named_modules()]
+    """Return the classes of a module's parts and the shapes of its parameters, which one state fits.
+
+    A lazy module counts as what it becomes with its first batch.
+    """
+    parts: list[Any] = [
+        (name, getattr(part, "cls_to_become", None) or type(part)) for name, part in module.named_modules()
+    ]
     return parts + [(name, value.shape) for name, value in module.named_parameters()]
 
 

@@ -168,6 +168,31 @@ def test_a_copy_of_the_model_goes_on_as_it_was(make: Any, tmp_path: Path) -> Non
         assert not any(parameter.requires_grad for parameter in second.model.parameters())
 
 
+class LazyCopy(Ema):
+    """A copy of a model that was lazy when it was built."""
+
+
+@pytest.mark.parametrize("stops", [(1,), (1, 2), (1, 2, 3)])
+def test_a_copy_of_a_lazy_model_goes_on_after_every_stop(stops: tuple[int, ...], tmp_path: Path) -> None:
+    def train_to(folder: Path, epochs: int) -> LazyCopy:
+        torch.manual_seed(3)
+        model, copied, last = (
+            torch.nn.Sequential(torch.nn.LazyLinear(4), torch.nn.Linear(4, 1)),
+            LazyCopy(),
+            folder / "last.pt",
+        )
+        saves = ModelCheckpoint(str(folder))
+        run = {"resume_from": str(last)} if last.exists() else {}
+        fit(model, Batches(random_batches(2)), trainer={"max_epochs": epochs}, callbacks=[copied, saves], run=run)
+        return copied
+
+    whole = train_to(tmp_path / "whole", 4)
+    for stop in (*stops, 4):
+        parts = train_to(tmp_path / "parts", stop)
+
+    assert all(map(torch.equal, tensors_of(whole.model), tensors_of(parts.model)))
+
+
 class BegunAnew(Base):
     """Begins in `on_fit_start`, as one does who knows of no resume; what is only for this process is made there too."""
 
