@@ -13,8 +13,8 @@ GONE = (errno.EPIPE, errno.EIO)
 STANDARD = (0, 1, 2)
 
 
-class Lasting:
-    """A text stream that goes nowhere once nobody reads it; the stream itself answers for all else."""
+class Front:
+    """Stands in front of a stream, which answers for all else."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -23,6 +23,10 @@ class Lasting:
         if name == "_stream":  # a copy in the making, which has none yet
             raise AttributeError(name)
         return getattr(self._stream, name)
+
+
+class Lasting(Front):
+    """A text stream that goes nowhere once nobody reads it."""
 
     def write(self, text: str) -> int:
         try:

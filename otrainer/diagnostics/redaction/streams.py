@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otrainer.diagnostics.redaction.values import masked, remember
+from otrainer.storage.lasting_streams import Front
 
 
 def conceal(values: Mapping[str, str]) -> None:
@@ -22,18 +23,6 @@ def conceal(values: Mapping[str, str]) -> None:
     made = logging.getLogRecordFactory()
     if not isinstance(made, MaskedRecords):
         logging.setLogRecordFactory(MaskedRecords(made))
-
-
-class Front:
-    """Stands in front of a stream, which answers for all else."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_stream":  # a copy in the making, which has none yet
-            raise AttributeError(name)
-        return getattr(self._stream, name)
 
 
 class Screen(Front):
