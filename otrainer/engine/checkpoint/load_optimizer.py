@@ -35,7 +35,7 @@ def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, 
         arrange(optimizer, state, plan)
         state = rewritten(optimizer, state, plan)
     try:
-        optimizer.load_state_dict(state)
+        load_alone(optimizer, state)
     except (ValueError, KeyError) as cause:
         raise misfit(f"The checkpoint's optimizer state does not fit this optimizer: {cause}") from cause
     for number, group in enumerate(optimizer.param_groups):
@@ -43,6 +43,14 @@ def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, 
         is_own = number < len(mine) and not unchanged
         group.update({key: value for key, value in own.items() if is_own or key in IMPLEMENTATION})
     keep_types(optimizer, saved, numbers_of(optimizer, saved, plan))
+
+
+def load_alone(optimizer: Any, state: Mapping[str, Any]) -> None:
+    """Load a state, and leave the settings of groups to come as they are: torch adds those of the state to them."""
+    own = set(getattr(optimizer, "defaults", ()))
+    optimizer.load_state_dict(state)
+    for name in set(getattr(optimizer, "defaults", ())) - own:
+        del optimizer.defaults[name]
 
 
 def settings_of(group: Mapping[str, Any]) -> dict[str, Any]:

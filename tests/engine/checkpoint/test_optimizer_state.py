@@ -157,6 +157,23 @@ def test_what_a_callback_did_to_the_groups_is_done_again(tmp_path: Path, how: st
         assert {**mine, "params": len(mine["params"])} == {**its, "params": len(its["params"])}
 
 
+def test_a_group_that_comes_after_a_stop_has_the_settings_that_it_has_without_one(tmp_path: Path) -> None:
+    class AddsLate:
+        def on_train_step_end(self, ctx: RunContext) -> None:
+            if ctx.state.global_step == 5:
+                ctx.optimizer.add_param_group({"params": list(ctx.model.head.parameters())})
+
+    def of_the_first_layer(model: Any) -> Any:
+        return torch.optim.Adafactor(list(model.first.parameters()))
+
+    def groups_after(folder: Path, *stops: int) -> list[dict[str, Any]]:
+        for epochs in stops:
+            ctx = train(folder, epochs, of_the_first_layer, callbacks=[AddsLate()])
+        return [{**group, "params": len(group["params"])} for group in ctx.optimizer.param_groups]
+
+    assert groups_after(tmp_path / "parts", 1, 4) == groups_after(tmp_path / "whole", 4)
+
+
 def test_parameters_that_the_config_adds_begin_anew_and_those_it_drops_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
