@@ -12,13 +12,15 @@ from otrainer.engine.checkpoint.plain import check_leaf, is_leaf
 from otrainer.engine.tree import map_with_paths
 
 Path = tuple[str | int, ...]
+Memory = tuple[Any, ...]
 
 
 class Snapshots:
     """Takes copies of nested state; the tensors of each copy are the same buffers, filled anew.
 
-    Buffers lie in main memory, in pinned one where state comes from a CUDA device. Tensors that are one tensor stay
-    one. Without `keep`, each copy has memory of its own, which is free again once nobody holds the copy.
+    Buffers lie in main memory, in pinned one where state comes from a CUDA device. Tensors that share their memory,
+    as tied weights do, share a buffer. Without `keep`, each copy has memory of its own, which is free again once nobody
+    holds the copy.
     """
 
     def __init__(self, *, keep: bool = True) -> None:
@@ -31,13 +33,14 @@ class Snapshots:
         Raises NotPlainError for a leaf that a `weights_only` load would not give back.
         """
         pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
-        known: dict[int, torch.Tensor] = {}
+        known: dict[Memory, torch.Tensor] = {}
 
         def buffer(path: Path, tensor: torch.Tensor) -> torch.Tensor:
-            if id(tensor) not in known:
-                known[id(tensor)] = self._buffer(path, tensor)
-                pairs.append((known[id(tensor)], tensor.detach()))
-            return known[id(tensor)]
+            memory = memory_of(tensor)
+            if memory not in known:
+                known[memory] = self._buffer(path, tensor)
+                pairs.append((known[memory], tensor.detach()))
+            return known[memory]
 
         copied, on_cuda = map_tensors(state, buffer), False
         for target, source in pairs:
@@ -55,10 +58,10 @@ class Snapshots:
 
         Raises NotPlainError as `take` does.
         """
-        wanted: dict[int, tuple[Path, torch.Tensor]] = {}
+        wanted: dict[Memory, tuple[Path, torch.Tensor]] = {}
 
         def note(path: Path, tensor: torch.Tensor) -> torch.Tensor:
-            wanted.setdefault(id(tensor), (path, tensor))
+            wanted.setdefault(memory_of(tensor), (path, tensor))
             return tensor
 
         map_tensors(state, note)
@@ -77,6 +80,14 @@ class Snapshots:
         if self.keep and made.stride() == tensor.stride():
             self._buffers[path] = made
         return made
+
+
+def memory_of(tensor: torch.Tensor) -> Memory:
+    """Return what two tensors share that are views of the same numbers."""
+    if tensor.layout != torch.strided:
+        return (id(tensor),)
+    seen_as = tensor.dtype, tensor.shape, tensor.stride(), tensor.is_conj(), tensor.is_neg()
+    return tensor.device, tensor.data_ptr(), *seen_as
 
 
 def touch(buffer: torch.Tensor) -> None:

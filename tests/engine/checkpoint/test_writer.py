@@ -184,6 +184,30 @@ def test_a_copy_keeps_its_buffers_and_what_is_one_tensor_stays_one() -> None:
     assert third["model"]["a"].data_ptr() != weight.data_ptr()
 
 
+def test_weights_that_are_tied_take_their_room_once_and_are_tied_again(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Embedding(1000, 64), torch.nn.Linear(64, 1000, bias=False))
+    model[1].weight = model[0].weight
+    taken, _ = Snapshots().take({"model": model.state_dict(), "train_state": {"global_step": 1}})
+    write_checkpoint(taken, (tmp_path / "last.pt",))
+    alone = model[0].weight.numel() * 4
+    kept = read_container(tmp_path / "last.pt")["model"]
+
+    assert alone < (tmp_path / "last.pt").stat().st_size < 1.1 * alone
+    assert kept["0.weight"].data_ptr() == kept["1.weight"].data_ptr()
+    assert torch.equal(kept["1.weight"], model[0].weight)
+
+
+def test_views_of_one_memory_that_show_other_numbers_are_copies_of_their_own() -> None:
+    numbers = torch.arange(6.0)
+    views = {"all": numbers, "rows": numbers.reshape(2, 3), "columns": numbers.reshape(3, 2).t(), "end": numbers[3:]}
+    views |= {"bits": numbers.view(torch.int32), "none": numbers[:0], "plain": torch.ones(2, dtype=torch.complex64)}
+    views["turned"] = views["plain"].conj()
+    taken, _ = Snapshots().take(views)
+
+    assert all(torch.equal(taken[name], view) for name, view in views.items())
+    assert len({taken[name].data_ptr() for name in views}) == len(views)
+
+
 def test_a_first_copy_lands_in_the_buffers_that_were_made_before_it() -> None:
     snapshots, weight = Snapshots(), torch.ones(2, 3)
     live = {"model": OrderedDict(a=weight, b=weight), "optimizer": {0: {"m": torch.ones(3), "none": torch.ones(0)}}}
