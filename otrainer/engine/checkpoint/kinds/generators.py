@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from otrainer.engine.checkpoint.kinds.kind import Kind, LostError, is_exactly
+from otrainer.engine.data.generators import get_state, set_state
 
 try:
     import numpy as np
@@ -91,11 +92,4 @@ def is_generator(value: Any) -> bool:
 
 def continue_as(value: Any, made: Any) -> None:
     """Let a generator go on as another one of its kind does, since others may hold it too."""
-    if isinstance(value, random.Random):
-        value.setstate(made.getstate())
-    elif isinstance(value, torch.Generator):
-        value.set_state(made.get_state())
-    elif isinstance(value, np.random.RandomState):
-        value.set_state(made.get_state(legacy=False))
-    else:
-        value.bit_generator.state = made.bit_generator.state
+    set_state(value, get_state(made))
