@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.modules.batchnorm import _NormBase
 
+from otrainer.engine.attributes import Attributes, own_modules
 from otrainer.engine.seed import numpy_random
 
 if TYPE_CHECKING:
@@ -38,12 +39,23 @@ class Kept:
         moves = isinstance(self.owner, _NormBase) and self.owner.training
         return moves or now is not self.buffer or self.buffer._version != self.version
 
+    def renew(self) -> None:
+        """Take the copy anew, of the buffer that is there now."""
+        now = self.owner._buffers.get(self.name)
+        if self.copy is None or now is None or not self.is_changed:
+            return
+        if now is self.buffer:
+            self.copy.copy_(now)
+        else:
+            self.buffer, self.copy = now, now.detach().clone()
+        self.version = now._version
+
 
 class Boundary:
-    """Where the run stands in a step, with the random states and buffers from the last step's end.
+    """Where the run stands in a step, with random states, buffers and attributes of modules from the last step's end.
 
     Gradients do not matter: they are cleared. Parameters change in the optimizer's step alone, during which there is no
-    way back. Buffers are copied if steps change them, and while these are small.
+    way back. Buffers and attributes are copied if steps change them, and while these are small.
     """
 
     def __init__(self, modules: Sequence[nn.Module], device: torch.device) -> None:
@@ -53,10 +65,13 @@ class Boundary:
         self._others: Any = None
         self._all: list[Kept] = []
         self._moving: list[Kept] = []
+        self._owners: list[nn.Module] = []
+        self._attributes: Attributes | None = None
+        self._changing: list[tuple[int, str]] = []
 
     def look(self) -> None:
         """Take in which buffers there are, and which of them steps have changed since the last look."""
-        moved = {id(kept.buffer) for kept in self._all if kept.is_changed or kept.copy is not None}
+        moved = {(id(kept.owner), kept.name) for kept in self._all if kept.is_changed or kept.copy is not None}
         self._all = [
             Kept(module, name, buffer, buffer._version)
             for root in self._modules
@@ -67,7 +82,7 @@ class Boundary:
         self._moving = [
             kept
             for kept in self._all
-            if id(kept.buffer) in moved or (isinstance(kept.owner, _NormBase) and kept.owner.training)
+            if (id(kept.owner), kept.name) in moved or (isinstance(kept.owner, _NormBase) and kept.owner.training)
         ]
         if sum(kept.buffer.nbytes for kept in self._moving) > MOST_BYTES:
             self._moving = []
@@ -77,6 +92,7 @@ class Boundary:
     def begin_epoch(self) -> None:
         """Learn anew, from the next step, what steps change."""
         self._others_draw = None
+        self._owners = [module for root in self._modules for _, module in own_modules(root)]
         self.look()
 
     def mark(self) -> None:
@@ -87,10 +103,10 @@ class Boundary:
             self._cuda = torch.cuda.get_rng_state_all()
         if self._others_draw is None or self._others_draw:
             self._others = other_states()
+        if self._others_draw is None or self._changing:
+            self._attributes = Attributes(self._owners, None if self._others_draw is None else self._changing)
         for kept in self._moving:
-            if kept.copy is not None and kept.is_changed and kept.owner._buffers.get(kept.name) is kept.buffer:
-                kept.copy.copy_(kept.buffer)
-                kept.version = kept.buffer._version
+            kept.renew()
 
     def reach(self) -> None:
         """Say that the step is done and counted."""
@@ -98,6 +114,8 @@ class Boundary:
         if self._others_draw is None:  # after the first step, which tells
             self._others_draw = not same_states(self._others, other_states())
             self._others = None
+            self._changing = list(self._attributes.changed()) if self._attributes is not None else []
+            self._attributes = None
             self.look()
 
     def go_back(self) -> bool:
@@ -106,6 +124,10 @@ class Boundary:
             return self.phase == BETWEEN
         if any(kept.is_changed and kept.copy is None for kept in self._all):
             return False
+        if self._attributes is not None:
+            if not self._attributes.whole(self._attributes.changed()):
+                return False
+            self._attributes.put_back()
         torch.set_rng_state(self._torch)
         if self._on_cuda:
             torch.cuda.set_rng_state_all(self._cuda)

@@ -48,5 +48,5 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
         session.watch.see(seen, index)
         accelerator.backward(shares.share(loss, weight))
     if ctx.metrics and first:
-        update_metrics(session, outputs, targets, batch, "train")
+        update_metrics(session, outputs, targets, batch, "train", number=index)
     return detached(seen, logs)

@@ -18,18 +18,26 @@ if TYPE_CHECKING:
     from otrainer.engine.session import Session
 
 
-def update_metrics(session: Session, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
-    """Update every metric with a micro-batch, without its graph; they see no outputs in half precision of autocast."""
-    if not session.ctx.metrics:
+def update_metrics(
+    session: Session, outputs: Any, targets: Any, batch: Any, stage: str, *, number: int | None = None
+) -> None:
+    """Update every metric with a micro-batch, without its graph; they see no outputs in half precision of autocast.
+
+    `number` is that of a micro-batch in its step. A metric that saw it before the step was broken off is left out.
+    """
+    ctx = session.ctx
+    if not ctx.metrics:
         return
     with torch.no_grad():
         outputs = map_leaves(outputs, session.accelerator.seen_by_metrics)
-        for index, metric in enumerate(session.ctx.metrics):
-            if hasattr(metric, "update"):
+        for index, metric in enumerate(ctx.metrics):
+            if hasattr(metric, "update") and (number is None or number >= ctx.metrics_ahead[index]):
                 try:
                     metric.update(outputs=outputs, targets=targets, batch=batch, stage=stage)
                 except ConfigError as error:
                     raise error.under(("metrics", index)) from error.__cause__
+                if number is not None:
+                    ctx.metrics_ahead[index] = number + 1
 
 
 def reset_metrics(session: Session) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.gradients import evaluate
 from otrainer.engine.logs import number
 from otrainer.engine.metrics import add_value, named_values, stand_ins
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("otrainer")
 MOST_BYTES = 16 * 2**20  # of a buffer that is copied to be put back
-SCALARS = (bool, int, float, str, type(None))
 
 
 def rehearse(session: Session, *, max_epochs: int, accumulate: int, val_every: int) -> None:
@@ -111,24 +111,25 @@ def add_metrics(session: Session, logged: dict[str, Any]) -> bool:
 
 @contextmanager
 def unchanged(session: Session) -> Iterator[None]:
-    """Put back what the block changes: metrics, random states, buffers, and numbers that parts count in attributes."""
+    """Put back what the block changes: metrics, random states, buffers, and what parts hold in attributes."""
     ctx = session.ctx
-    modules = [each for root in session.modules for each in root.modules()]
-    buffers = [each for module in modules for each in module.buffers(recurse=False) if each.nbytes <= MOST_BYTES]
-    kept = [(each, each._version, each.detach().clone()) for each in buffers]
-    owners = [each for each in (ctx.loss, ctx.io, *modules) if hasattr(each, "__dict__")]
-    counted = [(each, {k: v for k, v in vars(each).items() if isinstance(v, SCALARS)}) for each in owners]
+    buffers = [
+        (module, name, buffer, buffer._version, buffer.detach().clone() if buffer.nbytes <= MOST_BYTES else None)
+        for root in session.modules
+        for module in root.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     drawn = random_state()
     try:
-        with stand_ins(ctx.metrics):
+        with stand_ins(ctx.metrics), attributes_kept((*session.modules, ctx.loss, ctx.io)):
             yield
     finally:
         set_random_state(drawn)
-        for buffer, version, copy in kept:
-            if buffer._version != version:
+        for module, name, buffer, version, copy in buffers:
+            module._buffers[name] = buffer
+            if copy is not None and buffer._version != version:
                 buffer.copy_(copy)
-        for owner, attributes in counted:
-            vars(owner).update(attributes)
 
 
 def check_monitors(session: Session, logged: Mapping[str, Any], *, is_whole: bool) -> None:

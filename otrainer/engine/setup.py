@@ -11,8 +11,11 @@ import torch
 
 from otrainer.engine import checkpoint
 from otrainer.engine.accelerator import Accelerator
+from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.boundary import Boundary
 from otrainer.engine.checkpoint.baseline import Baseline
+from otrainer.engine.checkpoint.compare import frozen
+from otrainer.engine.checkpoint.held import Writing
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
@@ -40,6 +43,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
     check_metric_names(parts.metrics)
     saved = load_saved(run)
     accelerator = Accelerator(run.device, run.precision)
+    as_built = frozen(Writing(parts).model_attributes(parts.model))
     train, val = build_loaders(parts.datamodule, run.seed)
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
@@ -56,7 +60,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         scheduler=scheduler,
         train=train,
         scaler=accelerator.scaler,
-        baseline=Baseline(parts),
+        baseline=Baseline(parts, as_built),
         built=checkpoint.hyperparameters(optimizer, bundle, parts),
         **parts.in_context,
     )
@@ -118,7 +122,8 @@ def settle_weights(
     if first is None:
         raise no_batches()
     inputs, _, _ = parts.io.split(accelerator.place(first), stage="train")
-    materialize(parts.model, inputs.args, inputs.kwargs)
+    with attributes_kept((parts.model,)):
+        materialize(parts.model, inputs.args, inputs.kwargs)
     return chain([first], batches)
 
 

@@ -153,7 +153,8 @@ class RunContext:
 
     `train` hands out the training batches; `built` are the hyperparameters of optimizer and scheduler as the config
     gives them; `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting
-    `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole step.
+    `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole step, but for
+    `metrics_ahead`: how many micro-batches of the step to come each metric has seen.
     """
 
     run: RunSettings
@@ -178,6 +179,10 @@ class RunContext:
     validated: bool = False
     at_boundary: bool = True
     logged_step: int = 0
+    metrics_ahead: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.metrics_ahead = [0] * len(self.metrics)
 
     @property
     def should_stop(self) -> bool:

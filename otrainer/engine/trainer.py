@@ -158,6 +158,7 @@ class DefaultTrainer:
         ctx, state = session.ctx, session.ctx.state
         state.global_step += 1
         state.micro_step_in_epoch += len(rows)
+        ctx.metrics_ahead[:] = [0] * len(ctx.metrics)
         session.boundary.reach()
         ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
         if stepped and is_due(session.bundle, "step", state.global_step):

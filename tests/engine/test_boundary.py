@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,22 @@ class Drawing(nn.Module):
         self.out = nn.Linear(6, 1)
         self.register_buffer("seen", torch.zeros(()))
         self.register_buffer("mask", torch.zeros(6))
-        self.break_in, self.calls = break_in, 0
+        self.register_buffer("mean", torch.zeros(()))
+        self.break_in, self.calls, self.scale = break_in, 0, 1.0
+        self.recent: deque[float] = deque(maxlen=3)
+        self.by_name = {"sizes": [0], "sum": torch.zeros(6)}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += self.training
         y = self.drop(self.norm(self.layer(x)))
         if self.training:
             self.seen += y.detach().mean()
+            self.mean = 0.9 * self.mean + y.detach().mean()  # another tensor, not the one that was registered
+            self.recent.append(float(y.detach().sum()))
+            self.by_name["sizes"][0] += 1
+            self.by_name["sum"] += y.detach().sum(dim=0)
+            self.scale = 0.9 * self.scale + 0.01 * self.by_name["sizes"][0]
+            y = y * self.scale + sum(self.recent) / 100 + self.by_name["sum"] / 100 + self.mean
             y = y + 0.01 * float(np.random.rand()) + 0.01 * random.gauss(0, 1)
         self.fail("forward")
         return self.out(y)
@@ -161,3 +171,35 @@ def test_a_gradient_that_is_no_number_behind_a_finite_loss_is_told_at_its_own_st
         assert "`layer.weight`" in error.value.findings[0].message
         assert error.value.findings[0].title == "gradient is not finite"
     assert load_checkpoint(tmp_path / "last.pt")["train_state"]["global_step"] == 3
+
+
+class CountsAll:
+    """A metric that counts what it sees, and fails once where it is told to."""
+
+    def __init__(self, name: str, fails_at: int | None = None) -> None:
+        self.name, self.fails_at, self.sizes = name, fails_at, list[int]()
+
+    def update(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
+        if len(self.sizes) == self.fails_at:
+            raise ValueError("broken metric")
+        self.sizes.append(len(outputs))
+
+    def compute(self) -> dict[str, float]:
+        return {f"train_{self.name}": float(len(self.sizes))}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_metrics_that_saw_a_step_that_failed_see_none_of_it_twice(tmp_path: Path, accumulate: int) -> None:
+    def counted(folder: Path, fails_at: int | None = None, resume: str | None = None) -> list[list[int]]:
+        metrics = [CountsAll("before"), CountsAll("failing", fails_at), CountsAll("after")]
+        callbacks, run = [ModelCheckpoint(str(folder))], {"resume_from": resume} if resume else {}
+        trainer = {"max_epochs": 1, "grad_accum_steps": accumulate}
+        batches = random_batches(4) + random_batches(2, size=5)
+        fit(Drawing(), Batches(batches), trainer=trainer, metrics=metrics, callbacks=callbacks, run=run)
+        return [metric.sizes for metric in metrics]
+
+    with pytest.raises(ValueError, match="broken metric"):
+        counted(tmp_path / "broken", fails_at=4)
+
+    went_on = counted(tmp_path / "on", resume=str(tmp_path / "broken/last.pt"))
+    assert went_on == counted(tmp_path / "straight") == [[8, 8, 8, 8, 5, 5]] * 3

@@ -155,10 +155,14 @@ def test_trying_it_out_changes_nothing() -> None:
             super().__init__()
             self.layer, self.calls = nn.Linear(4, 1), 0
             self.register_buffer("seen", torch.zeros(()))
+            self.register_buffer("mean", torch.zeros(()))
+            self.rows: list[int] = []
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.calls += 1
             self.seen += 1
+            self.mean = self.mean + 1
+            self.rows.append(len(x))
             return self.layer(x) + 0.1 * torch.randn(len(x), 1)
 
     def trained(**options: Any) -> tuple[Any, ...]:
@@ -167,7 +171,15 @@ def test_trying_it_out_changes_nothing() -> None:
         once = iter(random_batches(2, seed=7))
         data = Batches(random_batches(3), lambda: once)
         fit(model, data, metrics=[metric], loggers=[notes], **options)
-        return parameters_of(model), model.calls, float(model.seen), metric.asked, notes.rows
+        return (
+            parameters_of(model),
+            model.calls,
+            float(model.seen),
+            float(model.mean),
+            model.rows,
+            notes.rows,
+            metric.asked,
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("otrainer.engine.trainer.rehearse", lambda *_, **__: None)

@@ -15,6 +15,7 @@ HINTS = {
     "rng": "Something draws random numbers in one case and not in the other.",
     "beside": "No checkpoint holds it: let it be a buffer of its module, or a part of the component's `state_dict()`.",
     "loss": "The loss, the model or the io goes by something that no checkpoint holds.",
+    "attributes": "An attribute of this module goes by something that no checkpoint holds.",
     "model": "The optimizer, a hook or a callback goes by something that no checkpoint holds.",
     "optimizer": "Its `state_dict()` does not hold all that it goes by, or does not take it back as it was.",
     "callbacks": "This callback's `state_dict()` does not hold all that it goes by.",

@@ -1,8 +1,9 @@
 """Checkpoints: one mapping of parts that know their own state, loaded as data only (`weights_only=True`).
 
-Parts: `model` (the plain state dict), `optimizer`, `parameters`, `scheduler`, `scaler`, `callbacks`, `metrics`,
-`loggers`, `loss`, `io`, `data`, `flags`, `train_state` (`epoch`, `global_step`, `micro_step_in_epoch`,
-`epoch_complete`, `should_stop`), `rng`, `meta`.
+Parts: `model` (the plain state dict), `attributes` of its modules, `optimizer`, `parameters`, `scheduler`, `scaler`,
+`callbacks`, `metrics`, `loggers`, `loss`, `io`, `data`, `flags`, `train_state` (`epoch`, `global_step`,
+`micro_step_in_epoch`, `epoch_trained`, `epoch_complete`, `should_stop`), `logs`, `rng`, `meta`; beside the `model` for
+use the weights that are `trained`, where they differ.
 """
 
 from __future__ import annotations

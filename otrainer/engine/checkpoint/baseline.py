@@ -26,8 +26,9 @@ SILENT = ("attributes", "state_dict", "state", "items", "module")
 class Baseline:
     """Attributes and flags of a run's parts as they were built, and what was told of those that cannot be saved."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, model: dict[str, Any] | None = None) -> None:
         writing = Writing(parts)
+        self._model = model or {}
         self._built = {id(part): frozen(attributes(part, writing)) for part in parts.with_state}
         self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
@@ -67,6 +68,16 @@ class Baseline:
         changed = set() if begun is None else {*changes(now, begun), *self._trained.get(id(part), ())}
         trained = [name for name in kept if name in changed]
         return {"attributes": kept, **({"trained": trained} if trained else {})}
+
+    def attributes_of(self, model: torch.nn.Module, writing: Writing) -> dict[str, Any]:
+        """Return what the modules of a model hold in attributes, by their names, as far as it changed meanwhile."""
+        kept = {}
+        for name, values in writing.model_attributes(model).items():
+            found = changes(values, self._model.get(name, {}))
+            self.tell(found, None, model.get_submodule(name), ("model", *name.split(".")) if name else ("model",))
+            plain = {key: marked_lost(value) for key, value in found.items()}
+            kept[name] = {key: value for key, value in plain.items() if not is_marked(value, LOST)}
+        return {name: values for name, values in kept.items() if values}
 
     def begin(self, parts: Any) -> None:
         """Note what `on_fit_start` has made of the callbacks: what still is so at a save, it will make again."""

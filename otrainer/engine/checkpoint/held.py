@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
-from otrainer.engine.checkpoint.decode import Decoder, Missing
+from otrainer.engine.attributes import own_attributes, own_modules
 from otrainer.engine.checkpoint.encode import MARK, Encoder, Path, is_plain_mapping
-from otrainer.engine.checkpoint.flags import flags_of, set_flags
-from otrainer.engine.checkpoint.kinds import LostError
-from otrainer.engine.checkpoint.kinds.kind import find_class
+from otrainer.engine.checkpoint.flags import flags_of
 
 if TYPE_CHECKING:
     from otrainer.protocols import Context
@@ -120,6 +116,18 @@ class Writing:
             return self.marked_module(part, ())
         return {name: self.encoder.encode(value, (name,)) for name, value in own_values(part).items()}
 
+    def model_attributes(self, model: torch.nn.Module) -> dict[str, dict[str, Any]]:
+        """Return the attributes of the user's modules in a model, by the name of each.
+
+        What has a graph behind it is a step's result, and no state.
+        """
+        found = {}
+        for name, module in own_modules(model):
+            self._package = package_of(type(module))
+            values = own_attributes(module).items()
+            found[name] = {key: self.encoder.encode(value, (key,)) for key, value in values if not has_graph(value)}
+        return found
+
     def own(self, encoder: Encoder, path: Path, value: Any) -> Any:
         """Return data in place of a part of the run, an object that saves itself, or a plain one; None for others."""
         if type(value) in (list, tuple) or is_plain_mapping(value):
@@ -149,12 +157,10 @@ class Writing:
 
     def attributes(self, value: torch.nn.Module, path: Path) -> dict[str, Any]:
         """Return the attributes of a module, and of those in it by their names, that are neither state nor flags."""
-        usual = vars(torch.nn.Module())
         return {
             name: {
                 key: self.encoder.encode(item, (*path, *name.split("."), key))
-                for key, item in vars(module).items()
-                if key not in usual and not isinstance(item, RemovableHandle)
+                for key, item in own_attributes(module).items()
             }
             for name, module in value.named_modules()
         }
@@ -168,6 +174,10 @@ class Writing:
         return None
 
 
+def has_graph(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.grad_fn is not None
+
+
 def shape_of(module: torch.nn.Module) -> list[Any]:
     """Return the classes of a module's parts and the shapes of its parameters, which one state fits.
 
@@ -177,80 +187,3 @@ def shape_of(module: torch.nn.Module) -> list[Any]:
         (name, getattr(part, "cls_to_become", None) or type(part)) for name, part in module.named_modules()
     ]
     return parts + [(name, value.shape) for name, value in module.named_parameters()]
-
-
-class Reading:
-    """Makes again what `Writing` wrote, for one part of a run: with what this run has, and into what the part has."""
-
-    def __init__(self, ctx: Context, part: Any) -> None:
-        self.things, self.ctx, self.part = Things(ctx), ctx, part
-        self.decoder = Decoder(ctx.device, self.own)
-
-    def own(self, decoder: Decoder, data: Mapping[str, Any], fresh: Any) -> Any:
-        """Return the value of data that `Writing` marked; Missing for other data."""
-        if data[MARK] == PART:
-            if data["name"] not in self.things.by_name:
-                raise LostError(f"was the `{data['name']}` of the run, which is not there")
-            return self.things.by_name[data["name"]]
-        if data[MARK] == STATEFUL:
-            return self.stateful(data, fresh)
-        if data[MARK] == OBJECT:
-            return self.object(data, fresh)
-        return Missing
-
-    def stateful(self, data: Mapping[str, Any], fresh: Any) -> Any:
-        if not is_stateful(fresh):
-            fresh = self.copied(data)
-        if "flags" in data:
-            self.load_module(fresh, data)
-        else:
-            fresh.load_state_dict(self.decoder.decode(data["state"], fresh.state_dict()))
-        return fresh
-
-    def copied(self, data: Mapping[str, Any]) -> Any:
-        """Return a copy of the module that a saved one was like."""
-        if data.get("like") is None:
-            raise LostError(f"was a `{data['class']}`, and there is none yet to take its state")
-        made = copy.deepcopy(self.ctx.model.get_submodule(data["like"]))
-        made.zero_grad(set_to_none=True)
-        return made
-
-    def load_module(self, module: torch.nn.Module, data: Mapping[str, Any]) -> None:
-        """Load a module's state; buffers and attributes that were as they were built are those of this config."""
-        fresh = module.state_dict()
-        state = self.decoder.decode({**data["state"]}, fresh)
-        kept = {name: fresh[name] for name in data.get("unchanged", ()) if name in fresh}
-        module.load_state_dict({**state, **kept})
-        self.set_attributes(module, data["attributes"])
-        set_flags(module, data["flags"])
-
-    def set_attributes(self, module: torch.nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
-        modules = dict(module.named_modules())
-        for name, values in attributes.items():
-            if name in modules:
-                own = modules[name].__dict__
-                for key, item in values.items():
-                    own[key] = self.decoder.decode(item, own.get(key, Missing))
-
-    def object(self, data: Mapping[str, Any], fresh: Any) -> Any:
-        is_there = type(fresh).__qualname__ == data["class"][1]
-        made: Any = fresh if is_there else self.new_object(*data["class"])
-        own = made.__dict__
-        for name, item in data["attributes"].items():
-            own[name] = self.decoder.decode(item, own.get(name, Missing))
-        return made
-
-    def new_object(self, module: str, name: str) -> Any:
-        """Return an object without attributes, of a class of the package that the part is of: a file names it."""
-        cls = find_class(module, name)
-        package = package_of(type(self.part))
-        if (
-            not isinstance(cls, type)
-            or package_of(cls) != package
-            or any("__del__" in vars(base) for base in cls.__mro__)
-        ):
-            raise LostError(f"was a `{name}`, and there is none yet to take its state")
-        made: Any = object.__new__(cls)
-        if not is_plain_object(made, package):
-            raise LostError(f"was a `{name}`, which is more than its attributes")
-        return made

@@ -17,9 +17,13 @@ log = logging.getLogger("otrainer")
 
 
 def states_of(ctx: RunContext, section: str, writing: Writing) -> list[dict[str, Any]]:
-    """Return one entry a component, in order: what it is, and its state."""
+    """Return one entry a component, in order: what it is, and its state; of a metric also what it saw too early."""
     return [
-        {**ctx.baseline.identity_of(part), "state": ctx.baseline.state_of(part, (section, index), writing)}
+        {
+            **ctx.baseline.identity_of(part),
+            "state": ctx.baseline.state_of(part, (section, index), writing),
+            **({"ahead": ctx.metrics_ahead[index]} if section == "metrics" and ctx.metrics_ahead[index] else {}),
+        }
         for index, part in enumerate(getattr(ctx, section))
     ]
 
@@ -32,6 +36,8 @@ def load_lists(ctx: RunContext, parts: Mapping[str, Any]) -> None:
         for index, part in enumerate(now):
             if index in found:
                 load_part(part, kept[found[index]]["state"], ctx, (section, index))
+                if section == "metrics":
+                    ctx.metrics_ahead[index] = kept[found[index]].get("ahead", 0)
             else:
                 name = type(part).__qualname__
                 log.warning("`%s` (%s[%d]) is not in the checkpoint, and begins anew.", name, section, index)

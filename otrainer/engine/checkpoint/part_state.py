@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.attributes import USUAL
 from otrainer.engine.checkpoint.decode import Decoder, Missing, NotSavedError
 from otrainer.engine.checkpoint.encode import LOST, is_marked
-from otrainer.engine.checkpoint.held import Reading, own_values, set_value
+from otrainer.engine.checkpoint.held import own_values, set_value
 from otrainer.engine.checkpoint.kinds import LostError
+from otrainer.engine.checkpoint.made_again import Reading
 from otrainer.engine.tree import children
 from otrainer.errors import ConfigError, ConfigPath, dotted
 
@@ -47,6 +49,15 @@ def load_attributes(part: Any, attributes: Mapping[str, Any], reading: Reading, 
         except LostError as cause:
             place = type(part).__qualname__, dotted(where)
             log.warning("`%s` of `%s` (%s) %s. It goes on as a new one has it.", name, *place, cause)
+
+
+def load_model_attributes(ctx: RunContext, attributes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give the modules of the model back what changed in their attributes; those that are gone are left."""
+    modules = dict(ctx.model.named_modules())
+    for name in attributes.keys() & modules.keys():
+        where = ("model", *name.split(".")) if name else ("model",)
+        own = {key: value for key, value in attributes[name].items() if key not in USUAL}
+        load_attributes(modules[name], own, Reading(ctx, modules[name]), where)
 
 
 def decoded(part: Any, data: Any, where: ConfigPath, decoder: Decoder | None = None) -> Any:

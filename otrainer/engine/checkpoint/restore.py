@@ -15,7 +15,7 @@ from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.load_optimizer import load_optimizer
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION, OptimizerState
 from otrainer.engine.checkpoint.parameters import names_in_groups, plain
-from otrainer.engine.checkpoint.part_state import decoded, load_part
+from otrainer.engine.checkpoint.part_state import decoded, load_model_attributes, load_part
 from otrainer.engine.checkpoint.recompute import recompute
 from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
@@ -87,6 +87,7 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
         ctx.scaler.load_state_dict(parts["scaler"])
     load_lists(ctx, parts)
     ctx.baseline.resumed = parts["callbacks"]
+    load_model_attributes(ctx, parts.get("attributes", {}))
     load_part(ctx.loss, parts["loss"], ctx, ("loss",))
     load_part(ctx.io, parts["io"], ctx, ("io",))
     load_part(ctx.datamodule, parts["data"]["module"], ctx, ("data",))

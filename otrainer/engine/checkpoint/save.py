@@ -39,6 +39,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
     state = {
         **weights(ctx),
         **{name: keep.data_of(getattr(ctx, name), name) for name in ("optimizer", "scheduler", "scaler")},
+        "attributes": keep.attributes_of(ctx.model, writing),
         "parameters": described(ctx.optimizer, ctx),
         **{section: states_of(ctx, section, writing) for section in LISTS},
         "loss": keep.state_of(ctx.loss, ("loss",), writing),

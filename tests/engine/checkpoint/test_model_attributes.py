@@ -1,0 +1,192 @@
+"""What a model keeps in plain attributes goes on after a stop, and is told where it cannot."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support import Batches, fit, random_batches
+from torch import nn
+
+from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.engine.checkpoint import load_checkpoint
+
+
+class Regression(nn.Module):
+    """A layer whose output goes by what its attributes hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.layer = nn.Linear(4, 1)
+        self.begin()
+
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def factor(self, y: torch.Tensor) -> Any:
+        raise NotImplementedError
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layer(x)
+        return y * self.factor(y.detach())
+
+
+class Anneals(Regression):
+    """A temperature that falls with each call, whatever the mode."""
+
+    def begin(self) -> None:
+        self.tau = 1.0
+
+    def factor(self, y: torch.Tensor) -> Any:
+        self.tau = max(0.9 * self.tau, 0.1)
+        return self.tau
+
+
+class Remembers(Regression):
+    """Containers of every kind, which are changed in place."""
+
+    def begin(self) -> None:
+        self.window, self.seen, self.kinds = deque([0.0], maxlen=3), {"sum": [0.0]}, Counter[int]()
+        self.array, self.first = np.zeros(2), None
+
+    def factor(self, y: torch.Tensor) -> Any:
+        mean = float(y.mean())
+        self.window.append(mean)
+        self.seen["sum"][0] += mean
+        self.kinds[len(self.seen) % 2] += 1
+        self.array += [1, mean]
+        self.first = mean if self.first is None else self.first
+        return 1 + sum(self.window) + self.seen["sum"][0] + self.array.mean() + self.kinds[1] / 10 + self.first
+
+
+class Unregistered(Regression):
+    """A running mean in a tensor that is no buffer, another one with each call; and a cache with its graph."""
+
+    def begin(self) -> None:
+        self.mean = torch.zeros(1)
+
+    def factor(self, y: torch.Tensor) -> Any:
+        self.mean = 0.9 * self.mean + y.mean(dim=0)
+        self.last = self.layer.weight.sum()
+        return 1 + self.mean
+
+
+class InPart(nn.Module):
+    """The same in a part, beside a registered buffer that is set anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = Unregistered(), nn.Linear(1, 1)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.head(self.body(x))
+        self.scale = 0.5 * self.scale + 0.5 * y.detach().abs().mean()
+        return y * self.scale
+
+
+class InitialisedByData(nn.Module):
+    """Takes a weight from the first batch, and notes in an attribute that it did; its widths may come with that too."""
+
+    def __init__(self, *, lazy: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.layer = nn.LazyLinear(1) if lazy else nn.Linear(4, 1)
+        self.bias, self.initialised = nn.Parameter(torch.zeros(1)), False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layer(x)
+        if not self.initialised:
+            self.bias.data.copy_(-y.detach().mean(dim=0))
+            self.initialised = True
+        return y + self.bias
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "a temperature": Anneals,
+    "containers": Remembers,
+    "a tensor": Unregistered,
+    "in a part": InPart,
+    "initialised by data": InitialisedByData,
+    "initialised by data, lazy": lambda: InitialisedByData(lazy=True),
+}
+
+
+def train(folder: Path, model: nn.Module, epochs: int, **parts: Any) -> dict[str, torch.Tensor]:
+    last = folder / "last.pt"
+    run = {"resume_from": str(last)} if last.exists() else {}
+    data, callbacks = Batches(random_batches(2), random_batches(1, seed=5)), [ModelCheckpoint(str(folder))]
+    fit(model, data, trainer={"max_epochs": epochs}, callbacks=callbacks, run=run, **parts)
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def plain(model: nn.Module, epochs: int) -> dict[str, torch.Tensor]:
+    """What a loop comes to that is written by hand: validation follows each epoch."""
+    if isinstance(getattr(model, "layer", None), nn.LazyLinear):
+        with torch.no_grad():
+            model.layer(random_batches(2)[0]["x"])  # type: ignore[operator]  # its width alone
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    for _ in range(epochs):
+        for batch in random_batches(2):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(batch["x"]), batch["y"]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            model.eval()(random_batches(1, seed=5)[0]["x"])
+            model.train()
+    return dict(model.state_dict())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_trains_as_a_plain_loop_does_and_goes_on_so_after_any_stop(name: str, tmp_path: Path) -> None:
+    expected = plain(MODELS[name](), 4)
+
+    whole = train(tmp_path / "whole", MODELS[name](), 4)
+    for epochs in (1, 2, 4):
+        parts = train(tmp_path / "parts", MODELS[name](), epochs)
+
+    for key, value in expected.items():
+        assert torch.allclose(whole[key], value, rtol=1e-6, atol=0), key
+        assert torch.equal(whole[key], parts[key]), key
+
+
+def test_what_did_not_change_is_the_config_s(tmp_path: Path) -> None:
+    class Scaled(Anneals):
+        def __init__(self, scale: float) -> None:
+            super().__init__()
+            self.scale = scale
+
+    train(tmp_path, Scaled(2.0), 1)
+    second = Scaled(5.0)
+    train(tmp_path, second, 2)
+
+    assert second.scale == 5.0
+    assert second.tau == pytest.approx(0.9**6)
+    assert load_checkpoint(tmp_path / "last.pt")["attributes"] == {"": {"tau": second.tau}}
+
+
+class Streams(Regression):
+    """What has no state, as it was built, and what nobody can write down."""
+
+    def begin(self) -> None:
+        self.lock, self.words = threading.Lock(), None
+
+    def factor(self, y: torch.Tensor) -> Any:
+        self.words = (word for word in "ab")
+        return 1.0
+
+
+def test_what_no_checkpoint_can_hold_is_told_once_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "otrainer"):
+        train(tmp_path, Streams(), 2)
+
+    (told,) = [record.getMessage() for record in caplog.records if "No checkpoint" in record.getMessage()]
+    assert told.startswith("`words` of `Streams` (model) is a `generator`. No checkpoint can hold that: ")
