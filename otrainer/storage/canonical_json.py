@@ -20,13 +20,15 @@ STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 # What stands for infinities while they are written: characters that nobody's text has, around the number.
 MARKS = {math.inf: "\ue0001e999\ue000", -math.inf: "\ue000-1e999\ue000"}
 MARKED = re.compile('"\ue000(-?1e999)\ue000"')
+# What stands in a file for NaN, for which JSON has no number.
+NAN = "\ue000.nan\ue000"
 
 
 def canonical_json(data: object) -> bytes:
     """Return `data` as readable UTF-8 JSON, keys in their own order, a line a key in two levels, with a final newline.
 
-    Raises TypeError for what JSON cannot hold. Infinities are 1e999, a number that each reader takes for one; NaN, for
-    which there is no number, is written as Python's json reads it.
+    Raises TypeError for what JSON cannot hold. Infinities are 1e999, a number that each reader takes for one; NaN is a
+    text, between two characters that no other text has, which `from_json` takes for it.
     """
     return encode(f"{lines_of(data, LEVELS)}\n")
 
@@ -50,7 +52,7 @@ def text_of(data: object) -> str:
 
 def marked(data: object) -> object:
     if isinstance(data, float):
-        return MARKS.get(data, data)
+        return NAN if math.isnan(data) else MARKS.get(data, data)
     if isinstance(data, dict):
         return {key: marked(item) for key, item in data.items()}
     return [marked(item) for item in data] if isinstance(data, list | tuple) else data
@@ -69,7 +71,21 @@ def encode(text: str) -> bytes:
 def read_json(path: StrPath) -> Any:
     """Read `path`. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
     with open(path, "rb") as stream:
-        return json.loads(stream.read())
+        return from_json(stream.read())
+
+
+def from_json(content: bytes) -> Any:
+    """Return what `canonical_json` was given. Raises ValueError for what is not JSON in UTF-8."""
+    data = json.loads(content)
+    return with_nan(data) if NAN.encode() in content else data
+
+
+def with_nan(data: object) -> object:
+    if isinstance(data, dict):
+        return {key: with_nan(item) for key, item in data.items()}
+    if isinstance(data, list):
+        return [with_nan(item) for item in data]
+    return math.nan if data == NAN else data
 
 
 def write_json(path: StrPath, data: object, *, durable: bool = True) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.storage.canonical_json import write_json
+from otrainer.storage.canonical_json import from_json, write_json
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.lock import LOCKS, is_locked
 from otrainer.storage.runs.ownership import altered, is_mark
@@ -38,7 +37,7 @@ def read_run(run_dir: StrPath) -> dict[str, Any] | None:
     """Read run.json in `run_dir`; return None if there is none. Raises ConfigError where it is damaged."""
     path = Path(run_dir) / RUN_FILE
     try:
-        data = json.loads(path.read_bytes())
+        data = from_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
