@@ -76,6 +76,8 @@ CONTRACTS = (
 )
 KNOWN_HOOKS = protocols.HOOKS
 NEAR = 0.8  # of difflib: a letter or two apart
+STATE = SAVES, LOADS = "state_dict", "load_state_dict"
+NEAR_STATE = 0.85  # `load_state` is a name that may mean something else
 PLUGIN_PREFIXES = (*(contract.prefix for contract in CONTRACTS), "dataset.")
 
 
@@ -91,11 +93,24 @@ def breaches(key: str, factory: object) -> Iterator[Breach]:
 
 
 def half_stateful(contract: Contract, cls: type) -> Iterator[Breach]:
-    """Yield that a class returns a state which nothing could give back to it."""
-    if defined(cls, "state_dict") is not None and defined(cls, "load_state_dict") is None:
-        message = f"`{cls.__name__}` has `state_dict` and no `load_state_dict`: after a resume its state would be gone."
-        near = nearest("load_state_dict", [name for name in methods(cls) if name != "state_dict"], most=1)
-        yield Breach(message, near, "Define `load_state_dict(self, state)`, or neither: its attributes are kept then.")
+    """Yield that a class returns a state which nothing could give back to it, or the other way round."""
+    from difflib import get_close_matches
+
+    own = [name for name in methods(cls) if name not in STATE]
+    lacks = [name for name in STATE if defined(cls, name) is None]
+    near = {name: tuple(get_close_matches(name, own, n=1, cutoff=NEAR_STATE)) for name in lacks}
+    if lacks == [LOADS]:
+        message = f"`{cls.__name__}` has `{SAVES}` and no `{LOADS}`: after a resume its state would be gone."
+        hint = f"Define `{LOADS}(self, state)`, or neither: its attributes are kept then."
+        yield Breach(message, near[LOADS] or nearest(LOADS, own, most=1), hint)
+    elif lacks == [SAVES]:
+        message = f"`{cls.__name__}` has `{LOADS}` and no `{SAVES}`: nothing would be saved that it could load."
+        yield Breach(message, near[SAVES], f"Define `{SAVES}(self)`, or neither: its attributes are kept then.")
+    elif lacks:
+        for name, found in near.items():
+            if found:
+                message = f"`{cls.__name__}.{found[0]}` is never called: a component saves itself by `{SAVES}`."
+                yield Breach(message, (name,), f"Define `{SAVES}(self)` and `{LOADS}(self, state)`, or neither.")
 
 
 def missing(contract: Contract, cls: type) -> Iterator[Breach]:

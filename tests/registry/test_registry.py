@@ -258,3 +258,33 @@ def test_a_state_that_nothing_could_load_is_refused_with_the_name_that_was_meant
         assert breach.suggestions == ("load_statedict",)
         assert "no `load_state_dict`" in breach.message
     assert not [each for each in breaches("cb.whole", dict) if "state_dict" in each.message]
+
+
+class OnlyLoads:
+    def load_state_dict(self, state): ...
+    def stat_dict(self): ...
+
+
+class BothMisspelt:
+    def statedict(self): ...
+    def load_state_dic(self, state): ...
+
+
+class SpeaksOfOtherStates:
+    def load_state(self, name): ...
+    def state(self): ...
+    def state_dir(self): ...
+
+
+def test_so_is_a_misspelt_state() -> None:
+    (breach,) = (each for each in breaches("cb.x", OnlyLoads) if "state" in each.message)
+    assert (
+        breach.message
+        == "`OnlyLoads` has `load_state_dict` and no `state_dict`: nothing would be saved that it could load."
+    )
+    assert breach.suggestions == ("stat_dict",)
+
+    both = [each for each in breaches("cb.x", BothMisspelt) if "state" in each.message]
+    assert [each.suggestions for each in both] == [("state_dict",), ("load_state_dict",)]
+    assert "`BothMisspelt.statedict` is never called" in both[0].message
+    assert not list(breaches("cb.x", SpeaksOfOtherStates))
