@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from otrainer.components.data.arrays import ArraysDataset
 from otrainer.engine.data.announce import announce_epoch
-from otrainer.engine.data.changes import marks_of
+from otrainer.engine.data.changes import Copied, marks_of
 from otrainer.engine.data.collate import Collate, delivered
 from otrainer.engine.data.generators import Generators, Scratch
 from otrainer.engine.data.position import IN_ORDER
@@ -132,7 +132,7 @@ class SeededLoader(Epochs):
     ) -> None:
         self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last)
         self.batches = BatchDataset(dataset, collate_fn)
-        self.copied: dict[str, Any] = {}
+        self.copied: Copied | None = None
         self.reading: Iterator[Any] = iter(())
         self.loader = DataLoader(
             self.batches,
@@ -166,13 +166,16 @@ class SeededLoader(Epochs):
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
         self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start
         has_workers = self.loader.num_workers > 0
-        if has_workers and self.copied != marks_of(self.batches.dataset):
+        if has_workers and (self.copied is None or self.copied.marks != marks_of(self.batches.dataset)):
             end_workers(self.loader)  # somebody changed what they have a copy of
         self.batches.begin_epoch(epoch)
-        if has_workers:
-            self.copied = marks_of(self.batches.dataset)
+        self.copied = Copied(self, self.batches.dataset) if has_workers else None
         self.reading = iter(self.loader)
-        return map(delivered, self.reading)
+        return map(delivered, self.reading) if self.copied is None else self._told_at_the_end(self.copied)
+
+    def _told_at_the_end(self, copied: Copied) -> Iterator[Any]:
+        yield from map(delivered, self.reading)
+        copied.tell()
 
 
 def as_loaded(batch: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from otrainer.engine.data.reach import ATOMS, LONGEST, is_flat, reached
 
 MOST_BYTES = 1 << 20  # of one array, and sixteen times that of all, are compared by content; others by what they are
 TEXT = 1 << 10
+TOLD = "told_of_changes"
+log = logging.getLogger("otrainer")
 
 
 def marks_of(dataset: Any) -> dict[str, Any]:
@@ -21,6 +24,27 @@ def marks_of(dataset: Any) -> dict[str, Any]:
         if not isinstance(value, KINDS):
             marks[path] = mark_of(value, left)
     return marks
+
+
+class Copied:
+    """A dataset as workers took a copy of it, to be compared at the end of the epoch."""
+
+    def __init__(self, loader: Any, dataset: Any) -> None:
+        self._loader, self._dataset = loader, dataset
+        self.marks = marks_of(dataset)
+
+    def tell(self) -> None:
+        """Warn, once for a loader, if the dataset was changed meanwhile: its workers have not seen it."""
+        if getattr(self._loader, TOLD, False) or (now := marks_of(self._dataset)) == self.marks:
+            return
+        setattr(self._loader, TOLD, True)
+        changed = [path for path in {**self.marks, **now} if path and self.marks.get(path) != now.get(path)]
+        log.warning(
+            "%s of `%s` was changed within an epoch: data workers have a copy, and see it with the next epoch. Change "
+            "it between epochs, let `set_epoch` do it, or load without workers.",
+            f"`{changed[-1]}`" if changed else "something",
+            type(self._dataset).__name__,
+        )
 
 
 def mark_of(value: Any, left: list[int]) -> Any:

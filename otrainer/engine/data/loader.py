@@ -10,13 +10,14 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from otrainer.engine.data.announce import announce_epoch
+from otrainer.engine.data.changes import Copied
 from otrainer.engine.data.collate import delivered, explain
 from otrainer.engine.data.generators import Generators
 from otrainer.engine.data.position import converted, facts_of
 from otrainer.engine.data.saved import SavedData, check_same_kind, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
 from otrainer.engine.data.told import tell
-from otrainer.engine.data.workers import end_workers, undisturb, worker_trouble
+from otrainer.engine.data.workers import end_workers, has_workers, undisturb, worker_trouble
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.protocols import EpochLoader, Stateful
 
@@ -165,9 +166,12 @@ class Loader:
             self._generators.load(saved.generators["now"])
         elif self._skips(stream, batches, start):
             return
+        copied = Copied(self._loader, self._loader.dataset) if has_workers(self._loader) else None
         while (batch := stream.call(next, batches, END)) is not END:
             read += 1
             yield delivered(batch)
+        if copied is not None:
+            copied.tell()
         if read == 0 and saved is not None and saved.part is not None:
             # It was saved at the end of an epoch, and went on from there: the end came once more.
             self._generators.load(self._beginning)

@@ -64,9 +64,14 @@ def attend(loader: int, parent: int) -> None:
 
 def undisturb(loader: Any) -> Any:
     """Let the workers of a DataLoader, if it has any, be undisturbed; the loader."""
-    if isinstance(loader, DataLoader) and loader.num_workers and not isinstance(loader.worker_init_fn, Undisturbed):
+    if has_workers(loader) and not isinstance(loader.worker_init_fn, Undisturbed):
         loader.worker_init_fn = Undisturbed(loader.worker_init_fn, collate=loader.collate_fn)
     return loader
+
+
+def has_workers(loader: Any) -> bool:
+    """Return whether a loader is torch's, and lets workers load."""
+    return isinstance(loader, DataLoader) and loader.num_workers > 0
 
 
 def end_workers(loader: Any) -> None:

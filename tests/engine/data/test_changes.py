@@ -123,3 +123,20 @@ def test_a_change_shows_in_numbers_texts_arrays_tensors_and_lists() -> None:
     ):
         yield_to[0] = change
         assert changed()
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_is_changed_within_an_epoch_is_told_where_workers_do_not_see_it(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, has_workers = Growing(), kind not in ("ours", "torch's")
+    loader = Loader(lambda: MAKERS[kind](data), seed=0, stage="train")
+    for epoch in range(4):
+        for _ in loader.epoch(epoch):
+            data.transforms[0].level += epoch % 2  # in the second epoch and in the fourth
+        assert ("changed within an epoch" in caplog.text) == (has_workers and epoch > 0)
+        data.weights[0] += 1  # between epochs
+
+    told = [record.getMessage() for record in caplog.records if "within an epoch" in record.getMessage()]
+    assert len(told) == has_workers
+    assert all("`datasets.0.dataset.transforms.0.level` of `ConcatDataset`" in each for each in told)
