@@ -57,6 +57,17 @@ def test_an_experiment_does_not_differ_from_itself_nor_from_its_run(root: Path) 
     assert difference(root, "runs/a") == "a | runs/a\nNo difference."
 
 
+def test_nan_does_not_differ_from_nan(root: Path) -> None:
+    write(A, f"{(root / A).read_text()}params: {{missing: .nan, list: [.nan]}}\n")(root)
+    train(root)
+
+    assert difference(root, "a") == "a | a\nNo difference."
+    assert difference(root, "runs/a") == "a | runs/a\nNo difference."
+    edit(A, "missing: .nan", "missing: 0.0")(root)
+    assert "params.missing\n" in difference(root, "runs/a")
+    assert "list" not in ask("why", root, "a").report
+
+
 def test_an_order_of_keys_is_a_difference(root: Path) -> None:
     edit(BASE, "_type_: loss.counted, scale: 1.0", "scale: 1.0, _type_: loss.counted")(root)
 

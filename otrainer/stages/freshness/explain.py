@@ -14,7 +14,7 @@ from otrainer.stages.built import written_places
 from otrainer.stages.freshness.decide import FAILS, NO_CONFIG, RUNS, UNTOLD, Verdict
 from otrainer.stages.freshness.now import Now
 from otrainer.stages.freshness.training import explain_training
-from otrainer.stages.freshness.values import value_sentences
+from otrainer.stages.freshness.values import is_same, value_sentences
 from otrainer.storage.records import NOT_RUN
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def explain_manifest(now: Now) -> Verdict:
     old = now.old["config"] if now.old else {}
     new = now.config.data if now.config and now.old else {}
     # The sections that decide about plugins.
-    changed = [f"`{name}` changed." for name in ("imports", "settings") if old.get(name) != new.get(name)]
+    changed = [f"`{name}` changed." for name in ("imports", "settings") if not is_same(old.get(name), new.get(name))]
     return Verdict.because(*changed or ["`plugins.json` would be another."])
 
 

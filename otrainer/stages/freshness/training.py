@@ -13,7 +13,14 @@ from otrainer.stages.fit.going_on import named_step, to_go_on_from
 from otrainer.stages.fit.start import refuse_taken
 from otrainer.stages.freshness.code import code_sentences, unparsed
 from otrainer.stages.freshness.decide import FAILS, FIT, NO_CONFIG, NOT_TRAINED, RUNS, UNTOLD, Verdict, decide_training
-from otrainer.stages.freshness.values import data_sentences, run_detail, run_places, value_sentences, version_drift
+from otrainer.stages.freshness.values import (
+    data_sentences,
+    is_same,
+    run_detail,
+    run_places,
+    value_sentences,
+    version_drift,
+)
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, fits
@@ -155,7 +162,7 @@ class Training:
             return None
         sections = [name for name in self.config if name not in WITHOUT_FILES]
         for config, names in self.declared_before():
-            if not names or all(config.get(name) == self.config.get(name) for name in sections):
+            if not names or all(is_same(config.get(name), self.config.get(name)) for name in sections):
                 return self.identities(names)
         return None
 

@@ -64,7 +64,7 @@ def changes(old: Any, new: Any, old_path: ConfigPath = (), new_path: ConfigPath 
         and any(isinstance(each, Mapping | list) for each in [*old, *new])
     ):
         yield from list_changes(old, new, old_path, new_path)
-    elif type(old) is not type(new) or old != new:
+    elif not is_same(old, new):
         yield Change(old_path, new_path, old, new)
 
 
@@ -79,6 +79,13 @@ def list_changes(old: list[Any], new: list[Any], old_path: ConfigPath, new_path:
             here = old[before] if before < old_to else ABSENT
             there = new[after] if after < new_to else ABSENT
             yield from changes(here, there, (*old_path, before), (*new_path, after))
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Return whether two values, or flat lists of them, are written alike: NaN is NaN, and 1 is not 1.0."""
+    if old is ABSENT or new is ABSENT:
+        return old is new
+    return text_of(old) == text_of(new)
 
 
 def text_of(value: Any) -> str:
