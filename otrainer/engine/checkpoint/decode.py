@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from otrainer.engine.checkpoint.encode import LOST, MARK, is_marked
+from otrainer.engine.checkpoint.fill import fill_tensor, takes, trains
 from otrainer.engine.checkpoint.kinds import LostError, kinds
 from otrainer.engine.checkpoint.kinds.generators import continue_as, is_generator
 from otrainer.engine.tree import with_children
@@ -65,6 +66,9 @@ class Decoder:
             raise LostError(f"cannot be made again from the checkpoint: {cause}") from cause
         if is_generator(made) and type(fresh) is type(made):
             continue_as(fresh, made)
+            return fresh
+        if trains(made) and takes(fresh, made):
+            fill_tensor(fresh, made)
             return fresh
         return made
 
