@@ -1,190 +1,96 @@
-"""What the user's modules hold besides parameters, buffers and modules: a count, a temperature, a growing list."""
+"""What modules and other parts hold besides parameters, buffers and modules: a count, a temperature, a growing list."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.utils.hooks import RemovableHandle
 
-try:
-    import numpy as np
-except ImportError:  # torch and otrainer work without it
-    np = None  # type: ignore[assignment]
+from otrainer.engine.kept_values import Room, kept_in
 
 USUAL = frozenset(vars(nn.Module()))
 NOT_THE_USER_S = ("torch", "otrainer")
-MOST_BYTES = 2**20  # of a tensor or an array that is copied to be put back
-MOST_ITEMS = 10_000  # of a container that is
-DEEPEST = 8
+SETTINGS = (bool, int, float, str, type(None))
 
 
-def own_attributes(module: Any) -> dict[str, Any]:
-    """Return the attributes of a module that are neither its parameters, buffers and modules, nor its mode."""
-    return {k: v for k, v in vars(module).items() if k not in USUAL and not isinstance(v, RemovableHandle)}
+def own_attributes(part: Any) -> dict[str, Any]:
+    """Return the attributes of a module that are neither its parameters, buffers and modules, nor its mode.
+
+    Of a module of torch they are its settings alone, which a callback may change: the rest is how torch computes.
+    """
+    if isinstance(part, nn.Module) and not is_the_user_s(part):
+        return {k: v for k, v in vars(part).items() if k[0] != "_" and k not in USUAL and isinstance(v, SETTINGS)}
+    return {k: v for k, v in vars(part).items() if k not in USUAL and not isinstance(v, RemovableHandle)}
 
 
 def own_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules in `root` whose classes are the user's, by name: those of torch hold settings and caches."""
+    """Yield the modules in `root` by name, but for those that are to become something else."""
     for name, module in root.named_modules():
-        if type(module).__module__.partition(".")[0] not in NOT_THE_USER_S:
+        if not isinstance(module, LazyModuleMixin):
             yield name, module
 
 
-class Held:
-    """A value as it is now: whether it was changed in place since then, and how to put it back.
-
-    Lists, mappings, sets, deques, tensors and arrays are followed, and what they hold; `whole` is false where something
-    is too large to be kept.
-    """
-
-    def __init__(self, value: Any, depth: int = DEEPEST) -> None:
-        self.value = value
-        self.whole = depth > 0 and is_small(value)
-        self._copy = copied(value) if self.whole else None
-        inside = [item for item in items_of(value) if is_mutable(item)] if self.whole else ()
-        self._inside = [Held(item, depth - 1) for item in inside]
-        self.whole = self.whole and all(held.whole for held in self._inside)
-        self._version = value._version if isinstance(value, torch.Tensor) else 0
-
-    def is_changed(self) -> bool:
-        """Return whether it holds something else now; what is not kept counts as unchanged, but for tensors."""
-        if isinstance(self.value, torch.Tensor):
-            return self.value._version != self._version
-        if self._copy is None:
-            return False
-        return differs(self.value, self._copy) or any(held.is_changed() for held in self._inside)
-
-    def put_back(self) -> None:
-        if self._copy is not None and self.is_changed():
-            refill(self.value, self._copy)
-        for held in self._inside:
-            held.put_back()
+def is_the_user_s(part: Any) -> bool:
+    return type(part).__module__.partition(".")[0] not in NOT_THE_USER_S
 
 
 class Attributes:
-    """Some attributes of modules, or of other objects, as they are now: by default all of them."""
+    """The attributes of a module or another part as they are now, to be compared and put back."""
 
-    def __init__(self, modules: Iterable[Any], names: Sequence[tuple[int, str]] | None = None) -> None:
-        self._modules = list(modules)
-        self._names = names
-        self._kept = [(module, self._chosen(index, module)) for index, module in enumerate(self._modules)]
-        self._held = [
-            {name: Held(value) for name, value in kept.items() if is_mutable(value)} for _, kept in self._kept
-        ]
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        self._attributes = own_attributes(owner)
+        self._inside = kept_in(self._attributes.values(), Room())
 
-    def _chosen(self, index: int, module: Any) -> dict[str, Any]:
-        now = own_attributes(module)
-        if self._names is None:
-            return now
-        return {name: now[name] for number, name in self._names if number == index and name in now}
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that may change in place can be put back."""
+        return all(kept.whole for kept in self._inside)
 
-    def changed(self) -> Iterator[tuple[int, str]]:
-        """Yield the number of the module and the name of each attribute that is another one now, or was changed."""
-        for index, (module, kept) in enumerate(self._kept):
-            now = own_attributes(module)
-            for name in now.keys() | kept.keys():
-                held = self._held[index].get(name)
-                if now.get(name, self) is not kept.get(name, self) or (held is not None and held.is_changed()):
-                    yield index, name
+    def is_changed(self, *, waits: bool = True) -> bool:
+        """Return whether one is another, or was changed in place."""
+        now = own_attributes(self.owner)
+        if now.keys() != self._attributes.keys():
+            return True
+        return any(now[name] is not value for name, value in self._attributes.items()) or any(
+            kept.is_changed() for kept in self._inside
+        )
 
-    def whole(self, names: Iterable[tuple[int, str]]) -> bool:
-        """Return whether these can be put back."""
-        return all(self._held[index][name].whole for index, name in names if name in self._held[index])
+    def renew(self) -> None:
+        """Take them as they are now."""
+        self._attributes = own_attributes(self.owner)
+        self._inside = kept_in(self._attributes.values(), Room())
 
     def put_back(self) -> None:
-        """Let the modules have what they had."""
-        for index, (module, kept) in enumerate(self._kept):
-            if self._names is None:
-                for name in own_attributes(module).keys() - kept.keys():
-                    del vars(module)[name]
-            vars(module).update(kept)
-            for held in self._held[index].values():
-                held.put_back()
+        own = vars(self.owner)
+        for name in own_attributes(self.owner).keys() - self._attributes.keys():
+            del own[name]
+        own.update(self._attributes)
+        for kept in self._inside:
+            kept.put_back()
 
 
 @contextmanager
 def attributes_kept(parts: Iterable[Any]) -> Iterator[None]:
-    """Put back, after the block, what it changes in attributes of objects, and of modules of the user's in modules.
-
-    Lazy modules are left out: they become what they are to be.
-    """
-    found = {id(owner): owner for part in parts for owner in owners(part) if not isinstance(owner, LazyModuleMixin)}
-    kept = Attributes(found.values())
+    """Put back, after the block, what it changes in attributes of parts, and of the modules in them."""
+    kept = [Attributes(owner) for owner in owners(parts)]
     try:
         yield
     finally:
-        kept.put_back()
+        for each in kept:
+            each.put_back()
 
 
-def owners(part: Any) -> Iterator[Any]:
-    """Yield what of a part of the run holds attributes: the modules in a module, other objects themselves."""
-    if isinstance(part, nn.Module):
-        yield from (module for _, module in own_modules(part))
-    elif hasattr(part, "__dict__"):
-        yield part
-
-
-def is_array(value: Any) -> bool:
-    return np is not None and isinstance(value, np.ndarray)
-
-
-def is_mutable(value: Any) -> bool:
-    """Return whether a value may change in place in a way that is followed."""
-    if isinstance(value, torch.Tensor):
-        return not isinstance(value, nn.Parameter) and value.layout == torch.strided and not value.is_meta
-    return isinstance(value, list | dict | set | deque) or is_array(value)
-
-
-def is_small(value: Any) -> bool:
-    if isinstance(value, torch.Tensor) or is_array(value):
-        return bool(value.nbytes <= MOST_BYTES)
-    return len(value) <= MOST_ITEMS
-
-
-def items_of(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list | deque) else ()
-
-
-def copied(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if is_array(value):
-        return value.copy()
-    if isinstance(value, dict):
-        return dict(value)
-    return set(value) if isinstance(value, set) else list(value)
-
-
-def differs(value: Any, copy: Any) -> bool:
-    """Return whether a container or an array is not what it was; what it holds is compared by identity."""
-    if is_array(value):
-        return bool(value.shape != copy.shape or value.tobytes() != copy.tobytes())
-    if isinstance(value, set):
-        return bool(value != copy)
-    if len(value) != len(copy):
-        return True
-    if isinstance(value, dict):
-        return any(one is not other or value[one] is not copy[other] for one, other in zip(value, copy, strict=True))
-    return any(one is not other for one, other in zip(value, copy, strict=True))
-
-
-def refill(value: Any, copy: Any) -> None:
-    """Let a value hold again what its copy holds."""
-    if isinstance(value, torch.Tensor):
-        with torch.no_grad():
-            value.copy_(copy)
-        return
-    if is_array(value):
-        value[...] = copy
-        return
-    value.clear()
-    add: Callable[[Any], Any] = value.update if isinstance(value, dict | set) else value.extend
-    add(copy)
+def owners(parts: Iterable[Any]) -> list[Any]:
+    """Return what holds attributes: of a module the modules in it, of another part itself; each once."""
+    found: dict[int, Any] = {}
+    for part in parts:
+        if isinstance(part, nn.Module):
+            found |= {id(module): module for _, module in own_modules(part)}
+        elif hasattr(part, "__dict__"):
+            found[id(part)] = part
+    return list(found.values())

@@ -12,6 +12,7 @@ import torch
 
 from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.gradients import evaluate
+from otrainer.engine.kept_tensors import Allowance, Tensors
 from otrainer.engine.logs import number
 from otrainer.engine.metrics import add_value, named_values, stand_ins
 from otrainer.engine.modes import evaluating
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
 
 log = logging.getLogger("otrainer")
-MOST_BYTES = 16 * 2**20  # of a buffer that is copied to be put back
+MOST_BYTES = 2**30  # of buffers and frozen parameters that are copied, for as long as a batch is tried
 
 
 def rehearse(session: Session, *, max_epochs: int, accumulate: int, val_every: int) -> None:
@@ -111,25 +112,18 @@ def add_metrics(session: Session, logged: dict[str, Any]) -> bool:
 
 @contextmanager
 def unchanged(session: Session) -> Iterator[None]:
-    """Put back what the block changes: metrics, random states, buffers, and what parts hold in attributes."""
+    """Put back what the block changes: metrics, random states, tensors, and what parts hold in attributes."""
     ctx = session.ctx
-    buffers = [
-        (module, name, buffer, buffer._version, buffer.detach().clone() if buffer.nbytes <= MOST_BYTES else None)
-        for root in session.modules
-        for module in root.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
+    allowance = Allowance(MOST_BYTES)
+    tensors = [Tensors(each, allowance, trained=True) for root in session.modules for each in root.modules()]
     drawn = random_state()
     try:
         with stand_ins(ctx.metrics), attributes_kept((*session.modules, ctx.loss, ctx.io)):
             yield
     finally:
         set_random_state(drawn)
-        for module, name, buffer, version, copy in buffers:
-            module._buffers[name] = buffer
-            if copy is not None and buffer._version != version:
-                buffer.copy_(copy)
+        for part in tensors:
+            part.put_back()
 
 
 def check_monitors(session: Session, logged: Mapping[str, Any], *, is_whole: bool) -> None:

@@ -78,7 +78,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         modules=modules,
         forward=compiled(parts.model, run),
         watch=LossWatch(ctx, accelerator.device),
-        boundary=Boundary(modules, accelerator.device),
+        boundary=Boundary(modules, accelerator.device, (parts.loss, parts.io)),
         chose_fused=getattr(parts.optimizer_factory, "chose_fused", False),
         first_epoch=first_epoch,
         is_rehearsed=saved is not None and saved["meta"].get("definition") == run.definition,

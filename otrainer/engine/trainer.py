@@ -179,6 +179,7 @@ class DefaultTrainer:
         """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""
         ctx, state = session.ctx, session.ctx.state
         ctx.validated = (state.epoch + 1) % self.val_every_n_epochs == 0
+        session.boundary.begin_epoch()
         session.boundary.mark()
         if ctx.validated:
             validate(session)
