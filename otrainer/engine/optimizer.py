@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.factories import check_optimizer
 from otrainer.engine.loss_modules import loss_parameters
 from otrainer.errors import ConfigError
 
@@ -21,8 +22,12 @@ FUSED = "fused"
 
 
 def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
-    """Return what the optimizer's factory builds, over the parameters of the loss too."""
+    """Return what the optimizer's factory builds, over the parameters of the loss too.
+
+    Raises ConfigError where that is no optimizer.
+    """
     optimizer: torch.optim.Optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
+    check_optimizer(optimizer, parts.optimizer_factory)
     known = {id(parameter) for parameter in (*held(optimizer), *parts.model.parameters())}
     own = [each for each in loss_parameters(parts.loss).values() if each.requires_grad and id(each) not in known]
     if own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only

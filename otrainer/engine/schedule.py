@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from otrainer.engine.factories import check_bundle
 from otrainer.errors import ConfigError, is_whole, nearest
 
 if TYPE_CHECKING:
@@ -14,10 +15,14 @@ INTERVALS = ("step", "epoch", "metric")
 
 
 def build_schedule(factory: Any, optimizer: Any, registry: Any) -> SchedulerBundle | None:
-    """Return what a scheduler factory builds, if there is one; raise ConfigError for a rhythm that there is not."""
+    """Return what a scheduler factory builds, if there is one.
+
+    Raises ConfigError where that is no scheduler with its rhythm, and for a rhythm that there is not.
+    """
     if factory is None:
         return None
     bundle: SchedulerBundle = factory.build(optimizer, registry=registry)
+    check_bundle(bundle, factory)
     check_rhythm(bundle.interval, bundle.frequency, bundle.monitor)
     check_on_resume(bundle.on_resume)
     return bundle

@@ -19,6 +19,7 @@ from unittest.mock import patch
 import numpy
 import torch
 from support import Batches, fit, random_batches, small_model
+from torch.utils.data import DataLoader
 
 from otrainer.commands import Question, answer
 from otrainer.commands.show_model.training_step import inputs_by_name
@@ -48,7 +49,7 @@ from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic
 from otrainer.engine.optimizer import call_step
 from otrainer.engine.parts import check_hooks, check_metric_names
-from otrainer.engine.schedule import check_on_resume
+from otrainer.engine.schedule import build_schedule, check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
@@ -180,6 +181,28 @@ def a_model_that_cannot_train() -> None:
 
 def an_optimizer_that_is_none() -> None:
     TorchOptimizerFactory("AdamW")
+
+
+def a_factory_of_several_optimizers() -> None:
+    class Two:
+        def build(self, model: Any, *, registry: Any) -> Any:
+            return [torch.optim.SGD([parameter]) for parameter in model.parameters()]
+
+    fit(small_model(), Batches(random_batches(1)), optimizer=Two())
+
+
+def a_factory_of_a_scheduler_alone() -> None:
+    class Alone:
+        def build(self, optimizer: Any, *, registry: Any) -> Any:
+            return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+    optimizer = torch.optim.SGD(small_model().parameters())
+    build_schedule(Alone(), optimizer, None)
+
+
+def several_loaders() -> None:
+    loaders = {name: DataLoader(random_batches(2), batch_size=None) for name in ("day", "night")}
+    fit(small_model(), Batches(loaders))
 
 
 def a_width_that_no_batch_tells() -> None:

@@ -16,7 +16,7 @@ from otrainer.engine.data.generators import Generators
 from otrainer.engine.data.position import converted, facts_of
 from otrainer.engine.data.saved import SavedData, check_same_kind, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
-from otrainer.engine.data.told import tell
+from otrainer.engine.data.told import checked, tell
 from otrainer.engine.data.workers import end_workers, has_workers, undisturb, worker_trouble
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.protocols import EpochLoader, Stateful
@@ -40,7 +40,7 @@ class Loader:
         self._epoch: int | None = None
         self._beside: Loader | None = None
         with RandomStream(self._seed):
-            self._loader = undisturb(explain(make()))
+            self._loader = undisturb(explain(checked(make(), stage)))
         self._generators = Generators(self._loader)
         self._beginning = self._generators.state()
         tell(self._loader, stage)

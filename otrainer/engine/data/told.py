@@ -13,8 +13,32 @@ from torch.utils.data import DataLoader, IterableDataset
 from otrainer.engine.data.generators import is_followed
 from otrainer.engine.data.reach import reached
 from otrainer.engine.data.workers import Undisturbed
+from otrainer.errors import ConfigError
+from otrainer.protocols import EpochLoader
 
 log = logging.getLogger("otrainer")
+
+
+def checked(loader: Any, stage: str) -> Any:
+    """Return a loader; raise ConfigError for several ones, and for what no batches can be read from."""
+    name, parts = f"`{stage}_dataloader`", list(loader.values()) if isinstance(loader, dict) else loader
+    if isinstance(parts, list | tuple) and any(isinstance(each, DataLoader | EpochLoader) for each in parts):
+        message = f"{name} returned a {type(loader).__name__} of {len(loader)} loaders; a run reads one."
+    elif loader is None or isinstance(loader, EpochLoader) or hasattr(loader, "__iter__") or is_indexed(loader):
+        return loader
+    else:
+        message = f"{name} returned a value of type `{type(loader).__qualname__}`, from which no batch can be read."
+    raise ConfigError(
+        message,
+        title="not a loader",
+        config_path=("data",),
+        hint="Return one loader: ConcatDataset makes one dataset of several, and a generator may draw each batch from "
+        "several loaders.",
+    )
+
+
+def is_indexed(loader: Any) -> bool:
+    return hasattr(type(loader), "__getitem__")
 
 
 def tell(loader: Any, stage: str) -> None:
