@@ -25,15 +25,30 @@ def children(node: Any) -> Iterable[tuple[Any, Any]] | None:
 
 
 def with_children(node: Any, items: Iterable[tuple[Any, Any]]) -> Any:
-    """Return a container like `node`, of its type and with its attributes, that holds `items` instead."""
+    """Return a container like `node`, of its type and with its attributes, that holds `items` instead.
+
+    One whose class does not let it be made so becomes the dict, list or tuple that it is based on; a dataclass that
+    cannot be copied is returned as it is.
+    """
     if type(node) is dict:
         return dict(items)
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return type(node)(*(item for _, item in items))
+    items = list(items)
+    try:
+        return remade(node, items)
+    except Exception:  # noqa: BLE001 - whatever a class of somebody else's raises
+        if isinstance(node, MAPPINGS):
+            return dict(items)
+        values = [item for _, item in items]
+        return tuple(values) if isinstance(node, tuple) else values if isinstance(node, list) else node
+
+
+def remade(node: Any, items: list[tuple[Any, Any]]) -> Any:
+    """Return a container of the type of `node`, without its constructor where that can be, which may take anything."""
     if isinstance(node, list | tuple):
-        return type(node)(item for _, item in items)
+        return sequence_like(node, [item for _, item in items])
     if isinstance(node, Mapping) and not isinstance(node, dict):
-        return type(node)(dict(items))  # type: ignore[call-arg]  # as types.MappingProxyType takes it
+        made = type(node)(dict(items))  # type: ignore[call-arg]  # as types.MappingProxyType takes it
+        return made if list(made) == [key for key, _ in items] else dict(items)
     changed = copy.copy(node)
     if isinstance(node, dict):
         for key, item in items:  # which it has already; some forbid `clear` and `update`
@@ -42,6 +57,23 @@ def with_children(node: Any, items: Iterable[tuple[Any, Any]]) -> Any:
         for name, item in items:
             object.__setattr__(changed, name, item)
     return changed
+
+
+def sequence_like(node: Any, values: list[Any]) -> Any:
+    """Return a list or tuple of the class of `node`, with its attributes."""
+    if type(node) in (list, tuple):
+        return type(node)(values)
+    if isinstance(node, list):
+        made = copy.copy(node)
+        list.__setitem__(made, slice(None), values)
+        return made
+    try:
+        made = tuple.__new__(type(node), values)
+    except TypeError:  # a tuple of C code, as `torch.max` returns one
+        return type(node)(values)
+    if hasattr(node, "__dict__"):
+        vars(made).update(vars(node))
+    return made
 
 
 def leaves_with_paths(
@@ -76,6 +108,11 @@ def is_tensor(node: Any) -> bool:
 def is_movable(node: Any) -> bool:
     """Return whether `node` is a tensor, or moves all that it holds by a method `to` of its own."""
     return isinstance(node, torch.Tensor) or callable(getattr(node, "to", None))
+
+
+def is_detachable(node: Any) -> bool:
+    """Return whether `node` is a tensor, or leaves the graph with all that it holds by a method `detach` of its own."""
+    return isinstance(node, torch.Tensor) or callable(getattr(node, "detach", None))
 
 
 def leaves(tree: Any) -> Iterator[torch.Tensor]:

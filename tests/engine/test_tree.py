@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, namedtuple
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +42,71 @@ def test_every_container_keeps_its_type_and_every_tensor_moves() -> None:
     assert (moved["tuple"][1], moved["frozen"].name, moved["plain"]) == ("text", "n", 3.5)
     assert moved["default"].default_factory is list
     assert tree["list"][0].device == torch.device("cpu")
+
+
+class Alone(Pair):
+    """A named tuple whose constructor takes something else than its fields."""
+
+    def __new__(cls, left: Any) -> Alone:
+        return super().__new__(cls, left, None)
+
+
+class Boxes(list):  # type: ignore[type-arg]
+    def __init__(self, count: int, *, size: tuple[int, int]) -> None:
+        super().__init__(torch.zeros(4) for _ in range(count))
+        self.size = size
+
+
+class Sealed(dict):  # type: ignore[type-arg]
+    """A mapping that nothing can be put into, and that its constructor makes of something else."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        dict.update(self, x=x)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError("this is not to be changed")
+
+
+class Fields(Mapping[str, Any]):
+    """A mapping over attributes, which is no dict and is made of two things."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("x", "y"))
+
+    def __len__(self) -> int:
+        return 2
+
+
+def test_a_container_keeps_its_type_whatever_its_constructor_takes() -> None:
+    alone, boxes = Alone(torch.zeros(2)), Boxes(2, size=(3, 4))
+    alone.note = "kept"
+
+    moved = move_to_device([alone, boxes, torch.zeros(3, 2).max(0)], "meta")
+
+    assert [type(each) for each in moved] == [Alone, Boxes, torch.return_types.max]
+    assert (moved[0].left.device.type, moved[0].right, moved[0].note) == ("meta", None, "kept")
+    assert ([each.device.type for each in moved[1]], moved[1].size) == (["meta"] * 2, (3, 4))
+    assert moved[2].values.device.type == "meta"
+    assert boxes[0].device.type == alone.left.device.type == "cpu"
+
+
+def test_a_container_that_cannot_be_made_again_becomes_the_plain_one_that_it_is_like() -> None:
+    sealed, fields = Sealed(torch.zeros(2)), Fields(torch.zeros(2), torch.zeros(3))
+
+    moved = move_to_device([sealed, fields], "meta")
+
+    assert [type(each) for each in moved] == [dict, dict]
+    assert [[(key, value.device.type) for key, value in each.items()] for each in moved] == [
+        [("x", "meta")],
+        [("x", "meta"), ("y", "meta")],
+    ]
+    assert sealed["x"].device.type == fields["x"].device.type == "cpu"
 
 
 def test_a_packed_sequence_stays_one() -> None:
