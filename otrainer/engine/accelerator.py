@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from otrainer.engine.optimizer import call_step, held
-from otrainer.engine.tree import leaves, move_to_device
+from otrainer.engine.tree import is_detachable, leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
 END = object()
@@ -36,7 +36,7 @@ class Accelerator:
     def seen_by_metrics(self, leaf: Any) -> Any:
         """Return a leaf of the model's outputs as metrics see it: detached, and of what autocast halved in float32."""
         if not isinstance(leaf, torch.Tensor):
-            return leaf
+            return leaf.detach() if is_detachable(leaf) else leaf
         halved = self._halves and leaf.dtype in HALVES
         return leaf.detach().float() if halved else leaf.detach()
 

@@ -11,7 +11,7 @@ import torch
 
 from otrainer.engine.logs import Number, number, taken
 from otrainer.engine.seed import random_state, set_random_state
-from otrainer.engine.tree import map_leaves
+from otrainer.engine.tree import is_detachable, map_with_paths
 from otrainer.errors import ConfigError, ConfigPath
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def update_metrics(
     if not ctx.metrics:
         return
     with torch.no_grad():
-        outputs = map_leaves(outputs, session.accelerator.seen_by_metrics)
+        seen = session.accelerator.seen_by_metrics
+        outputs = map_with_paths(outputs, lambda _, leaf: seen(leaf), is_detachable)
         for index, metric in enumerate(ctx.metrics):
             if hasattr(metric, "update") and (number is None or number >= ctx.metrics_ahead[index]):
                 try:

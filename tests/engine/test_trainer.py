@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from support import Batches, Notes, fit, parameters_of, random_batches, small_model
+from torch.utils.data import DataLoader
 
 from otrainer.components.io import ArgsKwargs, MappingIO
 from otrainer.components.loss import LossOutput
@@ -217,6 +218,47 @@ def test_metrics_are_computed_and_logged_each_epoch_and_reset_after_the_callback
     assert notes.values("val", "val/updates") == [2.0, 2.0]
 
 
+class Boxed:
+    """Outputs in an object of one's own, which moves and leaves the graph by itself."""
+
+    def __init__(self, y: torch.Tensor) -> None:
+        self.y = y
+
+    def to(self, device: Any) -> Boxed:
+        return Boxed(self.y.to(device))
+
+    def detach(self) -> Boxed:
+        return Boxed(self.y.detach())
+
+
+def test_metrics_see_outputs_without_their_graph_in_containers_and_in_what_can_be_detached() -> None:
+    class Several(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small_model()
+
+        def forward(self, x: torch.Tensor) -> dict[str, Any]:
+            y = self.inner(x)
+            packed = torch.nn.utils.rnn.pack_sequence([y, y])
+            return {"y": y, "pair": Pair(y, [y]), "packed": packed, "box": Boxed(y), "open": SimpleNamespace(y=y)}
+
+    seen: dict[str, bool] = {}
+
+    class Look:
+        def update(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> None:
+            seen["containers"] = outputs["y"].requires_grad or outputs["pair"].y[0].requires_grad
+            seen["packed"] = outputs["packed"].data.requires_grad
+            seen["box"] = outputs["box"].y.requires_grad
+            seen["open"] = outputs["open"].y.requires_grad or stage == "val"
+
+    def loss(*, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
+        return LossOutput(((outputs["box"].y - targets["y"]) ** 2).mean())
+
+    fit(Several(), Batches(random_batches(2)), loss=loss, metrics=[Look()])
+
+    assert seen == {"containers": False, "packed": False, "box": False, "open": True}
+
+
 def test_parts_need_only_the_hooks_that_they_use() -> None:
     class Nothing:
         pass
@@ -304,6 +346,22 @@ def test_a_monitor_without_validation_data_is_told() -> None:
 def test_training_data_without_a_batch_is_an_error() -> None:
     with pytest.raises(ConfigError, match="nothing to train on"):
         fit(small_model(), Batches([]))
+
+
+@pytest.mark.parametrize("several", [list, tuple, lambda loaders: dict(enumerate(loaders))])
+@pytest.mark.parametrize("stage", ["train", "val"])
+def test_several_loaders_are_told_before_anything_is_read(several: Any, stage: str) -> None:
+    loaders = several([DataLoader(random_batches(1), batch_size=None) for _ in range(2)])
+
+    with pytest.raises(ConfigError, match=f"`{stage}_dataloader` returned a .* of 2 loaders; a run reads one") as error:
+        fit(small_model(), Batches(**{"train": random_batches(1), "val": None, stage: loaders}))
+
+    assert error.value.config_path == ("data",)
+
+
+def test_what_cannot_be_read_is_no_loader() -> None:
+    with pytest.raises(ConfigError, match="`train_dataloader` returned a value of type `int`"):
+        fit(small_model(), Batches(5))
 
 
 def test_a_generator_of_validation_batches_that_yields_none_is_no_validation() -> None:
