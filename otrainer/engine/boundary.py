@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from otrainer.engine.attributes import Attributes, owners
-from otrainer.engine.kept_tensors import Allowance, Tensors
+from otrainer.engine.kept_tensors import Allowance, Tensors, refill
 from otrainer.engine.seed import numpy_random
 
 if TYPE_CHECKING:
@@ -99,8 +99,16 @@ class Boundary:
         self._torch = torch.get_rng_state()
         if self._on_cuda:
             self._cuda = torch.cuda.get_rng_state_all()
+        copies: list[torch.Tensor] = []
+        sources: list[torch.Tensor] = []
         for part in self._moving:
-            part.renew()
+            if isinstance(part, Tensors):
+                mine, its = part.pairs()
+                copies += mine
+                sources += its
+            else:
+                part.renew()
+        refill(copies, sources)
 
     def reach(self) -> None:
         """Say that the step is done and counted."""

@@ -53,6 +53,9 @@ class Tensors:
             for each in (*buffers, *parameters)
             if not is_lazy(each)
         ]
+        self._frozen = [(each, data) for each, data, *_ in self._kept if isinstance(each, nn.Parameter)]
+        self._copies = [copy for *_, copy in self._kept if copy is not None]
+        self._sources = [data for _, data, _, copy in self._kept if copy is not None]
 
     @property
     def is_whole(self) -> bool:
@@ -81,16 +84,20 @@ class Tensors:
         return not same_bits(tensor, copy)
 
     def renew(self) -> None:
-        """Take them as they are now, into the memory of the copies where that fits."""
+        """Take them as they are now."""
+        refill(*self.pairs())
+
+    def pairs(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Return the copies, and what is to be copied into them for them to be as things are now."""
         now = self.owner._buffers
-        is_same = now.keys() == self._buffers.keys() and all(now[key] is each for key, each in self._buffers.items())
-        if not is_same or any(tensor.data_ptr() != data.data_ptr() for tensor, data, *_ in self._kept):
-            self._take()
-            return
-        for index, (tensor, data, _, copy) in enumerate(self._kept):
-            if copy is not None:
-                copy.copy_(data)
-                self._kept[index] = (tensor, data, tensor._version, copy)
+        for name, buffer in self._buffers.items():
+            if now.get(name) is not buffer:
+                self._take()
+                break
+        else:
+            if len(now) != len(self._buffers) or any(each.data_ptr() != data.data_ptr() for each, data in self._frozen):
+                self._take()
+        return self._copies, self._sources
 
     def put_back(self) -> None:
         self.owner._buffers.clear()
@@ -101,6 +108,12 @@ class Tensors:
                     tensor.data = data
                 if copy is not None and not same_bits(data, copy):
                     data.copy_(copy)
+
+
+def refill(copies: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
+    """Copy tensors into others, in one call for all."""
+    if copies:
+        torch._foreach_copy_(copies, sources)
 
 
 def is_trained(tensor: torch.Tensor) -> bool:
