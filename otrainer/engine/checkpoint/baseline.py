@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.checkpoint.compare import changes, frozen, lost_in, marked_lost, without_built
+from otrainer.engine.checkpoint.compare import changes, frozen, lost_in, marked_lost, unmade_in, without_built
 from otrainer.engine.checkpoint.encode import LOST, Encoder, is_marked
 from otrainer.engine.checkpoint.flags import Flags, changed_flags, flags_of
+from otrainer.engine.checkpoint.grown import tell_grown, weight_names
 from otrainer.engine.checkpoint.held import Writing, is_stateful, own_values
 from otrainer.engine.checkpoint.identity import identity_of
 from otrainer.engine.checkpoint.kinds.generators import is_generator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from otrainer.engine.parts import Parts
 
 log = logging.getLogger("otrainer")
-SILENT = ("attributes", "state_dict", "state", "items", "module")
+SILENT = ("attributes", "state_dict", "state", "items", "module", "")
 
 
 class Baseline:
@@ -32,6 +33,7 @@ class Baseline:
         self._built = {id(part): frozen(attributes(part, writing)) for part in parts.with_state}
         self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
+        self._weights = {"model": weight_names(parts.model), "loss": weight_names(parts.loss)}
         self._begun: dict[int, Any] = {}
         self._trained: dict[int, Sequence[str]] = {}
         self.resumed: Sequence[Any] | None = None  # the callbacks of a checkpoint, until they have begun
@@ -56,9 +58,14 @@ class Baseline:
         What cannot be written is told once, and left out.
         """
         if saves_itself(part):
-            return {"state_dict": self.told(writing.encoder.encode(part.state_dict()), part, where)}
+            state = part.state_dict()
+            if state is None:
+                self.tell_none(part, where)
+            return {"state_dict": self.told(writing.encoder.encode(state), part, where)}
         now, built = attributes(part, writing), self._built.get(id(part), {})
-        self.tell(now, built, part, where)
+        there = self._begun.get(id(part), built)
+        self.tell(now, there, part, where)
+        self.tell_unmade(now, there, part, where)
         if isinstance(part, torch.nn.Module):
             kept = marked_lost(without_built(now, built))
             return {"state_dict": kept.pop("state"), "module": kept}
@@ -78,6 +85,12 @@ class Baseline:
             plain = {key: marked_lost(value) for key, value in found.items()}
             kept[name] = {key: value for key, value in plain.items() if not is_marked(value, LOST)}
         return {name: values for name, values in kept.items() if values}
+
+    def tell_weights(self, name: str, part: Any) -> None:
+        """Say once that the model or the loss (by `name`) has other weights than it was built with."""
+        if (place := (name, "weights")) not in self._told and (now := weight_names(part)) != self._weights[name]:
+            self._told.add(place)
+            tell_grown(name, now, self._weights[name])
 
     def begin(self, parts: Any) -> None:
         """Note what `on_fit_start` has made of the callbacks: what still is so at a save, it will make again."""
@@ -114,6 +127,27 @@ class Baseline:
                 log.warning(
                     "`%s` of `%s` (%s) %s. No checkpoint can hold that: after a resume it is as a new run has it.",
                     name, type(part).__qualname__, place, lost.why,
+                )  # fmt: skip
+
+    def tell_none(self, part: Any, where: ConfigPath) -> None:
+        if (place := (dotted(where), "state_dict")) not in self._told:
+            self._told.add(place)
+            log.warning(
+                "`state_dict` of `%s` (%s) returns None, so checkpoints keep nothing of it, and its `load_state_dict` "
+                "is given None by a resume. Return what it is to load.",
+                type(part).__qualname__, place[0],
+            )  # fmt: skip
+
+    def tell_unmade(self, now: Any, there: Any, part: Any, where: ConfigPath) -> None:
+        """Say what keeps a state for which a resume will have nothing that could take it, once for each place."""
+        for path, name in unmade_in(now, there):
+            place = dotted(where), dotted(step for step in path if step not in SILENT)
+            if place not in self._told:
+                self._told.add(place)
+                log.warning(
+                    "`%s` of `%s` (%s) is a `%s` that was made after the run had begun. A resume has none yet to take "
+                    "its state, which is lost then: make it in `__init__` or `on_fit_start`.",
+                    place[1], type(part).__qualname__, place[0], name,
                 )  # fmt: skip
 
 

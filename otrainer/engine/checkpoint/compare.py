@@ -133,6 +133,19 @@ def lost_in(now: Any, built: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[
         yield from lost_in(item, beside(built, key), (*path, key))
 
 
+def unmade_in(now: Any, there: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Yield the way to what saves itself, and its class, where no such thing is `there` and none can be made."""
+    if isinstance(now, Lost):
+        return
+    if is_marked(now, STATEFUL):
+        is_there = type(there) is dict and there.get("class") == now["class"]
+        if not is_there and now.get("like") is None and now.get("averages") is None:
+            yield path, now["class"]
+        return
+    for key, item in children(now) or ():
+        yield from unmade_in(item, beside(there, key), (*path, key))
+
+
 def beside(built: Any, key: Any) -> Any:
     """Return what was built in the place of an item, None where nothing was."""
     if isinstance(built, dict):

@@ -153,6 +153,7 @@ class Writing:
             "flags": flags_of(value),
             "attributes": self.attributes(value, path),
             "like": self.like(value),
+            "averages": self.averaged(value),
         }
 
     def attributes(self, value: torch.nn.Module, path: Path) -> dict[str, Any]:
@@ -172,6 +173,13 @@ class Writing:
             if shape_of(module) == looks:
                 return str(name)
         return None
+
+    def averaged(self, value: torch.nn.Module) -> str | None:
+        """Return the name of the model, or a module in it, that torch's average may be made of as it is by default."""
+        average = torch.optim.swa_utils.AveragedModel
+        if type(value) is not average or value.avg_fn is not None or value.multi_avg_fn is not None:
+            return None
+        return self.like(value.module)
 
 
 def has_graph(value: Any) -> bool:

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from otrainer.engine.checkpoint.decode import Decoder, Missing
 from otrainer.engine.checkpoint.encode import MARK
 from otrainer.engine.checkpoint.flags import set_flags
@@ -14,8 +16,6 @@ from otrainer.engine.checkpoint.kinds import LostError
 from otrainer.engine.checkpoint.kinds.kind import find_class
 
 if TYPE_CHECKING:
-    import torch
-
     from otrainer.protocols import Context
 
 
@@ -48,7 +48,9 @@ class Reading:
         return fresh
 
     def copied(self, data: Mapping[str, Any]) -> Any:
-        """Return a copy of the module that a saved one was like."""
+        """Return a copy of the module that a saved one was like, or an average of it."""
+        if (averaged := data.get("averages")) is not None:
+            return torch.optim.swa_utils.AveragedModel(self.ctx.model.get_submodule(averaged))
         if data.get("like") is None:
             raise LostError(f"was a `{data['class']}`, and there is none yet to take its state")
         made = copy.deepcopy(self.ctx.model.get_submodule(data["like"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,15 @@ log = logging.getLogger("otrainer")
 def load_part(part: Any, state: Mapping[str, Any] | None, ctx: RunContext, where: ConfigPath) -> None:
     """Give a component back what `Baseline.state_of` kept of it.
 
-    An attribute that cannot be made again is told, and stays as it is; raises ConfigError where that is so of what a
+    An attribute that cannot be made again is told, and stays as it is; not yet one that training had changed, which a
+    callback takes in once more after its `on_fit_start`. Raises ConfigError where that is so of what a
     component is to load itself.
     """
     if state is None:
         return
     reading = Reading(ctx, part)
     if "attributes" in state:
-        load_attributes(part, state["attributes"], reading, where)
+        load_attributes(part, state["attributes"], reading, where, silent=state.get("trained", ()))
     elif "module" in state:
         with restoring(part, where):
             reading.load_module(part, {**state["module"], "state": state["state_dict"]})
@@ -40,13 +41,17 @@ def load_part(part: Any, state: Mapping[str, Any] | None, ctx: RunContext, where
         part.load_state_dict(decoded(part, state["state_dict"], where, reading.decoder))
 
 
-def load_attributes(part: Any, attributes: Mapping[str, Any], reading: Reading, where: ConfigPath) -> None:
+def load_attributes(
+    part: Any, attributes: Mapping[str, Any], reading: Reading, where: ConfigPath, *, silent: Collection[str] = ()
+) -> None:
     for name, data in attributes.items():
         try:
             set_value(part, name, reading.decoder.decode(data, own_values(part).get(name, Missing)))
         except NotSavedError:
             continue  # told when it was not
         except LostError as cause:
+            if name in silent:
+                continue
             place = type(part).__qualname__, dotted(where)
             log.warning("`%s` of `%s` (%s) %s. It goes on as a new one has it.", name, *place, cause)
 

@@ -1,0 +1,45 @@
+"""Whether model and loss still have the weights that they were built with: a resume loads into those, and no others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from otrainer.engine.checkpoint.flags import named_modules
+
+log = logging.getLogger("otrainer")
+MOST_NAMED = 4
+
+
+def weight_names(part: Any) -> set[str]:
+    """Return the names of what the modules of a part load: parameters, and buffers that are saved, set or not yet."""
+    return set(found_in(part))
+
+
+def found_in(part: Any) -> Iterator[str]:
+    for prefix, module in named_modules(part):
+        start = f"{prefix}." if prefix else ""
+        yield from (start + name for name, value in module._parameters.items() if value is not None)
+        yield from (start + name for name in module._buffers if name not in module._non_persistent_buffers_set)
+
+
+def tell_grown(name: str, now: set[str], built: set[str]) -> None:
+    """Warn of weights of the model or the loss (by `name`) that came or went, which a resume would refuse."""
+    changes = [
+        f"{verb} {several(names)}" for verb, names in (("has", now - built), ("no longer has", built - now)) if names
+    ]
+    if changes:
+        log.warning(
+            "The %s %s, unlike when it was built. A resume builds it anew and loads weights into what it has then, so "
+            "no run can go on from this one's checkpoints. Let the %s have the same weights from its `__init__` on.",
+            name,
+            ", and ".join(changes),
+            name,
+        )
+
+
+def several(names: Iterable[str]) -> str:
+    first = sorted(names)
+    shown = ", ".join(f"`{name}`" for name in first[:MOST_NAMED])
+    return f"{shown} and {len(first) - MOST_NAMED} more" if len(first) > MOST_NAMED else shown
