@@ -273,3 +273,34 @@ def test_large_buffers_are_tried_as_small_ones_are(tmp_path: Path, monkeypatch: 
     tried = train(tmp_path / "tried", {"model": Bank()})
     monkeypatch.setattr("otrainer.engine.trainer.rehearse", lambda *_, **__: None)
     assert torch.equal(tried["bank"], train(tmp_path / "untried", {"model": Bank()})["bank"])
+
+
+class Counted(torch.utils.data.Dataset[Any]):
+    """Data that go by how often they were read."""
+
+    def __init__(self) -> None:
+        self.reads, self.seen = 0, {"rows": [0]}
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        self.reads += 1
+        self.seen["rows"].append(index)
+        return {"x": torch.full((4,), self.reads / 10), "y": torch.ones(1) * len(self.seen["rows"])}
+
+
+def test_nor_do_validation_data_know_that_they_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained() -> list[float]:
+        data, seen = torch.utils.data.DataLoader(Counted(), batch_size=4), list[float]()
+
+        class Look:
+            def on_epoch_end(self, ctx: Any) -> None:
+                seen.append(ctx.last_val_logs["val_loss"])
+
+        fit(Model(), Batches(random_batches(2), data), trainer={"max_epochs": 2}, callbacks=[Look()])
+        return seen
+
+    tried = trained()
+    monkeypatch.setattr("otrainer.engine.trainer.rehearse", lambda *_, **__: None)
+    assert tried == trained()

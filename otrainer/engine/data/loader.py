@@ -14,10 +14,12 @@ from otrainer.engine.data.changes import Copied
 from otrainer.engine.data.collate import delivered, explain
 from otrainer.engine.data.generators import Generators
 from otrainer.engine.data.position import converted, facts_of
+from otrainer.engine.data.reach import reached
 from otrainer.engine.data.saved import SavedData, check_same_kind, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
 from otrainer.engine.data.told import checked, tell
 from otrainer.engine.data.workers import end_workers, has_workers, undisturb, worker_trouble
+from otrainer.engine.kept_values import Kept, Room, is_object
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.protocols import EpochLoader, Stateful
 
@@ -74,11 +76,14 @@ class Loader:
         part, held = stateful_part(self._loader), Generators((self._loader, getattr(self._make, "__self__", None)))
         state, before = None if part is None else part.state_dict(), held.state()
         kept = (self._saved, self._epoch, self._beginning, self._stream)
+        objects = [Kept(each, Room()) for _, each in reached(self._loader) if is_object(each)]
         batch = next(self._peeked() if isinstance(self._loader, Iterator) else self.epoch(epoch), None)
         self._saved, self._epoch, self._beginning, self._stream = kept
         self._batches = iter(())
         if part is not None and state is not None:
             part.load_state_dict(state)
+        for each in objects:
+            each.put_back()
         held.load(before)
         return batch
 
