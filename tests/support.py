@@ -75,7 +75,7 @@ def fit(
     *,
     trainer: dict[str, Any] | None = None,
     optimizer: Any = None,
-    scheduler: dict[str, Any] | None = None,
+    scheduler: Any = None,
     io: Any = None,
     loss: Callable[..., Any] | None = None,
     metrics: Sequence[Any] = (),
@@ -83,16 +83,21 @@ def fit(
     loggers: Sequence[Any] = (),
     run: dict[str, Any] | None = None,
 ) -> torch.nn.Module:
-    """Fit with the default trainer and everything else plain unless said otherwise; `optimizer` may be a factory."""
+    """Fit with the default trainer and everything else plain unless said otherwise.
+
+    `optimizer` and `scheduler` may be factories.
+    """
     if not hasattr(optimizer, "build"):
         optimizer = TorchOptimizerFactory(**(optimizer or {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05}}))
+    if scheduler and not hasattr(scheduler, "build"):
+        scheduler = TorchSchedulerFactory(**scheduler)
     DefaultTrainer(**(trainer or {})).fit(
         model=model,
         datamodule=data,
         io=io or PairIO(),
         loss=loss or TorchLoss(torch.nn.MSELoss()),
         optimizer_factory=optimizer,
-        scheduler_factory=TorchSchedulerFactory(**scheduler) if scheduler else None,
+        scheduler_factory=scheduler,
         metrics=list(metrics),
         callbacks=list(callbacks),
         loggers=list(loggers),

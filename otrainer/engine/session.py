@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.diagnostics.redaction.exceptions import hide_in
+from otrainer.engine.turns import KEPT_HOOKS
 from otrainer.errors import ConfigError
 from otrainer.protocols import HOOKS
 
@@ -50,21 +51,45 @@ class Session:
 
     def __post_init__(self) -> None:
         # Those that look at the others' work (checkpoints) come last.
-        ordered = sorted(self.ctx.callbacks, key=lambda callback: bool(getattr(callback, "runs_last", False)))
+        ordered = sorted(enumerate(self.ctx.callbacks), key=lambda each: bool(getattr(each[1], "runs_last", False)))
         self._hooks = {
-            name: [method for callback in ordered if (method := getattr(callback, name, None)) is not None]
+            name: [(place, method) for place, each in ordered if (method := getattr(each, name, None)) is not None]
             for name in HOOKS
         }
+        self._places = {name: tuple(place for place, _ in calls) for name, calls in self._hooks.items()}
+        self._loggers = tuple(range(len(self.ctx.loggers)))
         self._told_modes: set[str] = set()
         # Whether a step that is left out leaves the scheduler's turn out too.
         self.steps_schedule = self.bundle is not None and self.bundle.interval == "step"
 
-    def hook(self, name: str) -> None:
-        """Call a hook of every callback that has it; say which one leaves the model in evaluation mode."""
-        model = self.ctx.model
-        for method in self._hooks[name]:
+    def begin_turns(self, hook: str = "", *, scheduler: bool = False, row: bool = False) -> None:
+        """Note who is to have a turn now: the scheduler, the loggers for a `row`, and then the callbacks by `hook`."""
+        turns = self.ctx.turns
+        turns.scheduler, turns.row, turns.loggers = scheduler, row, self._loggers if row else ()
+        turns.hook, turns.callbacks = hook, self._places[hook] if hook else ()
+
+    def hook(self, name: str, places: Sequence[int] | None = None) -> None:
+        """Call a hook of every callback that has it, or of those at `places` in the run's list.
+
+        Say which one leaves the model in evaluation mode.
+        """
+        model, turns = self.ctx.model, self.ctx.turns
+        calls, waiting = self._hooks[name], self._places[name]
+        if places is not None:
+            calls = [each for each in calls if each[0] in places]
+            waiting = tuple(place for place, _ in calls)
+        is_kept = name in KEPT_HOOKS
+        for place, method in calls:
             trained = model.training
-            method(self.ctx)
+            if is_kept:
+                waiting = waiting[1:]
+                turns.hook, turns.callbacks = name, waiting  # a checkpoint that it takes counts it as called
+            try:
+                method(self.ctx)
+            except BaseException:
+                if is_kept:
+                    turns.callbacks = (place, *waiting)
+                raise
             if trained and not model.training:
                 self._tell_mode(method, name)
 

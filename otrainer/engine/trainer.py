@@ -18,12 +18,13 @@ from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import log_epoch, reset_metrics
 from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
-from otrainer.engine.optimizer import call_step, drop_fused, named_rates, needs_closure
+from otrainer.engine.optimizer import call_step, drop_fused, needs_closure
 from otrainer.engine.parts import Parts
 from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.state import RunSettings
+from otrainer.engine.step_end import log_step, step_schedule, take_open
 from otrainer.engine.validation import validate
 from otrainer.errors import ConfigError, check_whole
 
@@ -98,6 +99,7 @@ class DefaultTrainer:
     def _epochs(self, session: Session) -> None:
         ctx, state = session.ctx, session.ctx.state
         self.check_progress(state)
+        take_open(session)
         if state.epoch_complete:
             reset_metrics(session)  # the checkpoint of an epoch's end has them as its callbacks saw them
         while has_begun(state) or (state.epochs_done < self.max_epochs and not ctx.should_stop):
@@ -123,7 +125,8 @@ class DefaultTrainer:
         session.watch.look()
         steps = -(-state.micro_step_in_epoch // self.grad_accum_steps)
         if ctx.logged_step <= state.global_step - steps:
-            self._log_step(session)  # so that an epoch that is shorter has a row too
+            session.begin_turns(row=True)
+            log_step(ctx)  # so that an epoch that is shorter has a row too
 
     def _step(self, session: Session, group: Sequence[Any]) -> None:
         """Take an optimizer step over the micro-batches of `group`."""
@@ -161,19 +164,15 @@ class DefaultTrainer:
         ctx.metrics_ahead[:] = [0] * len(ctx.metrics)
         session.boundary.reach()
         ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
-        if stepped and is_due(session.bundle, "step", state.global_step):
-            session.bundle.scheduler.step()
-        if state.global_step % self.log_every_n_steps == 0:
+        scheduler = stepped and is_due(session.bundle, "step", state.global_step)
+        row = state.global_step % self.log_every_n_steps == 0
+        session.begin_turns("on_train_step_end", scheduler=scheduler, row=row)
+        if scheduler:
+            step_schedule(ctx)
+        if row:
             session.watch.look()
-            self._log_step(session)
+            log_step(ctx)
         session.hook("on_train_step_end")
-
-    def _log_step(self, session: Session) -> None:
-        """Log the step before: its loss and logs, and the learning rates that it was taken with."""
-        ctx, logs = session.ctx, session.ctx.last_train_logs
-        if isinstance(logs, StepLogs):
-            session.log({**logs, **named_rates(ctx.optimizer, logs.rates)}, "train")
-            ctx.logged_step = ctx.state.global_step
 
     def _end_epoch(self, session: Session) -> None:
         """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""

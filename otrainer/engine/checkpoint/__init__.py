@@ -2,8 +2,8 @@
 
 Parts: `model` (the plain state dict), `attributes` of its modules, `optimizer`, `parameters`, `scheduler`, `scaler`,
 `callbacks`, `metrics`, `loggers`, `loss`, `io`, `data`, `flags`, `train_state` (`epoch`, `global_step`,
-`micro_step_in_epoch`, `epoch_trained`, `epoch_complete`, `should_stop`), `logs`, `rng`, `meta`; beside the `model` for
-use the weights that are `trained`, where they differ.
+`micro_step_in_epoch`, `epoch_trained`, `epoch_complete`, `should_stop`), `logs`, `turns`, `rng`, `meta`; beside the
+`model` for use the weights that are `trained`, where they differ.
 """
 
 from __future__ import annotations

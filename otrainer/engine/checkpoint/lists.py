@@ -17,12 +17,17 @@ log = logging.getLogger("otrainer")
 
 
 def states_of(ctx: RunContext, section: str, writing: Writing) -> list[dict[str, Any]]:
-    """Return one entry a component, in order: what it is, and its state; of a metric also what it saw too early."""
+    """Return one entry a component, in order: what it is, and its state; of a metric also what it saw too early.
+
+    `turn` says of callbacks and loggers that they are still to have theirs after this step; see `Turns`.
+    """
+    waiting = getattr(ctx.turns, section, ())
     return [
         {
             **ctx.baseline.identity_of(part),
             "state": ctx.baseline.state_of(part, (section, index), writing),
             **({"ahead": ctx.metrics_ahead[index]} if section == "metrics" and ctx.metrics_ahead[index] else {}),
+            **({"turn": True} if index in waiting else {}),
         }
         for index, part in enumerate(getattr(ctx, section))
     ]
@@ -30,9 +35,12 @@ def states_of(ctx: RunContext, section: str, writing: Writing) -> list[dict[str,
 
 def load_lists(ctx: RunContext, parts: Mapping[str, Any]) -> None:
     """Load the state of each component that the checkpoint knows; tell which begin anew, and what state is left."""
+    ctx.turns.load_state_dict(parts.get("turns", {}))
     for section in LISTS:
         now, kept = getattr(ctx, section), parts[section]
         found = matched([ctx.baseline.identity_of(part) for part in now], kept)
+        if section != "metrics":
+            setattr(ctx.turns, section, [index for index, place in found.items() if kept[place].get("turn")])
         for index, part in enumerate(now):
             if index in found:
                 load_part(part, kept[found[index]]["state"], ctx, (section, index))

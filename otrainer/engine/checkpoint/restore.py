@@ -86,6 +86,8 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     if ctx.scaler is not None and parts["scaler"] is not None:
         ctx.scaler.load_state_dict(parts["scaler"])
     load_lists(ctx, parts)
+    # A schedule of another rhythm was put to where the run stands, this turn included.
+    ctx.turns.scheduler &= ctx.built["rhythm"] == parts["meta"]["built"].get("rhythm")
     ctx.baseline.resumed = parts["callbacks"]
     load_model_attributes(ctx, parts.get("attributes", {}))
     load_part(ctx.loss, parts["loss"], ctx, ("loss",))

@@ -53,6 +53,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
         "flags": {name: ctx.baseline.changed_flags(name, part) for name, part in with_flags(ctx).items()},
         "train_state": ctx.state.state_dict(),
         "logs": Encoder().encode(logs_state(ctx)),
+        "turns": ctx.turns.state_dict(),
         "rng": random_state(),
         "meta": {
             "format": FORMAT,
