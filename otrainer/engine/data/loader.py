@@ -76,8 +76,9 @@ class Loader:
         part, held = stateful_part(self._loader), Generators((self._loader, getattr(self._make, "__self__", None)))
         state, before = None if part is None else part.state_dict(), held.state()
         kept = (self._saved, self._epoch, self._beginning, self._stream)
-        objects = [Kept(each, Room()) for _, each in reached(self._loader) if is_object(each)]
-        batch = next(self._peeked() if isinstance(self._loader, Iterator) else self.epoch(epoch), None)
+        is_once = isinstance(self._loader, Iterator)  # it gets back what was taken from it, and goes on from there
+        objects = [] if is_once else [Kept(each, Room()) for _, each in reached(self._loader) if is_object(each)]
+        batch = next(self._peeked() if is_once else self.epoch(epoch), None)
         self._saved, self._epoch, self._beginning, self._stream = kept
         self._batches = iter(())
         if part is not None and state is not None:
