@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -62,13 +62,6 @@ def tell_left_out(optimizer: torch.optim.Optimizer, parts: Any) -> None:
             ", ".join(f"`{name}`" for name in left[:MOST_NAMED]),
             more,
         )
-
-
-def named_rates(optimizer: torch.optim.Optimizer, rates: Sequence[Any]) -> dict[str, float]:
-    """Return the learning rates of the groups as rows have them: `lr`, and `lr_<name or number>` of the others."""
-    groups = optimizer.param_groups[1 : len(rates)]
-    names = ["lr", *(f"lr_{group.get('name', number)}" for number, group in enumerate(groups, 1))]
-    return {name: float(rate) for name, rate in zip(names, rates, strict=False)}
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.logs import StepLogs
-from otrainer.engine.optimizer import named_rates
+from otrainer.engine.rates import check_names, named_rates
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
@@ -51,7 +51,10 @@ def log_step(ctx: RunContext) -> None:
 def step_row(ctx: RunContext) -> dict[str, float]:
     """Return loss and logs of the last step, and the learning rates that it was taken with; empty where none was."""
     logs = ctx.last_train_logs
-    return {**logs, **named_rates(ctx.optimizer, logs.rates)} if isinstance(logs, StepLogs) else {}
+    if not isinstance(logs, StepLogs):
+        return {}
+    check_names(ctx.optimizer, [logs])  # groups and logs may have come after the first step
+    return {**logs, **named_rates(ctx.optimizer, logs.rates)}
 
 
 def step_schedule(ctx: RunContext) -> None:

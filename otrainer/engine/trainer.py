@@ -20,6 +20,7 @@ from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
 from otrainer.engine.optimizer import call_step, drop_fused, needs_closure
 from otrainer.engine.parts import Parts
+from otrainer.engine.rates import check_names
 from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
@@ -134,9 +135,7 @@ class DefaultTrainer:
         rows, shares = evaluate(session, group)
         self._bound(session)
         if session.is_first_step:
-            session.is_first_step = False
-            if session.chose_fused:
-                drop_fused(optimizer)
+            self._look_first(session, rows)
         session.boundary.phase = UPDATING
         stepped = session.accelerator.step(optimizer, tells=session.steps_schedule, chose_fused=session.chose_fused)
         self._after_step(session, rows, shares, stepped=stepped)
@@ -146,10 +145,19 @@ class DefaultTrainer:
         optimizer = session.ctx.optimizer
         evaluation = Evaluation(session, lambda *, first: evaluate(session, group, first=first), self._bound)
         rows, shares = evaluation.first
+        if session.is_first_step:
+            self._look_first(session, rows)
         session.boundary.phase = UPDATING
         # torch means a float, or a tensor of one
         call_step(lambda: optimizer.step(evaluation), chose_fused=False)  # type: ignore[arg-type]
         self._after_step(session, rows, shares, stepped=True)
+
+    def _look_first(self, session: Session, rows: Sequence[dict[str, Any]]) -> None:
+        """Look, before the first step changes anything, at what its loss logs and at the gradients that there are."""
+        session.is_first_step = False
+        check_names(session.ctx.optimizer, rows)
+        if session.chose_fused:
+            drop_fused(session.ctx.optimizer)
 
     def _bound(self, session: Session) -> None:
         """Clip the gradients to the global norm that is allowed."""

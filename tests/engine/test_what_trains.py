@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import Batches, Notes, fit, random_batches, small_model
+from support import Batches, fit, random_batches, small_model
 from torch import nn
 
 from otrainer.components.loss import LossOutput, TorchLoss
@@ -279,18 +279,6 @@ def test_lbfgs_gets_its_loss_in_double_precision() -> None:
     nn.functional.mse_loss(model(batches[0]["x"]), batches[0]["y"]).backward()
     assert set(losses) == {torch.float64}
     assert float(model.weight.grad.norm()) < 1e-8
-
-
-def test_the_rates_of_all_groups_are_logged() -> None:
-    class Factory:
-        def build(self, model: nn.Module, *, registry: Any) -> torch.optim.Optimizer:
-            groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters(), "name": "head"}]
-            return torch.optim.SGD(groups, lr=0.2)
-
-    notes = Notes()
-    fit(small_model(), Batches(random_batches(1)), optimizer=Factory(), loggers=[notes])
-
-    assert (notes.values("train", "lr"), notes.values("train", "lr_head")) == ([0.1], [0.2])
 
 
 def test_the_factory_knows_whether_it_chose_fused_kernels() -> None:
