@@ -41,7 +41,8 @@ class Oddity(NamedTuple):
 def schedule_mistakes(scheduler: Any, steps: int, interval: str = "step", frequency: int = 1) -> list[str]:
     """Return, a line each, what is odd about a scheduler of torch's that is stepped `steps` times in the whole run.
 
-    `interval` and `frequency` are its rhythm, for the words. Of a scheduler that is not torch's nothing is known.
+    `interval` and `frequency` are its rhythm, for the words. Of a scheduler that is not torch's nothing is known, but that
+    one derived from torch's is as long, unless it computes rates or steps in a way of its own.
     Raises ConfigError with the right number where torch is sure to refuse a step.
     """
     warnings = []
@@ -63,8 +64,8 @@ def schedule_mistakes(scheduler: Any, steps: int, interval: str = "step", freque
 
 def oddities(scheduler: Any, steps: int, *, is_last: bool = True) -> Iterator[tuple[tuple[str, ...], Oddity]]:
     """Yield what is odd about a scheduler and those within it, each with the names that lead to it."""
-    cls = type(scheduler)
-    name = cls.__name__ if cls.__module__ == TORCH else ""
+    own, (kind, is_as_torch_s) = type(scheduler).__name__, kind_of(scheduler)
+    name = kind if is_as_torch_s else ""
     if name == "ChainedScheduler":
         parts = [(part, steps, is_last) for part in scheduler._schedulers]
     elif name == "SequentialLR":
@@ -72,9 +73,27 @@ def oddities(scheduler: Any, steps: int, *, is_last: bool = True) -> Iterator[tu
     else:
         parts = []
     for part, count, last in parts:
-        yield from (((name, *names), odd) for names, odd in oddities(part, count, is_last=last))
-    if (judge := JUDGES.get(name)) is not None:
-        yield from (((name,), odd) for odd in judge(scheduler, steps, is_last))
+        yield from (((own, *names), odd) for names, odd in oddities(part, count, is_last=last))
+    if (judge := JUDGES.get(kind)) is None:
+        return
+    for odd in judge(scheduler, steps, is_last):
+        if is_as_torch_s:
+            yield (own,), odd
+        elif odd.fatal:
+            yield (own,), odd._replace(text=f"as `{kind}`, which it is derived from, {odd.text}", fatal=False)
+
+
+def kind_of(scheduler: Any) -> tuple[str, bool]:
+    """Return the name of the class of torch's that a scheduler is of, or derived from, and whether it steps alike.
+
+    One that has a method of its own for its rates or its steps may do anything.
+    """
+    own = type(scheduler)
+    for cls in own.__mro__:
+        if cls.__module__ == TORCH:
+            alike = all(getattr(own, name, None) is getattr(cls, name, None) for name in ("step", "get_lr"))
+            return cls.__name__, alike
+    return "", False
 
 
 def in_sequence(scheduler: Any, steps: int, *, is_last: bool) -> list[tuple[Any, int, bool]]:

@@ -182,7 +182,52 @@ SILENT: dict[str, Make] = {
 
 
 class Own(schedulers.CosineAnnealingLR):
-    """What somebody derived: it may do anything."""
+    """What somebody derived, with rates of its own: it may do anything."""
+
+    def get_lr(self) -> Any:
+        return [0.1 for _ in self.base_lrs]
+
+
+class Cycle(schedulers.OneCycleLR):
+    """A cycle with arguments of its own."""
+
+    def __init__(self, optim: torch.optim.Optimizer, number: int) -> None:
+        super().__init__(optim, max_lr=1.0, total_steps=number)
+
+
+class Cosine(schedulers.CosineAnnealingLR):
+    """A cosine by another name."""
+
+
+class Turns(schedulers.SequentialLR):
+    """A sequence by another name."""
+
+
+class Halved(Cycle):
+    """A cycle that computes its rates itself, by those of torch's."""
+
+    def get_lr(self) -> Any:
+        return [rate / 2 for rate in super().get_lr()]
+
+
+def test_a_derived_scheduler_is_as_long_as_the_class_itself() -> None:
+    assert torch_refuses(Cycle(optimizer(), 9), 10)
+    assert refuses(Cycle(optimizer(), 9), 10)
+    assert not refuses(Cycle(optimizer(), 10), 10)
+    (line,) = schedule_mistakes(Cosine(optimizer(), 60), 30)
+    assert line.startswith("scheduler: `Cosine` is stepped 30 times in this run: it does not come to its lowest rate")
+
+    optim = optimizer()
+    parts = [schedulers.LinearLR(optim, total_iters=3), Cosine(optim, 5)]
+    (line,) = schedule_mistakes(Turns(optim, parts, [3]), 30)
+    assert "`Cosine` in `Turns` is stepped" in line
+
+
+def test_one_with_rates_of_its_own_that_may_be_too_short_is_told_only() -> None:
+    assert torch_refuses(Halved(optimizer(), 9), 10)
+    (line,) = schedule_mistakes(Halved(optimizer(), 9), 10)
+    assert "`Halved`" in line
+    assert "as `OneCycleLR`, which it is derived from, it takes 9 steps and refuses the next" in line
 
 
 @pytest.mark.parametrize("name", SILENT)
