@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,13 @@ import torch
 
 from otrainer.engine.logs import Number, number, taken
 from otrainer.engine.seed import random_state, set_random_state
-from otrainer.engine.tree import is_detachable, map_with_paths
+from otrainer.engine.tree import describe, is_detachable, map_with_paths
 from otrainer.errors import ConfigError, ConfigPath
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
+
+log = logging.getLogger("otrainer")
 
 
 def update_metrics(
@@ -50,14 +53,14 @@ def reset_metrics(session: Session) -> None:
 def log_epoch(session: Session) -> None:
     """Compute the metrics and log the epoch: what comes from validation as one row, the rest as another.
 
-    Raises ConfigError where two values have one name.
+    Raises ConfigError where two values have one name, or one is no number.
     """
     ctx = session.ctx
     rows: dict[str, dict[str, Number]] = {"metrics": {}, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
-    for index, metric in enumerate(ctx.metrics):
-        for name, value in computed(session, metric):
+    for index in range(len(ctx.metrics)):
+        for name, value in computed(session, index):
             is_val = ctx.validated and not name.startswith("train")
-            add_value(rows["val" if is_val else "metrics"], name, number(value), ("metrics", index))
+            add_value(rows["val" if is_val else "metrics"], name, number_of(name, value, index), ("metrics", index))
     if ctx.validated:
         ctx.last_val_logs = rows["val"]
     for stage, row in rows.items():
@@ -72,22 +75,53 @@ def add_value(row: dict[str, Number], name: str, value: Number, config_path: Con
     row[name] = value
 
 
-def computed(session: Session, metric: Any) -> Iterable[tuple[str, Any]]:
-    """Return what a metric computes; nothing where it divides by a count of zero since there was no validation."""
+def computed(session: Session, index: int) -> Iterable[tuple[str, Any]]:
+    """Return what a metric computes; nothing, which is told once, where nothing was validated and it fails for that."""
+    metric = session.ctx.metrics[index]
     if not hasattr(metric, "compute"):
         return ()
+    was_validated = session.ctx.validated and bool(session.val)
     try:
-        return named_values(metric)
-    except ZeroDivisionError:
-        if session.ctx.validated:
+        values = named_values(metric)
+    except Exception as error:
+        if was_validated:
             raise
+        tell_missing(session, index, why=f"{type(error).__name__}: {error}")
         return ()
+    if not was_validated and any(value is None for _, value in values):
+        tell_missing(session, index, why="its `compute` returned None")
+        return [(name, value) for name, value in values if value is not None]
+    return values
 
 
-def named_values(metric: Any) -> Iterable[tuple[str, Any]]:
+def tell_missing(session: Session, index: int, *, why: str) -> None:
+    """Warn, once a run for each metric, of what it does not compute in an epoch without validation."""
+    if index not in session.told_metrics:
+        session.told_metrics.add(index)
+        log.warning(
+            "`%s` (metrics.%d) computes nothing in an epoch that is not validated, and is left out of its rows: %s",
+            type(session.ctx.metrics[index]).__qualname__,
+            index,
+            why,
+        )
+
+
+def number_of(name: str, value: Any, index: int) -> Number:
+    """Return what a metric computes under a name as a number; raise ConfigError where it is none."""
+    try:
+        return number(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as cause:
+        message = f"What the metric computes as `{name}` is no number: {describe(value)}."
+        hint = "Return a mapping from names to numbers, with a name for each of several."
+        raise ConfigError(message, title="metric is no number", config_path=("metrics", index), hint=hint) from cause
+
+
+def named_values(metric: Any) -> list[tuple[str, Any]]:
     """Return what a metric computes, by name; a single value goes by the name of the metric's class."""
     value = metric.compute()
-    return value.items() if isinstance(value, Mapping) else [(type(metric).__name__, value)]
+    if isinstance(value, Mapping):
+        return [(str(name), item) for name, item in value.items()]
+    return [(type(metric).__name__, value)]
 
 
 @contextmanager

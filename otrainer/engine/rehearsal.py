@@ -13,13 +13,13 @@ import torch
 from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.gradients import evaluate
 from otrainer.engine.kept_tensors import Allowance, Tensors
-from otrainer.engine.logs import number
-from otrainer.engine.metrics import add_value, named_values, stand_ins
+from otrainer.engine.metrics import stand_ins
 from otrainer.engine.modes import evaluating
 from otrainer.engine.monitor import place_of, unknown_monitor
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.stage_notes import told_stage
+from otrainer.engine.tried_metrics import add_metrics
 from otrainer.engine.validation import judge
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
         if batch is None:
             return metrics_alone(session)
         with unchanged(session), evaluating(session.modules, session.ctx.optimizer), torch.no_grad():
-            row, _ = judge(session, session.accelerator.place(batch), 0)
+            placed = session.accelerator.place(batch)
+            row, _ = judge(session, placed, 0)
             logged = {f"val_{name}": value for name, value in row.items()}
-            return logged, add_metrics(session, logged)
+            return logged, add_metrics(session, logged, placed)
 
 
 def metrics_alone(session: Session) -> tuple[dict[str, Any], bool]:
@@ -91,23 +92,6 @@ def metrics_alone(session: Session) -> tuple[dict[str, Any], bool]:
     logged: dict[str, Any] = {}
     with unchanged(session):
         return logged, add_metrics(session, logged)
-
-
-def add_metrics(session: Session, logged: dict[str, Any]) -> bool:
-    """Add what the metrics compute; return whether all of them could compute something of one batch."""
-    is_whole = True
-    for index, metric in enumerate(session.ctx.metrics):
-        if not hasattr(metric, "compute"):
-            continue
-        try:
-            values = [(name, number(value)) for name, value in named_values(metric)]
-        except Exception:  # noqa: BLE001 - one batch may be too few, whatever a metric then raises
-            values = []
-        is_whole &= bool(values)
-        for name, value in values:
-            if not name.startswith("train"):
-                add_value(logged, name, value, ("metrics", index))
-    return is_whole
 
 
 @contextmanager

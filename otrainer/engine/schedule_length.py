@@ -41,8 +41,8 @@ class Oddity(NamedTuple):
 def schedule_mistakes(scheduler: Any, steps: int, interval: str = "step", frequency: int = 1) -> list[str]:
     """Return, a line each, what is odd about a scheduler of torch's that is stepped `steps` times in the whole run.
 
-    `interval` and `frequency` are its rhythm, for the words. Of a scheduler that is not torch's nothing is known, but that
-    one derived from torch's is as long, unless it computes rates or steps in a way of its own.
+    `interval` and `frequency` are its rhythm, for the words. Of a scheduler that is not torch's nothing is known; one
+    derived from torch's is as long as that, unless it computes rates or steps in a way of its own.
     Raises ConfigError with the right number where torch is sure to refuse a step.
     """
     warnings = []

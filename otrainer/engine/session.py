@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,6 +46,7 @@ class Session:
     chose_fused: bool = False
     first_epoch: Iterator[Any] | None = None
     told_validation: bool = False
+    told_metrics: set[int] = field(default_factory=set)
     is_first_step: bool = True
     is_rehearsed: bool = False
 

@@ -45,6 +45,7 @@ from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.data.position import moved
 from otrainer.engine.data.saved import used_up
 from otrainer.engine.loss_check import gradient_not_finite
+from otrainer.engine.metrics import number_of
 from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic
 from otrainer.engine.optimizer import call_step
@@ -149,6 +150,10 @@ def a_hook_that_nobody_calls() -> None:
         def on_epoch_ends(self, ctx: Any) -> None: ...
 
     check_hooks([Late()], [])
+
+
+def a_metric_that_computes_no_number() -> None:
+    number_of("per_class", torch.zeros(16), 0)
 
 
 def two_metrics_of_one_name() -> None:

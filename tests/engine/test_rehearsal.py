@@ -196,14 +196,6 @@ def test_a_cycle_that_is_one_step_short_is_refused_with_the_right_number() -> No
     assert "6 times" in str(error)
 
 
-def test_a_metric_that_saw_nothing_is_left_out_of_an_epoch_without_validation() -> None:
-    notes = Notes()
-    trainer = {"max_epochs": 2, "val_every_n_epochs": 2}
-    fit(small_model(), Batches(random_batches(3), random_batches(2)), trainer=trainer, metrics=[Mae()], loggers=[notes])
-
-    assert len(notes.values("val", "mae")) == 1
-
-
 def test_an_epoch_shorter_than_the_log_interval_logs_its_last_step() -> None:
     notes = Notes()
     fit(small_model(), Batches(random_batches(4)), trainer={"max_epochs": 4, "log_every_n_steps": 6}, loggers=[notes])
