@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.engine.factories import check_optimizer
 from otrainer.engine.loss_modules import loss_parameters
+from otrainer.engine.unregistered import unregistered
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,18 +51,30 @@ def names_of(parts: Any) -> dict[int, str]:
 
 def tell_left_out(optimizer: torch.optim.Optimizer, parts: Any) -> None:
     """Warn of parameters that require gradients and that the optimizer does not hold: nothing trains them."""
-    known = {id(parameter) for parameter in held(optimizer)}
+    holds = held(optimizer)
+    known = {id(parameter) for parameter in holds}
     trains = [*parts.model.parameters(), *loss_parameters(parts.loss).values()]
     names = names_of(parts)
-    left = [names[id(each)] for each in trains if each.requires_grad and id(each) not in known]
-    if left:
-        more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+    if left := [names[id(each)] for each in trains if each.requires_grad and id(each) not in known]:
         log.warning(
-            "the optimizer does not hold %s%s: they require gradients, and stay as they are. Freeze them by "
+            "the optimizer does not hold %s: they require gradients, and stay as they are. Freeze them by "
             "`requires_grad_(False)`, or hand them to the optimizer.",
-            ", ".join(f"`{name}`" for name in left[:MOST_NAMED]),
-            more,
+            several(left),
         )
+    if astray := unregistered(parts, (*holds, *trains)):
+        log.warning(
+            "nothing trains, moves or saves as parameters %s: they require gradients, and lie where no module or loss "
+            "has its own. Hold layers in an `nn.ModuleList` or `nn.ModuleDict` of the model, and tensors in it as "
+            "`nn.Parameter`; a loss has its own in its attributes, or is an `nn.Module` itself. What is not to be "
+            "trained is frozen by `requires_grad_(False)`.",
+            several(astray),
+        )
+
+
+def several(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many there are besides."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(f"`{name}`" for name in names[:MOST_NAMED]) + more
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
