@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.checkpoint.buffers import Shapes, reshaped
 from otrainer.engine.checkpoint.compare import changes, frozen, lost_in, marked_lost, unmade_in, without_built
 from otrainer.engine.checkpoint.encode import LOST, Encoder, is_marked
 from otrainer.engine.checkpoint.flags import Flags, changed_flags, flags_of
@@ -27,9 +28,10 @@ SILENT = ("attributes", "state_dict", "state", "items", "module", "")
 class Baseline:
     """Attributes and flags of a run's parts as they were built, and what was told of those that cannot be saved."""
 
-    def __init__(self, parts: Parts, model: dict[str, Any] | None = None) -> None:
+    def __init__(self, parts: Parts, model: dict[str, Any] | None = None, shapes: Shapes | None = None) -> None:
         writing = Writing(parts)
         self._model = model or {}
+        self._shapes = shapes or {}
         self._built = {id(part): frozen(attributes(part, writing)) for part in parts.with_state}
         self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
@@ -85,6 +87,10 @@ class Baseline:
             plain = {key: marked_lost(value) for key, value in found.items()}
             kept[name] = {key: value for key, value in plain.items() if not is_marked(value, LOST)}
         return {name: values for name, values in kept.items() if values}
+
+    def reshaped(self, model: torch.nn.Module) -> Shapes:
+        """Return the shapes with which the model's buffers were built, of those that have another one now."""
+        return reshaped(model, self._shapes)
 
     def tell_weights(self, name: str, part: Any) -> None:
         """Say once that the model or the loss (by `name`) has other weights than it was built with."""

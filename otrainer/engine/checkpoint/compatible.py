@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.nn.parameter import is_lazy
 
+from otrainer.engine.checkpoint.buffers import fitting
 from otrainer.engine.checkpoint.compare import same
 from otrainer.errors import ConfigError
 
@@ -17,8 +18,15 @@ MOST_NAMED = 4
 
 
 def check_model(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
-    """Raise ConfigError where weights are missing, left over, or of another shape; a lazy width fits any."""
-    now, kept = model.state_dict(keep_vars=True), parts["model"]
+    """Raise ConfigError where weights are missing, left over, or of another shape.
+
+    A lazy width fits any, and so does a buffer whose shape changed while the checkpoint's run was under way.
+    """
+    changed = fitting(model, parts["meta"].get("reshaped", {}))
+    now, kept = (
+        {name: value for name, value in state.items() if name not in changed}
+        for state in (model.state_dict(keep_vars=True), parts["model"])
+    )
     misfits = [f"it has no `{name}`" for name in now if name not in kept]
     misfits += [f"`{name}` of the checkpoint has no place here" for name in kept if name not in now]
     misfits += [

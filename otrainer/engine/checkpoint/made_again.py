@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.checkpoint.buffers import make_room, room_for
 from otrainer.engine.checkpoint.decode import Decoder, Missing
 from otrainer.engine.checkpoint.encode import MARK
 from otrainer.engine.checkpoint.flags import set_flags
@@ -62,7 +63,9 @@ class Reading:
         fresh = module.state_dict()
         state = self.decoder.decode({**data["state"]}, fresh)
         kept = {name: fresh[name] for name in data.get("unchanged", ()) if name in fresh}
-        module.load_state_dict({**state, **kept})
+        state = {**state, **kept}
+        make_room(module, room_for(module, state), state)
+        module.load_state_dict(state)
         self.set_attributes(module, data["attributes"])
         set_flags(module, data["flags"])
 

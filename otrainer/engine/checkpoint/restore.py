@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.checkpoint.buffers import fitting, make_room
 from otrainer.engine.checkpoint.compare import marked_lost
 from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
 from otrainer.engine.checkpoint.encode import Encoder
@@ -60,8 +61,10 @@ def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
     """Load the weights; raises ConfigError that names what does not fit."""
     parts = revealed({name: parts[name] for name in ("model", "meta")})
     check_model(model, parts)
+    state = decoded(model, parts["model"], ("model",))
+    make_room(model, fitting(model, parts["meta"].get("reshaped", {})), state)
     try:
-        model.load_state_dict(decoded(model, parts["model"], ("model",)))
+        model.load_state_dict(state)
     except RuntimeError as cause:
         raise model_misfit([str(cause)]) from cause
 

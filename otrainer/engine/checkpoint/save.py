@@ -60,6 +60,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
             "torch": str(torch.__version__),
             "definition": ctx.run.definition,
             "built": ctx.built,
+            "reshaped": keep.reshaped(ctx.model),
         },
     }
     return concealed(state, ctx.run.config)

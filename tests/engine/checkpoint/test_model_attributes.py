@@ -17,6 +17,7 @@ from torch import nn
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import load_checkpoint
+from otrainer.errors import ConfigError
 
 
 class Regression(nn.Module):
@@ -93,6 +94,37 @@ class InPart(nn.Module):
         return y * self.scale
 
 
+class SetByAStep(Regression):
+    """A buffer that is not set at first, and one that grows."""
+
+    def begin(self) -> None:
+        self.register_buffer("mean", None)
+        self.register_buffer("bank", torch.zeros(0, 1))
+
+    def factor(self, y: torch.Tensor) -> Any:
+        now = y.mean(dim=0)
+        if self.training:
+            self.mean = now if self.mean is None else 0.9 * self.mean + 0.1 * now
+            self.bank = torch.cat([self.bank, now[None]])
+        return 1 + self.bank.sum() + (0 if self.mean is None else self.mean)
+
+
+class RemovedByAStep(Regression):
+    """A buffer that the third step removes."""
+
+    def begin(self) -> None:
+        self.left = 3
+        self.register_buffer("mean", torch.ones(1))
+
+    def factor(self, y: torch.Tensor) -> Any:
+        factor = 1.0 if self.mean is None else 1 + self.mean
+        if self.training:
+            self.left -= 1
+            if self.left == 0:
+                self.mean = None
+        return factor
+
+
 class InitialisedByData(nn.Module):
     """Takes a weight from the first batch, and notes in an attribute that it did; its widths may come with that too."""
 
@@ -115,6 +147,8 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "containers": Remembers,
     "a tensor": Unregistered,
     "in a part": InPart,
+    "a buffer that grows": SetByAStep,
+    "a buffer that is removed": RemovedByAStep,
     "initialised by data": InitialisedByData,
     "initialised by data, lazy": lambda: InitialisedByData(lazy=True),
 }
@@ -190,3 +224,20 @@ def test_what_no_checkpoint_can_hold_is_told_once_by_name(tmp_path: Path, caplog
 
     (told,) = [record.getMessage() for record in caplog.records if "No checkpoint" in record.getMessage()]
     assert told.startswith("`words` of `Streams` (model) is a `generator`. No checkpoint can hold that: ")
+
+
+def test_a_buffer_that_the_config_gives_another_shape_is_still_refused(tmp_path: Path) -> None:
+    class Table(Regression):
+        def __init__(self, length: int) -> None:
+            super().__init__()
+            self.register_buffer("table", torch.zeros(length))
+
+        def begin(self) -> None:
+            pass
+
+        def factor(self, y: torch.Tensor) -> Any:
+            return 1 + self.table.sum()
+
+    train(tmp_path, Table(2), 1)
+    with pytest.raises(ConfigError, match=r"`table` is \[3\] here and \[2\] there"):
+        train(tmp_path, Table(3), 2)
