@@ -13,10 +13,7 @@ from otrainer.engine import checkpoint
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.boundary import Boundary
-from otrainer.engine.checkpoint.baseline import Baseline
-from otrainer.engine.checkpoint.buffers import buffer_shapes
-from otrainer.engine.checkpoint.compare import frozen
-from otrainer.engine.checkpoint.held import Writing
+from otrainer.engine.checkpoint.baseline import Baseline, ModelBuilt
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
@@ -44,7 +41,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
     check_metric_names(parts.metrics)
     saved = load_saved(run)
     accelerator = Accelerator(run.device, run.precision)
-    as_built = frozen(Writing(parts).model_attributes(parts.model)), buffer_shapes(parts.model)
+    as_built = ModelBuilt(parts)
     train, val = build_loaders(parts.datamodule, run.seed)
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
@@ -61,7 +58,7 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         scheduler=scheduler,
         train=train,
         scaler=accelerator.scaler,
-        baseline=Baseline(parts, *as_built),
+        baseline=Baseline(parts, as_built),
         built=checkpoint.hyperparameters(optimizer, bundle, parts),
         **parts.in_context,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.checkpoint.buffers import Shapes, reshaped
+from otrainer.engine.checkpoint.buffers import Shapes, buffer_shapes, reshaped
 from otrainer.engine.checkpoint.compare import changes, frozen, lost_in, marked_lost, unmade_in, without_built
 from otrainer.engine.checkpoint.encode import LOST, Encoder, is_marked
 from otrainer.engine.checkpoint.flags import Flags, changed_flags, flags_of
@@ -16,6 +16,8 @@ from otrainer.engine.checkpoint.grown import tell_grown, weight_names
 from otrainer.engine.checkpoint.held import Writing, is_stateful, own_values
 from otrainer.engine.checkpoint.identity import identity_of
 from otrainer.engine.checkpoint.kinds.generators import is_generator
+from otrainer.engine.checkpoint.there import There
+from otrainer.engine.loss_modules import loss_modules
 from otrainer.errors import ConfigPath, dotted
 
 if TYPE_CHECKING:
@@ -25,15 +27,26 @@ log = logging.getLogger("otrainer")
 SILENT = ("attributes", "state_dict", "state", "items", "module", "")
 
 
+class ModelBuilt:
+    """What a model's modules hold before it is moved or takes in a checkpoint: attributes, and shapes of buffers."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.there = There()
+        self.attributes = frozen(Writing(parts, self.there).model_attributes(parts.model))
+        self.shapes = buffer_shapes(parts.model)
+
+
 class Baseline:
     """Attributes and flags of a run's parts as they were built, and what was told of those that cannot be saved."""
 
-    def __init__(self, parts: Parts, model: dict[str, Any] | None = None, shapes: Shapes | None = None) -> None:
-        writing = Writing(parts)
-        self._model = model or {}
-        self._shapes = shapes or {}
+    def __init__(self, parts: Parts, begun: ModelBuilt | None = None) -> None:
+        found = begun or ModelBuilt(parts)
+        self.there = found.there
+        writing = Writing(parts, self.there)
+        self._model, self._shapes = found.attributes, found.shapes
         self._built = {id(part): frozen(attributes(part, writing)) for part in parts.with_state}
         self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
+        self.there.close(*loss_modules(parts.loss).values(), parts.model)
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
         self._weights = {"model": weight_names(parts.model), "loss": weight_names(parts.loss)}
         self._begun: dict[int, Any] = {}
@@ -82,8 +95,12 @@ class Baseline:
         """Return what the modules of a model hold in attributes, by their names, as far as it changed meanwhile."""
         kept = {}
         for name, values in writing.model_attributes(model).items():
-            found = changes(values, self._model.get(name, {}))
-            self.tell(found, None, model.get_submodule(name), ("model", *name.split(".")) if name else ("model",))
+            module, built = model.get_submodule(name), self._model.get(name, {})
+            # What has a graph now is not among the values, but still there.
+            found = changes(
+                values, {key: was for key, was in built.items() if key in values or key not in vars(module)}
+            )
+            self.tell(found, None, module, ("model", *name.split(".")) if name else ("model",))
             plain = {key: marked_lost(value) for key, value in found.items()}
             kept[name] = {key: value for key, value in plain.items() if not is_marked(value, LOST)}
         return {name: values for name, values in kept.items() if values}
@@ -100,7 +117,7 @@ class Baseline:
 
     def begin(self, parts: Any) -> None:
         """Note what `on_fit_start` has made of the callbacks: what still is so at a save, it will make again."""
-        writing = Writing(parts)
+        writing = Writing(parts, self.there)
         self._begun = {id(part): frozen(attributes(part, writing)) for part in parts.callbacks}
 
     def went_on(self, part: Any, trained: Sequence[str]) -> None:

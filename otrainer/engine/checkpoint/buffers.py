@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
+from otrainer.engine.checkpoint.fill import fill_tensor, takes
+
 Shapes = dict[str, list[int] | None]
 
 
@@ -50,6 +52,15 @@ def make_room(model: torch.nn.Module, names: set[str], saved: Mapping[str, Any])
 def room_for(module: torch.nn.Module, saved: Mapping[str, Any]) -> set[str]:
     """Return the names of a module's buffers that are not of the shapes that they have in a saved state."""
     return {name for name, shape in buffer_shapes(module).items() if name in saved and shape_of(saved[name]) != shape}
+
+
+def set_buffer(module: torch.nn.Module, name: str, made: torch.Tensor) -> None:
+    """Give a module's buffer the numbers of a tensor: the buffer itself where it can take them."""
+    fresh = module._buffers[name]
+    if takes(fresh, made):
+        fill_tensor(fresh, made)  # type: ignore[arg-type]
+    else:
+        module._buffers[name] = made.to(place_of(fresh, module))
 
 
 def place_of(buffer: torch.Tensor | None, model: torch.nn.Module) -> torch.device:

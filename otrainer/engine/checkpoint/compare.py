@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from otrainer.engine.checkpoint.encode import LOST, MARK, Lost, is_marked
+from otrainer.engine.checkpoint.encode import GONE, LOST, MARK, SAME, Lost, is_marked
 from otrainer.engine.checkpoint.flags import changed_flags
 from otrainer.engine.checkpoint.held import OBJECT, STATEFUL
 from otrainer.engine.tree import children, with_children
@@ -37,6 +37,8 @@ def frozen(data: Any) -> Any:
     if is_marked(data, STATEFUL):
         buffers = {name: data["state"][name] for name in data.get("buffers", ()) if name in data["state"]}
         return frozen({**data, MARK: None, "state": buffers})
+    if is_marked(data, SAME):
+        return frozen(data["items"])
     items = children(data)
     return data if items is None or isinstance(data, Lost) else with_children(data, [(k, frozen(v)) for k, v in items])
 
@@ -76,6 +78,9 @@ def reduced(now: Any, built: Any) -> tuple[Any, bool]:
     """
     if is_marked(now, STATEFUL):
         return without_built(now, built), False
+    if is_marked(now, SAME):
+        content, is_same = reduced(now["items"], built)
+        return {**now, "items": content}, is_same
     if is_marked(now, OBJECT) and is_marked(built, OBJECT) and now["class"] == built["class"]:
         attributes = changes(now["attributes"], built["attributes"])
         return {**now, "attributes": attributes}, not attributes
@@ -96,7 +101,12 @@ def is_like(now: Any, built: Any) -> bool:
 
 
 def changes(now: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes that are not as they were built."""
+    """Return the attributes that are not as they were built, with a mark for those that there are no longer."""
+    return {**kept_changes(now, built), **{name: {MARK: GONE} for name in built if name not in now}}
+
+
+def kept_changes(now: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes that are not as they were built, of those that there are."""
     found = {name: reduced(value, built.get(name)) for name, value in now.items()}
     return {name: value for name, (value, is_same) in found.items() if not (is_same and name in built)}
 
@@ -107,7 +117,7 @@ def without_built(now: dict[str, Any], built: Any) -> dict[str, Any]:
         return now
     was = built if type(built) is dict and built.get("class") == now["class"] else {}
     before, kept = was.get("attributes", {}), was.get("state", {})
-    attributes = {name: changes(values, before.get(name, {})) for name, values in now["attributes"].items()}
+    attributes = {name: kept_changes(values, before.get(name, {})) for name, values in now["attributes"].items()}
     return {
         **{name: item for name, item in now.items() if name != "buffers"},
         "flags": changed_flags(now["flags"], was.get("flags", {})),
@@ -129,6 +139,9 @@ def lost_in(now: Any, built: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[
         if not (isinstance(now.value, stateless()) and same(now, built)):
             yield path, now
         return
+    if is_marked(now, SAME):
+        yield from lost_in(now["items"], built, path)
+        return
     for key, item in children(now) or ():
         yield from lost_in(item, beside(built, key), (*path, key))
 
@@ -141,6 +154,9 @@ def unmade_in(now: Any, there: Any, path: tuple[Any, ...] = ()) -> Iterator[tupl
         is_there = type(there) is dict and there.get("class") == now["class"]
         if not is_there and now.get("like") is None and now.get("averages") is None:
             yield path, now["class"]
+        return
+    if is_marked(now, SAME):
+        yield from unmade_in(now["items"], there, path)
         return
     for key, item in children(now) or ():
         yield from unmade_in(item, beside(there, key), (*path, key))

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from otrainer.engine.checkpoint.encode import LOST, MARK, is_marked
-from otrainer.engine.checkpoint.fill import fill_tensor, takes, trains
+from otrainer.engine.checkpoint.encode import LOST, MARK, SAME, is_marked
+from otrainer.engine.checkpoint.fill import fill_tensor, filled, takes, trains
 from otrainer.engine.checkpoint.kinds import LostError, kinds
 from otrainer.engine.checkpoint.kinds.generators import continue_as, is_generator
 from otrainer.engine.tree import with_children
@@ -57,6 +57,8 @@ class Decoder:
             if fresh is Missing:
                 raise NotSavedError("was not saved")
             return fresh
+        if data[MARK] == SAME:
+            return filled(fresh, self.decode(data["items"], fresh))
         try:
             made = self._own(self, data, fresh) if self._own is not None else Missing
             made = self._made(data, fresh) if made is Missing else made

@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 
+from otrainer.engine.checkpoint.fill import is_fillable
 from otrainer.engine.checkpoint.kinds import Factory, LostError, kinds
 from otrainer.engine.checkpoint.plain import PLAIN
 from otrainer.engine.tree import with_children
 
 MARK = "__otrainer__"
 LOST = "lost"
+GONE = "gone"  # an attribute that was deleted
+SAME = "same"  # around a value that is the object which was built, and was changed in place
 DEEPEST = 100
 LARGEST = 1 << 2000  # the bits of a number that a `weights_only` load takes
 
@@ -32,11 +35,18 @@ class Lost:
 class Encoder:
     """Encodes values; `own` is asked first and returns data in place of some, or None.
 
-    With `places`, tensors on another device than the CPU are marked, so that they come back to the run's.
+    With `places`, tensors on another device than the CPU are marked, so that they come back to the run's. `is_same`
+    says of a list, mapping, set, array or tensor whether it is the object that was built.
     """
 
-    def __init__(self, own: Callable[[Encoder, Path, Any], Any] | None = None, *, places: bool = False) -> None:
-        self._own, self._places = own, places
+    def __init__(
+        self,
+        own: Callable[[Encoder, Path, Any], Any] | None = None,
+        *,
+        places: bool = False,
+        is_same: Callable[[Path, Any], bool] | None = None,
+    ) -> None:
+        self._own, self._places, self._is_same = own, places, is_same
         self._above: list[int] = []
         self._kinds = kinds()
 
@@ -45,7 +55,7 @@ class Encoder:
         kind = type(value)
         if kind in PLAIN and not (kind is int and abs(value) > LARGEST):
             return value
-        if kind is torch.Tensor and self._is_bare(value):
+        if self._own is None and kind is torch.Tensor and self._is_bare(value):
             return value
         self._above.append(id(value))
         try:
@@ -68,6 +78,13 @@ class Encoder:
             raise LostError(f"is made by {described(value.function)}")
         if self._own is not None and (data := self._own(self, path, value)) is not None:
             return data
+        data = self._alone(value, path)
+        is_same = self._is_same is not None and is_fillable(value) and self._is_same(path, value)
+        return {MARK: SAME, "items": data} if is_same else data
+
+    def _alone(self, value: Any, path: Path) -> Any:
+        if type(value) is torch.Tensor and self._is_bare(value):
+            return value
         if type(value) in (list, tuple):
             return type(value)(self.encode(item, (*path, index)) for index, item in enumerate(value))
         if is_plain_mapping(value):

@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.checkpoint.buffers import make_room, room_for
+from otrainer.engine.checkpoint.buffers import make_room, room_for, set_buffer
 from otrainer.engine.checkpoint.decode import Decoder, Missing
-from otrainer.engine.checkpoint.encode import MARK
+from otrainer.engine.checkpoint.encode import GONE, MARK, is_marked
 from otrainer.engine.checkpoint.flags import set_flags
-from otrainer.engine.checkpoint.held import OBJECT, PART, STATEFUL, Things, is_plain_object, is_stateful, package_of
+from otrainer.engine.checkpoint.held import (
+    OBJECT,
+    PART,
+    STATEFUL,
+    VIEW,
+    Things,
+    is_plain_object,
+    is_stateful,
+    own_values,
+    package_of,
+    set_value,
+)
 from otrainer.engine.checkpoint.kinds import LostError
 from otrainer.engine.checkpoint.kinds.kind import find_class
 
@@ -33,11 +44,32 @@ class Reading:
             if data["name"] not in self.things.by_name:
                 raise LostError(f"was the `{data['name']}` of the run, which is not there")
             return self.things.by_name[data["name"]]
+        if data[MARK] == VIEW:
+            return self.view(data)
         if data[MARK] == STATEFUL:
             return self.stateful(data, fresh)
         if data[MARK] == OBJECT:
             return self.object(data, fresh)
         return Missing
+
+    def view(self, data: Mapping[str, Any]) -> Any:
+        """Return a tensor that sees the memory of a parameter or buffer, as the one of the saved run did."""
+        base = self.things.by_name.get(data["name"])
+        if base is None:
+            raise LostError(f"was a view of the `{data['name']}` of the run, which is not there")
+        return base.detach().as_strided(data["shape"], data["stride"], base.storage_offset() + data["offset"])
+
+    def put(self, part: Any, name: str, data: Any) -> None:
+        """Let an object have an attribute, or a module a buffer, as its data say; or no longer."""
+        if is_marked(data, GONE):
+            if name in own_values(part):
+                object.__delattr__(part, name)
+            return
+        buffers = getattr(part, "_buffers", {}) if isinstance(part, torch.nn.Module) else {}
+        if name in buffers:
+            set_buffer(part, name, self.decoder.decode(data))
+        else:
+            set_value(part, name, self.decoder.decode(data, own_values(part).get(name, Missing)))
 
     def stateful(self, data: Mapping[str, Any], fresh: Any) -> Any:
         if not is_stateful(fresh):
@@ -73,16 +105,14 @@ class Reading:
         modules = dict(module.named_modules())
         for name, values in attributes.items():
             if name in modules:
-                own = modules[name].__dict__
                 for key, item in values.items():
-                    own[key] = self.decoder.decode(item, own.get(key, Missing))
+                    self.put(modules[name], key, item)
 
     def object(self, data: Mapping[str, Any], fresh: Any) -> Any:
         is_there = type(fresh).__qualname__ == data["class"][1]
         made: Any = fresh if is_there else self.new_object(*data["class"])
-        own = made.__dict__
         for name, item in data["attributes"].items():
-            own[name] = self.decoder.decode(item, own.get(name, Missing))
+            self.put(made, name, item)
         return made
 
     def new_object(self, module: str, name: str) -> Any:

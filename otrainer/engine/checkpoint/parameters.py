@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from otrainer.engine.checkpoint.encode import SAME, is_marked
 from otrainer.engine.loss_modules import loss_parameters
 from otrainer.errors import ConfigError
 
@@ -88,6 +89,8 @@ def weights_of(state: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 def in_loss(data: Any, steps: Sequence[str]) -> Any:
     """Return a tensor in the encoded state of a loss by the way that leads to it, None where there is none."""
+    if is_marked(data, SAME):
+        return in_loss(data["items"], steps)
     if isinstance(data, Mapping):
         for key in ("state_dict", "state", "attributes", "data"):
             inside = data.get(key)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.attributes import USUAL
 from otrainer.engine.checkpoint.decode import Decoder, Missing, NotSavedError
 from otrainer.engine.checkpoint.encode import LOST, is_marked
-from otrainer.engine.checkpoint.held import own_values, set_value
 from otrainer.engine.checkpoint.kinds import LostError
 from otrainer.engine.checkpoint.made_again import Reading
 from otrainer.engine.tree import children
@@ -46,7 +45,7 @@ def load_attributes(
 ) -> None:
     for name, data in attributes.items():
         try:
-            set_value(part, name, reading.decoder.decode(data, own_values(part).get(name, Missing)))
+            reading.put(part, name, data)
         except NotSavedError:
             continue  # told when it was not
         except LostError as cause:

@@ -35,7 +35,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
 
     What no file can hold of it is told and left out. Raises ConfigError for a secret inside a tensor.
     """
-    writing, keep = Writing(ctx), ctx.baseline
+    writing, keep = Writing(ctx, ctx.baseline.there), ctx.baseline
     for name, part in with_flags(ctx).items():
         keep.tell_weights(name, part)
     state = {

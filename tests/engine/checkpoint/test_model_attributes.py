@@ -16,6 +16,7 @@ from support import Batches, fit, random_batches
 from torch import nn
 
 from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.loss import LossOutput, TorchLoss
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.errors import ConfigError
 
@@ -125,6 +126,92 @@ class RemovedByAStep(Regression):
         return factor
 
 
+class Aliases(Regression):
+    """A buffer that moves, which an attribute, a list and a view see too."""
+
+    def begin(self) -> None:
+        self.register_buffer("mean", torch.ones(2))
+        self.alias, self.all, self.first = self.mean, [self.mean], self.mean[:1]
+
+    def factor(self, y: torch.Tensor) -> Any:
+        if self.training:
+            self.mean.add_(0.1 * y.mean().tanh())
+        return (self.alias.mean() + self.all[0].sum() + self.first) / 8
+
+
+class NotPersistent(Regression):
+    """Buffers that the model's own state leaves out, of which one is written to and one set anew."""
+
+    def begin(self) -> None:
+        self.register_buffer("mean", torch.ones(1), persistent=False)
+        self.register_buffer("last", torch.ones(1), persistent=False)
+        self.register_buffer("table", torch.arange(3.0), persistent=False)
+
+    def factor(self, y: torch.Tensor) -> Any:
+        if self.training:
+            self.mean.mul_(0.9).add_(0.1 * y.mean())
+            self.last = 0.5 * self.last + y.mean(dim=0)
+        return self.mean + self.last + self.table.sum()
+
+
+class Deletes(Regression):
+    """An attribute that the third step deletes."""
+
+    def begin(self) -> None:
+        self.warm = 3
+
+    def factor(self, y: torch.Tensor) -> Any:
+        if not hasattr(self, "warm"):
+            return 1.0
+        if self.training:
+            self.warm -= 1
+            if self.warm == 0:
+                del self.warm
+        return 0.5
+
+
+class Counts(nn.Module):
+    """A layer that counts in a store, which others may count in too."""
+
+    def __init__(self, store: dict[str, Any], numbers: torch.Tensor) -> None:
+        super().__init__()
+        self.store, self.numbers = store, numbers
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.store["calls"] = self.store.get("calls", 0) + 1
+            self.store["seen"] = [*self.store.get("seen", ()), float(y.mean())]
+            self.numbers += 0.01
+        return y * (1 + 0.05 * self.store.get("calls", 0)) + self.numbers
+
+
+class Shares(Regression):
+    """Two layers and the model hold one dictionary and one tensor."""
+
+    def begin(self) -> None:
+        self.store, self.numbers = dict[str, Any](), torch.zeros(1)
+        self.one, self.two = Counts(self.store, self.numbers), Counts(self.store, self.numbers)
+
+    def factor(self, y: torch.Tensor) -> Any:
+        return self.two(self.one(y)).mean() + self.numbers
+
+
+class StartsFrom(Regression):
+    """A tensor, a list and an array that are replaced, while others hold what they were before."""
+
+    def begin(self) -> None:
+        self.start, self.first, self.zeros = torch.ones(1), [1.0], np.zeros(2)
+        self.now, self.rest, self.array = self.start, self.first, self.zeros
+
+    def factor(self, y: torch.Tensor) -> Any:
+        mean = y.mean(dim=0).tanh()
+        self.now = 0.5 * self.now + mean
+        self.rest = [0.5 * self.rest[0] + float(mean)]
+        self.array = self.array + 1
+        before = self.start + self.first[0] + self.zeros.sum()
+        return (self.now + self.rest[0] + self.array.sum() / 9 + before) / 8
+
+
 class InitialisedByData(nn.Module):
     """Takes a weight from the first batch, and notes in an attribute that it did; its widths may come with that too."""
 
@@ -147,6 +234,11 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "containers": Remembers,
     "a tensor": Unregistered,
     "in a part": InPart,
+    "what sees a buffer": Aliases,
+    "buffers that are not persistent": NotPersistent,
+    "an attribute that is deleted": Deletes,
+    "what several share": Shares,
+    "what begins as another": StartsFrom,
     "a buffer that grows": SetByAStep,
     "a buffer that is removed": RemovedByAStep,
     "initialised by data": InitialisedByData,
@@ -241,3 +333,41 @@ def test_a_buffer_that_the_config_gives_another_shape_is_still_refused(tmp_path:
     train(tmp_path, Table(2), 1)
     with pytest.raises(ConfigError, match=r"`table` is \[3\] here and \[2\] there"):
         train(tmp_path, Table(3), 2)
+
+
+class Writes(TorchLoss):
+    """A loss that keeps its values in a list of the model's."""
+
+    def __init__(self, history: list[float]) -> None:
+        super().__init__(nn.MSELoss())
+        self.history = history
+
+    def __call__(self, **given: Any) -> LossOutput:
+        found = super().__call__(**given)
+        self.history.append(float(found.loss.detach()))
+        return found
+
+
+class Reads(Regression):
+    def begin(self) -> None:
+        self.history: list[float] = []
+
+    def factor(self, y: torch.Tensor) -> Any:
+        return 1 + 0.05 * len(self.history)
+
+
+def test_a_list_that_loss_and_model_share_is_one_after_a_stop(tmp_path: Path) -> None:
+    whole = Reads()
+    expected = train(tmp_path / "whole", whole, 3, loss=Writes(whole.history))
+    for epochs in (1, 3):
+        model = Reads()
+        found = train(tmp_path / "parts", model, epochs, loss=Writes(model.history))
+
+    assert model.history == whole.history
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_a_buffer_that_is_not_persistent_and_does_not_move_is_not_saved(tmp_path: Path) -> None:
+    train(tmp_path, NotPersistent(), 1)
+
+    assert sorted(load_checkpoint(tmp_path / "last.pt")["attributes"][""]) == ["last", "mean"]
