@@ -66,6 +66,10 @@ class RandomRegression(Epochs):
     def samples_in(self, number: int) -> int:
         return self.shape.batch_size
 
+    def position_facts(self, seed: int) -> dict[str, str]:
+        """Return what a position depends on: batches of another size are as random, and leave no sample out."""
+        return {"order": type(self).__name__}
+
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[dict[str, torch.Tensor]]:
         for index in range(start, self.steps):
             yield self._batch(torch.Generator().manual_seed(derive_seed(seed, epoch, index)))

@@ -7,25 +7,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from torch.utils.data import IterableDataset
-
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import Copied
 from otrainer.engine.data.collate import delivered, explain
 from otrainer.engine.data.generators import Generators
-from otrainer.engine.data.position import converted, facts_of
+from otrainer.engine.data.position import check_first, converted, facts_of
 from otrainer.engine.data.reach import reached
-from otrainer.engine.data.saved import SavedData, check_same_kind, used_up
+from otrainer.engine.data.rejoined import END, Rejoined
+from otrainer.engine.data.saved import SavedData, check_same_kind, stateful_part, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
 from otrainer.engine.data.told import checked, tell
 from otrainer.engine.data.workers import end_workers, has_workers, undisturb, worker_trouble
 from otrainer.engine.kept_values import Kept, Room, is_object
 from otrainer.engine.seed import RandomStream, derive_seed
-from otrainer.protocols import EpochLoader, Stateful
+from otrainer.engine.tree import count_samples
+from otrainer.protocols import CountsSamples, EpochLoader
 
 __all__ = ["Loader", "worker_trouble"]
 log = logging.getLogger("otrainer")
-END = object()
 
 
 class Loader:
@@ -40,6 +39,7 @@ class Loader:
         self._stream: RandomStream | None = None
         self._saved: SavedData | None = None
         self._epoch: int | None = None
+        self._first: int | None = None  # samples in the first batch of the epoch, once it is read
         self._beside: Loader | None = None
         with RandomStream(self._seed):
             self._loader = undisturb(explain(checked(make(), stage)))
@@ -75,11 +75,11 @@ class Loader:
         """Return the first batch of an epoch, or None, and be as if nobody had asked for it."""
         part, held = stateful_part(self._loader), Generators((self._loader, getattr(self._make, "__self__", None)))
         state, before = None if part is None else part.state_dict(), held.state()
-        kept = (self._saved, self._epoch, self._beginning, self._stream)
+        kept = (self._saved, self._epoch, self._beginning, self._stream, self._first)
         is_once = isinstance(self._loader, Iterator)  # it gets back what was taken from it, and goes on from there
         objects = [] if is_once else [Kept(each, Room()) for _, each in reached(self._loader) if is_object(each)]
         batch = next(self._peeked() if is_once else self.epoch(epoch), None)
-        self._saved, self._epoch, self._beginning, self._stream = kept
+        self._saved, self._epoch, self._beginning, self._stream, self._first = kept
         self._batches = iter(())
         if part is not None and state is not None:
             part.load_state_dict(state)
@@ -106,11 +106,16 @@ class Loader:
             "stream": None if part is None or self._stream is None else self._stream.state_dict(),
             "epoch": self._epoch,
             "generators": {"beginning": self._beginning, "now": self._generators.state()},
-            "facts": facts_of(self._loader, self._seed),
+            "facts": self._facts(),
             "beside": None if self._beside is None else self._beside.state_dict(),
         }
         # Nothing was read since: it stands where the checkpoint has it.
         return state if saved is None else {**state, **saved.unread()}
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what a position depends on, with the size of the first batch where that was only seen."""
+        facts = facts_of(self._loader, self._seed)
+        return facts if facts.get("first") is not None else {**facts, "first": self._first}
 
     def load_state_dict(self, state: dict[str, Any] | None) -> None:
         """Go on from what `state_dict` gave. Raises ConfigError where the loader cannot."""
@@ -118,7 +123,7 @@ class Loader:
         check_same_kind(saved, part)
         if part is not None:
             part.load_state_dict(saved.part)
-        self._saved = saved
+        self._saved, self._first = saved, (saved.facts or {}).get("first")
         if self._beside is not None and saved.beside is not None:
             self._beside.load_state_dict(saved.beside)
 
@@ -143,11 +148,34 @@ class Loader:
             self._generators.load(saved.generators_before(epoch))
         self._epoch, self._beginning = epoch, self._generators.state()
         if isinstance(loader, EpochLoader):
-            return loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start)
+            if hasattr(loader, "position_facts") or isinstance(loader, CountsSamples):
+                return loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start)
+            return self._looked_at(loader, epoch, start, saved)
         announce_epoch(loader, epoch)
         if isinstance(loader, Sequence):
             return map(loader.__getitem__, range(start, len(loader)))
         return self._read(epoch, start, saved)
+
+    def _looked_at(self, loader: EpochLoader, epoch: int, start: int, saved: SavedData | None) -> Iterator[Any]:
+        """Yield an epoch of a loader that says nothing of its batches, once its first one is seen."""
+        if start:
+            with RandomStream(0):
+                again = iter(loader.iterate_epoch(seed=self._seed, epoch=epoch, start=0))
+                self._see_first(next(again, None), start, saved)
+            self._generators.load(self._beginning)
+        batches = iter(loader.iterate_epoch(seed=self._seed, epoch=epoch, start=start))
+        if not start and (first := next(batches, END)) is not END:
+            self._see_first(first, start, saved)
+            yield first
+        yield from batches
+
+    def _see_first(self, batch: Any, start: int, saved: SavedData | None) -> None:
+        """Note how many samples the first batch of an epoch has; raise ConfigError where a resume had others."""
+        self._first = count_samples(batch)
+        if start and saved is not None and saved.facts is not None:
+            now = self._facts()
+            if saved.facts.get("batch_size") == now.get("batch_size"):
+                check_first(saved.facts, now, start)
 
     def give_up(self) -> None:
         """Nobody asks for another batch: workers end now, for which torch would wait until they have theirs."""
@@ -170,11 +198,13 @@ class Loader:
             # What is drawn to begin an epoch was drawn before its state was kept.
             self._stream = stream = went_on
             self._generators.load(saved.generators["now"])
-        elif self._skips(stream, batches, start):
+        elif self._skips(stream, batches, start, saved):
             return
         copied = Copied(self._loader, self._loader.dataset) if has_workers(self._loader) else None
         while (batch := stream.call(next, batches, END)) is not END:
             read += 1
+            if read == 1:
+                self._see_first(batch, 0, None)
             yield delivered(batch)
         if copied is not None:
             copied.tell()
@@ -185,7 +215,7 @@ class Loader:
             return
         self._check_some(epoch, read)
 
-    def _skips(self, stream: RandomStream, batches: Iterator[Any], start: int) -> bool:
+    def _skips(self, stream: RandomStream, batches: Iterator[Any], start: int, saved: SavedData | None) -> bool:
         """Read the batches before `start` again; return whether the epoch ended with them."""
         if start:
             log.warning(
@@ -194,7 +224,12 @@ class Loader:
                 type(self._loader).__name__,
                 start,
             )
-        return any(stream.call(next, batches, END) is END for _ in range(start))
+        for number in range(start):
+            if (batch := stream.call(next, batches, END)) is END:
+                return True
+            if number == 0:
+                self._see_first(batch, start, saved)
+        return False
 
     def _check_some(self, epoch: int, read: int) -> None:
         """Raise ConfigError where an epoch had no batch, and one before it had some."""
@@ -209,29 +244,3 @@ class Loader:
         self._used = isinstance(self._loader, Iterator)
         end_workers(self._loader)
         return iter(self._loader if self._loader is not None else ())
-
-
-class Rejoined:
-    """An iterator that some batches were taken from: they come first, once."""
-
-    def __init__(self, taken: list[Any], rest: Iterator[Any]) -> None:
-        self._taken, self._rest = taken, rest
-
-    def __iter__(self) -> Iterator[Any]:
-        taken, self._taken = self._taken, []
-        return self._together(taken) if taken else iter(self._rest)
-
-    def _together(self, taken: list[Any]) -> Iterator[Any]:
-        yield from taken
-        while (batch := next(self._rest, END)) is not END:  # without `iter`, by which it may begin anew
-            yield batch
-
-
-def stateful_part(loader: Any) -> Stateful | None:
-    """Return what knows how far a loader was read: itself, or the iterable dataset of a DataLoader without workers."""
-    dataset = getattr(loader, "dataset", None) if getattr(loader, "num_workers", 0) == 0 else None
-    stream = (dataset, getattr(dataset, "samples", None)) if isinstance(dataset, IterableDataset) else ()
-    for part in (loader, *stream):
-        if isinstance(part, Stateful) and not isinstance(part, EpochLoader):
-            return part
-    return None

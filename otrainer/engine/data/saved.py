@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
 from otrainer.engine.seed import RandomStream
 from otrainer.errors import ConfigError
+from otrainer.protocols import EpochLoader, Stateful
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,13 @@ def used_up(stage: str, epoch: int) -> ConfigError:
     message = f"`{stage}_dataloader` gave no batch for epoch {epoch + 1}: what it returns was used up before."
     hint = "Return a list or a DataLoader, which can be read again, or a new iterator at each call."
     return ConfigError(message, title="data used up", config_path=("data",), hint=hint)
+
+
+def stateful_part(loader: Any) -> Stateful | None:
+    """Return what knows how far a loader was read: itself, or the iterable dataset of a DataLoader without workers."""
+    dataset = getattr(loader, "dataset", None) if getattr(loader, "num_workers", 0) == 0 else None
+    stream = (dataset, getattr(dataset, "samples", None)) if isinstance(dataset, IterableDataset) else ()
+    for part in (loader, *stream):
+        if isinstance(part, Stateful) and not isinstance(part, EpochLoader):
+            return part
+    return None

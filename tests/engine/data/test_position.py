@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import pytest
 import torch
 from support import Batches, fit, random_batches, small_model
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    WeightedRandomSampler,
+)
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.data import DatasetDataModule, RandomRegressionDataModule
@@ -54,6 +64,72 @@ def bucketed(length: int, size: int) -> Batches:
 
     data = Numbers(length)
     return Batches(DataLoader(data, batch_sampler=Bucketed(SequentialSampler(data), size, drop_last=False)))
+
+
+def cut(length: int, size: int) -> Any:
+    """Return an iterator over batches of `size` samples."""
+    for begin in range(0, length, size):
+        numbers = torch.arange(begin, min(begin + size, length), dtype=torch.float32)[:, None]
+        yield {"x": numbers.expand(-1, 4), "y": torch.zeros(len(numbers), 1)}
+
+
+class Unsized:
+    """An iterable of batches that says nothing of itself."""
+
+    def __init__(self, length: int, size: int) -> None:
+        self.length, self.size = length, size
+
+    def __iter__(self) -> Any:
+        return cut(self.length, self.size)
+
+
+class Sized(Unsized):
+    def __len__(self) -> int:
+        return -(-self.length // self.size)
+
+
+class Counting(Unsized):
+    def samples_in(self, number: int) -> int:
+        return min(self.size, self.length - number * self.size)
+
+
+class Anywhere(Unsized):
+    """A loader that begins at any batch, and draws numbers for it as anybody may."""
+
+    def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Any:
+        return itertools.islice(self, start, None)
+
+
+class Cutting(IterableDataset[Any]):
+    """A dataset that makes batches itself."""
+
+    def __init__(self, length: int, size: int) -> None:
+        self.length, self.size = length, size
+
+    def __iter__(self) -> Any:
+        return cut(self.length, self.size)
+
+
+class Unmeasured(Sampler[Any]):
+    def __init__(self, length: int, size: int) -> None:
+        self.length, self.size = length, size
+
+    def __iter__(self) -> Any:
+        return (list(range(i, min(i + self.size, self.length))) for i in range(0, self.length, self.size))
+
+
+OWN: dict[str, Callable[[int], Any]] = {
+    "a generator": lambda size: Batches(lambda: cut(24, size)),
+    "an iterable": lambda size: Batches(Unsized(24, size)),
+    "an iterable with a length": lambda size: Batches(Sized(24, size)),
+    "an iterable that counts samples": lambda size: Batches(Counting(24, size)),
+    "a loader that begins anywhere": lambda size: Batches(Anywhere(24, size)),
+    "a dataset that makes batches": lambda size: Batches(DataLoader(Cutting(24, size), batch_size=None)),
+    "a list behind torch's": lambda size: Batches(DataLoader(list(cut(24, size)), batch_size=None)),
+    "a batch sampler without a length": lambda size: Batches(
+        DataLoader(Numbers(24), batch_sampler=Unmeasured(24, size))
+    ),
+}
 
 
 def train(data: Any, folder: Path, *, stop: int | None = None, resume: bool = False, **more: Any) -> list[float]:
@@ -141,6 +217,58 @@ def test_what_would_train_samples_twice_or_never_is_refused(kind: str, tmp_path:
 
     assert error.value.config_path == place
     assert "after 3 batches" in str(error.value)
+
+
+@pytest.mark.parametrize("size", [2, 8])
+@pytest.mark.parametrize("kind", OWN)
+def test_data_of_ones_own_in_other_batches_are_refused_within_an_epoch(kind: str, size: int, tmp_path: Path) -> None:
+    with pytest.raises(TrainingInterrupted):
+        train(OWN[kind](4), tmp_path, stop=3)
+    for _ in range(2):  # it is refused again: nothing was saved by it
+        with pytest.raises(ConfigError, match=r"after 3 batches.* was .*, is ") as error:
+            train(OWN[kind](size), tmp_path, resume=True)
+        assert error.value.config_path == ("data",)
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_data_of_ones_own_in_the_same_batches_go_on_where_they_were(kind: str, tmp_path: Path) -> None:
+    whole = train(OWN[kind](4), tmp_path / "whole")
+    for stop in (3, 5):
+        with pytest.raises(TrainingInterrupted):
+            train(OWN[kind](4), tmp_path / "part", stop=stop, resume=stop > 3)
+
+    assert train(OWN[kind](4), tmp_path / "part", resume=True) == whole[20:]
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_data_of_ones_own_may_be_cut_otherwise_at_the_end_of_an_epoch(kind: str, tmp_path: Path) -> None:
+    train(OWN[kind](4), tmp_path, max_epochs=1)
+
+    assert train(OWN[kind](2), tmp_path, resume=True, max_epochs=2) == list(range(24))
+
+
+def weighted(weights: list[float], *, replacement: bool = True) -> Batches:
+    return torchs(Numbers(24), sampler=WeightedRandomSampler(weights, 24, replacement=replacement))
+
+
+def test_a_sampler_that_draws_in_another_way_is_refused_within_an_epoch(tmp_path: Path) -> None:
+    with pytest.raises(TrainingInterrupted):
+        train(weighted([1.0] * 24), tmp_path, stop=3)
+    with pytest.raises(ConfigError, match="what the sampler draws by is another") as error:
+        train(weighted([1.0] * 24, replacement=False), tmp_path, resume=True)
+
+    assert error.value.config_path == ("data",)
+
+
+def test_other_weights_of_a_sampler_are_told_within_an_epoch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(TrainingInterrupted):
+        train(weighted([1.0] * 24), tmp_path, stop=3)
+    with pytest.raises(TrainingInterrupted):
+        train(weighted([1.0] * 24), tmp_path, stop=4, resume=True)
+    assert "weights of the sampler" not in caplog.text
+
+    train(weighted([1.0] * 12 + [0.0] * 12), tmp_path, resume=True)
+    assert caplog.text.count("the weights of the sampler are others than in the checkpoint") == 1
 
 
 def test_another_seed_is_another_order_where_the_data_are_shuffled(tmp_path: Path) -> None:
