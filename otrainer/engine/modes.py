@@ -28,9 +28,37 @@ def evaluating(modules: Sequence[nn.Module], optimizer: torch.optim.Optimizer) -
 def restore_modes(root: nn.Module, modes: Sequence[tuple[nn.Module, bool]]) -> None:
     """Put the modes of a module's parts back; `train()` is called once, since a class may do more in it."""
     root.train(modes[0][1])
+    put_back(modes)
+
+
+def put_back(modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    """Set modules, given from the outermost on, to their modes: by `train` where one does more in it."""
     for module, training in modes:
         if module.training is not training:
-            module.training = training
+            if does_more(module):
+                module.train(training)
+            else:
+                module.training = training
+
+
+def does_more(module: nn.Module) -> bool:
+    """Return whether a module has a `train` of its own, which may leave parts of it in evaluation mode."""
+    return type(module).train is not torch.nn.Module.train or "train" in vars(module)
+
+
+def begin_training(root: nn.Module) -> None:
+    """Call `train()` of those parts in training mode that do more in it, once, as every loop does at its start.
+
+    What is in evaluation mode stays in it.
+    """
+    modes = [(module, module.training) for module in root.modules()]
+    reached: set[nn.Module] = set()
+    for module, training in modes:
+        if training and module not in reached and does_more(module):
+            module.train()
+            reached.update(module.modules())
+    if reached:
+        put_back([(module, training) for module, training in modes if not training])
 
 
 def has_modes(optimizer: Any) -> bool:

@@ -17,6 +17,7 @@ from otrainer.engine.checkpoint.baseline import Baseline, ModelBuilt
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
+from otrainer.engine.modes import begin_training
 from otrainer.engine.optimizer import build_optimizer, tell_left_out
 from otrainer.engine.parts import check_hooks, check_metric_names
 from otrainer.engine.schedule import build_schedule
@@ -46,6 +47,9 @@ def begin(parts: Parts, run: RunSettings) -> Session:
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
     first_epoch = settle_weights(parts, saved, train, accelerator)
+    modules = [parts.model, *loss_modules(parts.loss).values()]
+    for module in modules:
+        begin_training(module)
     optimizer = build_optimizer(parts)
     tell_left_out(optimizer, parts)
     bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
@@ -66,7 +70,6 @@ def begin(parts: Parts, run: RunSettings) -> Session:
         checkpoint.restore(ctx, saved)
     checkpoint.check_loadable(ctx)
     run.progress.state = ctx.state
-    modules = [parts.model, *loss_modules(parts.loss).values()]
     return Session(
         ctx=ctx,
         accelerator=accelerator,

@@ -66,6 +66,70 @@ def test_a_part_whose_modes_do_more_is_switched_and_not_only_marked() -> None:
     assert switches == [False, True] * 2  # for the batch that is tried first, and for validation
 
 
+class Frozen(nn.Sequential):
+    """Keeps its normalisation in evaluation mode by its `train()`, as detectors and segmenters do."""
+
+    def train(self, mode: bool = True) -> Frozen:
+        super().train(mode)
+        self[1].eval()
+        return self
+
+
+def frozen() -> Frozen:
+    torch.manual_seed(3)
+    return Frozen(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_a_model_sets_in_its_train_holds_from_the_first_step_on(wrapped: bool) -> None:
+    """As in a loop that calls `model.train()` at its start, with validation and without."""
+    whole = frozen()
+    whole.train()
+    optimizer = torch.optim.SGD(whole.parameters(), lr=0.05)
+    for _ in range(2):
+        for batch in data().train:
+            optimizer.zero_grad()
+            nn.functional.mse_loss(whole(batch["x"]), batch["y"]).backward()
+            optimizer.step()
+
+    model = frozen()
+    fit(nn.Sequential(model) if wrapped else model, data(), trainer={"max_epochs": 2})
+    assert torch.equal(parameters_of(model), parameters_of(whole))
+    assert [part.training for part in model] == [True, False, True]
+
+
+def test_a_train_that_an_object_has_is_called_as_that_of_a_class() -> None:
+    model = with_norm(frozen=False)
+    own = model.train
+
+    def train(mode: bool = True) -> nn.Module:
+        own(mode)
+        model[1].eval()
+        return model
+
+    model.train = train  # type: ignore[method-assign]  # a way to freeze that people use
+    fit(model, data())
+    assert [part.training for part in model] == [True, False, True, True]
+
+
+def test_a_part_in_evaluation_mode_stays_so_in_a_model_that_does_more_in_its_train() -> None:
+    """Also where that part does more itself: it is not switched back and forth."""
+
+    class Merging(nn.Linear):
+        is_merged = False
+
+        def train(self, mode: bool = True) -> nn.Module:
+            self.is_merged = not mode
+            return super().train(mode)
+
+    model = Frozen(nn.Linear(4, 8), nn.BatchNorm1d(8), Merging(8, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    model[2].eval()
+    model[3].eval()
+    fit(model, data())
+    assert [part.training for part in model] == [True, False, False, False, True]
+    assert model[2].is_merged
+
+
 def test_a_callback_that_leaves_the_model_in_evaluation_mode_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     class Sample:
         def on_epoch_end(self, ctx: Any) -> None:
