@@ -126,7 +126,7 @@ class Session:
                 if hasattr(callback, "on_exception"):
                     callback.on_exception(self.ctx, exc)
             except Exception as failed:  # noqa: BLE001 - the first error is the one that is raised
-                report_failed_hook(callback, failed, exc)
+                report_failed(callback, "on_exception", failed, exc)
 
     def log(self, metrics: dict[str, float], stage: str) -> None:
         """Hand a row to every logger that takes rows."""
@@ -147,16 +147,26 @@ class Session:
         self.ctx.train.give_up()
         self.val.give_up()
 
-    def close(self) -> None:
-        for loader in (self.ctx.train, self.val):
-            loader.close()
-        for logger in self.ctx.loggers:
-            if hasattr(logger, "close"):
-                logger.close()
+    def close(self, first: BaseException | None = None) -> None:
+        """Close loaders and loggers, each whatever another one raises.
+
+        `first` is the error that ended the run, which none of theirs hides; without it, raises the first of theirs.
+        """
+        failed = first
+        for part in (self.ctx.train, self.val, *self.ctx.loggers):
+            try:
+                if hasattr(part, "close"):
+                    part.close()
+            except Exception as error:  # noqa: BLE001 - the first error is the one that is raised
+                if failed is not None:
+                    report_failed(part, "close", error, failed)
+                failed = failed or error
+        if failed is not None and failed is not first:
+            raise failed
 
 
-def report_failed_hook(callback: Any, failed: Exception, first: BaseException) -> None:
-    """Log what a callback's `on_exception` raised, after the `first` error."""
+def report_failed(part: Any, method: str, failed: Exception, first: BaseException) -> None:
+    """Log what a method of a part raised after the `first` error, which is the one that ends the run."""
     from otrainer.diagnostics.drawing import draw, draw_error  # drawn only where something fails
     from otrainer.diagnostics.exceptions import unexplained
 
@@ -164,4 +174,4 @@ def report_failed_hook(callback: Any, failed: Exception, first: BaseException) -
         log.error("%s", draw_error(failed))
     else:
         report = draw(unexplained(failed, after=first))
-        log.error("on_exception of %s failed as well: %s", type(callback).__qualname__, report)
+        log.error("%s of %s failed as well: %s", method, type(part).__qualname__, report)

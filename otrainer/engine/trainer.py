@@ -66,6 +66,7 @@ class DefaultTrainer:
         """
         with worker_trouble():
             session = begin(Parts(**parts), RunSettings.of(run))
+        failed: BaseException | None = None
         try:
             set_mode(session.ctx.optimizer, "train")
             self._log_hparams(session)
@@ -77,12 +78,13 @@ class DefaultTrainer:
             session.hook("on_fit_end")
             set_mode(session.ctx.optimizer, "eval")
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
+            failed = exc
             session.ctx.at_boundary = session.boundary.go_back()
             session.hook_exception(exc)
             session.give_up()
             raise
         finally:
-            session.close()
+            session.close(failed)
 
     def check_progress(self, state: TrainState) -> None:
         """Raise ConfigError where a checkpoint has more epochs than are asked for."""
