@@ -50,8 +50,8 @@ def reset_metrics(session: Session) -> None:
             metric.reset()
 
 
-def log_epoch(session: Session) -> None:
-    """Compute the metrics and log the epoch: what comes from validation as one row, the rest as another.
+def epoch_rows(session: Session) -> dict[str, dict[str, Number]]:
+    """Return what is logged of an epoch, by stage: what comes from validation as one row, the rest as another.
 
     Raises ConfigError where two values have one name, or one is no number.
     """
@@ -63,9 +63,7 @@ def log_epoch(session: Session) -> None:
             add_value(rows["val" if is_val else "metrics"], name, number_of(name, value, index), ("metrics", index))
     if ctx.validated:
         ctx.last_val_logs = rows["val"]
-    for stage, row in rows.items():
-        if row:
-            session.log(row, stage)
+    return {stage: row for stage, row in rows.items() if row}
 
 
 def add_value(row: dict[str, Number], name: str, value: Number, config_path: ConfigPath) -> None:
@@ -136,6 +134,17 @@ def stand_ins(metrics: Sequence[Any]) -> Iterator[None]:
         for metric, attributes in own:
             vars(metric).clear()
             vars(metric).update(attributes)
+
+
+@contextmanager
+def undone_if_broken_off(metrics: Sequence[Any]) -> Iterator[None]:
+    """Put metrics and global random states back to what they were before the block where it raises."""
+    before = Snapshot(metrics)
+    try:
+        yield
+    except BaseException:
+        before.restore()
+        raise
 
 
 class Snapshot:

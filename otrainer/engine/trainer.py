@@ -15,7 +15,7 @@ from otrainer.engine.closure import Evaluation
 from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.gradients import evaluate
 from otrainer.engine.logs import StepLogs
-from otrainer.engine.metrics import log_epoch, reset_metrics
+from otrainer.engine.metrics import epoch_rows, reset_metrics, undone_if_broken_off
 from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
 from otrainer.engine.optimizer import call_step, drop_fused, needs_closure
@@ -190,10 +190,13 @@ class DefaultTrainer:
         ctx.validated = (state.epoch + 1) % self.val_every_n_epochs == 0
         session.boundary.begin_epoch()
         session.boundary.mark()
-        if ctx.validated:
-            validate(session)
+        with undone_if_broken_off(ctx.metrics):
+            if ctx.validated:
+                validate(session)
+            rows = epoch_rows(session)
         session.boundary.phase = UPDATING
-        log_epoch(session)
+        for stage, row in rows.items():
+            session.log(row, stage)
         if is_due(session.bundle, "epoch", state.epoch + 1):
             session.bundle.scheduler.step()
         if ctx.validated and is_due(session.bundle, "metric", (state.epoch + 1) // self.val_every_n_epochs):

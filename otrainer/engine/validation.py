@@ -10,7 +10,7 @@ import torch
 
 from otrainer.engine.logs import detached, mean_of
 from otrainer.engine.loss_check import check_loss
-from otrainer.engine.metrics import Snapshot, update_metrics
+from otrainer.engine.metrics import update_metrics
 from otrainer.engine.modes import evaluating
 from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.weights import Weight, counts_nothing, weight_of
@@ -22,25 +22,20 @@ log = logging.getLogger("otrainer")
 
 
 def validate(session: Session) -> None:
-    """Take weighted means over the validation data; whatever breaks it off undoes what it has counted.
+    """Take weighted means over the validation data.
 
     Raises TrainingInterrupted after a signal.
     """
     ctx = session.ctx
-    before = Snapshot(ctx.metrics)
     rows, weights = [], []
-    try:
-        with evaluating(session.modules, ctx.optimizer), torch.no_grad(), told_stage("val") as where:
-            batches = session.accelerator.placed(session.val.epoch(ctx.state.epoch))
-            for number, batch in enumerate(batches):
-                session.stop.raise_if_asked()
-                where.batch = number
-                row, weight = judge(session, batch, number)
-                rows.append(row)
-                weights.append(weight)
-    except BaseException:
-        before.restore()
-        raise
+    with evaluating(session.modules, ctx.optimizer), torch.no_grad(), told_stage("val") as where:
+        batches = session.accelerator.placed(session.val.epoch(ctx.state.epoch))
+        for number, batch in enumerate(batches):
+            session.stop.raise_if_asked()
+            where.batch = number
+            row, weight = judge(session, batch, number)
+            rows.append(row)
+            weights.append(weight)
     ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, weights).items()}
     tell_not_finite(session, rows)
 
