@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import Batches, fit, parameters_of, random_batches, small_model
+from support import Batches, Notes, fit, parameters_of, random_batches, small_model
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.loggers import JsonLinesLogger
@@ -167,15 +167,13 @@ def test_a_signal_in_validation_saves_no_second_time_what_the_epochs_end_saved(
         write(state, paths, *rest)
 
     class Val:
-        def __init__(self) -> None:
-            self.tried = False
-
         def __iter__(self) -> Any:
-            if self.tried:  # before the first step
+            if tried:  # before the first step
                 os.kill(os.getpid(), signal.SIGTERM)
-            self.tried = True
+            tried.append(True)
             return iter(random_batches(2))
 
+    tried: list[bool] = []
     written: list[bool] = []
     write = writer.write_checkpoint
     monkeypatch.setattr(writer, "write_checkpoint", count)
@@ -379,3 +377,88 @@ def test_wherever_it_fails_the_run_ends_as_if_it_had_not_and_each_row_stands_onc
     assert left in {"step": (6, 7), "row": (6, 7)}.get(place, (8,))
     assert torch.equal(again, whole)
     assert (tmp_path / "broken/rows.jsonl").read_text() == (tmp_path / "whole/rows.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (3, "steps 1 to 2 are lost (there is no checkpoint yet): nothing is saved now"),
+        (5, None),
+        (6, "step 5 is lost (the last checkpoint is FOLDER/step_4.pt): nothing is saved now"),
+    ],
+)
+def test_steps_that_no_checkpoint_has_are_told_where_the_optimizer_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int, told: str | None
+) -> None:
+    class Failing(torch.optim.SGD):
+        calls = 0
+
+        def step(self, closure: Any = None) -> Any:
+            self.calls += 1
+            if self.calls == at:
+                raise RuntimeError("out of memory")
+            return super().step(closure)
+
+    class Factory:
+        def build(self, model: torch.nn.Module, *, registry: Any) -> torch.optim.Optimizer:
+            return Failing(model.parameters(), lr=0.05)
+
+    callback = ModelCheckpoint(str(tmp_path), save_last=False, every_n_steps=4)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fit(small_model(), Batches(random_batches(9)), optimizer=Factory(), callbacks=[callback])
+
+    lost = [text for text in caplog.messages if "lost" in text]
+    assert len(lost) == (told is not None)
+    assert told is None or lost[0].startswith(told.replace("FOLDER", str(tmp_path)))
+
+
+def test_without_last_the_end_has_a_step_of_its_own_beside_the_best(tmp_path: Path) -> None:
+    """The last validation is the best one here."""
+    callback = ModelCheckpoint(str(tmp_path), save_last=False, every_n_steps=4, monitor="val_loss")
+    data = Batches(random_batches(3), random_batches(3))
+    fit(small_model(), data, trainer={"max_epochs": 2}, callbacks=[callback])
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_4.pt", "step_6.pt"]
+    assert sorted_progress(tmp_path / "best.pt") == sorted_progress(tmp_path / "step_6.pt")
+
+
+def test_a_trained_epoch_is_saved_where_a_metric_cannot_compute(tmp_path: Path) -> None:
+    """Also without `last.pt`, and with the metrics as they were before validation."""
+
+    class Count:
+        fails = False
+
+        def __init__(self) -> None:
+            self.seen = 0
+
+        def update(self, **_: Any) -> None:
+            self.seen += 1
+
+        def compute(self) -> dict[str, float]:
+            if self.seen > 2 and Count.fails:
+                self.seen = -1
+                raise RuntimeError("compute")
+            return {"seen": float(self.seen)}
+
+        def reset(self) -> None:
+            self.seen = 0
+
+    def train(folder: Path, **run: Any) -> tuple[list[Any], torch.Tensor]:
+        callback = ModelCheckpoint(str(folder), save_last=False, every_n_steps=50)
+        data = Batches(random_batches(3), random_batches(2))
+        rows, model = Notes(), small_model()
+        scheduler = {"type": "sched_cls.ExponentialLR", "kwargs": {"gamma": 0.5}}
+        fit(model, data, trainer={"max_epochs": 2}, callbacks=[callback], metrics=[Count()], loggers=[rows],
+            scheduler=scheduler, run=run)  # fmt: skip
+        return rows.rows, parameters_of(model)
+
+    rows, weights = train(tmp_path / "whole")
+    Count.fails = True
+    with pytest.raises(RuntimeError, match="compute"):
+        train(tmp_path / "broken")
+    Count.fails = False
+    saved = tmp_path / "broken/step_3.pt"
+    assert load_checkpoint(saved)["metrics"][0]["state"] == {"attributes": {"seen": 3}}
+    continued, reached = train(tmp_path / "broken", resume_from=str(saved))
+    assert continued == rows[-len(continued) :]
+    assert torch.equal(reached, weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ class ModelCheckpoint:
 
     `last.pt` (with `save_last`): every `every_n_steps` optimizer steps, at the end of each epoch's steps and after its
     validation, when fit ends, and when a signal or an error stops it. `step_<N>.pt`: every `every_n_steps` steps and
-    every `every_n_epochs` epochs, and without `save_last` at the end, of which the newest `keep_last` stay (null: all).
+    every `every_n_epochs` epochs, without `save_last` then at the end too; the newest `keep_last` stay (null: all).
     `best.pt`: at the end of each epoch whose `monitor` (a logged validation value) is the best so far by `mode`.
     Training goes on while a copy is written, into memory that is taken after the first step and kept; without
     `background` it waits, and takes none. Fit ends when all is on the disk.
@@ -69,6 +69,8 @@ class ModelCheckpoint:
         self._at_start: dict[str, Any] | None = None
         self._begun: dict[str, Any] | None = None
         self._newest: dict[str, Any] | None = None
+        self._begun_names: Sequence[str] = ()
+        self._newest_path: Path | None = None
         self._writer = Writer(background=background)
         self._is_prepared = False
         # Whether a save failed: what a full disk refused, it refuses once more.
@@ -120,8 +122,8 @@ class ModelCheckpoint:
         by_step = next((each for each in self._together if each.every_n_steps or each.every_n_epochs), None)
         if self._wants_last:
             self._save(ctx, [LAST])
-        elif by_step is not None and self._begun != ctx.state.state_dict():
-            self._save(ctx, [by_step._step_name(ctx)])
+        elif by_step is not None and (name := by_step._step_name(ctx)) and not self._has_begun(ctx, name):
+            self._save(ctx, [name])  # also beside a `best.pt` of this state, which later ones may replace
         self._settle(ctx)
         self._writer.close()
 
@@ -137,6 +139,8 @@ class ModelCheckpoint:
                     self._save(ctx, [name])
                     self._settle(ctx)
                 self._tell(ctx, exc, self.save_dir / name)
+            elif not self._has_failed:
+                self._tell_lost(ctx, exc)
         finally:
             self._writer.close()
 
@@ -158,6 +162,23 @@ class ModelCheckpoint:
                 step,
                 path,
             )
+
+    def _tell_lost(self, ctx: RunContext, exc: BaseException) -> None:
+        """Say which steps no checkpoint has, and why: those that were taken since the newest one."""
+        newest = self._newest or self._at_start
+        if newest is None or ctx.state.global_step == newest["global_step"]:
+            return
+        path = self._newest_path or ctx.run.resume_from
+        first, last = newest["global_step"] + 1, ctx.state.global_step
+        steps = f"step {last} is" if first == last else f"steps {first} to {last} are"
+        since = "there is no checkpoint yet" if path is None else f"the last checkpoint is {path}"
+        in_a_hurry = isinstance(exc, KeyboardInterrupt)
+        why = "it was to stop at once" if in_a_hurry else "what was changed when the error came cannot be put back"
+        log.warning("%s lost (%s): nothing is saved now, since %s", steps, since, why)
+
+    def _has_begun(self, ctx: RunContext, name: str) -> bool:
+        """Return whether the save that was begun last is of this state, and under this name too."""
+        return name in self._begun_names and self._begun == ctx.state.state_dict()
 
     @property
     def best(self) -> float | None:
@@ -208,7 +229,7 @@ class ModelCheckpoint:
             refuse_outside(self.save_dir, project_root())
         with self._noting_failure(), naming_component(ctx):
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
-        self._begun = ctx.state.state_dict()
+        self._begun, self._begun_names = ctx.state.state_dict(), [path.name for path in paths]
         if self._writer.is_done:
             self._settle(ctx)
 
@@ -218,7 +239,7 @@ class ModelCheckpoint:
             saved = self._writer.wait()
         if saved is None:
             return
-        self._newest = self._begun
+        self._newest, self._newest_path = self._begun, saved.paths[-1]
         removed = [self.save_dir / f"step_{step}.pt" for step in self._spare_steps(ctx)]
         for path in removed:
             if is_checkpoint(path):
