@@ -22,7 +22,7 @@ def check_model(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
 
     A lazy width fits any, and so does a buffer whose shape changed while the checkpoint's run was under way.
     """
-    changed = fitting(model, parts["meta"].get("reshaped", {}))
+    changed = fitting(model, parts.get("meta", {}).get("reshaped", {}))
     now, kept = (
         {name: value for name, value in state.items() if name not in changed}
         for state in (model.state_dict(keep_vars=True), parts["model"])
