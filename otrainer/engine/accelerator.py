@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -79,16 +79,14 @@ class Accelerator:
         else:
             self.scaler.scale(loss).backward()
 
-    def clip(self, optimizer: torch.optim.Optimizer, norm: float) -> torch.Tensor | None:
-        """Clip the gradients of all that an optimizer holds to a global norm; return what it was.
+    def clip(self, optimizer: torch.optim.Optimizer, norm: float, see: Callable[[torch.Tensor], None]) -> None:
+        """Clip the gradients of all that an optimizer holds to a global norm; let `see` look at what it was first.
 
-        None where fp16 scales them, since an overflow is no mistake there.
+        Not where fp16 scales them, since an overflow is no mistake there.
         """
-        if self.scaler is None:
-            return clip_norm(held(optimizer), norm)
-        self.scaler.unscale_(optimizer)
-        clip_norm(held(optimizer), norm)
-        return None
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
+        clip_norm(held(optimizer), norm, see if self.scaler is None else None)
 
     def step(self, optimizer: torch.optim.Optimizer, *, tells: bool = True, chose_fused: bool = False) -> bool:
         """Step; False where fp16 overflowed and the step was left out.
@@ -104,21 +102,32 @@ class Accelerator:
         return not tells or self.scaler.get_scale() >= scale
 
 
-def clip_norm(parameters: list[torch.nn.Parameter], most: float) -> torch.Tensor:
-    """Clip gradients, sparse ones too, to a global norm as torch's `clip_grad_norm_` does; return what it was."""
+def clip_norm(
+    parameters: list[torch.nn.Parameter], most: float, see: Callable[[torch.Tensor], None] | None = None
+) -> None:
+    """Clip gradients, sparse ones too, to a global norm as torch's `clip_grad_norm_` does; `see` gets what it was.
+
+    Under a norm that is not finite they stay as they are, so that only those that are wrong spoil something.
+    """
     gradients = [each.grad for each in parameters if each.grad is not None]
-    if not any(each.is_sparse for each in gradients):
-        return torch.nn.utils.clip_grad_norm_(parameters, most)
-    for parameter in parameters:
-        if parameter.grad is not None and parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()
-    parts = [each.coalesce().values() if each.is_sparse else each for each in gradients]
-    norm = torch.nn.utils.get_total_norm(parts)
-    share = torch.clamp(most / (norm + 1e-6), max=1.0)
+    is_sparse = any(each.is_sparse for each in gradients)
+    if is_sparse:
+        for parameter in parameters:
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = parameter.grad.coalesce()
+        gradients = [each.coalesce().values() if each.is_sparse else each for each in gradients]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if see is not None:
+        see(norm)
+    # On the CPU one that is not finite was looked at, and the run is over.
+    bound = norm if norm.is_cpu else torch.nan_to_num(norm, nan=0.0, posinf=0.0)
+    if not is_sparse:
+        torch.nn.utils.clip_grads_with_norm_(parameters, most, bound)
+        return
+    share = torch.clamp(most / (bound + 1e-6), max=1.0)
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.mul_(share)
-    return norm
 
 
 def known_device(device: str) -> torch.device:

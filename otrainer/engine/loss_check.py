@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.optimizer import held, names_of
+from otrainer.engine.finite import (
+    after_last_step,
+    all_finite,
+    before_this_step,
+    first_wrong_gradient,
+    gradient_not_finite,
+    parameter_not_finite,
+    trained,
+)
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
-GRADIENTS = -1  # in place of a batch's number
+# In place of a batch's number.
+GRADIENTS = -1
+PARAMETERS = -2
 
 
 class LossWatch:
-    """Stops a run whose loss, or the norm of whose gradients, is not finite.
+    """Stops a run whose loss, the norm of whose gradients, or a parameter at an epoch's end, is not finite.
 
     On the CPU each one is looked at before it changes a parameter. Elsewhere looking means waiting for the device, so
     they are put by until `look` is called, which still names the first one that was wrong.
@@ -56,7 +66,20 @@ class LossWatch:
         if not self.at_once:
             self._waiting.append((state.global_step + 1, state.epoch, GRADIENTS, norm.detach()))
         elif not isfinite(norm.item()):
-            raise gradient_not_finite(state.global_step + 1, state.epoch, self._first_gradient())
+            raise gradient_not_finite(state.global_step + 1, state.epoch, first_wrong_gradient(self.ctx))
+
+    def see_parameters(self) -> None:
+        """Take whether the parameters are finite after an epoch's last step, which no loss has seen yet.
+
+        Raises ConfigError as `look` does.
+        """
+        ctx, state = self.ctx, self.ctx.state
+        if not self.at_once:
+            is_right = all_finite(trained(ctx.optimizer), ctx.device)
+            value = torch.where(is_right, 0.0, float("nan"))
+            self._waiting.append((state.global_step, state.epoch, PARAMETERS, value))
+        elif error := after_last_step(ctx):
+            raise error
 
     def look(self) -> None:
         """Look at all that was put by; raise ConfigError for the first that is not finite."""
@@ -66,46 +89,24 @@ class LossWatch:
         values = torch.stack([loss.reshape(()).float() for *_, loss in waiting]).tolist()
         for (step, epoch, batch, _), value in zip(waiting, values, strict=True):
             if not isfinite(value):
+                if batch == PARAMETERS:
+                    raise after_last_step(self.ctx) or parameter_not_finite(step, "optimizer", "?")
                 if batch == GRADIENTS:
-                    raise gradient_not_finite(step, epoch, None)
+                    # Gradients are there until the next step takes its own.
+                    is_last = step == self.ctx.state.global_step
+                    raise gradient_not_finite(step, epoch, first_wrong_gradient(self.ctx) if is_last else None)
                 raise self._not_finite(value, step, epoch, batch)
 
     def _not_finite(self, value: float, step: int, epoch: int, batch: int) -> ConfigError:
         """Report a loss; where parameters were not finite before it, the step before made them so."""
-        spoilt = [each for each in held(self.ctx.optimizer) if not each.isfinite().all()] if self.at_once else []
-        if spoilt:
-            return gradient_not_finite(step - 1, epoch, names_of(self.ctx)[id(spoilt[0])])
-        return not_finite(value, step, epoch, batch)
-
-    def _first_gradient(self) -> str | None:
-        wrong = (
-            each
-            for each in held(self.ctx.optimizer)
-            if each.grad is not None and not values_of(each.grad).isfinite().all()
-        )
-        return names_of(self.ctx).get(id(next(wrong, None)))
-
-
-def values_of(gradient: torch.Tensor) -> torch.Tensor:
-    """Return the numbers of a gradient, of a sparse one those that it holds."""
-    return gradient.coalesce().values() if gradient.is_sparse else gradient
+        before = before_this_step(self.ctx) if self.at_once else None
+        return before or not_finite(value, step, epoch, batch)
 
 
 def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
     message = f"The loss of step {step:,} is {value}: batch {batch:,} of epoch {epoch}, both counted from 0."
     hint = "Look at that batch, or try a smaller learning rate or `trainer.grad_clip_norm`. Checkpoints stay."
     return ConfigError(message, title="loss is not finite", config_path=("loss",), hint=hint)
-
-
-def gradient_not_finite(step: int, epoch: int, name: str | None) -> ConfigError:
-    """Report a step whose loss was finite and whose gradient was not."""
-    whose = "some parameter" if name is None else f"`{name}`"
-    message = f"The loss of step {step:,}, in epoch {epoch}, is finite, and its gradient for {whose} is not."
-    hint = (
-        "Look for a function that has no slope where it was asked for one: a root or a logarithm at 0, a norm of "
-        "zeros, a division. Adding a small number there helps. Checkpoints stay."
-    )
-    return ConfigError(message, title="gradient is not finite", config_path=("loss",), hint=hint)
 
 
 def check_loss(result: Any, loss: Any, *, trains: bool = True) -> torch.Tensor:

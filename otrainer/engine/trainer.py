@@ -125,6 +125,7 @@ class DefaultTrainer:
                 stop.raise_if_asked()
         if state.micro_step_in_epoch == 0:
             raise no_batches()
+        session.watch.see_parameters()
         session.watch.look()
         steps = -(-state.micro_step_in_epoch // self.grad_accum_steps)
         if ctx.logged_step <= state.global_step - steps:
@@ -164,7 +165,7 @@ class DefaultTrainer:
     def _bound(self, session: Session) -> None:
         """Clip the gradients to the global norm that is allowed."""
         if self.grad_clip_norm is not None:
-            session.watch.see_norm(session.accelerator.clip(session.ctx.optimizer, self.grad_clip_norm))
+            session.accelerator.clip(session.ctx.optimizer, self.grad_clip_norm, session.watch.see_norm)
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:
         """Count the step, step the scheduler where it is due, log, and call the callbacks."""

@@ -44,7 +44,7 @@ from otrainer.engine.data.collate import Collate
 from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.data.position import moved
 from otrainer.engine.data.saved import used_up
-from otrainer.engine.loss_check import gradient_not_finite
+from otrainer.engine.finite import gradient_not_finite
 from otrainer.engine.metrics import number_of
 from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic

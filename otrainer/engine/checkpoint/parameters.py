@@ -32,11 +32,13 @@ def names_in_groups(optimizer: Any, parts: Any) -> Names:
 def described(optimizer: Any, parts: Any) -> dict[str, Any]:
     """Return what a checkpoint says of the optimizer's parameters beside its state: names and shapes by group.
 
-    `beside` are the tensors of the state, by parameter and key, that lie in main memory while their parameter does not.
+    `trains` says of each whether it requires gradients; `beside` are the tensors of the state, by parameter and key,
+    that lie in main memory while their parameter does not.
     """
     return {
         "names": plain(names_in_groups(optimizer, parts)),
         "shapes": [[list(parameter.shape) for parameter in group["params"]] for group in optimizer.param_groups],
+        "trains": [[each.requires_grad for each in group["params"]] for group in optimizer.param_groups],
         "beside": [list(where) for where in beside_their_parameters(optimizer)],
     }
 
@@ -78,11 +80,13 @@ def misfit(message: str) -> ConfigError:
 
 
 def weights_of(state: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Yield part, name and numbers of each parameter that the optimizer of a captured run holds; all without names."""
+    """Yield part, name and numbers of each parameter that the optimizer of a captured run trains; all without names."""
     if "parameters" not in state:
         yield from (("model", name, value) for name, value in state["model"].items())
         return
-    for part, name in filter(None, (name for group in state["parameters"]["names"] for name in group)):
+    names = [name for group in state["parameters"]["names"] for name in group]
+    trains = [trains for group in state["parameters"].get("trains", ()) for trains in group] or [True] * len(names)
+    for part, name in (name for name, is_trained in zip(names, trains, strict=True) if name and is_trained):
         value = state["model"].get(name) if part == "model" else in_loss(state["loss"], name.split("."))
         yield part, name, value
 

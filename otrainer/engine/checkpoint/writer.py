@@ -17,6 +17,7 @@ from otrainer.engine.checkpoint.file_format import PIECE, write_container
 from otrainer.engine.checkpoint.parameters import weights_of
 from otrainer.engine.checkpoint.plain import check_plain
 from otrainer.engine.checkpoint.snapshot import Snapshots
+from otrainer.engine.finite import is_finite
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import atomic_file, naming, sync_folder, temporary_beside
 from otrainer.storage.runs.ownership import refuse_foreign_files
@@ -122,22 +123,16 @@ def write_checkpoint(
 
 
 def check_finite(state: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a parameter that the optimizer holds and that is not finite."""
+    """Raise ConfigError for a parameter that is trained and not finite."""
     for part, name, tensor in weights_of(state):
         if isinstance(tensor, torch.Tensor) and not is_finite(tensor):
             step = state["train_state"]["global_step"]
             message = f"After step {step:,}, `{name}` of the {part} is not finite. No checkpoint was replaced."
-            hint = "A smaller learning rate or `trainer.grad_clip_norm` may keep them finite."
+            hint = (
+                "A smaller learning rate or `trainer.grad_clip_norm` may keep them finite, unless the gradient was "
+                "not: then look for a root or a logarithm at 0, a norm of zeros, a division."
+            )
             raise ConfigError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)
-
-
-def is_finite(tensor: torch.Tensor) -> bool:
-    if not tensor.numel() or not (tensor.is_floating_point() or tensor.is_complex()):
-        return True
-    values = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    values = values.float() if values.element_size() == 1 else values  # there is no order of 8-bit floats
-    # The extremes are infinite or no number if any value is; unlike `isfinite`, they take no memory.
-    return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(values))
 
 
 def taken_by(paths: Sequence[Path]) -> list[Path]:

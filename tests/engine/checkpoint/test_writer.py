@@ -15,7 +15,7 @@ import torch
 from otrainer.engine.checkpoint.file_format import read_container
 from otrainer.engine.checkpoint.plain import NotPlainError, check_plain
 from otrainer.engine.checkpoint.snapshot import Snapshots
-from otrainer.engine.checkpoint.writer import Saved, Writer, is_finite, replace_by_link, write_checkpoint
+from otrainer.engine.checkpoint.writer import Saved, Writer, replace_by_link, write_checkpoint
 from otrainer.errors import ConfigError
 
 
@@ -82,14 +82,6 @@ def test_parameters_that_are_not_finite_replace_no_checkpoint(tmp_path: Path, wr
 
     assert value_in(tmp_path / "last.pt") == 1.0
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
-
-
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64, torch.complex64, torch.float8_e4m3fn])
-def test_every_kind_of_number_is_looked_at(kind: torch.dtype) -> None:
-    assert is_finite(torch.ones(4).to(kind))
-    assert not is_finite(torch.tensor([1.0, float("nan")]).to(kind))
-    assert is_finite(torch.empty(0, dtype=kind))
-    assert is_finite(torch.ones(3, dtype=torch.int64))
 
 
 def test_an_error_of_the_disk_names_the_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
