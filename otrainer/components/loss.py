@@ -89,7 +89,8 @@ def what_counts(fn: Any) -> str:
 def counted_targets(fn: nn.CrossEntropyLoss | nn.NLLLoss, target: torch.Tensor) -> torch.Tensor:
     """Return what `fn` divides the sum of its losses by: the targets that it does not ignore, or their weights.
 
-    As torch.nn.CrossEntropyLoss documents it; a target of probabilities counts its samples (and pixels).
+    As torch.nn.CrossEntropyLoss documents it; a target of probabilities counts its samples (and pixels). Label
+    smoothing acts on targets whose class has weight 0 too: where there are no others, what it adds is divided by 0.
     """
     if target.is_floating_point():
         return torch.as_tensor(target.numel() / target.shape[min(1, target.dim() - 1)])

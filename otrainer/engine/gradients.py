@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.logs import detached
-from otrainer.engine.loss_check import check_loss
+from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import update_metrics
 from otrainer.engine.optimizer import held
-from otrainer.engine.weights import Shares, Weight, counts_nothing, weight_of
+from otrainer.engine.weights import Shares, counts_nothing, weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +34,10 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
         outputs = session.forward(*inputs.args, **inputs.kwargs)
         result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
     loss, logs = check_loss(result, ctx.loss), getattr(result, "logs", None)
-    shares.is_sum = getattr(result, "reduction", "mean") == "sum"
-    weight: Weight = 1.0
+    shares.is_sum = is_sum(result, ctx.loss)
     seen = session.watch.read(loss)
-    if shares.count > 1 or not session.watch.is_right(seen):
-        weight = weight_of(result, meta, ctx.train, ctx.state.micro_step_in_epoch + index, inputs)
+    is_needed, number = shares.count > 1 or not session.watch.is_right(seen), ctx.state.micro_step_in_epoch + index
+    weight = weight_of(result, meta, ctx.train, number, inputs, is_needed=is_needed)
     del result
     if not ctx.metrics:
         del outputs  # its memory, where the loss does not need it, is free for the gradients
@@ -46,6 +45,8 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
         shares.weights.append(weight)
     else:
         session.watch.see(seen, index)
+        if is_needed:
+            session.watch.see_weight(weight, index)
         accelerator.backward(shares.share(loss, weight))
     if ctx.metrics and first:
         update_metrics(session, outputs, targets, batch, "train", number=index)

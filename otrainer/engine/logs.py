@@ -116,18 +116,54 @@ def number(value: Any) -> Number:
 def detached(loss: float | torch.Tensor, logs: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a log row that keeps nothing of a micro-batch's graph alive; the loss itself is always `loss`.
 
-    Raises ConfigError for logs under a name that rows have by themselves.
+    Raises ConfigError for logs under a name that rows have by themselves, and for what is no number.
     """
     row: dict[str, Any] = {"loss": loss.detach() if isinstance(loss, torch.Tensor) else loss}
+    if logs is not None and type(logs) is not dict and not isinstance(logs, Mapping):
+        raise not_a_log("logs", logs)
     if logs:
         if not TAKEN.isdisjoint(logs):
             raise taken(next(name for name in logs if name in TAKEN), ("loss",))
         for name, value in logs.items():
+            one = one_number(name, value)
             if name != "loss":
-                row[name] = value.detach() if isinstance(value, torch.Tensor) else value
-            elif isinstance(loss, float) and number(value) != loss and loss == loss:  # elsewhere looking means waiting
+                row[name] = one
+            elif isinstance(loss, float) and number(one) != loss and loss == loss:  # elsewhere looking means waiting
                 raise taken(name, ("loss",))
     return row
+
+
+def one_number(name: str, value: Any) -> Any:
+    """Return a value as it is logged, without its graph; nothing is fetched from a device.
+
+    Raises ConfigError for what is not one real number.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1 or value.is_complex():
+            raise not_a_log(name, value)
+        return value.detach()
+    if type(value) is float or type(value) is int:
+        return value
+    try:
+        number(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise not_a_log(name, value) from None
+    if isinstance(value, str | bytes):
+        raise not_a_log(name, value)
+    return value
+
+
+def not_a_log(name: str, value: Any) -> ConfigError:
+    """Report a value that the loss logs and that is not one number, by its shape where it has one."""
+    shape, kind = getattr(value, "shape", None), getattr(value, "dtype", type(value).__name__)
+    what = f"{kind} of shape {tuple(shape)}" if shape else str(kind)
+    return ConfigError(
+        f"The loss logs `{name}`, a {what}, which is no number.",
+        title="not a number",
+        config_path=("loss",),
+        hint="`LossOutput(logs=...)` maps names to real numbers, or tensors of one: log a mean, or each value by a "
+        "name of its own.",
+    )
 
 
 def taken(name: str, config_path: tuple[str | int, ...]) -> ConfigError:

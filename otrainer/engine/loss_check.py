@@ -16,14 +16,17 @@ from otrainer.engine.finite import (
     parameter_not_finite,
     trained,
 )
-from otrainer.errors import ConfigError
+from otrainer.engine.weights import checked_weight
+from otrainer.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
+REDUCTIONS = ("mean", "sum")
 # In place of a batch's number.
 GRADIENTS = -1
 PARAMETERS = -2
+WEIGHTS = -3
 
 
 class LossWatch:
@@ -58,6 +61,12 @@ class LossWatch:
         elif not isfinite(value):
             raise self._not_finite(value, state.global_step + 1, state.epoch, state.micro_step_in_epoch + index)
 
+    def see_weight(self, weight: float | torch.Tensor, index: int) -> None:
+        """Take what a step's micro-batch counts; one on a device is looked at by `look`."""
+        if isinstance(weight, torch.Tensor):
+            state = self.ctx.state
+            self._waiting.append((state.global_step + 1, state.epoch, WEIGHTS, weight))
+
     def see_norm(self, norm: torch.Tensor | None) -> None:
         """Take the norm of a step's gradients, where it is known; raises ConfigError as `look` does."""
         state = self.ctx.state
@@ -88,7 +97,9 @@ class LossWatch:
         waiting, self._waiting = self._waiting, []
         values = torch.stack([loss.reshape(()).float() for *_, loss in waiting]).tolist()
         for (step, epoch, batch, _), value in zip(waiting, values, strict=True):
-            if not isfinite(value):
+            if batch == WEIGHTS:
+                checked_weight(value)
+            elif not isfinite(value):
                 if batch == PARAMETERS:
                     raise after_last_step(self.ctx) or parameter_not_finite(step, "optimizer", "?")
                 if batch == GRADIENTS:
@@ -112,15 +123,31 @@ def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
 def check_loss(result: Any, loss: Any, *, trains: bool = True) -> torch.Tensor:
     """Return the loss that a component returned.
 
-    Raises ConfigError unless it is a scalar, which has a gradient where it `trains`.
+    Raises ConfigError unless it is a real scalar, which has a gradient where it `trains`.
     """
     value = getattr(result, "loss", None)
-    if isinstance(value, torch.Tensor) and value.numel() == 1 and (value.requires_grad or not trains):
-        return value
     if isinstance(value, torch.Tensor):
-        wrong = f"`loss` of shape {tuple(value.shape)}" if value.numel() != 1 else "`loss` without a gradient"
+        is_complex = value.is_complex()
+        if value.numel() == 1 and (value.requires_grad or not trains) and not is_complex:
+            return value
+        kind = "of complex numbers" if is_complex else "without a gradient"
+        wrong = f"`loss` of shape {tuple(value.shape)}" if value.numel() != 1 else f"`loss` {kind}"
     else:
         wrong = "None" if result is None else f"a {type(result).__name__}"
     message = f"`{type(loss).__qualname__}` returned {wrong}."
     hint = "It returns `LossOutput(loss=...)` of otrainer.components.loss, with a scalar that depends on the model."
     raise ConfigError(message, title="not a loss", config_path=("loss",), hint=hint)
+
+
+def is_sum(result: Any, loss: Any) -> bool:
+    """Return whether what a component returned is a sum, not a mean; raise ConfigError for any other reduction."""
+    reduction = getattr(result, "reduction", "mean")
+    if reduction in REDUCTIONS:
+        return bool(reduction == "sum")
+    raise ConfigError(
+        f"`{type(loss).__qualname__}` returned a loss whose `reduction` is {reduction!r}.",
+        title="unknown reduction",
+        config_path=("loss",),
+        suggestions=nearest(str(reduction).lower(), REDUCTIONS),
+        hint="It is `mean`, or `sum` where the loss is a sum over its `weight`.",
+    )

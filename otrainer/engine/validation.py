@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.logs import detached, mean_of
-from otrainer.engine.loss_check import check_loss
+from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import update_metrics
 from otrainer.engine.modes import evaluating
 from otrainer.engine.stage_notes import told_stage
-from otrainer.engine.weights import Weight, counts_nothing, weight_of
+from otrainer.engine.weights import Weight, counts_nothing, read_weights, weight_of
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
@@ -36,7 +36,7 @@ def validate(session: Session) -> None:
             row, weight = judge(session, batch, number)
             rows.append(row)
             weights.append(weight)
-    ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, weights).items()}
+    ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, read_weights(weights)).items()}
     tell_not_finite(session, rows)
 
 
@@ -49,9 +49,9 @@ def judge(session: Session, batch: Any, number: int) -> tuple[dict[str, Any], We
         result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
     update_metrics(session, outputs, targets, batch, "val")
     weight = weight_of(result, meta, session.val, number, inputs)
-    loss, is_sum = check_loss(result, ctx.loss, trains=False), getattr(result, "reduction", "mean") == "sum"
+    loss, sums = check_loss(result, ctx.loss, trains=False), is_sum(result, ctx.loss)
     row = detached(session.watch.read(loss), getattr(result, "logs", None))
-    if is_sum and not counts_nothing(weight):
+    if sums and not counts_nothing(weight):
         row["loss"] = row["loss"] / weight
     return row, weight
 

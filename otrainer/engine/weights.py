@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.logs import numbers
 from otrainer.engine.tree import leaves
+from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from otrainer.engine.data.loader import Loader
@@ -16,23 +19,64 @@ if TYPE_CHECKING:
 Weight = float | torch.Tensor
 
 
-def weight_of(result: LossOutput, meta: Any, loader: Loader, number: int, inputs: ArgsKwargs) -> Weight:
+def weight_of(
+    result: LossOutput, meta: Any, loader: Loader, number: int, inputs: ArgsKwargs, *, is_needed: bool = True
+) -> Weight:
     """Return what a batch counts: as its loss says, else `meta`, else its number of samples.
 
     These are what a loader of ours knows of batch `number`, else the first dimension of the model's first tensor.
+    Where it is not `is_needed`, what is said is only looked at, and the weight is 1. Raises ConfigError as
+    `checked_weight` does.
     """
-    weight = getattr(result, "weight", None)
+    part, weight = "loss", getattr(result, "weight", None)
     if weight is None and isinstance(meta, Mapping):
-        weight = meta.get("weight")
-    if weight is None:
-        weight = loader.samples(number)
-    if weight is None:
-        weight = first_dimension(inputs)
-    weight = weight() if callable(weight) else weight
+        part, weight = "io", meta.get("weight")
+    if not is_needed:
+        if weight is not None and not callable(weight):
+            checked_weight(weight, part)
+        return 1.0
+    if weight is not None:
+        return checked_weight(weight() if callable(weight) else weight, part)
+    samples = loader.samples(number)
+    return float(first_dimension(inputs) if samples is None else samples)
+
+
+def checked_weight(weight: Any, part: str = "loss") -> Weight:
+    """Return a weight that a part gave: a finite number that is not negative; one on a device is not waited for.
+
+    Raises ConfigError at the part for anything else.
+    """
     if isinstance(weight, torch.Tensor):
-        weight = weight.detach().reshape(())
-        return weight.item() if weight.device.type == "cpu" else weight
-    return float(weight)
+        if weight.numel() != 1 or weight.is_complex():
+            raise not_a_weight(f"a {weight.dtype} of shape {tuple(weight.shape)}", part)
+        if weight.device.type != "cpu":
+            single: torch.Tensor = weight.detach().reshape(())
+            return single
+    try:
+        value = float(weight.item() if hasattr(weight, "item") else weight)
+    except (TypeError, ValueError):
+        raise not_a_weight(f"of type {type(weight).__name__}", part) from None
+    if not 0 <= value < inf or isinstance(weight, str):
+        raise not_a_weight(repr(weight if isinstance(weight, str) else value), part)
+    return value
+
+
+def read_weights(weights: Sequence[Weight]) -> Sequence[Weight]:
+    """Return weights as numbers, which waits for a device; raises ConfigError for one that is none."""
+    if not any(isinstance(weight, torch.Tensor) for weight in weights):
+        return weights
+    return [checked_weight(weight) for weight in numbers(weights)]
+
+
+def not_a_weight(found: str, part: str) -> ConfigError:
+    """Report what a loss or an io gave for a batch's weight."""
+    return ConfigError(
+        f"The `weight` of a batch is {found}, as the {part} says it.",
+        title="not a weight",
+        config_path=(part,),
+        hint="It is one finite number, 0 or more: how many samples, tokens or boxes the loss is a mean over. Where "
+        "each sample has a weight of its own, it is their sum, and the loss the mean that they weight.",
+    )
 
 
 def first_dimension(inputs: ArgsKwargs) -> int:

@@ -108,6 +108,27 @@ def a_loss_that_returns_nothing() -> None:
     fit(small_model(), Batches(random_batches(1)), loss=lambda **_: None)
 
 
+def a_loss_with_a_weight_for_each_sample() -> None:
+    def loss(*, outputs: torch.Tensor, **_: Any) -> LossOutput:
+        return LossOutput(outputs.mean(), weight=outputs)
+
+    fit(small_model(), Batches(random_batches(1)), loss=loss)
+
+
+def a_loss_with_an_unknown_reduction() -> None:
+    def loss(*, outputs: torch.Tensor, **_: Any) -> LossOutput:
+        return LossOutput(outputs.mean(), reduction="SUM")
+
+    fit(small_model(), Batches(random_batches(1)), loss=loss)
+
+
+def a_log_that_is_no_number() -> None:
+    def loss(*, outputs: torch.Tensor, **_: Any) -> LossOutput:
+        return LossOutput(outputs.mean(), logs={"per_sample": outputs})
+
+    fit(small_model(), Batches(random_batches(1)), loss=loss)
+
+
 def parameters_that_are_not_finite() -> None:
     check_finite({"model": {"0.weight": torch.tensor([torch.nan])}, "train_state": {"global_step": 1200}})
 

@@ -11,6 +11,7 @@ import torch
 from support import Batches, Notes, fit, parameters_of, random_batches, small_model
 
 from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.loss import LossOutput
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.state import TrainState
@@ -87,3 +88,23 @@ def test_parameters_that_one_step_spoils_are_never_saved(tmp_path: Path) -> None
         )
 
     assert load_checkpoint(tmp_path / "last.pt")["train_state"]["global_step"] == 2
+
+
+@pytest.mark.parametrize(("reduction", "nearest"), [("SUM", "`sum`"), ("none", ""), ("batchmean", "`mean`")])
+def test_a_reduction_that_there_is_not_is_refused_with_the_nearest(reduction: Any, nearest: str) -> None:
+    def loss(*, outputs: torch.Tensor, **_: Any) -> LossOutput:
+        return LossOutput(outputs.mean(), reduction=reduction)
+
+    with pytest.raises(ConfigError, match="`reduction` is") as error:
+        fit(small_model(), Batches(random_batches(1)), loss=loss)
+
+    assert nearest in str(error.value)
+
+
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_loss_of_complex_numbers_is_refused_in_plain_words(validates: bool) -> None:
+    def loss(*, outputs: torch.Tensor, **_: Any) -> LossOutput:
+        return LossOutput(outputs.mean() * (1 + 0j))
+
+    with pytest.raises(ConfigError, match="`loss` of complex numbers"):
+        fit(small_model(), Batches(random_batches(1), random_batches(1) if validates else None), loss=loss)
