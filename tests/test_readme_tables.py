@@ -165,7 +165,11 @@ def test_the_families_of_torch_have_all_their_keys() -> None:
 
 
 def test_every_part_of_a_checkpoint_has_a_row() -> None:
-    assert [bare(row[0]) for row in table(RUNS, "part", "holds")] == list(PARTS)
+    rows = [bare(row[0]) for row in table(RUNS, "part", "holds")]
+    later = {"attributes", "logs", "turns", "trained"}  # which older files do not have
+
+    assert [name for name in rows if name not in later] == list(PARTS)
+    assert later <= set(rows)
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ def imports_that_are_no_list() -> None:
 
 
 def a_model_of_another_shape() -> None:
-    check_model(torch.nn.Linear(4, 2), {"model": {"weight": torch.zeros(2, 3), "scale": torch.zeros(1)}})
+    check_model(torch.nn.Linear(4, 2), {"model": {"weight": torch.zeros(2, 3), "scale": torch.zeros(1)}, "meta": {}})
 
 
 def another_class_of_optimizer() -> None:
