@@ -44,7 +44,7 @@ class Baseline:
         self.there = found.there
         writing = Writing(parts, self.there)
         self._model, self._shapes = found.attributes, found.shapes
-        self._built = {id(part): frozen(attributes(part, writing)) for part in parts.with_state}
+        self._built = {id(part): frozen(attributes(part, writing)) for part in (*parts.with_state, parts.io)}
         self._flags = {"model": flags_of(parts.model), "loss": flags_of(parts.loss)}
         self.there.close(*loss_modules(parts.loss).values(), parts.model)
         self._identities = {id(part): identity_of(part) for part in parts.with_state}
@@ -125,9 +125,16 @@ class Baseline:
         self._trained[id(part)] = trained
 
     def state_of_data(self, part: Any, section: str, writing: Writing) -> dict[str, Any] | None:
-        """Return the state of a data module or an io: what it returns, else the generators that it holds."""
+        """Return the state of a data module or an io: what it returns, else the generators that it holds.
+
+        Of an io, all attributes are kept that changed; nothing reads its epochs again, as it does those of data.
+        """
         if is_stateful(part):
             return self.state_of(part, (section,), writing)
+        if section == "io":
+            found = self.told(changes(attributes(part, writing), self._built.get(id(part), {})), part, (section,))
+            kept = {name: value for name, value in found.items() if not is_marked(value, LOST)}
+            return {"attributes": kept} if kept else None
         held = {name: value for name, value in own_values(part).items() if is_generator(value)}
         return {"attributes": self.told(writing.encoder.encode(held), part, (section,))} if held else None
 

@@ -11,6 +11,7 @@ from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import Copied
 from otrainer.engine.data.collate import delivered, explain
 from otrainer.engine.data.generators import Generators
+from otrainer.engine.data.not_kept import NotKept
 from otrainer.engine.data.position import check_first, converted, facts_of
 from otrainer.engine.data.reach import reached
 from otrainer.engine.data.rejoined import END, Rejoined
@@ -21,7 +22,7 @@ from otrainer.engine.data.workers import end_workers, has_workers, undisturb, wo
 from otrainer.engine.kept_values import Kept, Room, is_object
 from otrainer.engine.seed import RandomStream, derive_seed
 from otrainer.engine.tree import count_samples
-from otrainer.protocols import CountsSamples, EpochLoader
+from otrainer.protocols import CountsSamples, EpochLoader, Stateful
 
 __all__ = ["Loader", "worker_trouble"]
 log = logging.getLogger("otrainer")
@@ -41,6 +42,7 @@ class Loader:
         self._epoch: int | None = None
         self._first: int | None = None  # samples in the first batch of the epoch, once it is read
         self._beside: Loader | None = None
+        self._not_kept: NotKept | None = None
         with RandomStream(self._seed):
             self._loader = undisturb(explain(checked(make(), stage)))
         self._generators = Generators(self._loader)
@@ -57,6 +59,8 @@ class Loader:
         self._beginning = self._generators.state()
         other._generators = Generators(other._loader, apart_from=self._generators)
         other._beginning = other._generators.state()
+        if stateful_part(self._loader) is None and not isinstance(module, Stateful):
+            self._not_kept = NotKept(self._loader, module)
 
     @property
     def is_stateful(self) -> bool:
@@ -100,6 +104,8 @@ class Loader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far a stateful loader was read, and where the generators stand that loader and data hold."""
+        if self._not_kept is not None:
+            self._not_kept.tell()
         part, saved = stateful_part(self._loader), self._saved
         state = {
             "part": None if part is None else part.state_dict(),
