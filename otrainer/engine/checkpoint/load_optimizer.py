@@ -45,7 +45,7 @@ def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, 
     keep_types(optimizer, saved, numbers_of(optimizer, saved, plan))
 
 
-def load_alone(optimizer: Any, state: Mapping[str, Any]) -> None:
+def load_alone(optimizer: Any, state: Any) -> None:
     """Load a state, and leave the settings of groups to come as they are: torch adds those of the state to them."""
     own = set(getattr(optimizer, "defaults", ()))
     optimizer.load_state_dict(state)
@@ -90,9 +90,9 @@ def numbers_of(optimizer: Any, saved: OptimizerState, plan: Plan | None) -> dict
     """Return the number in the saved state of each parameter, by its id."""
     if plan is not None:
         return plan.numbers
-    held, groups = flat(group["params"] for group in optimizer.param_groups), saved.state.get("param_groups")
-    if not saved.is_by_parameter or groups is None:
+    if not saved.is_by_parameter:
         return {}
+    held, groups = flat(group["params"] for group in optimizer.param_groups), saved.state["param_groups"]
     return dict(zip(map(id, held), flat(group["params"] for group in groups), strict=False))
 
 

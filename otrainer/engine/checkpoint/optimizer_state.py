@@ -47,9 +47,9 @@ class Plan:
 
 
 class OptimizerState:
-    """The state of an optimizer as a checkpoint has it, and what it says of the parameters."""
+    """The state of an optimizer as a checkpoint has it, whatever its form, and what it says of the parameters."""
 
-    def __init__(self, state: Mapping[str, Any], parameters: Mapping[str, Any] | None, built: Any) -> None:
+    def __init__(self, state: Any, parameters: Mapping[str, Any] | None, built: Any) -> None:
         self.state, self._built = state, built
         self.beside = {(number, key) for number, key in (parameters or {}).get("beside", ())}
         self.names = None if parameters is None else read_names(parameters["names"])
@@ -58,6 +58,8 @@ class OptimizerState:
     @property
     def is_by_parameter(self) -> bool:
         """Whether it has the form of torch's own: groups of numbers, and state by number."""
+        if not isinstance(self.state, Mapping):
+            return False
         groups = self.state.get("param_groups")
         has_both = isinstance(self.state.get("state"), dict) and isinstance(groups, list)
         return has_both and all("params" in group for group in groups or ())
@@ -156,9 +158,9 @@ def several(names: Sequence[Name]) -> str:
     return f"{shown} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else shown
 
 
-def check_numbers(state: Mapping[str, Any], optimizer: Any) -> None:
+def check_numbers(state: Any, optimizer: Any) -> None:
     """Raise ConfigError where state without names does not fit the parameters in their order."""
-    groups = state.get("param_groups")
+    groups = state.get("param_groups") if isinstance(state, Mapping) else None
     if not isinstance(groups, list) or not isinstance(state.get("state"), dict):
         return
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]

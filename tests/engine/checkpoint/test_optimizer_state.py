@@ -308,9 +308,42 @@ class Global(torch.optim.Optimizer):
                 p -= group["lr"] * update.view_as(p)
 
 
+class Pair(torch.optim.Optimizer):
+    """Two optimizers in one, whose state is that of each, in a form of its own."""
+
+    def __init__(self, params: Any, form: Callable[[Any], Any]) -> None:
+        first, *others = params
+        self.form = form
+        self.both = [torch.optim.Adam([first], lr=1e-2), torch.optim.SGD(others, lr=0.05, momentum=0.9)]
+        self.defaults, self.state = {}, {}  # type: ignore[assignment]
+
+    @property
+    def param_groups(self) -> Any:  # type: ignore[override]
+        return [group for each in self.both for group in each.param_groups]
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for each in self.both:
+            each.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for each in self.both:
+            each.zero_grad(set_to_none)
+
+    def state_dict(self) -> Any:
+        return self.form([each.state_dict() for each in self.both])
+
+    def load_state_dict(self, state: Any) -> None:
+        states = state["both"] if isinstance(state, dict) else state
+        for each, its_own in zip(self.both, states, strict=True):
+            each.load_state_dict(its_own)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        lambda model: Pair(model.parameters(), list),
+        lambda model: Pair(model.parameters(), tuple),
+        lambda model: Pair(model.parameters(), lambda states: {"both": states}),
         lambda model: Lookahead(torch.optim.AdamW(model.parameters(), lr=1e-2)),
         lambda model: Global(model.parameters()),
         lambda model: torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=2),
