@@ -12,11 +12,12 @@ from otrainer.engine.checkpoint.buffers import Shapes, buffer_shapes, reshaped
 from otrainer.engine.checkpoint.compare import changes, frozen, lost_in, marked_lost, unmade_in, without_built
 from otrainer.engine.checkpoint.encode import LOST, Encoder, is_marked
 from otrainer.engine.checkpoint.flags import Flags, changed_flags, flags_of
-from otrainer.engine.checkpoint.grown import tell_grown, weight_names
+from otrainer.engine.checkpoint.grown import several, tell_grown, weight_names
 from otrainer.engine.checkpoint.held import Writing, is_stateful, own_values
 from otrainer.engine.checkpoint.identity import identity_of
 from otrainer.engine.checkpoint.kinds.generators import is_generator
 from otrainer.engine.checkpoint.there import There
+from otrainer.engine.checkpoint.unsaved import Unsaved
 from otrainer.engine.loss_modules import loss_modules
 from otrainer.errors import ConfigPath, dotted
 
@@ -52,6 +53,7 @@ class Baseline:
         self._begun: dict[int, Any] = {}
         self._trained: dict[int, Sequence[str]] = {}
         self.resumed: Sequence[Any] | None = None  # the callbacks of a checkpoint, until they have begun
+        self._optimizer: Unsaved | None = None
         self._told: set[tuple[str, str]] = set()
 
     @property
@@ -116,9 +118,13 @@ class Baseline:
             tell_grown(name, now, self._weights[name])
 
     def begin(self, parts: Any) -> None:
-        """Note what `on_fit_start` has made of the callbacks: what still is so at a save, it will make again."""
+        """Note what `on_fit_start` has made of the callbacks: what still is so at a save, it will make again.
+
+        What the optimizer holds beside its state is noted as well.
+        """
         writing = Writing(parts, self.there)
         self._begun = {id(part): frozen(attributes(part, writing)) for part in parts.callbacks}
+        self._optimizer = Unsaved(parts)
 
     def went_on(self, part: Any, trained: Sequence[str]) -> None:
         """Note which attributes of a callback training had changed before this run went on from a checkpoint."""
@@ -158,6 +164,18 @@ class Baseline:
                     "`%s` of `%s` (%s) %s. No checkpoint can hold that: after a resume it is as a new run has it.",
                     name, type(part).__qualname__, place, lost.why,
                 )  # fmt: skip
+
+    def tell_unsaved(self, run: Any) -> None:
+        """Say, once for each, which attributes of the optimizer training changed and its `state_dict` leaves out."""
+        changed = self._optimizer.changed(run) if self._optimizer else []
+        if new := [name for name in changed if ("optimizer", name) not in self._told]:
+            self._told |= {("optimizer", name) for name in new}
+            log.warning(
+                "training changes %s of the optimizer, which its `state_dict` does not have: after a resume it is as a "
+                "new run has it. Let `state_dict` and `load_state_dict` of `%s` keep it.",
+                several(new),
+                type(run.optimizer).__qualname__,
+            )
 
     def tell_none(self, part: Any, where: ConfigPath) -> None:
         if (place := (dotted(where), "state_dict")) not in self._told:

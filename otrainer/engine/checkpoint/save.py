@@ -38,6 +38,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
     writing, keep = Writing(ctx, ctx.baseline.there), ctx.baseline
     for name, part in with_flags(ctx).items():
         keep.tell_weights(name, part)
+    keep.tell_unsaved(ctx)
     state = {
         **weights(ctx),
         **{name: keep.data_of(getattr(ctx, name), name) for name in ("optimizer", "scheduler", "scaler")},
