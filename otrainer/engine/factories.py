@@ -33,13 +33,13 @@ def check_optimizer(optimizer: Any, factory: Any) -> None:
 def check_bundle(bundle: Any, factory: Any) -> None:
     """Raise ConfigError unless a factory returned a scheduler together with when it steps."""
     if not isinstance(bundle, SchedulerBundle) and not all(hasattr(bundle, name) for name in BUNDLED):
-        what = told(bundle)
+        found = f"{told(bundle)}"
     elif is_scheduler(bundle.scheduler):
         return
     else:
-        what = f"{type(bundle).__qualname__} with {told(bundle.scheduler)}, which is no scheduler"
+        found = f"{type(bundle).__qualname__} with {told(bundle.scheduler)}, which is no scheduler"
     raise ConfigError(
-        f"`build` of `{type(factory).__qualname__}` returned {what}, not a scheduler and when it steps.",
+        f"`build` of `{type(factory).__qualname__}` returned {found}, not a scheduler and when it steps.",
         title="not a scheduler",
         config_path=("scheduler",),
         hint='Return `SchedulerBundle(scheduler, interval="epoch")` of otrainer.components.sched, or leave `scheduler` '

@@ -382,9 +382,9 @@ def test_wherever_it_fails_the_run_ends_as_if_it_had_not_and_each_row_stands_onc
 @pytest.mark.parametrize(
     ("at", "told"),
     [
-        (3, "steps 1 to 2 are lost (there is no checkpoint yet): nothing is saved now"),
+        (3, "the steps after step 0 (checkpoint: None) are lost: nothing is saved now"),
         (5, None),
-        (6, "step 5 is lost (the last checkpoint is FOLDER/step_4.pt): nothing is saved now"),
+        (6, "the steps after step 4 (checkpoint: FOLDER/step_4.pt) are lost: nothing is saved now"),
     ],
 )
 def test_steps_that_no_checkpoint_has_are_told_where_the_optimizer_fails(

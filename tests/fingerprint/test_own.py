@@ -34,7 +34,7 @@ TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".
 HAS_WORDS = {
     "StdoutLogger", "build_torch", "check_loss", "check_monitors", "check_name", "check_same_kind", "different_shapes",
     "get_path", "gradient_not_finite", "known", "misfit", "model_misfit", "moved", "not_loadable", "of_sequences",
-    "read_order", "read_out", "same_length", "step_not_finite", "tell_left_out",
+    "read_order", "read_out", "same_length", "shown", "step_not_finite", "tell_left_out",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {
@@ -44,6 +44,7 @@ BESIDE = {
     "line_of": "lines of a config for what is told", "model_summary": "the model in words",
     "blueprint": "a model without numbers, to try out before anything is trained", "Undrawn": "the same",
     "draws": "the same", "Valued": "the same", "empty_like": "the same",
+    "Part": "says what others offer",
     "count_samples": "a batch's size, where it is told", "told": "a value, where it is told",
 }  # fmt: skip
 
@@ -164,10 +165,10 @@ def trees() -> dict[str, ast.Module]:
 
 
 CALLED = {
-    "GeneratedModel", "Lock", "Masks", "Struct", "TypeVar", "WeakValueDictionary", "ascii", "b64encode", "bytes_of",
-    "compile", "contextmanager", "cpu_count", "dataclass", "decode", "device", "dir", "dumps", "fields", "frozenset",
-    "get_args", "getLogger", "getattr", "hex", "is_optional", "items", "min", "object", "quote", "quote_plus", "repr",
-    "runtime_checkable", "tuple", "type", "urlsafe_b64encode", "vars",
+    "GeneratedModel", "Lock", "Masks", "Module", "Struct", "TypeVar", "WeakValueDictionary", "ascii", "b64encode",
+    "bytes_of", "compile", "contextmanager", "cpu_count", "dataclass", "decode", "device", "dir", "dumps", "fields",
+    "frozenset", "get_args", "getLogger", "getattr", "hex", "is_optional", "items", "min", "object", "quote",
+    "quote_plus", "repr", "runtime_checkable", "tuple", "type", "urlsafe_b64encode", "vars",
 }  # fmt: skip
 
 

@@ -165,16 +165,18 @@ class ModelCheckpoint:
 
     def _tell_lost(self, ctx: RunContext, exc: BaseException) -> None:
         """Say which steps no checkpoint has, and why: those that were taken since the newest one."""
-        newest = self._newest or self._at_start
-        if newest is None or ctx.state.global_step == newest["global_step"]:
+        newest, path = self._newest or self._at_start, self._newest_path or ctx.run.resume_from
+        if newest is None or (kept := newest["global_step"]) == ctx.state.global_step:
             return
-        path = self._newest_path or ctx.run.resume_from
-        first, last = newest["global_step"] + 1, ctx.state.global_step
-        steps = f"step {last} is" if first == last else f"steps {first} to {last} are"
-        since = "there is no checkpoint yet" if path is None else f"the last checkpoint is {path}"
-        in_a_hurry = isinstance(exc, KeyboardInterrupt)
-        why = "it was to stop at once" if in_a_hurry else "what was changed when the error came cannot be put back"
-        log.warning("%s lost (%s): nothing is saved now, since %s", steps, since, why)
+        if isinstance(exc, KeyboardInterrupt):
+            log.warning("the steps after step %d (checkpoint: %s) are lost: it was to stop at once", kept, path)
+        else:
+            log.warning(
+                "the steps after step %d (checkpoint: %s) are lost: nothing is saved now, since what was changed when "
+                "the error came cannot be put back",
+                kept,
+                path,
+            )
 
     def _has_begun(self, ctx: RunContext, name: str) -> bool:
         """Return whether the save that was begun last is of this state, and under this name too."""

@@ -26,16 +26,19 @@ def found_in(part: Any) -> Iterator[str]:
 
 def tell_grown(name: str, now: set[str], built: set[str]) -> None:
     """Warn of weights of the model or the loss (by `name`) that came or went, which a resume would refuse."""
-    changes = [
-        f"{verb} {several(names)}" for verb, names in (("has", now - built), ("no longer has", built - now)) if names
-    ]
-    if changes:
+    if now - built:
         log.warning(
-            "The %s %s, unlike when it was built. A resume builds it anew and loads weights into what it has then, so "
-            "no run can go on from this one's checkpoints. Let the %s have the same weights from its `__init__` on.",
+            "The %s has %s, unlike when it was built. A resume builds it anew and loads weights into what it has then, "
+            "so no run can go on from this one's checkpoints. Let it have the same weights from its `__init__` on.",
             name,
-            ", and ".join(changes),
+            several(now - built),
+        )
+    if built - now:
+        log.warning(
+            "The %s no longer has %s, unlike when it was built. A resume builds it anew, with them, so no run can go "
+            "on from this one's checkpoints. Let it have the same weights from its `__init__` on.",
             name,
+            several(built - now),
         )
 
 

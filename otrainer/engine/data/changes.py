@@ -42,9 +42,14 @@ class Copied:
         log.warning(
             "%s of `%s` was changed within an epoch: data workers have a copy, and see it with the next epoch. Change "
             "it between epochs, let `set_epoch` do it, or load without workers.",
-            f"`{changed[-1]}`" if changed else "something",
+            shown(changed),
             type(self._dataset).__name__,
         )
+
+
+def shown(paths: list[str]) -> str:
+    """Return the last of some paths, which is the most exact one, as a message has it."""
+    return f"`{paths[-1]}`" if paths else "something"
 
 
 def mark_of(value: Any, left: list[int]) -> Any:

@@ -21,13 +21,14 @@ log = logging.getLogger("otrainer")
 
 def checked(loader: Any, stage: str) -> Any:
     """Return a loader; raise ConfigError for several ones, and for what no batches can be read from."""
-    name, parts = f"`{stage}_dataloader`", list(loader.values()) if isinstance(loader, dict) else loader
+    parts = list(loader.values()) if isinstance(loader, dict) else loader
     if isinstance(parts, list | tuple) and any(isinstance(each, DataLoader | EpochLoader) for each in parts):
-        message = f"{name} returned a {type(loader).__name__} of {len(loader)} loaders; a run reads one."
+        message = f"`{stage}_dataloader` returned a {type(loader).__name__} of {len(loader)} loaders; a run reads one."
     elif loader is None or isinstance(loader, EpochLoader) or hasattr(loader, "__iter__") or is_indexed(loader):
         return loader
     else:
-        message = f"{name} returned a value of type `{type(loader).__qualname__}`, from which no batch can be read."
+        kind = type(loader).__qualname__
+        message = f"`{stage}_dataloader` returned a value of type `{kind}`, from which no batch can be read."
     raise ConfigError(
         message,
         title="not a loader",
