@@ -20,7 +20,6 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ORDER = layers(CONTRIBUTING) or {}
 GRAPH = imports(ROOT)
 MOST_ENTRIES = 16
-MOST_LOADED = 110
 
 LIGHT = [
     "otrainer",
@@ -92,7 +91,6 @@ def test_the_loop_loads_no_more_than_it_trains_with() -> None:
         "otrainer.diagnostics.redaction.streams",
         "otrainer.diagnostics.redaction.values",
     }
-    assert len(loaded) < MOST_LOADED
 
 
 def test_an_import_counts_wherever_it_stands(tmp_path: Path) -> None:
