@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,20 +48,18 @@ OWN = 2  # callbacks that the check adds, as the last ones
 LONGEST_EPOCH = 50  # steps of an epoch whose end is looked at too
 
 
-class TracedIO:
-    """The run's own io, which lets each batch be seen."""
+def watch(io: Any, seen: list[str]) -> None:
+    """Let an io note in `seen` each batch that it splits for training, if its class allows; it holds what it held."""
+    own = type(io)
 
-    def __init__(self, io: Any) -> None:
-        self._io = io
-        self.seen: list[str] = []
-
-    def split(self, batch: Any, *, stage: str) -> Any:
+    def split(self: Any, batch: Any, *, stage: str) -> Any:
         if stage == "train":
-            self.seen.append(digest(list(leaves(batch))))
-        return self._io.split(batch, stage=stage)
+            seen.append(digest(list(leaves(batch))))
+        return own.split(self, batch, stage=stage)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._io, name)
+    same = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__slots__": (), "__doc__": own.__doc__}
+    with suppress(TypeError):
+        object.__setattr__(io, "__class__", type(own.__name__, (own,), {**same, "split": split}))
 
 
 class Tracer:
@@ -69,11 +68,12 @@ class Tracer:
     `stop` is a step, with `at_end` the end of the epoch that is there by then; None: as many steps as `enough` says.
     """
 
-    def __init__(self, io: TracedIO, trace: Path, stop: int | None, *, at_end: bool, accumulate: int) -> None:
-        self.io, self.trace, self.stop, self.at_end, self.accumulate = io, trace, stop, at_end, accumulate
+    def __init__(self, seen: list[str], trace: Path, stop: int | None, *, at_end: bool, accumulate: int) -> None:
+        self.seen, self.trace, self.stop, self.at_end, self.accumulate = seen, trace, stop, at_end, accumulate
 
     def on_train_step_end(self, ctx: RunContext) -> None:
-        batch, self.io.seen = self.io.seen, []
+        batch = list(self.seen)
+        self.seen.clear()
         self._write(ctx, {"batch": digest(batch)}, {"loss": digest(dict(ctx.last_train_logs))}, "step")
         if self.stop is None:
             self.stop = enough(ctx, self.accumulate)
@@ -153,13 +153,14 @@ def main(folder: Path, stop: int | None, *, at_end: bool) -> None:
     plan, sources, trace = read_json(folder / "plan.json"), read_json(folder / "sources.json"), folder / "trace.jsonl"
     places = SourceMap.from_json(sources["places"], sources["includes"])
     with project(Path.cwd()), StopRequest(), composed(Plan.from_json(plan), places) as whole:
-        io = TracedIO(whole.parts.io)
+        seen: list[str] = []
+        watch(whole.parts.io, seen)
         accumulate = int(getattr(whole.trainer, "grad_accum_steps", 1))
-        tracer = Tracer(io, trace, stop, at_end=at_end, accumulate=accumulate)
+        tracer = Tracer(seen, trace, stop, at_end=at_end, accumulate=accumulate)
         callbacks = [*whole.parts.callbacks, tracer, ModelCheckpoint(str(folder))]
         start = str(folder / "last.pt") if trace.exists() else whole.settings.resume_from
         try:
-            whole.fit(replace(whole.settings, resume_from=start), io=io, callbacks=callbacks)
+            whole.fit(replace(whole.settings, resume_from=start), callbacks=callbacks)
         except TrainingInterrupted:
             return
 
