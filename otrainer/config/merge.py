@@ -79,7 +79,9 @@ class Merger:
                 below = items[key]
                 if below is value:
                     continue  # one file by two ways; a value laid over itself is itself
-                node, below_size = self.lay(below, value, (*path, key), keep=keep), below.size
+                if type(value) is not Scalar:  # which only takes the place of what is below
+                    node = self.lay(below, value, (*path, key), keep=keep)
+                below_size = below.size
                 length -= length_of(below)
             elif value.special & MERGE:
                 node = self.lay(None, value, (*path, key), keep=keep)
