@@ -16,6 +16,7 @@ from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.loss import LossOutput
 from otrainer.components.sched import SchedulerBundle
 from otrainer.engine.checkpoint import load_checkpoint
+from otrainer.errors import ConfigError
 
 STEPS, EPOCHS = 5, 2
 
@@ -195,22 +196,33 @@ def test_turns_that_fail_again_are_still_open(tmp_path: Path) -> None:
     assert flat(continued) == flat(whole)
 
 
-def test_a_row_of_values_that_are_no_numbers_is_told_and_left_out_by_a_resume(
+class FirstLayer:
+    """Trains the first layer, and from the first step on the last one too."""
+
+    def build(self, model: Any, *, registry: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model[0].parameters(), lr=0.05)
+
+    def on_train_step_end(self, ctx: Any) -> None:
+        if ctx.state.global_step == 1:
+            ctx.optimizer.add_param_group({"params": list(ctx.model[2].parameters())})
+
+
+def test_a_row_that_cannot_be_made_is_told_and_left_out_by_a_resume(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def loss(stage_logs: Any) -> Any:
+    def loss(name: str) -> Any:
         def call(*, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
-            value = torch.nn.functional.mse_loss(outputs, targets["y"])
-            return LossOutput(value, logs={"extra": stage_logs if stage == "train" else 1.0})
+            return LossOutput(torch.nn.functional.mse_loss(outputs, targets["y"]), logs={name: 1.0})
 
         return call
 
-    parts = {"trainer": {"log_every_n_steps": 2}, "loggers": [rows := Notes()]}
-    data = Batches(random_batches(4))
-    with pytest.raises(ValueError, match="warm"):
-        fit(small_model(), data, loss=loss("warm"), callbacks=[ModelCheckpoint(str(tmp_path))], **parts)
+    late, rows, data = FirstLayer(), Notes(), Batches(random_batches(4))
+    parts = {"trainer": {"log_every_n_steps": 2}, "loggers": [rows], "optimizer": late}
+    with pytest.raises(ConfigError, match="lr_1"):
+        fit(small_model(), data, loss=loss("lr_1"), callbacks=[late, ModelCheckpoint(str(tmp_path))], **parts)
     with caplog.at_level(logging.WARNING, "otrainer"):
-        fit(small_model(), data, loss=loss(1.0), run={"resume_from": str(tmp_path / "last.pt")}, **parts)
+        again = {"callbacks": [late], "run": {"resume_from": str(tmp_path / "last.pt")}}
+        fit(small_model(), data, loss=loss("extra"), **again, **parts)
 
     assert any(text.startswith("the row of step 2 is left out") for text in caplog.messages)
     assert [step for _, step, _ in rows.rows] == [4]

@@ -33,8 +33,8 @@ TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".
 # Functions some of whose words become a part of messages only; each has such a word still.
 HAS_WORDS = {
     "StdoutLogger", "build_torch", "check_loss", "check_monitors", "check_name", "check_same_kind", "different_shapes",
-    "get_path", "gradient_not_finite", "known", "misfit", "model_misfit", "moved", "not_loadable", "of_sequences",
-    "read_order", "read_out", "same_length", "shown", "step_not_finite", "tell_left_out",
+    "get_path", "gradient_not_finite", "holder_of", "known", "misfit", "model_misfit", "moved", "not_loadable",
+    "of_sequences", "read_order", "read_out", "same_length", "shown", "step_not_finite", "tell_left_out",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {
@@ -44,7 +44,7 @@ BESIDE = {
     "line_of": "lines of a config for what is told", "model_summary": "the model in words",
     "blueprint": "a model without numbers, to try out before anything is trained", "Undrawn": "the same",
     "draws": "the same", "Valued": "the same", "empty_like": "the same",
-    "Part": "says what others offer",
+    "Part": "says what others offer", "values_in": "for comparing checkpoints",
     "count_samples": "a batch's size, where it is told", "told": "a value, where it is told",
 }  # fmt: skip
 

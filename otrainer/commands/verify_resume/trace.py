@@ -27,6 +27,7 @@ from otrainer.config import SourceMap
 from otrainer.config.walk import walk
 from otrainer.diagnostics.serialize import to_plain
 from otrainer.engine.checkpoint import capture
+from otrainer.engine.checkpoint.compare import values_in
 from otrainer.engine.signals import StopRequest, TrainingInterrupted, current_stop_request
 from otrainer.engine.tree import leaves
 from otrainer.errors import ConfigError, dotted
@@ -115,7 +116,7 @@ def enough(ctx: RunContext, accumulate: int) -> int:
 
 def digest_state(ctx: RunContext) -> dict[str, str]:
     """Return a digest for every leaf of a run's state, by its dotted name, in the order in which to look."""
-    state = capture(ctx)
+    state = values_in(capture(ctx))
     state["loggers"] = None  # where a file of rows ends is not a fact of the training
     state["callbacks"] = state["callbacks"][: len(state["callbacks"]) - OWN]
     for section in ("metrics", "callbacks"):

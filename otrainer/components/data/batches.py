@@ -169,13 +169,13 @@ class SeededLoader(Epochs):
         if has_workers and (self.copied is None or self.copied.marks != marks_of(self.batches.dataset)):
             end_workers(self.loader)  # somebody changed what they have a copy of
         self.batches.begin_epoch(epoch)
-        self.copied = Copied(self, self.batches.dataset) if has_workers else None
+        self.copied = Copied(self.batches.dataset) if has_workers else None
         self.reading = iter(self.loader)
         return map(delivered, self.reading) if self.copied is None else self._told_at_the_end(self.copied)
 
     def _told_at_the_end(self, copied: Copied) -> Iterator[Any]:
         yield from map(delivered, self.reading)
-        copied.tell()
+        copied.tell(self)
 
 
 def as_loaded(batch: Any) -> Any:

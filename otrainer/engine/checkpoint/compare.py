@@ -175,3 +175,11 @@ def marked_lost(data: Any) -> Any:
         return {MARK: LOST}
     items = children(data)
     return data if items is None else with_children(data, [(key, marked_lost(item)) for key, item in items])
+
+
+def values_in(data: Any) -> Any:
+    """Return encoded data without the marks of what is the object that was built: what counts are values."""
+    if is_marked(data, SAME):
+        return values_in(data["items"])
+    items = children(data)
+    return data if items is None else with_children(data, [(key, values_in(item)) for key, item in items])

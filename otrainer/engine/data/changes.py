@@ -29,15 +29,15 @@ def marks_of(dataset: Any) -> dict[str, Any]:
 class Copied:
     """A dataset as workers took a copy of it, to be compared at the end of the epoch."""
 
-    def __init__(self, loader: Any, dataset: Any) -> None:
-        self._loader, self._dataset = loader, dataset
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
         self.marks = marks_of(dataset)
 
-    def tell(self) -> None:
-        """Warn, once for a loader, if the dataset was changed meanwhile: its workers have not seen it."""
-        if getattr(self._loader, TOLD, False) or (now := marks_of(self._dataset)) == self.marks:
+    def tell(self, loader: Any) -> None:
+        """Warn, once for its loader, if the dataset was changed meanwhile: the workers have not seen it."""
+        if getattr(loader, TOLD, False) or (now := marks_of(self._dataset)) == self.marks:
             return
-        setattr(self._loader, TOLD, True)
+        setattr(loader, TOLD, True)
         changed = [path for path in {**self.marks, **now} if path and self.marks.get(path) != now.get(path)]
         log.warning(
             "%s of `%s` was changed within an epoch: data workers have a copy, and see it with the next epoch. Change "

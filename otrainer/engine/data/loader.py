@@ -206,14 +206,14 @@ class Loader:
             self._generators.load(saved.generators["now"])
         elif self._skips(stream, batches, start, saved):
             return
-        copied = Copied(self._loader, self._loader.dataset) if has_workers(self._loader) else None
+        copied = Copied(self._loader.dataset) if has_workers(self._loader) else None
         while (batch := stream.call(next, batches, END)) is not END:
             read += 1
             if read == 1:
                 self._see_first(batch, 0, None)
             yield delivered(batch)
         if copied is not None:
-            copied.tell()
+            copied.tell(self._loader)
         if read == 0 and saved is not None and saved.part is not None:
             # It was saved at the end of an epoch, and went on from there: the end came once more.
             self._generators.load(self._beginning)

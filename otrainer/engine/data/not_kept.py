@@ -35,14 +35,23 @@ class NotKept:
         if not changed:
             return
         self._is_told = True
-        names = ", ".join(f"`{path.partition('.')[2]}`" for path in changed[:3])
         log.warning(
             "data: %s of `%s` changed since the run began. No checkpoint holds that: after a resume it is as a new run "
             "has it. Let it follow from the epoch by `set_epoch`, or let the callback that changes it keep it, and set "
             "it again in `on_fit_start`.",
-            names,
-            self._built[changed[0]][0],
+            shown(changed),
+            holder_of(changed, self._built),
         )
+
+
+def shown(paths: list[str]) -> str:
+    """Return the first of some attributes, as a message has them."""
+    return ", ".join(f"`{path.partition('.')[2]}`" for path in paths[:3])
+
+
+def holder_of(paths: list[str], built: dict[str, tuple[str, Any]]) -> str:
+    """Return the class that holds the first of some attributes."""
+    return built[paths[0]][0]
 
 
 def marks_of_own(root: Any) -> dict[str, tuple[str, Any]]:

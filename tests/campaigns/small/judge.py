@@ -20,6 +20,7 @@ from campaigns.plain.user import CALLBACKS, METRICS
 from torch import nn
 
 from otrainer.engine.checkpoint import load_checkpoint
+from otrainer.engine.checkpoint.compare import values_in
 
 from .compare import differences, distance, rows_apart, size_of, tensors_of
 from .draw import Experiment
@@ -167,7 +168,7 @@ def against_itself(drawn: Experiment, folder: Path) -> tuple[list[str], tuple[in
     files, others = ({path.name for path in each.iterdir()} for each in (whole, folder / "stopped"))
     found = [f"file {name}" for name in files ^ others]
     for name in sorted(files & others):
-        one, other = load_checkpoint(whole / name), load_checkpoint(folder / "stopped" / name)
+        one, other = (values_in(load_checkpoint(each / name)) for each in (whole, folder / "stopped"))
         # Which older files were there at that moment is a matter of how fast the disk was.
         found += [f"{name}: {each}" for each in differences(one, other) if name == "last.pt" or ".steps." not in each]
     found += [
