@@ -463,27 +463,42 @@ RETURNS = {
         'return batch["x"], batch, {}',
         "`split` returns `(ArgsKwargs(args, kwargs), ",
     ),
+}
+WRONG_NUMBERS = {
     "a log that is a word": (
         "loss",
-        "__call__",
-        "return LossOutput(kwargs['outputs'].mean(), {'word': 'low'})",
-        "It returns `LossOutput(loss, logs)`",
+        "loss.odd",
+        "def __call__(self, batch=None, **kwargs):\n    return LossOutput(kwargs['outputs'].mean(), {'word': 'low'})",
+        "The loss logs `word`, a str, which is no number.",
     ),
-    "a value that is a list": ("metrics", "compute", "return {'both': [1, 2]}", "`compute` returns a number, or"),
+    "a value that is a list": (
+        "metrics",
+        "metric.odd",
+        "def compute(self):\n    return {'both': [1, 2]}",
+        "What the metric computes as `both` is no number: ",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", RETURNS)
 def test_what_the_loop_cannot_use_is_told_at_the_component_that_returned_it(failing, what):
     section, method, body, hint = RETURNS[what]
-    key = f"{section.rstrip('s') if section == 'metrics' else section}.odd"
-    spec = f"metrics: [{{_type_: {key}}}]" if section == "metrics" else only(section, f"{{_type_: {key}}}")
+    key = f"{section}.odd"
     source = plugin(key, f"def {method}(self, batch=None, **kwargs):\n    {body}")
-    source = source.replace("import torch\n", "from otrainer.components.loss import LossOutput\n", 1)
-    drawn = draw_error(failing(f"{spec}\ntrainer: {{log_every_n_steps: 1}}", source)).splitlines()
+    drawn = draw_error(failing(only(section, f"{{_type_: {key}}}"), source)).splitlines()
     assert drawn[0].startswith(f"{section} failed ── configs/experiments/a.yaml:4:")
     assert drawn[4].startswith(f"  What `{key}` returned cannot be used: ")
     assert drawn[-1].startswith(f"  {hint}")
+
+
+@pytest.mark.parametrize("what", WRONG_NUMBERS)
+def test_what_is_no_number_is_told_by_its_name_at_the_component(failing, what):
+    section, key, body, words = WRONG_NUMBERS[what]
+    spec = f"metrics: [{{_type_: {key}}}]" if section == "metrics" else only(section, f"{{_type_: {key}}}")
+    source = plugin(key, body).replace("import torch\n", "from otrainer.components.loss import LossOutput\n", 1)
+    drawn = draw_error(failing(spec, source))
+    assert " ── configs/experiments/a.yaml:4:" in drawn.splitlines()[0]
+    assert words in drawn
 
 
 def test_a_report_stays_what_it_is_in_other_processes(failing):

@@ -231,8 +231,8 @@ WRONG = {
 def test_what_a_metric_computes_and_is_no_number_is_told_at_the_metric(failing, what):
     source = plugin("metric.odd", f"def compute(self):\n    return {WRONG[what]}")
     lines = said(failing("metrics: [{_type_: metric.odd}]", source))
-    assert lines[0].startswith("metrics failed ── configs/experiments/a.yaml:4:")
-    assert lines[-1] == "`compute` returns a number, or a mapping of names to numbers."
+    assert lines[0].startswith("metric is no number ── configs/experiments/a.yaml:4:")
+    assert lines[-1] == "Return a mapping from names to numbers, with a name for each of several."
 
 
 def test_a_metric_that_divides_by_nothing_names_its_line(failing):
