@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -80,11 +81,19 @@ def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
         batch = session.val.peek(epoch)
         if batch is None:
             return metrics_alone(session)
-        with unchanged(session), evaluating(session.modules, session.ctx.optimizer), torch.no_grad():
+        with unchanged(session), evaluating(session.modules, session.ctx.optimizer), torch.no_grad(), unheard():
             placed = session.accelerator.place(batch)
             row, _ = judge(session, placed, 0)
             logged = {f"val_{name}": value for name, value in row.items()}
             return logged, add_metrics(session, logged, placed)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let nobody hear warnings of Python's in the block: what is odd about one batch may be right of all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def metrics_alone(session: Session) -> tuple[dict[str, Any], bool]:
@@ -146,7 +155,7 @@ def others_act(session: Session) -> bool:
 
 def tell_never_validated(session: Session, max_epochs: int, val_every: int) -> None:
     """Warn that nothing will be validated, where there are data for it or something watches what comes of it."""
-    watched = [name for name, _, _ in monitors(session)]
+    watched = list(dict.fromkeys(name for name, _, _ in monitors(session)))
     if watched or session.val:
         log.warning(
             "no epoch is validated: `val_every_n_epochs` is %d, and there are %d epochs%s",

@@ -18,7 +18,7 @@ from otrainer.engine.data.loader import Loader
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
 from otrainer.engine.modes import begin_training
-from otrainer.engine.optimizer import build_optimizer, tell_left_out
+from otrainer.engine.optimizer import build_optimizer
 from otrainer.engine.parts import check_hooks, check_metric_names
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.session import Session
@@ -51,7 +51,6 @@ def begin(parts: Parts, run: RunSettings) -> Session:
     for module in modules:
         begin_training(module)
     optimizer = build_optimizer(parts)
-    tell_left_out(optimizer, parts)
     bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
     scheduler = None if bundle is None else bundle.scheduler
     ctx = RunContext(

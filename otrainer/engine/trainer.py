@@ -18,7 +18,7 @@ from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import epoch_rows, reset_metrics, undone_if_broken_off
 from otrainer.engine.modes import set_mode
 from otrainer.engine.monitor import monitored
-from otrainer.engine.optimizer import call_step, drop_fused, needs_closure
+from otrainer.engine.optimizer import call_step, drop_fused, needs_closure, tell_left_out
 from otrainer.engine.parts import Parts
 from otrainer.engine.rates import check_names
 from otrainer.engine.rehearsal import rehearse
@@ -72,6 +72,7 @@ class DefaultTrainer:
             self._log_hparams(session)
             session.hook("on_fit_start")
             begin_state(session.ctx)
+            tell_left_out(session.ctx.optimizer, session.ctx)
             with worker_trouble():
                 self._rehearse(session)
                 self._epochs(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,24 @@ def test_rows_of_short_epochs_are_the_same_after_a_stop(tmp_path: Path, stop: in
     assert [step for _, step, _ in straight] == [4, 6, 12]
     rows(Stop())
     assert rows(resume=str(tmp_path / "1/last.pt")) == straight  # the logger has its earlier rows back
+
+
+def test_what_warns_of_a_batch_that_is_only_tried_is_not_heard(recwarn: pytest.WarningsRecorder) -> None:
+    class Warns:
+        def update(self, **_: Any) -> None:
+            warnings.warn("few samples", UserWarning, stacklevel=1)
+
+        def compute(self) -> dict[str, float]:
+            return {"val_one": 1.0}
+
+    class Stop:
+        def on_fit_start(self, ctx: Any) -> None:
+            recwarn.clear()
+
+        def on_train_step_end(self, ctx: Any) -> None:
+            heard.append(len(recwarn))
+
+    heard: list[int] = []
+    data = Batches(random_batches(1), random_batches(1))
+    fit(small_model(), data, metrics=[Warns()], callbacks=[Stop()])
+    assert heard == [1]  # that of the training batch

@@ -288,3 +288,21 @@ def test_the_factory_knows_whether_it_chose_fused_kernels() -> None:
     factory.build(small_model(), registry=build_registry())
     assert not factory.chose_fused
     assert TorchLoss(nn.MSELoss()).reduction == "mean"
+
+
+class FreezesAtStart:
+    """Freezes one layer before the first step, and hands another to the optimizer."""
+
+    def on_fit_start(self, ctx: Any) -> None:
+        ctx.model[0].requires_grad_(False)
+
+
+def test_what_a_callback_freezes_before_the_first_step_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    class LastLayer:
+        def build(self, model: Any, *, registry: Any) -> torch.optim.Optimizer:
+            return torch.optim.SGD(model[2].parameters(), lr=0.1)
+
+    for callbacks, told in (([FreezesAtStart()], False), ([], True)):
+        caplog.clear()
+        fit(small_model(), Batches(random_batches(1)), optimizer=LastLayer(), callbacks=callbacks)
+        assert any("does not hold `0.weight`, `0.bias`" in text for text in caplog.messages) is told
