@@ -56,7 +56,8 @@ class Kept:
         )
 
     def put_back(self) -> None:
-        if self.copy is not None:
+        """Let it be what it was; what did not change is not written to, since it may be read-only."""
+        if self.copy is not None and differs(self.value, self.copy):
             refill(self.value, self.copy)
         for kept in self.inside:
             kept.put_back()

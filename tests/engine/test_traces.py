@@ -280,6 +280,8 @@ class Counted(torch.utils.data.Dataset[Any]):
 
     def __init__(self) -> None:
         self.reads, self.seen = 0, {"rows": [0]}
+        self.fixed = np.zeros(3)
+        self.fixed.flags.writeable = False
 
     def __len__(self) -> int:
         return 8
