@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from otrainer.engine.bare_step import BareStep
 from otrainer.engine.optimizer import call_step, held
 from otrainer.engine.tree import is_detachable, leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
@@ -24,6 +25,7 @@ class Accelerator:
         check_device(device, precision)
         self.device = torch.device(device)
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16-mixed" else None
+        self._bare: BareStep | None = None
         self._autocast: AbstractContextManager[Any] = nullcontext()
         self._halves = precision in AUTOCAST
         if self._halves:
@@ -94,7 +96,9 @@ class Accelerator:
         Knowing that means waiting for the device, so it is looked at only if this `tells`.
         """
         if self.scaler is None:
-            call_step(optimizer.step, chose_fused=chose_fused)
+            if self._bare is None or self._bare.optimizer is not optimizer:
+                self._bare = BareStep(optimizer)
+            call_step(self._bare, chose_fused=chose_fused)
             return True
         scale = self.scaler.get_scale() if tells else 0.0
         self.scaler.step(optimizer)

@@ -96,9 +96,14 @@ class Boundary:
     def mark(self) -> None:
         """Say that a step begins, with everything as it is now."""
         self.phase = COMPUTING
-        self._torch = torch.get_rng_state()
+        self._torch = torch.default_generator.get_state()
         if self._on_cuda:
             self._cuda = torch.cuda.get_rng_state_all()
+        if self._moving:
+            self._renew()
+
+    def _renew(self) -> None:
+        """Take the copies of what steps change."""
         copies: list[torch.Tensor] = []
         sources: list[torch.Tensor] = []
         for part in self._moving:

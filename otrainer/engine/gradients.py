@@ -13,6 +13,8 @@ from otrainer.engine.weights import Shares, counts_nothing, weight_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
+
     from otrainer.engine.session import Session
 
 
@@ -20,9 +22,10 @@ def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> t
     """Take the gradients of a step anew, those of one batch that holds all of `group`."""
     session.clear_gradients()
     shares = Shares(len(group))
+    if len(group) == 1:
+        return [backward(session, group[0], 0, shares, first=first)], shares
     rows = [backward(session, batch, index, shares, first=first) for index, batch in enumerate(group)]
-    if len(group) > 1:
-        shares.settle(held(session.ctx.optimizer))
+    shares.settle(held(session.ctx.optimizer))
     return rows, shares
 
 
@@ -34,20 +37,33 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
         outputs = session.forward(*inputs.args, **inputs.kwargs)
         result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
     loss, logs = check_loss(result, ctx.loss), getattr(result, "logs", None)
-    shares.is_sum = is_sum(result, ctx.loss)
     seen = session.watch.read(loss)
-    is_needed, number = shares.count > 1 or not session.watch.is_right(seen), ctx.state.micro_step_in_epoch + index
-    weight = weight_of(result, meta, ctx.train, number, inputs, is_needed=is_needed)
-    del result
+    share: torch.Tensor | None = loss
+    shares.kind = loss.dtype
+    if shares.count > 1 or session.is_first_step or not session.watch.passes(seen, index):
+        share = shared(session, shares, result, loss, seen, (inputs, meta, index))
+    del result, loss
     if not ctx.metrics:
         del outputs  # its memory, where the loss does not need it, is free for the gradients
-    if counts_nothing(weight):
-        shares.weights.append(weight)
-    else:
-        session.watch.see(seen, index)
-        if is_needed:
-            session.watch.see_weight(weight, index)
-        accelerator.backward(shares.share(loss, weight))
+    if share is not None:
+        accelerator.backward(share)
     if ctx.metrics and first:
         update_metrics(session, outputs, targets, batch, "train", number=index)
-    return detached(seen, logs)
+    return {"loss": seen} if type(logs) is dict and not logs else detached(seen, logs)
+
+
+def shared(
+    session: Session, shares: Shares, result: Any, loss: torch.Tensor, seen: float | torch.Tensor, batch: Any
+) -> torch.Tensor | None:
+    """Return what a micro-batch adds to the loss of its step; None where it counts nothing."""
+    ctx, (inputs, meta, index) = session.ctx, batch
+    shares.is_sum = is_sum(result, ctx.loss)
+    is_needed, number = shares.count > 1 or not session.watch.is_right(seen), ctx.state.micro_step_in_epoch + index
+    weight = weight_of(result, meta, ctx.train, number, inputs, is_needed=is_needed)
+    if counts_nothing(weight):
+        shares.weights.append(weight)
+        return None
+    session.watch.see(seen, index)
+    if is_needed:
+        session.watch.see_weight(weight, index)
+    return shares.share(loss, weight)

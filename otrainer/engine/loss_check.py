@@ -49,6 +49,13 @@ class LossWatch:
         """Return whether a loss is finite, as far as that is known."""
         return not self.at_once or isfinite(value)
 
+    def passes(self, value: float | torch.Tensor, index: int) -> bool:
+        """Return whether a loss is finite, as far as that is known; one on a device is put by."""
+        if self.at_once:
+            return isfinite(value)
+        self.see(value, index)
+        return True
+
     def see(self, value: float | torch.Tensor, index: int) -> None:
         """Take what was read of the loss of a step's micro-batch number `index`, from 0.
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("otrainer")
 
+Call = tuple[int, Callable[..., None]]  # the place of a callback, and its hook
+
 
 @dataclass
 class Session:
@@ -57,7 +59,8 @@ class Session:
             name: [(place, method) for place, each in ordered if (method := getattr(each, name, None)) is not None]
             for name in HOOKS
         }
-        self._places = {name: tuple(place for place, _ in calls) for name, calls in self._hooks.items()}
+        self._places = {name: places_of(calls) for name, calls in self._hooks.items()}
+        self._calls = {name: with_waiting(calls) for name, calls in self._hooks.items()}
         self._loggers = tuple(range(len(self.ctx.loggers)))
         self._told_modes: set[str] = set()
         # Whether a step that is left out leaves the scheduler's turn out too.
@@ -74,19 +77,16 @@ class Session:
 
         Say which one leaves the model in evaluation mode.
         """
-        model, turns = self.ctx.model, self.ctx.turns
-        calls, waiting = self._hooks[name], self._places[name]
+        ctx, calls = self.ctx, self._calls[name]
         if places is not None:
-            calls = [each for each in calls if each[0] in places]
-            waiting = tuple(place for place, _ in calls)
-        is_kept = name in KEPT_HOOKS
-        for place, method in calls:
+            calls = with_waiting([each for each in self._hooks[name] if each[0] in places])
+        model, turns, is_kept = ctx.model, ctx.turns, name in KEPT_HOOKS
+        for place, method, waiting in calls:
             trained = model.training
             if is_kept:
-                waiting = waiting[1:]
                 turns.hook, turns.callbacks = name, waiting  # a checkpoint that it takes counts it as called
             try:
-                method(self.ctx)
+                method(ctx)
             except BaseException:
                 if is_kept:
                     turns.callbacks = (place, *waiting)
@@ -163,6 +163,15 @@ class Session:
                 failed = failed or error
         if failed is not None and failed is not first:
             raise failed
+
+
+def with_waiting(calls: Sequence[Call]) -> list[tuple[int, Callable[..., None], tuple[int, ...]]]:
+    """Return calls of a hook, each with the places of those that come after it."""
+    return [(place, method, places_of(calls[number:])) for number, (place, method) in enumerate(calls, 1)]
+
+
+def places_of(calls: Sequence[Call]) -> tuple[int, ...]:
+    return tuple(place for place, _ in calls)
 
 
 def report_failed(part: Any, method: str, failed: Exception, first: BaseException) -> None:

@@ -173,12 +173,14 @@ class DefaultTrainer:
         ctx, state = session.ctx, session.ctx.state
         state.global_step += 1
         state.micro_step_in_epoch += len(rows)
-        ctx.metrics_ahead[:] = [0] * len(ctx.metrics)
+        if ctx.metrics:
+            ctx.metrics_ahead[:] = [0] * len(ctx.metrics)
         session.boundary.reach()
         ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
-        scheduler = stepped and is_due(session.bundle, "step", state.global_step)
+        scheduler = stepped and session.steps_schedule and is_due(session.bundle, "step", state.global_step)
         row = state.global_step % self.log_every_n_steps == 0
-        session.begin_turns("on_train_step_end", scheduler=scheduler, row=row)
+        if scheduler or row:
+            session.begin_turns("on_train_step_end", scheduler=scheduler, row=row)
         if scheduler:
             step_schedule(ctx)
         if row:

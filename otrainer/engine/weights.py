@@ -106,7 +106,6 @@ class Shares:
     def share(self, loss: torch.Tensor, weight: Weight) -> torch.Tensor:
         """Return a micro-batch's loss as it goes into the gradients."""
         self.weights.append(weight)
-        self.kind = loss.dtype
         if self.is_sum or self.count == 1:
             return loss
         first = self._first

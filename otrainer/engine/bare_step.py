@@ -1,0 +1,60 @@
+"""An optimizer's step without torch's label for its profiler, which takes as long as a small layer, if none looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim import lr_scheduler, optimizer
+
+GLOBAL_HOOKS = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
+PROFILES = "_profiler_enabled"  # of torch.autograd, which says whether anybody looks
+OWN_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+
+class BareStep:
+    """Steps an optimizer as its `step` does, past the hooks and the label around it while nobody listens to them.
+
+    What torch puts around `step` is known by its code; where there is anything else, `step` is called as it is.
+    """
+
+    def __init__(self, stepped: torch.optim.Optimizer) -> None:
+        self.optimizer = stepped
+        hooks = [getattr(optimizer, name, None) for name in GLOBAL_HOOKS]
+        self._hooks = [*hooks, *(getattr(stepped, name, None) for name in OWN_HOOKS)]
+        self._is_known = all(isinstance(each, dict) for each in self._hooks)
+        self._is_known &= hasattr(torch.autograd, PROFILES)
+        self._bare: Callable[..., Any] | None = None
+        self._of: tuple[Any, Any] = (None, None)
+
+    def __call__(self) -> Any:
+        """Step once."""
+        stepped = self.optimizer
+        own, step = vars(stepped).get("step"), type(stepped).step
+        if self._of[0] is not own or self._of[1] is not step:
+            self._of, self._bare = (own, step), self._unwrapped(own, step)
+        if self._bare is None or any(self._hooks) or getattr(torch.autograd, PROFILES)():
+            return stepped.step()
+        if own is not None:
+            stepped._opt_called = True  # type: ignore[attr-defined]  # as the scheduler's wrapper notes it
+        return self._bare(stepped)
+
+    def _unwrapped(self, own: Any, step: Any) -> Callable[..., Any] | None:
+        """Return the step inside torch's own wrappers, None where there are others."""
+        if not self._is_known or not (own is None or is_schedulers(own, step)):
+            return None
+        label = optimizer.Optimizer.profile_hook_step(step)
+        bare: Callable[..., Any] | None = step.__wrapped__ if code_of(step) is code_of(label) else None
+        return bare
+
+
+def is_schedulers(own: Any, step: Any) -> bool:
+    """Return whether an optimizer's own `step` is what torch's schedulers put around that of its class."""
+    code = code_of(own)
+    return getattr(code, "co_filename", None) == lr_scheduler.__file__ and own.__wrapped__ is step
+
+
+def code_of(function: Any) -> Any:
+    """Return a function's own code, whatever it says that it wraps."""
+    return getattr(function, "__code__", None)
