@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
 MODES = ("min", "max")
+LOSS = "val_loss"  # logged by validation alone
 
 
 def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
@@ -23,13 +24,16 @@ def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
 
 def unknown_monitor(name: str, logs: Mapping[str, Any], config_path: ConfigPath) -> ConfigError:
     """Report a value that is watched and that validation does not log, with what there is."""
-    there = f"It logged {', '.join(f'`{key}`' for key in logs)}." if logs else "There is no validation data."
+    there = f"It logged {', '.join(f'`{key}`' for key in logs)}." if logs else "There are no validation data."
+    names_another = bool(logs) and name != LOSS
     return ConfigError(
         f"`monitor: {name}` names a value that validation did not log. {there}",
         title="unknown monitor",
         config_path=(*config_path, "monitor"),
         suggestions=nearest(name, logs),
-        hint="Name a value that validation logs, such as `val_loss`, and give the run validation data.",
+        hint="Name a value that validation logs, such as `val_loss`."
+        if names_another
+        else f"Give the run validation data, or leave out what watches `{name}`.",
     )
 
 

@@ -16,7 +16,7 @@ from otrainer.engine.gradients import evaluate
 from otrainer.engine.kept_tensors import Allowance, Tensors
 from otrainer.engine.metrics import stand_ins
 from otrainer.engine.modes import evaluating
-from otrainer.engine.monitor import place_of, unknown_monitor
+from otrainer.engine.monitor import LOSS, place_of, unknown_monitor
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.stage_notes import told_stage
@@ -124,7 +124,8 @@ def check_monitors(session: Session, logged: Mapping[str, Any], *, is_whole: boo
     for name, path, is_ours in monitors(session):
         if name in logged:
             continue
-        if is_ours and (is_whole or name.startswith("train")) and not others_act(session):
+        is_sure = is_whole or name.startswith("train") or (name == LOSS and not session.val)
+        if is_ours and is_sure and not others_act(session):
             raise unknown_monitor(name, logged, path)
         log.warning(
             "nothing that validation logs is called `%s` so far, which is watched at %s. There is %s.",

@@ -100,7 +100,18 @@ def test_a_scheduler_s_monitor_is_checked_as_well() -> None:
 @pytest.mark.parametrize("val", [None, []])
 def test_a_monitor_without_validation_data_is_found(val: Any) -> None:
     error = refused(data=Batches(random_batches(3), val), callbacks=[EarlyStopping()])
-    assert "There is no validation data" in str(error)
+    assert "There are no validation data" in str(error)
+
+
+def test_without_validation_data_no_metric_can_log_the_loss_that_is_watched() -> None:
+    """What a metric logs of training, which cannot be tried beforehand, does not stand for it."""
+
+    class Seen:
+        def compute(self) -> dict[str, float]:
+            raise RuntimeError("nothing was seen so far")
+
+    error = refused(data=Batches(random_batches(3)), callbacks=[EarlyStopping()], metrics=[Seen()])
+    assert error.findings[0].hint == "Give the run validation data, or leave out what watches `val_loss`."
 
 
 def test_a_value_that_a_callback_may_still_log_is_told_only(caplog: pytest.LogCaptureFixture) -> None:
