@@ -15,7 +15,7 @@ from otrainer.engine.data.not_kept import NotKept
 from otrainer.engine.data.position import check_first, converted, facts_of
 from otrainer.engine.data.reach import reached
 from otrainer.engine.data.rejoined import END, Rejoined
-from otrainer.engine.data.saved import SavedData, check_same_kind, stateful_part, used_up
+from otrainer.engine.data.saved import SavedData, check_same_kind, is_at_end, stateful_part, used_up
 from otrainer.engine.data.sizes import batches_in_epoch, samples_in_batch
 from otrainer.engine.data.told import checked, tell
 from otrainer.engine.data.workers import end_workers, has_workers, undisturb, worker_trouble
@@ -37,6 +37,7 @@ class Loader:
         self._had_some = False
         self._used = False
         self._batches: Iterator[Any] = iter(())
+        self._at_end = False  # whether the epoch was at its end already when it was gone on with
         self._stream: RandomStream | None = None
         self._saved: SavedData | None = None
         self._epoch: int | None = None
@@ -114,6 +115,7 @@ class Loader:
             "generators": {"beginning": self._beginning, "now": self._generators.state()},
             "facts": self._facts(),
             "beside": None if self._beside is None else self._beside.state_dict(),
+            "at_end": part is not None and (self._at_end or is_at_end(self._batches)),
         }
         # Nothing was read since: it stands where the checkpoint has it.
         return state if saved is None else {**state, **saved.unread()}
@@ -198,12 +200,16 @@ class Loader:
     def _read(self, epoch: int, start: int, saved: SavedData | None) -> Iterator[Any]:
         """Yield an epoch of a loader that only runs through, with randomness of its own so that it can be repeated."""
         self._stream = stream = RandomStream(derive_seed(self._seed, epoch))
+        self._at_end = False
         self._batches = batches = stream.call(self._fresh, epoch)
         read = start
         if saved is not None and saved.is_inside(epoch, start) and (went_on := saved.went_on()) is not None:
             # What is drawn to begin an epoch was drawn before its state was kept.
             self._stream = stream = went_on
             self._generators.load(saved.generators["now"])
+            if saved.at_end:
+                self._at_end = True
+                return
         elif self._skips(stream, batches, start, saved):
             return
         copied = Copied(self._loader.dataset) if has_workers(self._loader) else None

@@ -16,7 +16,8 @@ from otrainer.protocols import EpochLoader, Stateful
 @dataclass(frozen=True)
 class SavedData:
     """The state of a loader: `epoch` is the one that it was in, or had ended; `facts` are what a position
-    in it depends on, and `beside` is the state of the other stage's loader.
+    in it depends on, and `beside` is the state of the other stage's loader. `at_end` says that the epoch's last batch
+    was read, and that the state is that of its end, at which the next epoch begins.
 
     `generators` has those that loader and data hold as they stood before that epoch, at its `beginning`, and `now`.
     """
@@ -27,6 +28,7 @@ class SavedData:
     generators: Mapping[str, Any] = field(default_factory=lambda: {"beginning": {}, "now": {}})
     facts: Mapping[str, Any] | None = None
     beside: dict[str, Any] | None = None
+    at_end: bool = False
 
     @classmethod
     def of(cls, state: Mapping[str, Any] | None) -> SavedData:
@@ -36,7 +38,8 @@ class SavedData:
 
     def unread(self) -> dict[str, Any]:
         """Return what of it still holds while no batch was asked for."""
-        return {"stream": self.stream, "epoch": self.epoch, "generators": dict(self.generators)}
+        generators = dict(self.generators)
+        return {"stream": self.stream, "epoch": self.epoch, "generators": generators, "at_end": self.at_end}
 
     def generators_before(self, epoch: int) -> Mapping[str, Any]:
         """Return where generators stood before any batch of `epoch` was asked for."""
@@ -54,6 +57,14 @@ class SavedData:
         stream = RandomStream(0)
         stream.load_state_dict(dict(self.stream))
         return stream
+
+
+def is_at_end(batches: Any) -> bool:
+    """Return whether an iterator of torch's DataLoader has come to the end of its stream.
+
+    It has so with a last batch that is smaller than the others, before anybody asks for one more.
+    """
+    return bool(getattr(getattr(batches, "_dataset_fetcher", None), "ended", False))
 
 
 def check_same_kind(saved: SavedData, part: Any) -> None:

@@ -125,6 +125,35 @@ def test_iterable_data_ends_the_same_and_goes_on_where_it_was_if_it_can(
     assert not said or f"{done} batches are read again" in said[0]
 
 
+@pytest.mark.parametrize("stops", [(5,), (3, 5), (5, 6), (5, 7, 10)])
+def test_an_epoch_whose_smaller_last_batch_ended_the_stream_is_not_read_again(
+    tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    """The stream begins its next round as the loader finds no more samples for that batch, before its step is taken."""
+
+    def train(folder: Path, read: list[int], stop_at: int | None = None) -> torch.Tensor:
+        last = folder / "last.pt"
+        with StopRequest():
+            model = fit(
+                small_model(),
+                DatasetDataModule(StatefulNumbers(18, read), batch_size=4),
+                trainer={"max_epochs": 2},
+                callbacks=[ModelCheckpoint(str(folder)), StopAt(stop_at)],
+                run={"resume_from": str(last) if last.exists() else None},
+            )
+        return parameters_of(model)
+
+    whole_read: list[int] = []
+    whole = train(tmp_path / "whole", whole_read)
+    read: list[int] = []
+    for stop in stops:
+        with pytest.raises(TrainingInterrupted):
+            train(tmp_path / "broken", read, stop)
+
+    assert torch.equal(train(tmp_path / "broken", read), whole)
+    assert read == whole_read
+
+
 def test_data_with_a_state_and_data_without_do_not_go_together(tmp_path: Path) -> None:
     def train(data: Any, **run: Any) -> None:
         callbacks = [ModelCheckpoint(str(tmp_path))]
