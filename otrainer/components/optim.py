@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION
+from otrainer.engine.optimizer import is_dense
 from otrainer.errors import ConfigError
 from otrainer.registry import Registry, validate_kwargs
 
-if TYPE_CHECKING:
-    import torch
-
 T = TypeVar("T")
+WHOLE = (torch.float32, torch.float64)
 EXAMPLES = {"optimizer": "optim_cls.AdamW", "scheduler": "sched_cls.StepLR"}
 
 
@@ -47,11 +48,21 @@ class TorchOptimizerFactory:
         return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
 
     def _fusible(self, cls: Any, model: torch.nn.Module) -> bool:
-        """Return whether fused kernels may be chosen: they take neither sparse gradients nor complex parameters."""
+        """Return whether fused kernels may be chosen, since they do what the plain ones do.
+
+        They take neither sparse gradients nor complex parameters, nor such as are slices of others. Those of SGD leave
+        out most of what is in half precision on the CPU (pytorch#191763), and on a GPU they take momentum from a step
+        that a gradient scaler leaves out: there the plain ones stay.
+        """
         if "fused" not in inspect.signature(cls).parameters or any(name in self.kwargs for name in IMPLEMENTATION):
             return False
-        is_sparse = any(getattr(module, "sparse", False) for module in model.modules())
-        return not is_sparse and not any(parameter.is_complex() for parameter in model.parameters())
+        if any(getattr(module, "sparse", False) for module in model.modules()):
+            return False
+        parameters = list(model.parameters())
+        is_sgd = inspect.isclass(cls) and issubclass(cls, torch.optim.SGD)
+        if is_sgd and not all(each.is_cpu and each.dtype in WHOLE for each in parameters):
+            return False
+        return all(is_dense(each) and not each.is_complex() for each in parameters)
 
 
 def checked_key(key: str, prefix: str, section: str) -> str:

@@ -91,10 +91,32 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     return closure is not None and closure.default is closure.empty
 
 
+def fits_fused(parameter: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether fused kernels may go through a parameter and another tensor as through two flat arrays."""
+    if other.layout != torch.strided or parameter.layout != torch.strided:
+        return False
+    strides = zip(parameter.shape, parameter.stride(), other.stride(), strict=True)
+    return is_dense(parameter) and all(one == two for size, one, two in strides if size != 1)
+
+
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor fills the memory that it spans, each place once: a slice of another one does not."""
+    spans = sorted((stride, size) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size != 1)
+    place = 1
+    for stride, size in spans:
+        if stride != place:
+            return False
+        place *= size
+    return True
+
+
 def drop_fused(optimizer: torch.optim.Optimizer) -> None:
-    """Step without the fused kernels where gradients are sparse, which they do not take; nothing was stepped yet."""
+    """Step without the fused kernels where they do not take, or on the CPU would misread, a gradient.
+
+    It is sparse, or lies in memory in another order than its parameter. Nothing was stepped yet.
+    """
     for group in optimizer.param_groups:
-        if group.get(FUSED) and any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
+        if group.get(FUSED) and any(p.grad is not None and not fits_fused(p, p.grad) for p in group["params"]):
             group[FUSED] = False
     optimizer.defaults[FUSED] = all(group.get(FUSED) for group in optimizer.param_groups)
     if not optimizer.defaults[FUSED]:
