@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,7 @@ def test_two_definitions_of_one_name_are_told_apart_by_what_they_reach(own: Path
     assert len(found) == 4
 
 
+@cache
 def trees() -> dict[str, ast.Module]:
     return {name: ast.parse(path.read_bytes()) for name, path in modules().items()}
 
@@ -194,7 +197,7 @@ def test_what_is_passed_as_a_message_becomes_nothing_else() -> None:
     """Each function that is given a `hint`, say, has it only for messages; one with a `title`, all that it is given."""
     calls = [node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
     given = {(last_name(call.func), each.arg) for call in calls for each in call.keywords if each.arg in KEYWORDS}
-    silent = [without_messages(tree) for tree in trees().values()]
+    silent = [without_messages(copy.deepcopy(tree)) for tree in trees().values()]
     found = set()
     for node in (each for tree in silent for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
         words = {word for name, word in given if name == node.name}
