@@ -123,13 +123,14 @@ def detached(loss: float | torch.Tensor, logs: Mapping[str, Any] | None) -> dict
         raise not_a_log("logs", logs)
     if logs:
         if not TAKEN.isdisjoint(logs):
-            raise taken(next(name for name in logs if name in TAKEN), ("loss",))
+            own = next(name for name in logs if name in TAKEN)
+            raise taken(own, ("loss",), what="what each row says by itself")
         for name, value in logs.items():
             one = one_number(name, value)
             if name != "loss":
                 row[name] = one
             elif isinstance(loss, float) and number(one) != loss and loss == loss:  # elsewhere looking means waiting
-                raise taken(name, ("loss",))
+                raise taken(name, ("loss",), what="the loss itself")
     return row
 
 
@@ -166,8 +167,8 @@ def not_a_log(name: str, value: Any) -> ConfigError:
     )
 
 
-def taken(name: str, config_path: tuple[str | int, ...]) -> ConfigError:
-    """Report a logged value whose name something else has."""
-    message = f"A value would be logged as `{name}`, and something else has that name."
+def taken(name: str, config_path: tuple[str | int, ...], *, what: str) -> ConfigError:
+    """Report a logged value whose name something else has, and `what` that is."""
+    message = f"A value would be logged as `{name}`, which is the name of {what}."
     hint = "Log it by another name: the other value would be lost."
     return ConfigError(message, title="name is taken", config_path=config_path, hint=hint)

@@ -68,8 +68,10 @@ def epoch_rows(session: Session) -> dict[str, dict[str, Number]]:
 
 def add_value(row: dict[str, Number], name: str, value: Number, config_path: ConfigPath) -> None:
     """Add a value to a row; raise ConfigError where something else has its name."""
-    if name in row or name in ("step", "stage"):
-        raise taken(name, config_path)
+    if name in ("step", "stage"):
+        raise taken(name, config_path, what="what each row says by itself")
+    if name in row:
+        raise taken(name, config_path, what="a loss, a log or a metric in the same row")
     row[name] = value
 
 

@@ -36,4 +36,4 @@ def check_names(optimizer: torch.optim.Optimizer, logged: Iterable[Mapping[str, 
     for row in logged:
         for name in names:
             if name in row:
-                raise taken(name, ("loss",))
+                raise taken(name, ("loss",), what="a learning rate")

@@ -231,8 +231,8 @@ class Loader:
         """Read the batches before `start` again; return whether the epoch ended with them."""
         if start:
             log.warning(
-                "the training data (%s) can only be read from its beginning: %d batches are read again to go on from "
-                "there. A dataset with state_dict() and load_state_dict() goes on at once.",
+                "the training data (%s) can only be read from the beginning; batches read again to go on from there: "
+                "%d. A dataset with state_dict() and load_state_dict() goes on at once.",
                 type(self._loader).__name__,
                 start,
             )
