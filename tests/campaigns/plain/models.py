@@ -180,6 +180,21 @@ def train_in_eval() -> nn.Sequential:
     return model
 
 
+def channels_last() -> nn.Sequential:
+    model = nn.Sequential(
+        nn.Unflatten(1, (3, 2, 1)), nn.Conv2d(3, 5, (2, 3), padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(15, OUT)
+    )
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def laid_out() -> nn.Sequential:
+    """Weights that lie in memory as those of another shape did, or between what is left of them."""
+    model = mlp()
+    model[0].weight = nn.Parameter(torch.randn(6, 8).mul(0.4).t())
+    model[2].weight = nn.Parameter(torch.randn(OUT, 16).mul(0.3)[:, ::2])
+    return model
+
+
 @dataclass(frozen=True)
 class Kind:
     """How a model is made, and what it takes: `floats` [6], `ids` [4], `series` [5, 2] or `time` [5, batch, 2]."""
@@ -212,6 +227,8 @@ MODELS = {
     "float64": Kind(mlp, dtype=torch.float64),
     "bfloat16 parameters": Kind(mlp, dtype=torch.bfloat16),
     "complex": Kind(Complex),
+    "channels last": Kind(channels_last),
+    "slices and transposed weights": Kind(laid_out),
     "unused and 0-dim parameters": Kind(Spare),
 }
 

@@ -91,6 +91,8 @@ class Sharpness(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any]) -> None:  # type: ignore[override]
         held = [(group, each) for group in self.param_groups for each in group["params"] if each.grad is not None]
+        if not held:
+            return  # a head that the loss does not reach
         norm = torch.stack([each.grad.norm() for _, each in held]).norm() + 1e-12
         before = [each.clone() for _, each in held]
         for group, parameter in held:
