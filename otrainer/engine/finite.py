@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
 
+class NotFiniteError(ConfigError):
+    """A loss, a gradient or a parameter is infinite or no number."""
+
+
 def extremes(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
     """Return values that are infinite or no number if any of a tensor is; unlike `isfinite`, this takes no memory."""
     if not tensor.numel() or not (tensor.is_floating_point() or tensor.is_complex()):
@@ -57,7 +61,7 @@ def values_of(gradient: torch.Tensor) -> torch.Tensor:
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
-def after_last_step(ctx: RunContext) -> ConfigError | None:
+def after_last_step(ctx: RunContext) -> NotFiniteError | None:
     """Report a parameter that is not finite, None where all are, while the gradients of the last step are there."""
     first = next(spoilt(ctx), None)
     if first is None:
@@ -71,7 +75,7 @@ def after_last_step(ctx: RunContext) -> ConfigError | None:
     return step_not_finite(ctx, state.global_step, first)
 
 
-def before_this_step(ctx: RunContext) -> ConfigError | None:
+def before_this_step(ctx: RunContext) -> NotFiniteError | None:
     """Report a parameter that the step before made not finite, None where all are finite; its gradient is gone."""
     first, state = next(spoilt(ctx), None), ctx.state
     if first is None:
@@ -115,7 +119,7 @@ def rate_of(ctx: RunContext, parameter: torch.nn.Parameter) -> float:
     return 0.0
 
 
-def gradient_not_finite(step: int, epoch: int, name: str | None) -> ConfigError:
+def gradient_not_finite(step: int, epoch: int, name: str | None) -> NotFiniteError:
     """Report a step whose loss was finite and whose gradient was not."""
     whose = "some parameter" if name is None else f"`{name}`"
     message = f"The loss of step {step:,}, in epoch {epoch}, is finite, and its gradient for {whose} is not."
@@ -123,10 +127,10 @@ def gradient_not_finite(step: int, epoch: int, name: str | None) -> ConfigError:
         "Look for a function that has no slope where it was asked for one: a root or a logarithm at 0, a norm of "
         "zeros, a division. Adding a small number there helps. Checkpoints stay."
     )
-    return ConfigError(message, title="gradient is not finite", config_path=("loss",), hint=hint)
+    return NotFiniteError(message, title="gradient is not finite", config_path=("loss",), hint=hint)
 
 
-def step_not_finite(ctx: RunContext, step: int, parameter: torch.nn.Parameter) -> ConfigError:
+def step_not_finite(ctx: RunContext, step: int, parameter: torch.nn.Parameter) -> NotFiniteError:
     """Report a parameter whose gradient was finite, and that is not so itself after the optimizer's step."""
     rate, (part, name) = rate_of(ctx, parameter), name_in(ctx, parameter)
     if not isfinite(rate):
@@ -135,18 +139,18 @@ def step_not_finite(ctx: RunContext, step: int, parameter: torch.nn.Parameter) -
         )
         path = "optimizer" if ctx.scheduler is None else "scheduler"
         hint = "Look at what sets the learning rate. Checkpoints stay."
-        return ConfigError(message, title="parameters are not finite", config_path=(path,), hint=hint)
+        return NotFiniteError(message, title="parameters are not finite", config_path=(path,), hint=hint)
     message = (
         f"After step {step:,}, `{name}` of the {part} is not finite, though its gradient is: the optimizer's step made "
         "it so."
     )
     hint = "Try a smaller learning rate, or an `eps` above 0, without which Adam divides by zero. Checkpoints stay."
-    return ConfigError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)
+    return NotFiniteError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)
 
 
-def long_since(step: int, part: str, name: str) -> ConfigError:
+def long_since(step: int, part: str, name: str) -> NotFiniteError:
     """Report a parameter that is not finite, and that the last step had no gradient for."""
-    return ConfigError(
+    return NotFiniteError(
         f"After step {step:,}, `{name}` of the {part} is not finite. The last step had no gradient for it, so it was "
         "so before.",
         title="parameters are not finite",
@@ -156,9 +160,9 @@ def long_since(step: int, part: str, name: str) -> ConfigError:
     )
 
 
-def from_the_start(part: str, name: str) -> ConfigError:
+def from_the_start(part: str, name: str) -> NotFiniteError:
     """Report a parameter that no step has changed yet, and that is not finite."""
-    return ConfigError(
+    return NotFiniteError(
         f"Before the first step, `{name}` of the {part} is not finite.",
         title="parameters are not finite",
         config_path=("model",),
@@ -167,9 +171,9 @@ def from_the_start(part: str, name: str) -> ConfigError:
     )
 
 
-def parameter_not_finite(step: int, part: str, name: str) -> ConfigError:
+def parameter_not_finite(step: int, part: str, name: str) -> NotFiniteError:
     """Report a parameter that a step made not finite, by its gradient or by itself."""
-    return ConfigError(
+    return NotFiniteError(
         f"After step {step:,}, `{name}` of the {part} is not finite. Checkpoints stay.",
         title="parameters are not finite",
         config_path=("optimizer",),

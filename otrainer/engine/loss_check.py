@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.engine.finite import (
+    NotFiniteError,
     after_last_step,
     all_finite,
     before_this_step,
@@ -121,10 +122,10 @@ class LossWatch:
         return before or not_finite(value, step, epoch, batch)
 
 
-def not_finite(value: float, step: int, epoch: int, batch: int) -> ConfigError:
+def not_finite(value: float, step: int, epoch: int, batch: int) -> NotFiniteError:
     message = f"The loss of step {step:,} is {value}: batch {batch:,} of epoch {epoch}, both counted from 0."
     hint = "Look at that batch, or try a smaller learning rate or `trainer.grad_clip_norm`. Checkpoints stay."
-    return ConfigError(message, title="loss is not finite", config_path=("loss",), hint=hint)
+    return NotFiniteError(message, title="loss is not finite", config_path=("loss",), hint=hint)
 
 
 def check_loss(result: Any, loss: Any, *, trains: bool = True) -> torch.Tensor:

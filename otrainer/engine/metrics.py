@@ -63,6 +63,8 @@ def epoch_rows(session: Session) -> dict[str, dict[str, Number]]:
             add_value(rows["val" if is_val else "metrics"], name, number_of(name, value, index), ("metrics", index))
     if ctx.validated:
         ctx.last_val_logs = rows["val"]
+    if not session.val:  # what is watched goes by these all the same
+        rows = {"metrics": {**rows["metrics"], **rows["val"]}}
     return {stage: row for stage, row in rows.items() if row}
 
 

@@ -24,16 +24,18 @@ def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
 
 def unknown_monitor(name: str, logs: Mapping[str, Any], config_path: ConfigPath) -> ConfigError:
     """Report a value that is watched and that validation does not log, with what there is."""
-    there = f"It logged {', '.join(f'`{key}`' for key in logs)}." if logs else "There are no validation data."
-    names_another = bool(logs) and name != LOSS
+    path = (*config_path, "monitor")
+    if not logs or name == LOSS:
+        message = f"`{name}` is watched, and there are no data to validate on."
+        hint = f"Give the run validation data, or leave out what watches `{name}`."
+        return ConfigError(message, title="nothing to watch", config_path=path, hint=hint)
+    logged = ", ".join(f"`{key}`" for key in logs)
     return ConfigError(
-        f"`monitor: {name}` names a value that validation did not log. {there}",
+        f"`monitor: {name}` names a value that validation did not log. It logged {logged}.",
         title="unknown monitor",
-        config_path=(*config_path, "monitor"),
+        config_path=path,
         suggestions=nearest(name, logs),
-        hint="Name a value that validation logs, such as `val_loss`."
-        if names_another
-        else f"Give the run validation data, or leave out what watches `{name}`.",
+        hint="Name a value that validation logs, such as `val_loss`.",
     )
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _LazyNormBase
+from torch.nn.modules.conv import _LazyConvXdMixin
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from otrainer.errors import ConfigError, Finding
@@ -51,6 +54,29 @@ def materialize(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str,
     ]
     if findings:
         raise ConfigError.of(findings)
+
+
+def finish(model: nn.Module) -> None:
+    """Let torch's lazy modules whose tensors were loaded be what their first forward pass would have made of them."""
+    lazy: list[Any] = [module for module in model.modules() if isinstance(module, LazyModuleMixin)]
+    for module in lazy:
+        waits = hasattr(module, "_initialize_hook") and not module.has_uninitialized_params()
+        if waits and (width := width_of(module)) is not None:
+            setattr(module, *width)
+            module._infer_parameters(module, (None,))
+
+
+def width_of(module: nn.Module) -> tuple[str, int] | None:
+    """Return the attribute in which a lazy module of torch has its width, and that width by its tensors."""
+    if isinstance(module, nn.LazyLinear):
+        return "in_features", module.weight.shape[1]
+    if isinstance(module, _LazyConvXdMixin):
+        weight: Any = module.weight
+        return "in_channels", weight.shape[0] if module.transposed else weight.shape[1] * module.groups
+    if isinstance(module, _LazyNormBase):
+        tensor: Any = module.weight if module.affine else module.running_mean
+        return "num_features", 0 if tensor is None else tensor.shape[0]
+    return None
 
 
 @contextmanager

@@ -28,10 +28,14 @@ def refuse_outside(path: str | os.PathLike[str], root: Path, config_path: Config
 
 def all_outside(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
     """Yield a finding for every path that a config writes to and that leads out of the project, or is no path."""
+    told: list[Path] = []
     for path, config_path in written(config):
         if not is_path(path):
             yield Finding(f"`{ascii(path)[1:-1]}` is no path.", "invalid path", config_path, hint=ANOTHER)
+        elif any(Path(path).is_relative_to(each) for each in told):
+            continue  # below a folder that is told already, and mended with it
         elif problem := way_out(path, root):
+            told.append(Path(path))
             yield outside(problem, config_path)
 
 

@@ -24,6 +24,23 @@ def test_stdout_prints_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_stdout_prints_the_last_training_row_of_each_epoch_that_is_too_short_for_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = StdoutLogger(every_n_steps=10)
+    for epoch, last in enumerate((4, 8, 12, 15)):
+        for step in range(4 * epoch + 1, last + 1):
+            logger.log_metrics({"loss": 1.0}, step=step, stage="train")
+        if epoch < 3:
+            logger.log_metrics({"val_loss": 2.0}, step=last, stage="val")
+    logger.close()
+
+    rows = [line.split()[1:3] for line in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        ["4", "train"], ["4", "val"], ["8", "train"], ["8", "val"], ["10", "train"], ["12", "val"], ["15", "train"]
+    ]  # fmt: skip
+
+
 def test_json_lines_appends_rows_and_goes_on_after_a_resume_where_the_checkpoint_was(tmp_path: Path) -> None:
     path = tmp_path / "deep/rows.jsonl"
     first = JsonLinesLogger(str(path))

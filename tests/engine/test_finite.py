@@ -65,6 +65,19 @@ def test_the_last_step_of_an_epoch_is_looked_at_before_anything_is_saved_or_vali
     assert load_checkpoint(tmp_path / "last.pt")["train_state"]["global_step"] == 8
 
 
+@pytest.mark.parametrize("every", [None, 4])
+def test_what_ended_the_run_is_told_once_and_what_is_kept_beside_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, every: int | None
+) -> None:
+    """Saving what is spoilt is refused; that it is, the error says already."""
+    error = error_of(NoSlope(6), callbacks=[ModelCheckpoint(str(tmp_path), every_n_steps=every, background=False)])
+
+    assert error.findings[0].title == "gradient is not finite"
+    (told,) = [text for text in caplog.messages if "not finite" in text or "failed" in text]
+    kept = f"4 (checkpoint: {tmp_path / 'last.pt'})" if every else "0 (checkpoint: none)"
+    assert told == f"the steps after step {kept} are not saved: their parameters are not finite"
+
+
 def test_a_parameter_that_no_later_loss_sees_is_told_at_the_end_of_the_epoch() -> None:
     error = error_of(NoSlope(4, extra=True))
 

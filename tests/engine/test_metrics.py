@@ -114,6 +114,25 @@ def test_a_metric_that_saw_nothing_is_left_out_of_epochs_without_validation(
     assert "`Val` (metrics.0) computes nothing in an epoch that is not validated" in told
 
 
+def test_a_metric_of_training_alone_is_no_value_of_validation() -> None:
+    class Seen:
+        """How many batches came."""
+
+        def __init__(self) -> None:
+            self.count = 0
+
+        def update(self, **_: Any) -> None:
+            self.count += 1
+
+        def compute(self) -> dict[str, int]:
+            return {"seen": self.count}
+
+    notes = Notes()
+    fit(small_model(), Batches(random_batches(3)), metrics=[Seen()], loggers=[notes])
+
+    assert (notes.values("metrics", "seen"), notes.values("val", "seen")) == ([3], [])
+
+
 def test_a_metric_without_any_validation_data_is_left_out_too() -> None:
     notes = Notes()
     fit(small_model(), Batches(random_batches(3)), metrics=[Val(NOTHING["a mean of torch"])], loggers=[notes])

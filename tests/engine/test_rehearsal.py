@@ -100,7 +100,7 @@ def test_a_scheduler_s_monitor_is_checked_as_well() -> None:
 @pytest.mark.parametrize("val", [None, []])
 def test_a_monitor_without_validation_data_is_found(val: Any) -> None:
     error = refused(data=Batches(random_batches(3), val), callbacks=[EarlyStopping()])
-    assert "There are no validation data" in str(error)
+    assert "there are no data to validate on" in str(error)
 
 
 def test_without_validation_data_no_metric_can_log_the_loss_that_is_watched() -> None:

@@ -339,7 +339,7 @@ def test_a_monitor_that_is_not_logged_is_an_error_that_lists_what_is() -> None:
 
 def test_a_monitor_without_validation_data_is_told() -> None:
     scheduler = {"type": "sched_cls.ReduceLROnPlateau", "interval": "metric", "monitor": "val_loss"}
-    with pytest.raises(ConfigError, match="There are no validation data"):
+    with pytest.raises(ConfigError, match="there are no data to validate on"):
         fit(small_model(), Batches(random_batches(1)), scheduler=scheduler)
 
 

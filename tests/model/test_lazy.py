@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 
 from otrainer.errors import ConfigError
 from otrainer.model import has_lazy, materialize
+from otrainer.model.lazy import finish
 
 LAYERS = [
     {"_type_": "nn.BatchNorm1d", "num_features": 3},
@@ -87,3 +89,38 @@ def test_a_model_without_lazy_parameters_is_not_run():
             raise AssertionError
 
     materialize(Never())
+
+
+@pytest.mark.parametrize(
+    ("lazy", "x"),
+    [
+        (lambda: nn.LazyLinear(3), torch.randn(2, 5)),
+        (lambda: nn.LazyConv2d(4, 3, groups=2), torch.randn(2, 6, 5, 5)),
+        (lambda: nn.LazyConvTranspose1d(4, 3, groups=2), torch.randn(2, 6, 5)),
+        (lambda: nn.LazyBatchNorm1d(), torch.randn(2, 5)),
+        (lambda: nn.LazyBatchNorm2d(affine=False), torch.randn(2, 5, 3, 3)),
+        (lambda: nn.LazyInstanceNorm2d(affine=True), torch.randn(2, 5, 3, 3)),
+    ],
+)
+def test_one_whose_tensors_were_loaded_is_what_a_forward_pass_makes_of_it(
+    lazy: Callable[[], nn.Module], x: torch.Tensor
+) -> None:
+    by_forward, loaded = nn.Sequential(lazy()), nn.Sequential(lazy())
+    by_forward(x)
+    loaded.load_state_dict(by_forward.state_dict())
+    finish(loaded)
+
+    one, other = by_forward[0], loaded[0]
+    assert type(other) is type(one)
+    apart = {"_parameters", "_buffers", "_modules"}
+    assert {k: v for k, v in vars(other).items() if k not in apart} == {
+        k: v for k, v in vars(one).items() if k not in apart
+    }
+    assert repr(other) == repr(one)
+
+
+def test_one_without_tensors_stays_lazy_when_others_are_finished() -> None:
+    model = nn.Sequential(nn.LazyLinear(3))
+    finish(model)
+
+    assert isinstance(model[0], nn.LazyLinear)

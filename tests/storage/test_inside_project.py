@@ -135,6 +135,14 @@ def test_validation_tells_them_all_at_their_places(project: Path) -> None:
     assert caught.value.findings[0].config_path == ("run", "name")
 
 
+def test_what_is_written_below_a_folder_that_is_told_is_not_told_again(project: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_of(project, "run: {name: probe, out_dir: ../x}\nloggers: [{_type_: log.json_lines, path: ../y.jsonl}]")
+    paths = [finding.config_path for finding in caught.value.findings if finding.title.startswith("path leads out")]
+
+    assert paths == [("run", "out_dir"), ("loggers", 0, "path")]
+
+
 @pytest.mark.parametrize("link", ["runs", "runs/probe"])
 def test_a_link_that_appeared_after_validation_is_met_before_anything_is_written(project: Path, link: str) -> None:
     plan = plan_of(project, "run: {name: probe}")

@@ -63,8 +63,13 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def noise_in(straight: Trace, stopped: Trace) -> set[str]:
     """Return what is in no checkpoint and is another in each process, as times are, before anything was stopped."""
-    before = [pair for pair in zip(straight, stopped, strict=True) if pair[0]["step"] <= STOPS[0]]
+    before = [pair for pair in zip(straight, stopped, strict=True) if is_before(pair[0])]
     return {name for pair in before for name in differing(*pair) if name.startswith("beside.")}
+
+
+def is_before(row: dict[str, Any]) -> bool:
+    """Return whether a row was made before the first stop, which comes ahead of the end of an epoch that it ends."""
+    return bool(row["step"] < STOPS[0] or (row["step"] == STOPS[0] and row["at"] == "step"))
 
 
 def difference(row: dict[str, Any], names: list[str]) -> ConfigError:
@@ -72,7 +77,7 @@ def difference(row: dict[str, Any], names: list[str]) -> ConfigError:
     first, step = names[0], row["step"]
     name = first.removeprefix("beside.")
     more = f" ({len(names) - 1} more)" if len(names) > 1 else ""
-    if step <= STOPS[0]:
+    if is_before(row):
         message = f"Two trainings from the beginning already differ after step {step}: `{name}`{more} is another."
         return ConfigError(message, title="not deterministic", hint=ANEW)
     hint = HINTS.get(first.partition(".")[0].partition("[")[0], "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.components.callbacks.best import Best, name_apart
 from otrainer.engine.checkpoint.save import capture, naming_component
 from otrainer.engine.checkpoint.writer import Saved, Writer, taken_by
+from otrainer.engine.finite import NotFiniteError
 from otrainer.engine.monitor import check_mode, place_of
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import check_whole, errors_at
@@ -135,14 +136,33 @@ class ModelCheckpoint:
             self._settle(ctx)
             if self._is_worth_saving(ctx, exc):
                 name = LAST if self._wants_last else self._step_name(ctx)
-                if self._newest != ctx.state.state_dict():  # else the save that was under way has this state already
-                    self._save(ctx, [name])
-                    self._settle(ctx)
-                self._tell(ctx, exc, self.save_dir / name)
+                # Else the save that was under way has this state already.
+                is_saved = self._newest == ctx.state.state_dict() or self._saves_now(ctx, exc, name)
+                (self._tell if is_saved else self._tell_spoilt)(ctx, exc, self.save_dir / name)
             elif not self._has_failed:
                 self._tell_lost(ctx, exc)
         finally:
             self._writer.close()
+
+    def _saves_now(self, ctx: RunContext, exc: BaseException, name: str) -> bool:
+        """Save this state; False where that is refused for parameters that are not finite, as `exc` says already."""
+        try:
+            self._save(ctx, [name])
+            self._settle(ctx)
+        except NotFiniteError:
+            if isinstance(exc, NotFiniteError):
+                return False
+            raise
+        return True
+
+    def _tell_spoilt(self, ctx: RunContext, _exc: BaseException, _path: Path) -> None:
+        newest = self._newest or self._at_start or {"global_step": 0}
+        kept = self._newest_path or ctx.run.resume_from or "none"
+        log.warning(
+            "the steps after step %d (checkpoint: %s) are not saved: their parameters are not finite",
+            newest["global_step"],
+            kept,
+        )
 
     def _is_worth_saving(self, ctx: RunContext, exc: BaseException) -> bool:
         if isinstance(exc, TrainingInterrupted):

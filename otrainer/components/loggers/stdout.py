@@ -12,7 +12,8 @@ from otrainer.storage.lasting_streams import say
 class StdoutLogger:
     """Print a line a row; of the training rows only those of every `every_n_steps`-th step (null: all that come).
 
-    A run that is shorter than that prints its last training row all the same, before a row of another kind.
+    Where none of them came since the last row of another kind, the last training row is printed before the next one,
+    and at the end: so an epoch that is shorter than that has one too.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
@@ -29,17 +30,17 @@ class StdoutLogger:
             return
         if stage != "train":
             self._catch_up()
-        self._has_printed |= stage == "train"
+        self._has_printed, self._left_out = stage == "train", None
         say(line)
 
     def close(self) -> None:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Print the last training row if none was printed so far."""
+        """Print the training row that was left out last, if none was printed since the last row of another kind."""
         if self._left_out is not None and not self._has_printed:
-            self._has_printed = True
             say(self._left_out)
+        self._left_out = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing: what was not printed yet is no matter of training."""

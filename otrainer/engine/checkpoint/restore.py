@@ -6,6 +6,8 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch.nn.modules.lazy import LazyModuleMixin
+
 from otrainer.engine.checkpoint.buffers import fitting, make_room
 from otrainer.engine.checkpoint.compare import marked_lost
 from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
@@ -67,6 +69,10 @@ def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
         model.load_state_dict(state)
     except RuntimeError as cause:
         raise model_misfit([str(cause)]) from cause
+    if any(isinstance(module, LazyModuleMixin) for module in model.modules()):
+        from otrainer.model.lazy import finish  # with it comes all that compiles models
+
+        finish(model)
 
 
 def restore(ctx: RunContext, parts: dict[str, Any]) -> None:

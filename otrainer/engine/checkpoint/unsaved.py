@@ -19,6 +19,7 @@ from otrainer.engine.tree import children, with_children
 TORCH_SETS = frozenset(
     {"defaults", "param_groups", "step", "grad_scale", "found_inf", "_opt_called", "_step_count", "_params"}
     | {"_numel_cache", "_zero_grad_profile_name", "_warned_capturable_if_run_uncaptured"}
+    | {"_need_device_dtype_check_for_fused", "_step_supports_amp_scaling"}
 )
 ALL = frozenset({"__dict__", "vars", "__getstate__"})
 

@@ -17,7 +17,7 @@ from otrainer.engine.checkpoint.file_format import PIECE, write_container
 from otrainer.engine.checkpoint.parameters import weights_of
 from otrainer.engine.checkpoint.plain import check_plain
 from otrainer.engine.checkpoint.snapshot import Snapshots
-from otrainer.engine.finite import is_finite
+from otrainer.engine.finite import NotFiniteError, is_finite
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import atomic_file, naming, sync_folder, temporary_beside
 from otrainer.storage.runs.ownership import refuse_foreign_files
@@ -123,7 +123,7 @@ def write_checkpoint(
 
 
 def check_finite(state: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a parameter that is trained and not finite."""
+    """Raise NotFiniteError for a parameter that is trained and not finite."""
     for part, name, tensor in weights_of(state):
         if isinstance(tensor, torch.Tensor) and not is_finite(tensor):
             step = state["train_state"]["global_step"]
@@ -132,7 +132,7 @@ def check_finite(state: Mapping[str, Any]) -> None:
                 "A smaller learning rate or `trainer.grad_clip_norm` may keep them finite, unless the gradient was "
                 "not: then look for a root or a logarithm at 0, a norm of zeros, a division."
             )
-            raise ConfigError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)
+            raise NotFiniteError(message, title="parameters are not finite", config_path=("optimizer",), hint=hint)
 
 
 def taken_by(paths: Sequence[Path]) -> list[Path]:

@@ -157,8 +157,18 @@ def judge_sides(fn: Any, prediction: Any, target: Any) -> Misfit | None:
         judges = (real_classes, wrong_count, wrong_class)
         return next(filter(None, (judge(prediction, target) for judge in judges)), None)
     if prediction.shape == target.shape:
-        return None
+        return whole_target(prediction, target)
     return "Both sides need one shape.", "Let the model give the target's shape, or the data the prediction's."
+
+
+def whole_target(prediction: torch.Tensor, target: torch.Tensor) -> Misfit | None:
+    if target.is_floating_point() or not prediction.is_floating_point():
+        return None
+    wanted = dtype_name(prediction.dtype)
+    return (
+        f"The target is {dtype_name(target.dtype)}, and the loss computes in {wanted}.",
+        f"Let the data give it in {wanted}: by `.to(torch.{wanted})`, for example.",
+    )
 
 
 def real_classes(prediction: torch.Tensor, target: torch.Tensor) -> Misfit | None:

@@ -19,7 +19,8 @@ def summary(record: RunRecord) -> str:
     if record.metrics:
         values = ", ".join(f"{bare(name)} {number(value)}" for name, value in record.metrics.items())
         at, now = record.metrics_step, record.steps[0]
-        lines.append(f"  on validation data{'' if at in (None, now) else f' after step {at:,}'}: {values}")
+        what = "on validation data" if "val_loss" in record.metrics else "metrics"
+        lines.append(f"  {what}{'' if at in (None, now) else f' after step {at:,}'}: {values}")
     return "\n".join([*lines, f"  weights: {weights(record)}"])
 
 

@@ -156,6 +156,8 @@ def finish_epoch(task: Task, trace: Trace, ctx: Any, values: dict[str, float]) -
             rows["val" if ctx.validated and not name.startswith("train") else "metrics"][name] = float(value)
     if ctx.validated:
         ctx.last_val_logs = rows["val"]
+    if "val_loss" not in values:  # there are no validation data, and metrics saw training alone
+        rows = {"metrics": {**rows["metrics"], **rows["val"]}}
     trace.rows += [(stage, ctx.state.global_step, row) for stage, row in rows.items() if row]
     epoch = ctx.state.epoch + 1
     if task.scheduler is None:

@@ -156,6 +156,14 @@ def test_only_what_already_differs_without_a_stop_is_put_down_to_the_switch() ->
     assert "deterministic" not in told([step(4, {"model.w": "a"})], [step(4, {"model.w": "x"})])
 
 
+def test_an_epochs_end_right_after_the_first_stop_comes_after_it() -> None:
+    straight = [step(3, {"loss": "a"}), step(3, {"loss": "a"}, at="epoch")]
+    stopped = [step(3, {"loss": "a"}), step(3, {"loss": "x", "beside.io.began": "x"}, at="epoch")]
+
+    report = told(straight, stopped)
+    assert "At the end of the epoch, after step 3, continued, `loss` is another than without a stop (1 more)" in report
+
+
 def test_times_and_the_like_are_no_difference_but_what_no_checkpoint_can_hold_is_one() -> None:
     straight = [step(number, {"beside.callbacks[0].began": "a"}, lost=("metrics[0].seen",)) for number in (1, 4)]
     stopped = [step(number, {"beside.callbacks[0].began": "x"}) for number in (1, 4)]

@@ -85,6 +85,15 @@ def test_a_loss_that_refuses_another_shape_itself_is_told_with_both(failing):
     ]
 
 
+def test_a_target_of_truth_values_is_told_where_the_loss_computes_with_numbers(failing):
+    assert said(failing(*loss("nn.BCEWithLogitsLoss", "torch.zeros(8, 3) > 0")))[1:] == [
+        "prediction: float32 [8, 3]",
+        "target: bool [8, 3]",
+        "The target is bool, and the loss computes in float32.",
+        "Let the data give it in float32: by `.to(torch.float32)`, for example.",
+    ]
+
+
 def test_what_would_be_broadcast_is_refused(failing):
     """torch only warns, and compares each sample with all others."""
     assert draw_error(failing(*loss("nn.MSELoss", "torch.zeros(8)", "x[:, :1]"))) == (
