@@ -159,8 +159,10 @@ def tell_never_validated(session: Session, max_epochs: int, val_every: int) -> N
     watched = list(dict.fromkeys(name for name, _, _ in monitors(session)))
     if watched or session.val:
         log.warning(
-            "no epoch is validated: `val_every_n_epochs` is %d, and there are %d epochs%s",
+            "no epoch is validated: `trainer.val_every_n_epochs` is %d, and there are %d epochs, so let it be %d or "
+            "less%s",
             val_every,
+            max_epochs,
             max_epochs,
             f". So nothing ever logs {', '.join(f'`{name}`' for name in watched)}, which is watched."
             if watched

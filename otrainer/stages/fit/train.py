@@ -77,7 +77,12 @@ def prepare(whole: Composed, record: RunRecord) -> None:
     if not any(isinstance(callback, ModelCheckpoint) for callback in whole.parts.callbacks):
         own = [callback for callback in whole.parts.callbacks if not type(callback).__module__.startswith("otrainer.")]
         unless = ", unless a callback of your own does" if own else ""
-        log.warning("callbacks: there is no cb.model_checkpoint, so nothing saves what is trained%s", unless)
+        log.warning(
+            "callbacks: there is no cb.model_checkpoint, so nothing saves what is trained%s. Add "
+            "`{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints'}`; a list replaces that of an "
+            "include, unless it says `_merge_: append`.",
+            unless,
+        )
 
 
 def refuse_changed(plan: Plan, root: Path) -> None:

@@ -208,7 +208,9 @@ def test_a_run_that_nothing_saves_says_so_before_it_trains(root: Path, caplog: p
     edit(BASE, "loggers: {", "callbacks: []\nloggers: {")(root)
     train(root)
 
-    assert caplog.messages[0] == "callbacks: there is no cb.model_checkpoint, so nothing saves what is trained"
+    assert caplog.messages[0].startswith(
+        "callbacks: there is no cb.model_checkpoint, so nothing saves what is trained. Add `{_type_: cb.model_checkpoint"
+    )
 
 
 def test_a_child_that_was_killed_before_it_saved_goes_on_from_its_parent(
