@@ -11,7 +11,7 @@ from otrainer.errors import ConfigError, dotted
 from otrainer.fingerprint.sources import rules
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.stages.built import artifact
-from otrainer.stages.definition import detail, fingerprints
+from otrainer.stages.definition import detail, fingerprints, search_as_left
 from otrainer.stages.fit.provenance import versions
 from otrainer.stages.freshness.code import display_symbol
 from otrainer.stages.freshness.values import changes, display, origin, run_detail, run_places
@@ -85,6 +85,7 @@ def side_of_experiment(experiment: Experiment, root: Path) -> Side:
     config = resolve_config(root / experiment.file, root=root)
     side = Side(experiment.name, config.data, config.source_map, rules=rules())
     manifest, validated = artifact(experiment, "manifest.json", root), artifact(experiment, "validated.json", root)
+    search_as_left(experiment, root)
     try:
         prints = fingerprints(root)
         side.symbols = detail(code_behind(config.data, listed_in(manifest), prints), prints)["symbols"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from importlib.machinery import PathFinder
+from contextlib import suppress
+from importlib.machinery import FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
+
+from otrainer.fingerprint.search_path import search_path
 
 INSTALLED = ("site-packages", "dist-packages")
 # The last one is an archive where Python was built to be carried along.
@@ -17,9 +20,16 @@ OWN = "otrainer"
 
 
 class Locator:
-    """Finds the sources of local modules; each name is looked for once."""
+    """Finds the sources of local modules as Python finds them; each name is looked for once.
+
+    That is by all finders of `sys.meta_path`, in the folders of `sys.path` and in those that plugins add to it: before
+    a plugin that adds one is imported just as after it.
+    """
 
     def __init__(self) -> None:
+        self._added = search_path()
+        self._packages = dict(self._added.packages)
+        self._tops: dict[str, ModuleSpec | None] = {}
         self._local: dict[str, Path | None] = {}
         self._folders: dict[str, list[str] | None] = {}
         self._below: dict[str, list[str]] = {}
@@ -51,6 +61,15 @@ class Locator:
 
     def is_package(self, name: str) -> bool:
         return self._search_path(name) is not None
+
+    def entries(self, top: str) -> list[Path]:
+        """Return the folders of the search in which a module that is in no package, or parts of it, lie."""
+        spec = self._top(top)
+        if spec is None:
+            return []
+        if spec.submodule_search_locations is not None:
+            return [Path(folder).absolute().parent for folder in spec.submodule_search_locations]
+        return [Path(spec.origin).absolute().parent] if spec.has_location and spec.origin else []
 
     def modules_in(self, package: str) -> list[str]:
         """Return the modules right below a package."""
@@ -85,11 +104,14 @@ class Locator:
         if package:
             folders = self._search_path(package)
             return next((found for folder in folders or () if (found := in_folder(Path(folder), last))), None)
-        loaded = getattr(sys.modules.get(name), "__file__", None)
-        if loaded is not None:
-            return Path(loaded)
-        spec = PathFinder.find_spec(name)
+        spec = self._top(name)
         return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+    def _top(self, name: str) -> ModuleSpec | None:
+        """Return where Python would find a module that is in no package."""
+        if name not in self._tops:
+            self._tops[name] = found_by_finders(name, self._added.around(sys.path))
+        return self._tops[name]
 
     def _search_path(self, package: str) -> list[str] | None:
         """Return the folders in which submodules of `package` lie; None where it is no package."""
@@ -98,15 +120,34 @@ class Locator:
         return self._folders[package]
 
     def _package_folders(self, package: str) -> list[str] | None:
+        if package in self._packages:
+            return list(self._packages[package])
+        if "." not in package:
+            spec = self._top(package)
+            folders = None if spec is None else spec.submodule_search_locations
+            return None if folders is None else list(map(str, folders)) or None
         found = self._find(package)
         if found is not None:
             return [str(found.parent)] if found.name == "__init__.py" else None
-        if "." in package:
-            above, _, last = package.rpartition(".")
-            candidates = [Path(folder, last) for folder in self._search_path(above) or ()]
-        else:
-            candidates = [Path(entry or ".", package) for entry in sys.path]
+        above, _, last = package.rpartition(".")
+        candidates = [Path(folder, last) for folder in self._search_path(above) or ()]
         return [str(folder) for folder in candidates if folder.is_dir()] or None
+
+
+def found_by_finders(name: str, folders: list[str]) -> ModuleSpec | None:
+    """Return what the first of Python's finders that knows a module says of it; the usual one looks in `folders`.
+
+    Our own is one of these, and says what the usual one says.
+    """
+    for finder in sys.meta_path:
+        if finder is FrozenImporter or is_own(type(finder).__module__):
+            continue
+        spec = None
+        with suppress(Exception):  # of somebody's finder, which fails at an import too, and is told there
+            spec = PathFinder.find_spec(name, folders) if finder is PathFinder else finder.find_spec(name, None)
+        if spec is not None:
+            return spec
+    return None
 
 
 def in_folder(folder: Path, name: str) -> Path | None:

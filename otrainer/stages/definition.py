@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from otrainer.fingerprint import Fingerprints
+from otrainer.fingerprint.search_path import SearchPath, add, search_path
 from otrainer.registry.usage import code_of
+from otrainer.stages.built import artifact
 from otrainer.storage.canonical_json import digest
 from otrainer.storage.data_files import identify
 
@@ -14,15 +17,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from otrainer.storage.experiments import Experiment
+
 # What they allow is checked before; what they lead to stands in the rows of the code.
 NOT_DEFINING = ("imports", "settings")
 CODE_CACHE = "build/.code"
+SEARCH = "search"  # in manifest.json, where plugins add to it
+
+
+def look(root: Path) -> Fingerprints:
+    """Return this process's one look at the sources, taken anew once modules are looked for in more folders.
+
+    What was parsed is remembered under `build`.
+    """
+    return looked(root, search_path())
 
 
 @cache
-def look(root: Path) -> Fingerprints:
-    """Take this process's one look at the sources; what was parsed is remembered under `build`."""
+def looked(root: Path, _searched: SearchPath) -> Fingerprints:
     return Fingerprints(root=root, cache=root / CODE_CACHE)
+
+
+def search_as_left(experiment: Experiment, root: Path) -> None:
+    """Look for modules where `manifest` saw the experiment's plugins add folders, which this process may not import."""
+    left = artifact(experiment, "manifest.json", root)
+    with suppress(TypeError, KeyError, AttributeError):
+        add(SearchPath.from_json(left[SEARCH], root))
 
 
 def fingerprints(root: Path) -> Fingerprints:

@@ -11,8 +11,9 @@ from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
 from otrainer.registry.manifest import manifest_of
 from otrainer.registry.plugins.import_reads import read_by
+from otrainer.registry.plugins.search_notes import needed_by
 from otrainer.stages.artifacts import encoded, keep
-from otrainer.stages.definition import look
+from otrainer.stages.definition import SEARCH, look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.storage import process_memory
@@ -47,16 +48,20 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
 def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:
     from otrainer.stages.checks import all_mistakes, load_registry  # torch comes with it
 
-    registry, prints = build_registry(), look(root)
-    names = [*PACKAGE, *own_modules(registry), *(config.data.get("imports") or ())]
-    before = stamp_files(prints.modules(names).values(), root)
+    registry, plugins = build_registry(), config.data.get("imports") or ()
+    names = [*PACKAGE, *own_modules(registry), *plugins]
+    before = stamp_files(look(root).modules(names).values(), root)
     try:
         load_registry(config, registry)
     except ConfigError as error:
         raise ConfigError.of(all_mistakes(config)) from error
-    files = stamp_files(prints.modules(names).values(), root)
-    read = read_by(prints.modules(names))
+    prints = look(root)  # another one where plugins added to the search for modules
+    modules = prints.modules(names)
+    files = stamp_files(modules.values(), root)
+    read = read_by(modules)
     artifacts = {"manifest.json": manifest_of(registry, prints), "keys.json": interface_of(registry, built_in=False)}
+    if added := needed_by(modules, prints.sources.locator):
+        artifacts["manifest.json"][SEARCH] = added.to_json(root)
     return encoded("manifest", artifacts), Record({**files, **before, **read})
 
 

@@ -8,7 +8,7 @@ from otrainer.registry import build_registry
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.plugins.packages import metadata_files
 from otrainer.stages.artifacts import encoded, keep
-from otrainer.stages.definition import is_own, look
+from otrainer.stages.definition import is_own, look, search_as_left
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolved
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def validate(experiment: Experiment, root: Path) -> Outcome:
     """Find all that can be found wrong without training, and fix the definition of the run."""
     config, tracker = resolved(experiment, root), ReadTracker(root)
+    search_as_left(experiment, root)
     plan = make_plan(
         config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, tracker=tracker
     )

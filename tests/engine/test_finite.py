@@ -74,8 +74,8 @@ def test_what_ended_the_run_is_told_once_and_what_is_kept_beside_it(
 
     assert error.findings[0].title == "gradient is not finite"
     (told,) = [text for text in caplog.messages if "not finite" in text or "failed" in text]
-    kept = f"4 (checkpoint: {tmp_path / 'last.pt'})" if every else "0 (checkpoint: none)"
-    assert told == f"the steps after step {kept} are not saved: their parameters are not finite"
+    kept = f"the steps after step 4 (checkpoint: {tmp_path / 'last.pt'}) are not saved: their"
+    assert told == (f"{kept} parameters" if every else "nothing is saved: the parameters") + " are not finite"
 
 
 def test_a_parameter_that_no_later_loss_sees_is_told_at_the_end_of_the_epoch() -> None:

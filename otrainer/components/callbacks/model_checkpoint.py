@@ -156,8 +156,10 @@ class ModelCheckpoint:
         return True
 
     def _tell_spoilt(self, ctx: RunContext, _exc: BaseException, _path: Path) -> None:
-        newest = self._newest or self._at_start or {"global_step": 0}
-        kept = self._newest_path or ctx.run.resume_from or "none"
+        newest, kept = self._newest or self._at_start, self._newest_path or ctx.run.resume_from
+        if newest is None or kept is None:
+            log.warning("nothing is saved: the parameters are not finite")
+            return
         log.warning(
             "the steps after step %d (checkpoint: %s) are not saved: their parameters are not finite",
             newest["global_step"],

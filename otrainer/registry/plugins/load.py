@@ -20,6 +20,7 @@ from otrainer.registry.entries import meddling
 from otrainer.registry.plugins.from_source import load_from_source
 from otrainer.registry.plugins.import_reads import reads_noted
 from otrainer.registry.plugins.install_hint import how_to_install
+from otrainer.registry.plugins.search_notes import search_noted
 from otrainer.storage.project import project_root
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def load_plugin(name: str, registry: Registry) -> ModuleType:
     """Import the module `name`, make its registrations in `registry`, and return it."""
     if name in registry.plugins:
         return registry.plugins[name]
-    with reads_noted(name):
+    with reads_noted(name), search_noted():
         module = import_plugin(name)
         register = getattr(module, "register", None)
         if register is not None:

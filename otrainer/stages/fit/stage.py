@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import ConfigError
 from otrainer.stages.built import leave_receipt
+from otrainer.stages.definition import search_as_left
 from otrainer.stages.fit.start import first_start
 from otrainer.stages.fit.train import train
 from otrainer.stages.freshness.decide import is_trained
@@ -37,6 +38,7 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Ou
         leave_receipt(experiment, root, run)
         return Outcome(report=f"{plan.name}: trained already, in {plan.run_dir}")
     places = resolved(experiment, root).source_map
+    search_as_left(experiment, root)
     try:
         with project(root):
             result = train(plan, root=root, start=start, places=places)

@@ -9,7 +9,7 @@ from otrainer.config import resolve_config
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import current
 from otrainer.stages.built import artifact, record_path
-from otrainer.stages.definition import fingerprints
+from otrainer.stages.definition import fingerprints, search_as_left
 from otrainer.stages.freshness.decide import decide
 from otrainer.stages.resolve import resolved, resolved_artifacts
 from otrainer.storage.records import Record, reasons
@@ -30,6 +30,7 @@ class Now:
 
     def __init__(self, experiment: Experiment, root: Path) -> None:
         self.experiment, self.root = experiment, root
+        search_as_left(experiment, root)
         self.prints = fingerprints(root)
         self.old = self.left("resolved.json", "config")
         self.manifest = self.left("manifest.json", "modules", "ops", "plugins")

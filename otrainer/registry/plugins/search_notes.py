@@ -1,0 +1,56 @@
+"""What plugins add to Python's search for modules, noted as they are imported, and what of it a plugin needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from otrainer.fingerprint.locate import INSTALLED, Locator
+from otrainer.fingerprint.search_path import SearchPath, add, search_path
+
+
+@contextmanager
+def search_noted() -> Iterator[None]:
+    """Note what the block, which imports a plugin and asks it to register, adds to the search."""
+    before, known = list(sys.path), packages_now().items()
+    try:
+        yield
+    finally:
+        add(SearchPath(*added_to(before), tuple(each for each in packages_now().items() if each not in known)))
+
+
+def needed_by(modules: Mapping[str, Path], locator: Locator) -> SearchPath:
+    """Return what of all that was added to the search these modules are found by.
+
+    So it is the same for an experiment whatever other plugins this process has imported, and in which order.
+    """
+    added = search_path()
+    entries = {folder for top in {name.partition(".")[0] for name in modules} for folder in locator.entries(top)}
+    front, back = (
+        tuple(each for each in side if Path(each).absolute() in entries) for side in (added.front, added.back)
+    )
+    above = {name.rpartition(".")[0] for name in modules}
+    return SearchPath(tuple(front), tuple(back), tuple(each for each in added.packages if each[0] in above))
+
+
+def added_to(before: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the entries of `sys.path` that were not there before: those in front of all others, and the rest."""
+    new = [each for each in dict.fromkeys(sys.path) if each not in before]
+    place = next((index for index, each in enumerate(sys.path) if each in before), len(sys.path))
+    front = [each for each in new if sys.path.index(each) < place]
+    return tuple(front), tuple(each for each in new if each not in front)
+
+
+def packages_now() -> dict[str, tuple[str, ...]]:
+    """Return the folders of each package that is imported from a file which is not installed, and has more than one."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        folders: Any = getattr(module, "__path__", None)
+        file: Any = getattr(module, "__file__", None)
+        has_more = isinstance(folders, list) and len(folders) > 1 and isinstance(file, str)
+        if has_more and not any(part in file for part in INSTALLED):
+            found[name] = tuple(map(str, folders))
+    return found

@@ -1,0 +1,121 @@
+"""Modules that plugins let Python find elsewhere count as those in the project do, before these are imported as after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from projects import doit, write
+
+from .steps import edit
+
+HELPER = "def factor():\n    return 1.0\n"
+PLUGIN = '''\
+"""A loss whose factor lies elsewhere."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parents[1]
+{finds}
+from {module} import factor
+
+from otrainer.components.loss import LossOutput
+
+
+class Scaled:
+    def __call__(self, *, outputs, targets, batch, stage):
+        return LossOutput(torch.nn.functional.mse_loss(outputs, targets["y"]) * factor())
+
+
+def register(registry):
+    registry.register_module("loss.{name}", Scaled)
+'''
+EXPERIMENT = """\
+defaults: [baseline.yaml]
+imports: [extensions.{name}]
+run: {{name: {name}}}
+loss: {{_merge_: replace, _value_: {{_type_: loss.{name}}}}}
+"""
+# Where the factor lies, how the plugin lets it be found, and as which module it imports it.
+WAYS = {
+    "inserted": ("elsewhere/one/scale_one.py", 'sys.path.insert(0, str(HERE / "elsewhere/one"))', "scale_one"),
+    "appended": ("elsewhere/two/scale_two.py", 'sys.path.append(str(HERE / "elsewhere/two"))', "scale_two"),
+    "relative": ("elsewhere/three/scale_three.py", 'sys.path.insert(1, "elsewhere/three")', "scale_three"),
+    "by_site": (
+        "elsewhere/four/lib/scale_four.py",
+        'import site\n(HERE / "elsewhere/four/x.pth").write_text("lib\\n")\nsite.addsitedir(str(HERE / "elsewhere/four"))',
+        "scale_four",
+    ),
+    "extended": (
+        "elsewhere/five/parts/scale_five.py",
+        'import parts\nparts.__path__.append(str(HERE / "elsewhere/five/parts"))',
+        "parts.scale_five",
+    ),
+    "by_helper": ("elsewhere/six/scale_six.py", "from extensions import paths", "scale_six"),
+    "by_the_same_helper": ("elsewhere/six/scale_eight.py", "from extensions import paths", "scale_eight"),
+    "shadowing": ("elsewhere/seven/scale_seven.py", 'sys.path.insert(0, str(HERE / "elsewhere/seven"))', "scale_seven"),
+}
+
+
+@pytest.fixture
+def ways(project: Path) -> Path:
+    """The project with an experiment for each way."""
+    for name, (file, finds, module) in WAYS.items():
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / file).write_text(HELPER)
+        plugin = PLUGIN.replace("{finds}", finds).replace("{module}", module).replace("{name}", name)
+        (project / f"extensions/{name}.py").write_text(plugin)
+        write(project, name, EXPERIMENT.format(name=name))
+    (project / "parts").mkdir()
+    (project / "parts/__init__.py").write_text("")
+    (project / "scale_seven.py").write_text("raise ImportError('the one in front is meant')\n")
+    helper = (
+        'import sys\nfrom pathlib import Path\n\nsys.path.insert(0, str(Path(__file__).parents[1] / "elsewhere/six"))\n'
+    )
+    (project / "extensions/paths.py").write_text(helper)
+    return project
+
+
+def told(project: Path, name: str) -> dict[str, str]:
+    """What `doit why` says of each stage, and its reason."""
+    lines = doit(project, "why", f"EXP={name}").stdout.splitlines()
+    found = {}
+    for number, line in enumerate(lines):
+        stage, _, verdict = line.strip().partition(" ")
+        if stage in ("manifest", "validate", "fit"):
+            reason = lines[number + 1].strip() if verdict.strip() == "would run" else ""
+            found[stage] = f"{verdict.strip()}: {reason}" if reason else verdict.strip()
+    return found
+
+
+def test_each_of_them_trains_and_an_edit_of_what_it_found_is_seen_with_its_symbol(ways: Path) -> None:
+    every = ",".join(WAYS)
+    first = doit(ways, "validate", f"EXP={every}")
+    assert first.returncode == 0, first.stdout + first.stderr
+    for name, (file, _, _) in WAYS.items():
+        before = told(ways, name)
+        edit(file, "1.0", "7.0")(ways)
+        after = told(ways, name)
+
+        assert (before["manifest"], before["validate"]) == ("up to date", "up to date"), name
+        assert after["manifest"] == f"would run: `{file}` changed.", name
+        assert after["validate"] == f"would run: The code of `loss.{name}` changed.", name
+    again = doit(ways, "validate", f"EXP={every}").stdout
+    assert again.count(".  manifest:") == len(WAYS) == again.count(".  validate:"), again
+
+
+def test_what_was_validated_is_trained_in_another_process(ways: Path) -> None:
+    """Each has a process of its own for training, which imports the plugin after it looked at the sources."""
+    names = ("inserted", "extended")
+    trained = doit(ways, "train", f"EXP={','.join(names)}")
+
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert [told(ways, name)["fit"] for name in names] == ["up to date", "up to date"]
+    file = WAYS["inserted"][0]
+    edit(file, "1.0", "7.0")(ways)
+    assert (
+        told(ways, "inserted")["fit"] == f"would run: `{file}: factor` changed (`loss.inserted` -> Scaled -> factor)."
+    )
