@@ -6,13 +6,16 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from otrainer.config import names
-from otrainer.config.kinds import value_or_kind
+from otrainer.config.kinds import kind_of, value_or_kind
 from otrainer.config.secrets import holds_secret, mentions, out_of_place, secret_keys
-from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS, Section
+from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS, RunKey, Section
 from otrainer.config.walk import walk
 from otrainer.errors import ConfigPath, Finding, nearest
 
 SPEC_KEYS = ("_type_", "_target_")
+TRUTHS = ("true", "false", "yes", "no", "on", "off")
+# Other words for precisions.
+SHORT = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "16": "fp16", "16-mixed": "fp16", "32": "fp32"}
 
 
 def check_sections(data: Mapping[str, Any], *, strict: bool, used: Collection[str] = ()) -> Iterator[Finding]:
@@ -137,10 +140,36 @@ def check_run(run: Any) -> Iterator[Finding]:
         elif holds_secret(value):
             yield out_of_place(("run", key), why="it is written down with every run")
         elif not rule.form.fits(value):
-            near = meant_name(value) if key == "name" else nearest(str(value), rule.choices)
-            hint = "" if key == "name" and near else f"Write `{key}: {rule.example}`, for example."
-            message = f"`run.{key}` is {rule.words}, not {value_or_kind(value)}."
-            yield Finding(message, "wrong value", ("run", key), suggestions=near, hint=hint)
+            yield wrong_run_value(key, value, rule)
+
+
+def wrong_run_value(key: str, value: Any, rule: RunKey) -> Finding:
+    """Return the finding for a value that a key of `run` does not take."""
+    path, words = ("run", key), f"`run.{key}` is {rule.words}, not "
+    if key == "name" and isinstance(value, bool | int | float):
+        message = f"{words}{kind_of(value)}, which is what YAML reads here."
+        return Finding(message, "wrong value", path, hint='Put the name in quotes: `name: "..."`.')
+    if cast := cast_for(value, rule):
+        hint = f"Write it without quotes, or, from the environment, with a cast: `${{env:{cast}:NAME,{value}}}`."
+        return Finding(f"{words}the text `{value}`.", "wrong value", path, hint=hint)
+    near = meant_name(value) if key == "name" else near_choices(str(value), rule.choices)
+    hint = "" if key == "name" and near else f"Write `{key}: {rule.example}`, for example."
+    return Finding(f"{words}{value_or_kind(value)}.", "wrong value", path, suggestions=near, hint=hint)
+
+
+def cast_for(value: Any, rule: RunKey) -> str | None:
+    """Return the cast by which a text becomes what a key of `run` takes, None where there is none."""
+    if not isinstance(value, str):
+        return None
+    if value.strip().lower() in TRUTHS and rule.form.fits(True):
+        return "bool"
+    return "int" if value.strip().isdecimal() and rule.form.fits(int(value)) else None
+
+
+def near_choices(value: str, choices: Collection[str]) -> tuple[str, ...]:
+    """Return the choices most like a value; one that it begins, or that is another word for it, is meant."""
+    word = SHORT.get(value.lower(), value.lower())
+    return tuple(each for each in choices if word and each.startswith(word)) or nearest(value, choices)
 
 
 def unknown_run_keys(run: Mapping[str, Any]) -> Iterator[Finding]:

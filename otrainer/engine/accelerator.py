@@ -143,7 +143,7 @@ def known_device(device: str) -> torch.device:
             f"`{device}` is not a device that torch knows.",
             title="unknown device",
             config_path=("run", "device"),
-            suggestions=nearest(device, ["cpu", "cuda", "mps", "xpu"]),
+            suggestions=("cuda",) if device.lower() == "gpu" else nearest(device, ["cpu", "cuda", "mps", "xpu"]),
             hint="Write `cpu`, `cuda` or `cuda:1`.",
         ) from cause
 

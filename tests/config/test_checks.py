@@ -148,6 +148,46 @@ def test_values_of_run_are_of_their_kind(key: str, good: list[Any], bad: list[An
         assert [path for _, path, _ in found(whole(run={**base, key: value}))] == [f"run.{key}"], value
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message", "hint"),
+    [
+        ("seed", "3", "not the text `3`.", "`${env:int:NAME,3}`"),
+        ("seed", "-3", "not `-3`.", "Write `seed: 0`"),
+        ("deterministic", "false", "not the text `false`.", "`${env:bool:NAME,false}`"),
+        ("deterministic", "Yes", "not the text `Yes`.", "`${env:bool:NAME,Yes}`"),
+        ("compile", "true", "not the text `true`.", "`${env:bool:NAME,true}`"),
+        ("compile", "fast", "not `fast`.", "Write `compile: true`"),
+        ("name", 7, "not an integer, which is what YAML reads here.", 'in quotes: `name: "..."`'),
+        ("name", 12e34, "not a float, which is what YAML reads here.", 'in quotes: `name: "..."`'),
+        ("name", True, "not a boolean, which is what YAML reads here.", 'in quotes: `name: "..."`'),
+    ],
+)
+def test_a_value_of_another_kind_is_told_with_what_makes_it_the_right_one(
+    key: str, value: Any, message: str, hint: str
+) -> None:
+    (finding,) = check_sections(whole(run={"name": "a", "out_dir": "b", key: value}), strict=True)
+
+    assert finding.message.endswith(message)
+    assert hint in finding.hint
+    assert finding.suggestions == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("bf16", "bf16-mixed"),
+        ("bfloat16", "bf16-mixed"),
+        ("16-mixed", "fp16-mixed"),
+        (16, "fp16-mixed"),
+        ("32", "fp32"),
+    ],
+)
+def test_a_precision_by_another_name_is_told_with_ours(value: Any, meant: str) -> None:
+    (finding,) = check_sections(whole(run={"name": "a", "out_dir": "b", "precision": value}), strict=True)
+
+    assert finding.suggestions == (meant,)
+
+
 def test_every_key_of_run_is_tested_above() -> None:
     assert set(RUN_KEYS) == {part.name for part in fields(RunSettings)} - set(NO_KEYS)
 
