@@ -50,6 +50,7 @@ class ConfigFile:
 def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: Findings, budget: Budget) -> Mapping:
     """Load `path` and lay it over the trees of its `defaults`; faulty containers are added to `findings`.
 
+    A container acts on all that lies below it, also where an including file lists that before its own.
     Raises ConfigError with everything that keeps a file from being read.
     """
     files = Files(recorder, budget)
@@ -62,11 +63,11 @@ def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: Findin
         tree: Mapping | None = None
         for _, _, target in file.entries:
             below = trees[files.identity(target)]
-            tree = below if tree is None else merger.lay_mapping(tree, below, ())
+            tree = below if tree is None else merger.lay_mapping(tree, below, (), keep=True)
         if tree is not None or file.tree.special & MERGE:
-            tree = merger.lay_mapping(tree, file.tree, ())
+            tree = merger.lay_mapping(tree, file.tree, (), keep=True)
         trees[files.identity(file.path)] = tree or file.tree
-    return trees[files.identity(order[-1].path)]
+    return merger.over_nothing(trees[files.identity(order[-1].path)])
 
 
 class Trees:

@@ -1,6 +1,7 @@
 """Lay one tree over another: mappings merge deeply, everything else replaces, containers say otherwise.
 
-Inside a mapping with `_template_` a container with nothing below it waits in a pile: its base is the template.
+A container with nothing below it waits in a pile, while files are merged: what lies below it may come from a file that
+an including one lists before its own, or is the template, inside a mapping with `_template_`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrainer.config.budget import Budget
-from otrainer.config.containers import LIST_MODES, elements_by_key, read_container
+from otrainer.config.containers import elements_by_key, read_container
 from otrainer.config.nodes import (
     MERGE,
     Mapping,
@@ -19,6 +20,7 @@ from otrainer.config.nodes import (
     is_null,
     kind_of,
     length_of,
+    mapping_of,
     place_of,
     sequence_of,
 )
@@ -45,12 +47,13 @@ class Merger:
         return self.lay(None, node, path) if node.special & MERGE else node
 
     def lay(self, base: Node | None, over: Node, path: ConfigPath, *, keep: bool = False) -> Node:
-        """Lay `over` on top of `base`; `keep` says that a template lies below both."""
+        """Lay `over` on top of `base`; `keep` says that something may lie below both: a template, or another file."""
         if isinstance(over, Mapping):
             if "_merge_" in over.items or "_value_" in over.items:
                 if isinstance(base, Pile):
                     return Pile((*base.layers, over))
-                return Pile((over,)) if keep and base is None else self.apply(base, over, path)
+                waits = keep and (base is None or (replaces_by_mapping(over) and not self.expanding))
+                return Pile((over,)) if waits else self.apply(base, over, path)
             if isinstance(base, Pile):
                 return Pile((*base.layers, over))
             if isinstance(base, Mapping) or over.special & MERGE:
@@ -94,18 +97,37 @@ class Merger:
         return Mapping(items, over.file, over.at, over.key_at, special | over.special & ~MERGE, size, depth, length)
 
     def lay_pile(self, base: Node | None, over: Pile, path: ConfigPath, *, keep: bool) -> Node:
-        """Lay each layer of `over` on `base` in turn; a pile among them is a value of its own, with the same base."""
-        if not self.expanding or (keep and base is None):
-            if base is None or gives_list(over):
-                return over
-            below = base.layers if isinstance(base, Pile) else (base,)
-            self.budget.spend(1 + len(below), over, path)
-            return self.budget.within(Pile((*below, over)), path, "With its `defaults` laid over each other")
-        node = base
+        """Lay each layer of `over` on `base` in turn; those that both have, by several ways, act once.
+
+        A pile among the layers is a value of its own, with the same base.
+        """
+        if base is None and keep:
+            return over
+        if isinstance(base, Pile):
+            known = set(map(id, base.layers))
+            more = [each for each in over.layers if id(each) not in known]
+            self.budget.spend(1 + len(base.layers) + len(over.layers), over, path)
+            pile = Pile((*base.layers, *more)) if more else base
+            return self.budget.within(pile, path, "With its `defaults` laid over each other")
+        node: Node | None = base
         for layer in over.layers:
             value = self.lay_pile(base, layer, path, keep=keep) if isinstance(layer, Pile) else layer
             node = self.lay(node, value, path, keep=keep)
         return over if node is None else node
+
+    def over_nothing(self, tree: Mapping, path: ConfigPath = ()) -> Mapping:
+        """Return the tree with what waits laid over nothing, but for what waits for a template."""
+        if not tree.special & MERGE or "_template_" in tree.items:
+            return tree
+        self.budget.spend(1 + len(tree.items), tree, path)
+        items: dict[str, Node] = {}
+        for key, node in tree.items.items():
+            items[key] = node
+            if isinstance(node, Pile):
+                items[key] = node = self.lay_pile(None, node, (*path, key), keep=False)
+            if isinstance(node, Mapping):
+                items[key] = self.over_nothing(node, (*path, key))
+        return mapping_of(items, tree.file, tree.at, tree.key_at)
 
     def apply(self, base: Node | None, over: Mapping, path: ConfigPath) -> Node:
         """Apply a container to `base`; a faulty one yields its value alone."""
@@ -150,13 +172,10 @@ class Merger:
         return list(merged.values())
 
 
-def gives_list(pile: Pile) -> bool:
-    """Return whether the value that `pile` stands for is a list, whatever its template holds."""
-    last: Node = pile
-    while isinstance(last, Pile):
-        last = last.layers[-1]
-    mode = last.items.get("_merge_") if isinstance(last, Mapping) else None
-    return isinstance(mode, Scalar) and mode.value in LIST_MODES
+def replaces_by_mapping(container: Mapping) -> bool:
+    """Return whether a container replaces what lies below by a mapping, which would merge with it by itself."""
+    mode, value = container.items.get("_merge_"), container.items.get("_value_")
+    return isinstance(value, Mapping) and isinstance(mode, Scalar) and mode.value == "replace"
 
 
 def elements_of(node: Node) -> list[Node]:

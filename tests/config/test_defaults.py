@@ -45,18 +45,52 @@ def test_no_entries_and_null_are_an_empty_list(project: Project):
     assert project.data("defaults:\na: 1\n") == {"a": 1}
 
 
-def test_each_file_is_resolved_fully_before_it_lies_below_another(project: Project):
-    """A container of an included file with nothing below it is a plain value by the time the next one comes."""
+def test_a_container_of_an_included_file_acts_on_what_earlier_entries_have(project: Project):
+    """It says the same as if it were written into the including file."""
     data = project.data(
         "defaults: [one.yaml, two.yaml]\n",
         one="l: [1]\nm: {_merge_: append, _value_: [1]}\n",
         two="l: {_merge_: append, _value_: [2]}\nm: {_merge_: prepend, _value_: [0]}\n",
     )
-    assert data == {"l": [2], "m": [0]}
+    assert data == {"l": [1, 2], "m": [0, 1]}
     nested = project.data(
         "defaults: [two.yaml]\n", one="l: [1]\n", two="defaults: [one.yaml]\nl: {_merge_: append, _value_: [2]}\n"
     )
     assert nested == {"l": [1, 2]}
+
+
+MIXINS = {
+    "append": ("l: {_merge_: append, _value_: [9]}\n", {"l": [1, 2, 9], "m": {"a": 1, "n": {"b": 2}}}),
+    "prepend": ("l: {_merge_: prepend, _value_: [9]}\n", {"l": [9, 1, 2], "m": {"a": 1, "n": {"b": 2}}}),
+    "replace": ("m: {_merge_: replace, _value_: {c: 3}}\n", {"l": [1, 2], "m": {"c": 3}}),
+    "below": ("m: {n: {_merge_: replace, _value_: {c: 3}}}\n", {"l": [1, 2], "m": {"a": 1, "n": {"c": 3}}}),
+    "to nothing": ("o: {_merge_: append, _value_: [9]}\n", {"l": [1, 2], "m": {"a": 1, "n": {"b": 2}}, "o": [9]}),
+    "keyed": (
+        "k: {_merge_: keyed, key: id, _value_: [{id: 1, x: 2}, {id: 3}]}\n",
+        {"l": [1, 2], "m": {"a": 1, "n": {"b": 2}}, "k": [{"id": 1, "y": 0, "x": 2}, {"id": 3}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["listed behind it", "included by another", "two steps up", "written into it"])
+@pytest.mark.parametrize("kind", MIXINS)
+def test_a_small_file_with_a_container_changes_what_the_base_has_by_any_way(project: Project, kind: str, way: str):
+    mixin, expected = MIXINS[kind]
+    base = "l: [1, 2]\nm: {a: 1, n: {b: 2}}\n" + ("k: [{id: 1, y: 0}]\n" if kind == "keyed" else "")
+    files = {"base": base, "mixin": mixin, "around": "defaults: [mixin.yaml]\n", "far": "defaults: [around.yaml]\n"}
+    entry = {"listed behind it": "mixin", "included by another": "around", "two steps up": "far"}.get(way)
+    own = f"defaults: [base.yaml, {entry}.yaml]\n" if entry else f"defaults: [base.yaml]\n{mixin}"
+
+    assert project.data(own, **files) == expected
+
+
+def test_what_a_file_lists_below_its_own_container_comes_first(project: Project):
+    """A list of its own base replaces the earlier one, and its mapping merges with it, before the container acts."""
+    files = {"base": "l: [1]\nm: {a: 1}\n", "own": "l: [5]\nm: {b: 2}\n"}
+    mixin = "defaults: [own.yaml]\nl: {_merge_: append, _value_: [6]}\nm: {_merge_: replace, _value_: {c: 3}}\n"
+    data = project.data("defaults: [base.yaml, mixin.yaml]\nm: {d: 4}\n", mixin=mixin, **files)
+
+    assert data == {"l": [5, 6], "m": {"c": 3, "d": 4}}
 
 
 def test_a_diamond_is_fine_and_reads_its_foot_once(project: Project):

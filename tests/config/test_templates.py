@@ -96,28 +96,29 @@ BASE = "templates: {t: {l: [0], m: {z: 0}}}\nx: {_template_: t, l: {_merge_: app
 LEFT = "defaults: [base.yaml]\nx: {l: {_merge_: append, _value_: [2]}}\n"
 
 
-def test_a_waiting_container_of_an_included_file_is_that_files_value(project: Project):
-    """It replaces what an earlier file says, as the list that it stands for would."""
+def test_a_waiting_container_of_an_included_file_acts_on_what_an_earlier_file_says(project: Project):
+    """What both files have of a third one acts once."""
     both = "defaults: [left.yaml, right.yaml]\n"
     right = "defaults: [base.yaml]\nx: {l: {_merge_: append, _value_: [3]}}\n"
-    assert project.data(both, base=BASE, left=LEFT, right=right)["x"]["l"] == [0, 1, 3]
-    assert project.data(both, base=BASE, left=LEFT, right="defaults: [base.yaml]\n")["x"]["l"] == [0, 1]
+    assert project.data(both, base=BASE, left=LEFT, right=right)["x"]["l"] == [0, 1, 2, 3]
+    assert project.data(both, base=BASE, left=LEFT, right="defaults: [base.yaml]\n")["x"]["l"] == [0, 1, 2]
     right = "x: {_template_: t, l: {_merge_: append, _value_: [3]}}\n"
     assert project.data(both, base=BASE, left="x: {l: [9]}\n", right=right + BASE.splitlines()[0] + "\n") == {
-        "x": {"l": [0, 3], "m": {"z": 0}}
+        "x": {"l": [9, 3], "m": {"z": 0}}
     }
     right = "x: {_template_: t, m: {_merge_: replace, _value_: {b: 1}}}\n"
     assert project.data(both, base=BASE, left=f"{LEFT}y: 1\n".replace("x: {", "x: {m: {a: 1}, "), right=right)["x"] == {
         "l": [0, 1, 2],
-        "m": {"z": 0, "a": 1, "b": 1},
+        "m": {"b": 1},
     }
 
 
 def test_a_diamond_applies_a_waiting_container_once(project: Project):
-    assert project.data("defaults: [left.yaml, base.yaml, base.yaml]\n", base=BASE, left=LEFT)["x"]["l"] == [0, 1]
+    assert project.data("defaults: [left.yaml, base.yaml, base.yaml]\n", base=BASE, left=LEFT)["x"]["l"] == [0, 1, 2]
     files = {f"f{n}": f"defaults: [f{n + 1}.yaml, g{n + 1}.yaml]\n" for n in range(60)}
     files |= {f"g{n}": f"defaults: [f{n + 1}.yaml, g{n + 1}.yaml]\ng{n}: 1\n" for n in range(60)}
-    assert project.data("defaults: [f0.yaml]\n", f60=BASE, g60=BASE, **files)["x"]["l"] == [0, 1]
+    # Each of the two files at its foot acts once, by however many ways it is reached.
+    assert project.data("defaults: [f0.yaml]\n", f60=BASE, g60=BASE, **files)["x"]["l"] == [0, 1, 1]
 
 
 def test_a_later_file_may_replace_a_waiting_container(project: Project):
