@@ -6,6 +6,7 @@ Looked at when an experiment is validated and again where it writes, since links
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from otrainer.errors import ConfigError, ConfigPath, Finding
 
 TITLE = "path leads out of the project"
 LONGEST = 255
+OF_A_SHELL = re.compile(r"~|\$\w|\$\{\w")
 ANOTHER = "Leave out what does not print, and let each part be shorter."
 # The built-in components that write, and the argument that says where; it is their first one.
 WRITERS = {"cb.model_checkpoint": "save_dir", "log.json_lines": "path"}
@@ -34,6 +36,10 @@ def all_outside(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
             yield Finding(f"`{ascii(path)[1:-1]}` is no path.", "invalid path", config_path, hint=ANOTHER)
         elif any(Path(path).is_relative_to(each) for each in told):
             continue  # below a folder that is told already, and mended with it
+        elif OF_A_SHELL.match(path):
+            told.append(Path(path))
+            message = f"`{path}` would be a folder of that very name: `~` and `$NAME` mean something to a shell alone."
+            yield Finding(message, "invalid path", config_path, hint="Write `${env:HOME}/...`, or the whole path.")
         elif problem := way_out(path, root):
             told.append(Path(path))
             yield outside(problem, config_path)

@@ -135,6 +135,20 @@ def test_validation_tells_them_all_at_their_places(project: Path) -> None:
     assert caught.value.findings[0].config_path == ("run", "name")
 
 
+@pytest.mark.parametrize("path", ["~/runs/a", "~me/runs", "$HOME/runs/a", "$${HOME}/runs"])
+def test_what_only_a_shell_understands_is_told_with_what_to_write(project: Path, path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_of(project, f"run: {{name: probe, out_dir: '{path}'}}")
+
+    (finding,) = [each for each in caught.value.findings if each.title == "invalid path"]
+    assert finding.config_path == ("run", "out_dir")
+    assert "${env:HOME}" in finding.hint
+
+
+def test_a_tilde_inside_a_name_is_one_of_its_characters(project: Path) -> None:
+    assert plan_of(project, "run: {name: probe, out_dir: runs/a~b}").run_dir == "runs/a~b"
+
+
 def test_what_is_written_below_a_folder_that_is_told_is_not_told_again(project: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         plan_of(project, "run: {name: probe, out_dir: ../x}\nloggers: [{_type_: log.json_lines, path: ../y.jsonl}]")
