@@ -78,8 +78,8 @@ class Progress:
         """Note the values of a validation after so many optimizer steps."""
         self.metrics, self.metrics_step = dict(values), step
 
-    def note_outputs(self, written: Sequence[str], removed: Sequence[str] = (), *, at: tuple[int, int]) -> None:
-        """Note checkpoints that were `written`, again or for the first time, `at` so many steps and epochs.
+    def note_outputs(self, written: Sequence[str], removed: Sequence[str] = (), *, at: tuple[int, int] | None) -> None:
+        """Note checkpoints that were `written`, again or for the first time; the newest is `at` these steps and epochs.
 
         `changed` says which, for whoever takes note of them by `on_output`.
         """

@@ -297,6 +297,46 @@ def test_an_error_without_a_last_checkpoint_leaves_its_step(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_7.pt"]
 
 
+class RaiseAtEpochEnd:
+    """Fails at an epoch's end, when nothing can be put back any more."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch_end(self, ctx: Any) -> None:
+        if ctx.state.epoch == self.epoch:
+            raise ValueError("no")
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_what_fails_at_an_epochs_end_loses_no_step_of_it_without_a_last_checkpoint_either(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, background: bool
+) -> None:
+    saves = ModelCheckpoint(str(tmp_path), save_last=False, monitor="val_loss", background=background)
+    with pytest.raises(ValueError, match="no"):
+        trained(saves, RaiseAtEpochEnd(1), epochs=3)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_8.pt"]
+    assert sorted_progress(tmp_path / "step_8.pt")["epoch_trained"] is True
+    assert not [text for text in caplog.messages if "lost" in text]
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_what_was_kept_for_an_epochs_end_alone_is_gone_after_it(tmp_path: Path, background: bool) -> None:
+    metric = Values(val_a=[1.0, 2.0, 3.0])
+    saves = ModelCheckpoint(str(tmp_path), save_last=False, monitor="val_a", background=background)
+    found = trained(saves, epochs=3, metric=metric)
+
+    assert [name for name in found if name != "best.pt"] == []
+    assert step_of(tmp_path / "best.pt") == 4
+
+
+def test_a_step_that_is_kept_anyway_stays(tmp_path: Path) -> None:
+    found = trained(ModelCheckpoint(str(tmp_path), save_last=False, every_n_epochs=2), epochs=4)
+
+    assert found == ["step_16.pt", "step_8.pt"]
+
+
 def test_another_monitor_looks_for_its_best_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     metric = Values(val_a=[1.0, 2.0], val_b=[5.0, 6.0])
     trained(ModelCheckpoint(str(tmp_path), monitor="val_a"), epochs=1, metric=metric)

@@ -32,7 +32,8 @@ class ModelCheckpoint:
 
     `last.pt` (with `save_last`): every `every_n_steps` optimizer steps, at the end of each epoch's steps and after its
     validation, when fit ends, and when a signal or an error stops it. `step_<N>.pt`: every `every_n_steps` steps and
-    every `every_n_epochs` epochs, without `save_last` then at the end too; the newest `keep_last` stay (null: all).
+    every `every_n_epochs` epochs, without `save_last` then at the end too, and at that of each epoch's steps until
+    what comes after them is done; the newest `keep_last` stay (null: all).
     `best.pt`: at the end of each epoch whose `monitor` (a logged validation value) is the best so far by `mode`.
     Training goes on while a copy is written, into memory that is taken after the first step and kept; without
     `background` it waits, and takes none. Fit ends when all is on the disk.
@@ -73,6 +74,10 @@ class ModelCheckpoint:
         self._begun_names: Sequence[str] = ()
         self._newest_path: Path | None = None
         self._writer = Writer(background=background)
+        # The step of a save that is kept until the epoch's end is done, and those that may go.
+        self._held: int | None = None
+        self._over: list[int] = []
+        self._before: tuple[tuple[int, int] | None, dict[str, Any] | None, Path | None] = (None, None, None)
         self._is_prepared = False
         # Whether a save failed: what a full disk refused, it refuses once more.
         self._has_failed = False
@@ -110,12 +115,21 @@ class ModelCheckpoint:
 
     def on_train_epoch_end(self, ctx: RunContext) -> None:
         """Save before validation, which may fail; what was saved in the last step's hook is this state already."""
-        if self._saves and self._begun != ctx.state.state_dict():
-            self._save(ctx, [LAST] if self._wants_last else [])
+        if not self._saves or self._begun == ctx.state.state_dict():
+            return
+        if not self._wants_last:
+            self._settle(ctx)
+            self._held = ctx.state.global_step  # until all that comes at the epoch's end is done
+            self._before = (ctx.run.progress.saved, self._newest, self._newest_path)
+        self._save(ctx, [LAST] if self._wants_last else [f"step_{self._held}.pt"])
 
     def on_epoch_end(self, ctx: RunContext) -> None:
-        if self._saves:
-            self._save(ctx, [name for each in self._together for name in each._due_after_epoch(ctx)])
+        if not self._saves:
+            return
+        self._save(ctx, [name for each in self._together for name in each._due_after_epoch(ctx)])
+        if self._held is not None and not any(self._held in each._steps for each in self._together):
+            self._over.append(self._held)
+        self._held = None
 
     def on_fit_end(self, ctx: RunContext) -> None:
         if not self._saves:
@@ -261,19 +275,23 @@ class ModelCheckpoint:
         """Wait for the save in flight, if any, and say that it is there; steps that are one too many go then."""
         with self._noting_failure():
             saved = self._writer.wait()
-        if saved is None:
+        if saved is None and not self._over:
             return
-        self._newest, self._newest_path = self._begun, saved.paths[-1]
+        at = ctx.run.progress.saved
+        if saved is not None:
+            at, self._newest, self._newest_path = (saved.step, saved.epochs), self._begun, saved.paths[-1]
         removed = [self.save_dir / f"step_{step}.pt" for step in self._spare_steps(ctx)]
         for path in removed:
             if is_checkpoint(path):
                 path.unlink(missing_ok=True)
-        at = (saved.step, saved.epochs)
-        ctx.run.progress.note_outputs(written=[*map(str, saved.paths)], removed=[*map(str, removed)], at=at)
+        if self._newest_path in removed:
+            at, self._newest, self._newest_path = self._before
+        written = [] if saved is None else [*map(str, saved.paths)]
+        ctx.run.progress.note_outputs(written=written, removed=[*map(str, removed)], at=at)
 
     def _spare_steps(self, ctx: RunContext) -> list[int]:
         """Forget the steps that are one too many, and return those of them that nobody else keeps."""
-        gone = []
+        gone, self._over = self._over, []
         for each in self._together:
             spare = [*each._steps][: -each.keep_last] if each.keep_last is not None else []
             for step in spare:
