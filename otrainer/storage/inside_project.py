@@ -16,7 +16,7 @@ from otrainer.errors import ConfigError, ConfigPath, Finding
 
 TITLE = "path leads out of the project"
 LONGEST = 255
-OF_A_SHELL = re.compile(r"~|\$\w|\$\{\w")
+OF_A_SHELL = re.compile(r"~|\$\w|\$\{\w+\}")
 ANOTHER = "Leave out what does not print, and let each part be shorter."
 # The built-in components that write, and the argument that says where; it is their first one.
 WRITERS = {"cb.model_checkpoint": "save_dir", "log.json_lines": "path"}
