@@ -81,7 +81,7 @@ class Accelerator:
         else:
             self.scaler.scale(loss).backward()
 
-    def clip(self, optimizer: torch.optim.Optimizer, norm: float, see: Callable[[torch.Tensor], None]) -> None:
+    def clip(self, optimizer: torch.optim.Optimizer, norm: float, see: Callable[[torch.Tensor], None] | None) -> None:
         """Clip the gradients of all that an optimizer holds to a global norm; let `see` look at what it was first.
 
         Not where fp16 scales them, since an overflow is no mistake there.

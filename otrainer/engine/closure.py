@@ -23,7 +23,7 @@ class Evaluation:
     """
 
     def __init__(
-        self, session: Session, evaluate: Callable[..., tuple[Rows, Shares]], bound: Callable[[Session], None]
+        self, session: Session, evaluate: Callable[..., tuple[Rows, Shares]], bound: Callable[..., None]
     ) -> None:
         self._session, self._evaluate, self._bound = session, evaluate, bound
         self.first = self._take(first=True)
@@ -37,7 +37,7 @@ class Evaluation:
 
     def _take(self, *, first: bool) -> tuple[Rows, Shares]:
         rows, shares = self._evaluate(first=first)
-        self._bound(self._session)
+        self._bound(self._session, first=first)
         self._loss = shares.loss(rows, self._session.ctx.device)
         self._seen = self._versions()
         self._gradients = [(each, each.grad) for each in held(self._session.ctx.optimizer)]

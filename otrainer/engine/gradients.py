@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> tuple[list[dict[str, Any]], Shares]:
-    """Take the gradients of a step anew, those of one batch that holds all of `group`."""
+    """Take the gradients of a step anew, those of one batch that holds all of `group`.
+
+    Not `first`, they are those of a trial inside the step: a line search backs off from one that is not finite.
+    """
     session.clear_gradients()
     shares = Shares(len(group))
     if len(group) == 1:
@@ -40,8 +43,8 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
     seen = session.watch.read(loss)
     share: torch.Tensor | None = loss
     shares.kind = loss.dtype
-    if shares.count > 1 or session.is_first_step or not session.watch.passes(seen, index):
-        share = shared(session, shares, result, loss, seen, (inputs, meta, index))
+    if shares.count > 1 or session.is_first_step or (first and not session.watch.passes(seen, index)):
+        share = shared(session, shares, result, loss, seen, (inputs, meta, index), first=first)
     del result, loss
     if not ctx.metrics:
         del outputs  # its memory, where the loss does not need it, is free for the gradients
@@ -53,7 +56,14 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
 
 
 def shared(
-    session: Session, shares: Shares, result: Any, loss: torch.Tensor, seen: float | torch.Tensor, batch: Any
+    session: Session,
+    shares: Shares,
+    result: Any,
+    loss: torch.Tensor,
+    seen: float | torch.Tensor,
+    batch: Any,
+    *,
+    first: bool,
 ) -> torch.Tensor | None:
     """Return what a micro-batch adds to the loss of its step; None where it counts nothing."""
     ctx, (inputs, meta, index) = session.ctx, batch
@@ -63,7 +73,8 @@ def shared(
     if counts_nothing(weight):
         shares.weights.append(weight)
         return None
-    session.watch.see(seen, index)
+    if first:
+        session.watch.see(seen, index)
     if is_needed:
         session.watch.see_weight(weight, index)
     return shares.share(loss, weight)

@@ -163,10 +163,11 @@ class DefaultTrainer:
         if session.chose_fused:
             drop_fused(session.ctx.optimizer)
 
-    def _bound(self, session: Session) -> None:
+    def _bound(self, session: Session, *, first: bool = True) -> None:
         """Clip the gradients to the global norm that is allowed."""
         if self.grad_clip_norm is not None:
-            session.accelerator.clip(session.ctx.optimizer, self.grad_clip_norm, session.watch.see_norm)
+            see = session.watch.see_norm if first else None
+            session.accelerator.clip(session.ctx.optimizer, self.grad_clip_norm, see)
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:
         """Count the step, step the scheduler where it is due, log, and call the callbacks."""

@@ -12,6 +12,7 @@ from support import Batches, fit, parameters_of, random_batches, small_model
 from torch import nn
 
 from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.loss import LossOutput
 from otrainer.components.sched import SchedulerBundle
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.finite import after_last_step, before_this_step, extremes, is_finite
@@ -204,3 +205,49 @@ def test_every_kind_of_number_is_looked_at(kind: torch.dtype) -> None:
     assert not is_finite(torch.tensor([1.0, float("nan")]).to(kind))
     assert is_finite(torch.empty(0, dtype=kind))
     assert extremes(torch.ones(3, dtype=torch.int64)) == ()
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_line_search_backs_off_from_a_trial_that_is_not_finite(clip: float | None) -> None:
+    """Held against plain torch: a step of 300 lands where the exponential overflows, and is shortened."""
+
+    class Steep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([2.0]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (torch.exp(-self.w * 40) + self.w * 0.5).expand(len(x), 1)
+
+    def total(y: torch.Tensor, seen: list[float]) -> torch.Tensor:
+        loss = y.mean() ** 2 * 1e3
+        seen.append(float(loss))
+        return loss
+
+    mine, theirs = [], []
+
+    class Loss:
+        def __call__(self, *, outputs: torch.Tensor, targets: Any, batch: Any, stage: str) -> LossOutput:
+            return LossOutput(total(outputs, mine))
+
+    options = {"lr": 300.0, "line_search_fn": "strong_wolfe", "max_iter": 4}
+    optimizer = {"type": "optim_cls.LBFGS", "kwargs": options}
+    data = random_batches(2)
+    model = fit(Steep(), Batches(data), optimizer=optimizer, loss=Loss(), trainer={"grad_clip_norm": clip})
+    plain = Steep()
+    stepped = torch.optim.LBFGS(plain.parameters(), **options)
+    for batch in data:
+
+        def closure(batch: Any = batch) -> torch.Tensor:
+            stepped.zero_grad()
+            loss = total(plain(batch["x"]), theirs)
+            loss.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(plain.parameters(), clip)
+            return loss
+
+        stepped.step(closure)
+
+    assert float("inf") in theirs
+    assert mine == theirs
+    assert torch.equal(model.w, plain.w)
