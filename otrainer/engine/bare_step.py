@@ -31,7 +31,8 @@ class BareStep:
     def __call__(self) -> Any:
         """Step once."""
         stepped = self.optimizer
-        own, step = vars(stepped).get("step"), type(stepped).step
+        # One that hands on to another has neither of its own.
+        own, step = getattr(stepped, "__dict__", {}).get("step"), getattr(type(stepped), "step", None)
         if self._of[0] is not own or self._of[1] is not step:
             self._of, self._bare = (own, step), self._unwrapped(own, step)
         if self._bare is None or any(self._hooks) or getattr(torch.autograd, PROFILES)():

@@ -94,6 +94,23 @@ def test_who_profiles_sees_the_label() -> None:
     assert "Optimizer.step#SGD.step" in {each.key for each in profile.key_averages()}
 
 
+def test_one_that_hands_on_to_another_is_stepped_as_it_is() -> None:
+    class Proxy:
+        __slots__ = ("inner",)
+
+        def __init__(self, inner: torch.optim.Optimizer) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+    value, whole = with_gradient(parameter()), with_gradient(parameter())
+    BareStep(Proxy(torch.optim.SGD([value], lr=0.1)))()  # type: ignore[arg-type]
+    torch.optim.SGD([whole], lr=0.1).step()
+
+    assert torch.equal(value, whole)
+
+
 def test_a_step_that_is_written_around_torchs_own_is_the_one_that_is_called() -> None:
     """Wrapped as a decorator does it, it says of itself what the inner one says."""
     seen = []
