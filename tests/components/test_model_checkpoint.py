@@ -15,6 +15,7 @@ from support import Batches, Notes, fit, parameters_of, random_batches, small_mo
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.loggers import JsonLinesLogger
 from otrainer.engine.checkpoint import load_checkpoint
+from otrainer.engine.checkpoint.writer import Saved, Writer
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.engine.state import RunContext
 from otrainer.errors import ConfigError
@@ -319,6 +320,25 @@ def test_what_fails_at_an_epochs_end_loses_no_step_of_it_without_a_last_checkpoi
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_8.pt"]
     assert sorted_progress(tmp_path / "step_8.pt")["epoch_trained"] is True
     assert not [text for text in caplog.messages if "lost" in text]
+
+
+def test_a_step_that_may_go_stays_until_a_newer_one_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error right after the first epoch's end, and a disk that is full by then."""
+    saves = ModelCheckpoint(str(tmp_path), save_last=False, every_n_epochs=3, background=False)
+    write = Writer.save
+
+    def full(self: Writer, state: Any, saved: Saved) -> None:
+        if saved.step > 4:
+            raise ConfigError("There is no room.", title="checkpoint not saved")
+        write(self, state, saved)
+
+    monkeypatch.setattr(Writer, "save", full)
+    with pytest.raises(ValueError, match="no"):
+        trained(saves, Raise(ValueError("no"), 5), epochs=3)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["step_4.pt"]
 
 
 @pytest.mark.parametrize("background", [True, False])

@@ -147,12 +147,17 @@ class ModelCheckpoint:
         if not self._saves:
             return
         try:
+            over, self._over = self._over, []  # they stay until something newer is on the disk
             self._settle(ctx)
             if self._is_worth_saving(ctx, exc):
                 name = LAST if self._wants_last else self._step_name(ctx)
-                # Else the save that was under way has this state already.
-                is_saved = self._newest == ctx.state.state_dict() or self._saves_now(ctx, exc, name)
-                (self._tell if is_saved else self._tell_spoilt)(ctx, exc, self.save_dir / name)
+                # The save that was under way may have this state already.
+                if self._newest == ctx.state.state_dict() or self._saves_now(ctx, exc, name):
+                    self._over = over
+                    self._settle(ctx)
+                    self._tell(ctx, exc, self.save_dir / name)
+                else:
+                    self._tell_spoilt(ctx)
             elif not self._has_failed:
                 self._tell_lost(ctx, exc)
         finally:
@@ -169,7 +174,7 @@ class ModelCheckpoint:
             raise
         return True
 
-    def _tell_spoilt(self, ctx: RunContext, _exc: BaseException, _path: Path) -> None:
+    def _tell_spoilt(self, ctx: RunContext) -> None:
         newest, kept = self._newest or self._at_start, self._newest_path or ctx.run.resume_from
         if newest is None or kept is None:
             log.warning("nothing is saved: the parameters are not finite")
