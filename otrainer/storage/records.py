@@ -34,7 +34,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class FileStamp(NamedTuple):
     """A file's content as it was read; with the same size and mtime_ns it counts as unchanged without a look inside.
 
-    That of a folder covers all files below it: `size` is their sum, and `mtime_ns` a hash of names, sizes and times.
+    That of a folder covers all data below it: `size` is their sum, and `mtime_ns` a hash of names, sizes and times.
     """
 
     sha256: str
@@ -70,7 +70,9 @@ class FileStamp(NamedTuple):
 
 
 def folder_files(folder: StrPath) -> list[str]:
-    """List every file below `folder`, sorted; links are followed, each folder once on a way down."""
+    """List every file of data below `folder`, sorted; links are followed, each folder once on a way down."""
+    from otrainer.storage.droppings import is_dropping  # most projects declare no folder
+
     found: list[str] = []
     waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
     while waiting:
@@ -78,6 +80,8 @@ def folder_files(folder: StrPath) -> list[str]:
         with os.scandir(Path(folder, inside)) as entries:
             for entry in entries:
                 name = f"{inside}/{entry.name}" if inside else entry.name
+                if is_dropping(entry.name):
+                    continue
                 if not entry.is_dir():
                     found.append(name)
                 elif (real := os.path.realpath(entry.path)) not in above:

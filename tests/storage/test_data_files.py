@@ -116,6 +116,48 @@ def test_of_a_folder_times_empty_folders_and_the_place_do_not_count(tmp_path: Pa
     assert sha("moved", tmp_path) == again == first
 
 
+DROPPINGS = (
+    *(".DS_Store", "._a.bin", "Thumbs.db", "desktop.ini", ".directory", ".Trash-1000/files/a.bin"),
+    *(".a.bin.swp", ".a.bin.swo", "a.bin~", "#a.bin#", ".#a.bin", ".~lock.a.csv#", "~$a.xlsx", ".goutputstream-X1"),
+    *(".ipynb_checkpoints/a-checkpoint.bin", "__pycache__/a.cpython-311.pyc", ".nfs0001", ".fuse_hidden0001"),
+    *(".git/HEAD", ".gitignore", ".gitkeep", ".idea/workspace.xml"),
+)
+
+
+@pytest.mark.parametrize("name", DROPPINGS)
+@pytest.mark.parametrize("inside", ["", "in/"])
+def test_what_an_editor_or_the_system_leaves_in_a_folder_does_not_count(tmp_path: Path, inside: str, name: str) -> None:
+    write(tmp_path / "data/in/a.bin", b"1")
+    first, stamp = sha("data", tmp_path), identify("data", tmp_path)
+    write(tmp_path / "data" / inside / name, b"22")
+
+    assert sha("data", tmp_path) == first
+    assert stamp.again(tmp_path / "data") is stamp  # nor is anything read again
+
+
+@pytest.mark.parametrize(
+    "name", [".zarray", ".hidden", "a~b", "#a", "a#", "swp", "a.swp", ".cache/a.bin", "thumbs", "1.git"]
+)
+def test_a_new_file_in_a_folder_counts_also_where_it_is_hidden(tmp_path: Path, name: str) -> None:
+    """Data sets read such, as zarr reads `.zarray`."""
+    write(tmp_path / "data/a.bin", b"1")
+    first, stamp = sha("data", tmp_path), identify("data", tmp_path)
+    write(tmp_path / "data" / name, b"22")
+
+    assert sha("data", tmp_path) != first
+    assert stamp.again(tmp_path / "data") is None
+
+
+@pytest.mark.parametrize("name", ["a.bin~", ".git/data.bin"])
+def test_what_is_named_itself_counts_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, b"1")
+    named = name.partition("/")[0]
+    first = sha(named, tmp_path)
+    write(path, b"22")
+
+    assert sha(named, tmp_path) != first
+
+
 def test_only_the_changed_files_of_a_folder_are_read_again(tmp_path: Path) -> None:
     """The others are known by size and time: here that shows, since one of them holds something else."""
     folder = tmp_path / "data"
