@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
 from otrainer.errors import Finding, nearest
 from otrainer.fingerprint import Code
 from otrainer.fingerprint.normal_form import digest_of
+from otrainer.fingerprint.search_path import search_path
 
 PREFIX = "package:"
 METADATA = ("METADATA", "PKG-INFO")
@@ -46,10 +48,29 @@ def version_of(name: str) -> str:
 
 
 def installed(name: str) -> Distribution | None:
-    try:
-        return distribution(name)
-    except PackageNotFoundError:
-        return None
+    """Return an installed package, of several the one that is imported; None where there is none."""
+    return next((each for each in found_on_path(name=name) if named(each)), None)
+
+
+def all_installed() -> dict[str, str]:
+    """Return the version of every installed package by its name; of several the one that is imported."""
+    found: dict[str, tuple[str, str]] = {}
+    for each in found_on_path():
+        if pair := named(each):
+            found.setdefault(normalised(pair[0]), pair)  # what comes first on the path
+    return dict(found.values())
+
+
+def found_on_path(name: str | None = None) -> Iterable[Distribution]:
+    """Look for packages where modules are looked for, in folders that plugins add as well."""
+    return distributions(name=name, path=search_path().around(sys.path))
+
+
+def named(found: Distribution) -> tuple[str, str] | None:
+    """Return the name and version that a package says; None for what pip has left over of one."""
+    facts = found.metadata
+    name, version = (facts[key] if facts and key in facts else "" for key in ("Name", "Version"))
+    return (name, version) if name and version else None
 
 
 def metadata_files(config: Mapping[str, Any]) -> Iterator[Path]:
@@ -65,11 +86,10 @@ def check_packages(names: Sequence[str]) -> Iterator[Finding]:
     """Yield a finding for each package of `settings.track_packages` that is not installed."""
     for index, name in enumerate(names):
         if installed(name) is None:
-            known = {str(each.metadata["Name"]) for each in distributions() if each.metadata["Name"]}
             yield Finding(
                 f"There is no installed package `{name}`.",
                 "package not found",
                 ("settings", "track_packages", index),
-                suggestions=nearest(name, sorted(known)),
+                suggestions=nearest(name, sorted(all_installed())),
                 hint="Names are those that `pip list` shows.",
             )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from contextlib import suppress
-from importlib.metadata import distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otrainer.config.to_yaml import annotated
 from otrainer.errors import ConfigError
 from otrainer.fingerprint.sources import rules
+from otrainer.registry.plugins.packages import all_installed
 from otrainer.stages.definition import detail, fingerprints
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.atomic import is_own_file, write_atomic
@@ -24,8 +23,6 @@ from otrainer.storage.runs.ownership import refuse_links
 if TYPE_CHECKING:
     from otrainer.config import SourceMap
     from otrainer.stages.plan import Plan
-
-GIT_S = 5.0
 
 
 @folder_errors_at(*OUT_DIR)
@@ -82,35 +79,8 @@ def place_of(path: Path, root: Path) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Return Python's version and that of every installed package, by name."""
-    found = {
-        str(each.metadata["Name"]): each.version for each in distributions() if each.metadata and each.metadata["Name"]
-    }
-    return {"python": sys.version.split()[0], **dict(sorted(found.items(), key=lambda item: item[0].lower()))}
-
-
-def git_state(root: Path) -> dict[str, Any] | None:
-    """Return the commit of the project, and whether files differ from it (runs and build aside); None without git."""
-    commit = git(root, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    changes = git(root, "status", "--porcelain", "--", ".", ":(exclude)runs", ":(exclude)build")
-    return {"commit": commit.strip(), "dirty": bool(changes and changes.strip())}
-
-
-def git(root: Path, *words: str) -> str | None:
-    """Return what a git command prints, or None where it fails."""
-    try:
-        done = subprocess.run(  # noqa: S603 - words of our own
-            ["git", "-C", str(root), *words],  # noqa: S607 - the user's git, wherever it lies
-            capture_output=True,
-            text=True,
-            timeout=GIT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+    """Return Python's version and that of every installed package, by name: of several the one that is imported."""
+    return {"python": sys.version.split()[0], **dict(sorted(all_installed().items(), key=lambda item: item[0].lower()))}
 
 
 def device_name(device: str) -> str:

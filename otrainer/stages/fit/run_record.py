@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from otrainer.components.loggers.row import plain
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.signals import TrainingInterrupted
-from otrainer.stages.fit.provenance import device_name, git_state, versions
+from otrainer.stages.fit.git_state import git_state
+from otrainer.stages.fit.provenance import device_name, versions
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.runs.archive import remove_empty
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing

@@ -6,11 +6,11 @@ import json
 import platform
 from collections.abc import Collection, Iterator, Mapping
 from difflib import SequenceMatcher
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.config.source_map import SourceMap
 from otrainer.errors import ConfigPath, dotted
+from otrainer.registry.plugins.packages import installed
 from otrainer.storage.canonical_json import read_json
 from otrainer.storage.runs.files import FINGERPRINTS, SOURCES
 
@@ -158,10 +158,10 @@ def version_drift(old: Mapping[str, str]) -> Iterator[str]:
 
 
 def version_now(package: str) -> str | None:
-    try:
-        return platform.python_version() if package == "python" else version(package)
-    except PackageNotFoundError:
-        return None
+    if package == "python":
+        return platform.python_version()
+    found = installed(package)
+    return found.version if found is not None else None
 
 
 def run_detail(run_dir: Path) -> Mapping[str, Any] | None:

@@ -21,7 +21,8 @@ from trained import BASE, A, ask, copy, inside, train
 
 from otrainer.errors import ConfigError
 from otrainer.stages.failures import ComponentError
-from otrainer.stages.fit.provenance import git_state, leave_provenance, place_of
+from otrainer.stages.fit.git_state import git_state
+from otrainer.stages.fit.provenance import leave_provenance, place_of
 from otrainer.stages.plan import Plan
 from otrainer.storage.runs.run_json import KEYS
 
@@ -129,17 +130,6 @@ def test_the_commit_is_kept_and_whether_the_tree_was_dirty(root: Path) -> None:
     train(root)
 
     assert run_of(root)["git"] == {"commit": git(root, "rev-parse", "HEAD"), "dirty": True}
-
-
-def test_a_new_file_makes_a_tree_dirty_and_a_repository_without_commits_is_none(root: Path) -> None:
-    git(root, "init", "-q")
-    assert git_state(root) is None
-    git(root, "add", ".")
-    git(root, "commit", "-qm", "all")
-    assert git_state(root) == {"commit": git(root, "rev-parse", "HEAD"), "dirty": False}
-    write("extensions/new.py", "")(root)
-
-    assert git_state(root) == {"commit": git(root, "rev-parse", "HEAD"), "dirty": True}
 
 
 def test_without_the_git_program_a_run_has_no_commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
