@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.canonical_json import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from otrainer.config import SourceMap
     from otrainer.storage.experiments import Experiment
 
-RECEIPT = "fit.json"
+RECEIPT, TOLD = "fit.json", "told"
 
 
 def record_path(stage: str, experiment: Experiment, root: Path) -> Path:
@@ -61,6 +62,16 @@ def written_places(experiment: Experiment, root: Path) -> SourceMap:
         return SourceMap()
 
 
-def leave_receipt(experiment: Experiment, root: Path, run: Mapping[str, str] | None) -> None:
+def leave_receipt(experiment: Experiment, root: Path, run: Mapping[str, Any] | None) -> None:
     """Write into fit.json which run this build came to, by its `run_dir` and `definition`."""
     write_json(root / experiment.built(RECEIPT), run)
+
+
+def first_told(experiment: Experiment, root: Path, notes: Sequence[str]) -> bool:
+    """Return whether what there is to say of a finished run was not said yet, and keep in fit.json that it is now."""
+    receipt = artifact(experiment, RECEIPT, root)
+    if isinstance(receipt, dict) and receipt.get(TOLD) == list(notes):
+        return False
+    with suppress(OSError):  # where that cannot be kept, it is said again
+        leave_receipt(experiment, root, {**(validated_run(experiment, root) or {}), TOLD: list(notes)})
+    return True

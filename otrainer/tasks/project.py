@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 
 from otrainer.errors import ConfigError, Finding
-from otrainer.stages.freshness.decide import SCHEMA, decide, is_trained
+from otrainer.stages.built import first_told
+from otrainer.stages.freshness.decide import RESUME, SCHEMA, decide
 from otrainer.storage.experiments import ALL, Experiment, all_experiments, sentence
-from otrainer.storage.lasting_streams import make_lasting
+from otrainer.storage.lasting_streams import make_lasting, say
 from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
@@ -90,11 +91,17 @@ class Project:
 
     def finished(self, experiment: Experiment) -> UpToDate:
         """Up to date while the run directory holds a complete run of the validated definition."""
-        return [lambda: is_trained(experiment, self.root)]
+        return [lambda: self._is_finished(experiment)]
 
     def sentence(self, experiment: Experiment) -> str:
         """Return the sentence with which the experiment describes itself."""
         return sentence(experiment, self.root)
+
+    def _is_finished(self, experiment: Experiment) -> bool:
+        verdict = decide(RESUME, experiment, self.root)
+        if verdict.is_up_to_date and verdict.notes and first_told(experiment, self.root, verdict.notes):
+            say("\n".join(f"   {experiment.name}: {note}" for note in verdict.notes))
+        return verdict.is_up_to_date
 
     def _prepare(self) -> None:
         self.interrupts.install()

@@ -15,6 +15,7 @@ RUN, LAST = "runs/a/run.json", "runs/a/checkpoints/last.pt"
 LOSS = "loss: {_merge_: replace, _value_: {_type_: loss.counted, scale: 1.0}}"
 LOGGERS = "loggers: {_merge_: replace, _value_: []}"
 RUNS, FAILS, UNTOLD = "would run", "would fail", "cannot be told"
+BELOW = " " * 14  # where there is something to say of a stage that is up to date
 Change = Callable[[Path], object]
 
 
@@ -22,7 +23,7 @@ def says(*, more: str = "", **stages: tuple[str, ...] | list[str]) -> str:
     """The answer in which each stage has a verdict and, below it, its reasons; then what is drawn."""
     lines = ["a:"]
     for stage, (verdict, *reasons) in stages.items():
-        lines += [f"  {stage:<8}  {verdict}".rstrip(), *(f"              {reason}" for reason in reasons)]
+        lines += [f"  {stage:<8}  {verdict}".rstrip(), *(f"{BELOW}{reason}" for reason in reasons)]
     return "\n".join([*lines, *more.splitlines(), ""])
 
 
@@ -55,6 +56,16 @@ def in_json(name: str, **facts: object) -> Change:
 
     def change(root: Path) -> None:
         (root / name).write_text(json.dumps(json.loads((root / name).read_text()) | facts))
+
+    return change
+
+
+def spare(*names: str) -> Change:
+    """Let the run have left checkpoints of steps, which somebody deleted."""
+
+    def change(root: Path) -> None:
+        outputs = json.loads((root / RUN).read_text())["outputs"]
+        in_json(RUN, outputs={name: [5, 1, ""] for name in names} | outputs)(root)
 
     return change
 
@@ -252,6 +263,14 @@ RUN_FOLDER: dict[str, tuple[Change, str]] = {
     "no checkpoint": (remove(LAST), says(fit=[RUNS, "`checkpoints/last.pt` was deleted."])),
     "an altered checkpoint": (write(LAST, "x"), says(fit=[RUNS, "`checkpoints/last.pt` was altered."])),
     "a touched checkpoint": (touch(LAST), says()),
+    "no checkpoint of a step": (
+        spare("checkpoints/step_1.pt"),
+        says(more=f"{BELOW}`checkpoints/step_1.pt` was deleted; the run is complete without it."),
+    ),
+    "no checkpoints of several steps": (
+        spare("checkpoints/step_1.pt", "checkpoints/step_2.pt", "checkpoints/step_3.pt"),
+        says(more=f"{BELOW}`checkpoints/step_1.pt` and 2 more were deleted; the run is complete without them."),
+    ),
     "a run that was interrupted": (
         in_json(RUN, state="interrupted", global_step=2),
         says(fit=[RUNS, "It was interrupted. It continues from step 2."]),

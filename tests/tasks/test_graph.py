@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -66,6 +67,25 @@ def test_a_damaged_run_is_named_and_left_alone(project):
     assert second.startswith("  `runs/a/run.json` does not read as a run's file: Expecting property name")
     assert last == "  while training a"
     assert sorted(path.name for path in (project.root / "runs" / "a").iterdir()) == ["last.pt", "run.json"]
+
+
+def test_a_spare_checkpoint_that_was_deleted_is_told_once_and_nothing_is_trained_for_it(project):
+    """Another one that goes later is told again."""
+    assert project.doit("train", "EXP=a").code == 0
+    path = project.root / "runs/a/run.json"
+    run = json.loads(path.read_text())
+    lost = "   a: `step_1.pt`{} deleted; the run is complete without {}.\n"
+    project.taken()
+
+    def training(*gone):
+        path.write_text(json.dumps(run | {"outputs": {name: [1, 1, ""] for name in gone} | run["outputs"]}))
+        return project.doit("train", "EXP=a").out.replace("-- resolve:a\n-- manifest:a\n-- validate:a\n", "")
+
+    assert training("step_1.pt") == lost.format(" was", "it") + "-- fit:a\n"
+    assert training("step_1.pt") == "-- fit:a\n"
+    assert training("step_1.pt", "step_2.pt") == lost.format(" and 1 more were", "them") + "-- fit:a\n"
+    assert training("step_1.pt", "step_2.pt") == training() == "-- fit:a\n"
+    assert project.executed() == []
 
 
 def test_what_is_altered_or_deleted_in_build_is_made_again_without_training(project):

@@ -13,9 +13,10 @@ from otrainer.stages.artifacts import current
 from otrainer.stages.built import RECEIPT, record_path, validated_run
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import Record, every_reason, why_stale
-from otrainer.storage.runs.run_json import why_unfinished
+from otrainer.storage.runs.run_json import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from otrainer.storage.experiments import Experiment
@@ -74,13 +75,19 @@ def decide(stage: str, experiment: Experiment, root: Path, *, every: bool = Fals
 def decide_training(stage: str, experiment: Experiment, root: Path, run_dir: str, definition: str) -> Verdict:
     """Return whether `fit` or `resume` has to run, where the validated run would be the one of `definition`."""
     try:
-        reason = why_unfinished(root / run_dir, definition)
+        reason, gone = judge(root / run_dir, definition)
     except ConfigError as error:
         return Verdict.refused(error)
     receipt = experiment.built(RECEIPT)
     if reason is None and stage == FIT and not (root / receipt).exists():
         return Verdict(RUNS, (f"`{receipt}` is gone.",), ("Nothing would be trained: the run is complete.",))
-    return Verdict.because(reason)
+    return Verdict.because(reason)._replace(notes=(complete_without(gone),) if gone else ())
+
+
+def complete_without(gone: Sequence[str]) -> str:
+    """Say that a run has lost checkpoints which it can do without."""
+    more = f" and {len(gone) - 1} more were" if gone[1:] else " was"
+    return f"`{gone[0]}`{more} deleted; the run is complete without {'them' if gone[1:] else 'it'}."
 
 
 def is_trained(experiment: Experiment, root: Path) -> bool:

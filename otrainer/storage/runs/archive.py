@@ -18,6 +18,7 @@ from otrainer.storage.runs.run_json import (
     LAST,
     PREVIOUS,
     RUN_FILE,
+    needed_of,
     read_run,
     read_run_or_none,
     refuse_foreign,
@@ -83,9 +84,10 @@ def fits(kept: Path, definition: str, *, complete: bool) -> bool:
     run = read_run_or_none(kept)  # a damaged one says nothing
     if run is None or run["definition"] != definition or (run["state"] == "complete") != complete:
         return False
-    # One that stopped before its first checkpoint gives nothing to go on from.
-    inside = [kept / name for name in run["outputs"] if ".." not in Path(name).parts]
-    return all(path.is_file() for path in inside) if run["outputs"] else complete
+    if not run["outputs"]:
+        return complete  # one that stopped before its first checkpoint gives nothing to go on from
+    gone = [name for name in run["outputs"] if ".." not in Path(name).parts and not (kept / name).is_file()]
+    return not (needed_of(gone, run) if complete else gone)
 
 
 def archive_folder(run_dir: StrPath) -> Path:

@@ -15,7 +15,7 @@ from otrainer.storage.runs.lock import LOCKS, is_locked
 from otrainer.storage.runs.ownership import altered, is_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from _typeshed import StrPath
 
@@ -100,20 +100,46 @@ def why_unfinished(run_dir: StrPath, definition: str) -> str | None:
 
     Raises ConfigError where run.json is damaged.
     """
+    return judge(run_dir, definition)[0]
+
+
+def judge(run_dir: StrPath, definition: str) -> tuple[str | None, list[str]]:
+    """Say why the run in `run_dir` is no finished one of `definition`, or None, and which spare outputs it has lost.
+
+    Raises ConfigError where run.json is damaged.
+    """
     run = read_run(run_dir)
     if run is None:
-        return "It was not trained yet."
+        return "It was not trained yet.", []
     if run["definition"] != definition:
-        return "Its definition changed."
+        return "Its definition changed.", []
     if run["state"] in UNFINISHED:
-        return UNFINISHED[run["state"]]
+        return UNFINISHED[run["state"]], []
+    gone = []
     for name, mark in run["outputs"].items():
         try:
             if altered(Path(run_dir) / name, mark):
-                return f"`{name}` was altered."
+                return f"`{name}` was altered.", []
         except (FileNotFoundError, NotADirectoryError):
-            return f"`{name}` was deleted."
-    return None
+            gone.append(name)
+    needed = needed_of(gone, run)
+    return (f"`{needed[0]}` was deleted.", []) if needed else (None, gone)
+
+
+def needed_of(gone: Collection[str], run: Mapping[str, Any]) -> list[str]:
+    """Return those outputs without which a complete run is not complete.
+
+    Checkpoints of single steps are spare as long as one of where training ended is there.
+    """
+    ends = (LAST, f"step_{run['global_step']}.pt")
+    if not any(Path(name).name in ends for name in run["outputs"] if name not in gone):
+        return list(gone)
+    return [name for name in gone if not is_of_a_step(Path(name).name)]
+
+
+def is_of_a_step(name: str) -> bool:
+    """Return whether a checkpoint is called `step_<N>.pt`."""
+    return name.startswith("step_") and name.endswith(".pt") and name[5:-3].isdecimal()
 
 
 def refuse_foreign(folder: Path, named: StrPath) -> None:

@@ -14,7 +14,7 @@ import pytest
 from otrainer import errors
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.storage.runs import run_json as runs
-from otrainer.storage.runs.archive import move_aside
+from otrainer.storage.runs.archive import fits, move_aside
 from otrainer.storage.runs.lock import lock_run
 from otrainer.storage.runs.ownership import measure
 
@@ -127,6 +127,38 @@ def test_a_run_is_finished_or_says_why_not(tmp_path, change, reason):
     """Complete, of this definition, and with all that it left: anything else has its sentence."""
     folder = made(tmp_path / "x", **change)
     assert runs.why_unfinished(folder, "0123456789abcdef") == reason
+
+
+@pytest.mark.parametrize(
+    ("outputs", "gone", "needed"),
+    [
+        ("last.pt step_10.pt step_40.pt", "step_10.pt step_40.pt", ""),
+        ("last.pt step_10.pt", "last.pt", "last.pt"),
+        ("last.pt best.pt step_10.pt", "step_10.pt best.pt", "best.pt"),
+        ("step_10.pt step_40.pt", "step_10.pt", ""),
+        ("step_10.pt step_40.pt", "step_40.pt", "step_40.pt"),
+        ("last.pt step_10.pt step_40.pt", "last.pt step_10.pt", "last.pt"),
+        ("last.pt step_40.pt", "last.pt step_40.pt", "last.pt"),
+        ("a/last.pt b/step_10.pt", "b/step_10.pt", ""),
+        ("last.pt step_x.pt", "step_x.pt", "step_x.pt"),
+    ],
+)
+def test_a_complete_run_does_without_checkpoints_of_steps_while_its_end_is_there(tmp_path, outputs, gone, needed):
+    """Those of single steps are spare; its end is in `last.pt`, or in that of the last step."""
+    folder = made(tmp_path / "x")
+    for path in (folder / name for name in outputs.split()):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("weights")
+    data = runs.read_run(folder) | {"outputs": measure(folder, outputs.split())}
+    runs.write_run(folder, data)
+    for name in gone.split():
+        (folder / name).unlink()
+
+    reason, spared = runs.judge(folder, "0123456789abcdef")
+    assert reason == (f"`{needed}` was deleted." if needed else None)
+    assert spared == ([] if needed else gone.split())
+    kept = move_aside(folder)
+    assert fits(kept, "0123456789abcdef", complete=True) is (needed == "")
 
 
 def test_a_run_that_is_not_there_is_unfinished(tmp_path):
