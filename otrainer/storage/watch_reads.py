@@ -10,15 +10,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from otrainer.storage.audit_events import FILES
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.records import FileStamp, hash_listing
 
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
 WRITING = os.O_WRONLY | os.O_RDWR
 LISTING = ("os.listdir", "os.scandir")
-# Python's own search for modules lists folders as well.
+# Python's own search for modules lists folders as well, and reads sources.
 IMPORTS = "<frozen importlib"
 
 
@@ -35,6 +39,9 @@ class ReadTracker:
         if name not in self.files and not is_installed(file):
             with suppress(OSError):  # whoever opens it will tell
                 self.files[name] = identify(name, self.root) if file.exists() else None
+
+    def executed(self, path: str, _module: str) -> None:
+        """See a source that runs, as which module; what is imported counts as code does."""
 
     def listed(self, path: str) -> None:
         name = display_path(path, self.root)
@@ -68,16 +75,51 @@ def add_hook() -> None:
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" and event not in LISTING:
+    if event not in WATCHED:
         return
     tracker = _tracker.get()
-    if tracker is None or sys._getframe(1).f_code.co_filename.startswith(IMPORTS):
+    frame = sys._getframe(1)
+    if tracker is None or (event in OPENING and is_by_import(frame)):
         return
     token = _tracker.set(None)  # what it reads itself does not count
     try:
-        _see(tracker, event, *arguments)
+        if event in FILES:
+            _see_files(tracker, FILES[event](*arguments))
+        elif event == "exec":
+            _see_code(tracker, arguments[0], frame)
+        else:
+            _see(tracker, event, *arguments)
     finally:
         _tracker.reset(token)
+
+
+OPENING = ("open", *LISTING)
+WATCHED = frozenset((*OPENING, *FILES, "exec"))
+
+
+def is_by_import(frame: FrameType) -> bool:
+    """Return whether it is an import that looks, or Python that wants to show a line of a source.
+
+    A loader that is asked for the data beside a module reads as anybody else does.
+    """
+    above = frame.f_back
+    if not frame.f_code.co_filename.startswith(IMPORTS):
+        return above is not None and above.f_globals.get("__name__") == "linecache"
+    return frame.f_code.co_name != "get_data" or (above is not None and above.f_code.co_name == "get_code")
+
+
+def _see_files(tracker: ReadTracker, paths: Iterator[str]) -> None:
+    for path in paths:
+        if (tracker.root / path).is_file():
+            tracker.opened(path)
+
+
+def _see_code(tracker: ReadTracker, code: CodeType, frame: FrameType) -> None:
+    if code.co_name == "<module>" and Path(code.co_filename).is_file():
+        # An import hands the names of the module on to what runs its code.
+        given = frame.f_locals.get("args") if frame.f_code.co_filename.startswith(IMPORTS) else None
+        names = given[-1] if isinstance(given, tuple) and given else None
+        tracker.executed(code.co_filename, str(names.get("__name__")) if isinstance(names, dict) else "")
 
 
 def _see(tracker: ReadTracker, event: str, path: Any, mode: str | None = None, flags: int = 0) -> None:

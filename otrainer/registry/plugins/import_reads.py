@@ -6,28 +6,30 @@ A process imports a module once, so what it read then is remembered. Files elsew
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from otrainer.fingerprint.locate import is_own
+from otrainer.storage.held_files import held_files
 from otrainer.storage.project import display_path, project_root
-from otrainer.storage.watch_reads import ReadTracker, tracking
+from otrainer.storage.records import FileStamp
+from otrainer.storage.watch_reads import ReadTracker, is_installed, tracking
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from otrainer.storage.records import FileStamp
-
 LOADER = "otrainer.registry.plugins.load"
-SOURCES = (".py", ".pyc")
+# What Python makes of sources by itself.
+COMPILED = ".pyc"
 # What otrainer and its runs write there is no input of a plugin's.
 OWN_FOLDERS = ("build", "runs")
 
 
 class ImportTracker(ReadTracker):
-    """Notes what is read for the module whose import reads it, or else for the plugin that is asked to register."""
+    """Notes what is read for the modules whose imports read it, and for the plugin that is asked to register."""
 
     plugin = ""
 
@@ -35,8 +37,18 @@ class ImportTracker(ReadTracker):
         super().opened(path)
         name = display_path(path, self.root)
         if name in self.files and is_input(PurePath(name)):
-            reader = importing(sys._getframe(1)) or self.plugin
-            reads_of(reader).setdefault(name, self.files[name])
+            for reader in (*importing(sys._getframe(1)), self.plugin):
+                reads_of(reader).setdefault(name, self.files[name])
+
+    def executed(self, path: str, module: str) -> None:
+        """Note a source that runs: whether fingerprints follow it by that name is known later."""
+        name = display_path(path, self.root)
+        if is_own(module) or is_installed(self.root / path) or name.split("/")[0] in OWN_FOLDERS:
+            return
+        with suppress(OSError):
+            stamp = FileStamp.of(self.root / path)
+            for reader in (*importing(sys._getframe(1)), self.plugin):
+                runs_of(reader).setdefault((name, module), stamp)
 
 
 @cache
@@ -45,18 +57,23 @@ def reads_of(module: str) -> dict[str, FileStamp | None]:
     return {}
 
 
+@cache
+def runs_of(module: str) -> dict[tuple[str, str], FileStamp]:
+    """Return the sources that ran while `module` was imported, each with the name of the module that it ran as."""
+    return {}
+
+
 def is_input(name: PurePath) -> bool:
-    """Return whether a path that a record names lies in the project, and is neither source nor output."""
-    return not name.is_absolute() and name.suffix not in SOURCES and name.parts[0] not in OWN_FOLDERS
+    """Return whether a path that a record names lies in the project, and was not made by Python, nor by otrainer."""
+    return not name.is_absolute() and name.suffix != COMPILED and name.parts[0] not in OWN_FOLDERS
 
 
-def importing(frame: FrameType | None) -> str | None:
-    """Return the innermost module that is being imported, below whoever loads plugins."""
+def importing(frame: FrameType | None) -> Iterator[str]:
+    """Yield the modules that are being imported, below whoever loads plugins, the innermost first."""
     while frame is not None and frame.f_globals.get("__name__") != LOADER:
         if frame.f_code.co_name == "<module>":
-            return str(frame.f_globals.get("__name__"))
+            yield str(frame.f_globals.get("__name__"))
         frame = frame.f_back
-    return None
 
 
 @contextmanager
@@ -64,11 +81,24 @@ def reads_noted(plugin: str) -> Iterator[None]:
     """Note what is read while `plugin` is imported and registers."""
     tracker = ImportTracker(project_root())
     tracker.plugin = plugin
+    before = held_files() if plugin not in sys.modules else None
     with tracking(tracker):
         yield
+    if before is not None:
+        for path in sorted(held_files() - before):
+            if Path(path).is_file():
+                tracker.opened(path)
 
 
-def read_by(modules: Iterable[str]) -> dict[str, FileStamp | None]:
-    """Return what these modules read when they were imported, sorted by name."""
+def read_by(modules: Mapping[str, Path]) -> dict[str, FileStamp | None]:
+    """Return what these modules, each with its file, read and ran when they were imported, sorted by name.
+
+    A source that ran as one of them is left out: it is followed by its name, symbol by symbol.
+    """
+    root = project_root()
     found = {name: stamp for module in modules for name, stamp in reads_of(module).items()}
+    for module in modules:
+        for (name, ran_as), stamp in runs_of(module).items():
+            if ran_as not in modules or display_path(modules[ran_as], root) != name:
+                found.setdefault(name, stamp)
     return dict(sorted(found.items()))
