@@ -118,7 +118,10 @@ def test_no_file_below_build_is_more_than_data(root: Path) -> None:
             try:
                 run_stage(stage, find_experiment("a", root), root=root)
             except ValueError:
-                assert name.parts[:2] == ("build", "a")  # an artifact that doit finds altered, and makes again before
+                assert name.parts[1] in (
+                    "a",
+                    ".manifests",
+                )  # an artifact that doit finds altered, and makes again before
         forget_plugins()
         (root / name).write_bytes(kept[name])
 

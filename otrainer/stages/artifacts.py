@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.stages.built import record_path
-from otrainer.storage.atomic import write_changed
+from otrainer.storage.atomic import link_atomic, write_changed
 from otrainer.storage.canonical_json import canonical_json
 from otrainer.storage.project import display_path
 from otrainer.storage.records import FileStamp, Record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otrainer.storage.experiments import Experiment
 
 VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
@@ -30,6 +30,18 @@ def current(stage: str, root: Path) -> dict[str, Any]:
 def encoded(stage: str, artifacts: dict[str, Any]) -> dict[str, bytes]:
     """Return artifacts as they are written, each with the version of its stage."""
     return {name: canonical_json({"version": VERSIONS[stage], **content}) for name, content in artifacts.items()}
+
+
+def share(experiment: Experiment, root: Path, stage: str, shared: Experiment) -> None:
+    """Let an experiment have what `shared` keeps of a stage: by links, or by copies where the disk knows no links."""
+    record = record_path(stage, shared, root)
+    names = [*map(Path, Record.read(record).outputs), Path(display_path(record, root))]
+    for name in names:
+        link, target = root / experiment.build / name.name, os.path.relpath(name, experiment.build)
+        try:
+            link_atomic(link, target)
+        except OSError:
+            write_changed(link, (root / name).read_bytes(), durable=False)
 
 
 def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, bytes], record: Record) -> None:

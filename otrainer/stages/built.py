@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.canonical_json import read_json, write_json
+from otrainer.storage.experiments import BUILD
+from otrainer.storage.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,11 +18,36 @@ if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment
 
 RECEIPT, TOLD = "fit.json", "told"
+MANIFEST = "manifest.json"
+MANIFESTS = BUILD / ".manifests"
 
 
 def record_path(stage: str, experiment: Experiment, root: Path) -> Path:
     """Return where the record of a stage lies."""
     return root / experiment.built(f"{stage}.record.json")
+
+
+def shared_manifest(experiment: Experiment, root: Path) -> Experiment:
+    """Return what stands for all experiments with the plugins and settings of this one: its `build` has the manifest.
+
+    Raises OSError where `resolve` has not left those.
+    """
+    plugins = (root / experiment.built("plugins.json")).read_bytes()
+    return experiment._replace(build=MANIFESTS / hashlib.sha256(plugins).hexdigest()[:16])
+
+
+def why_not_shared(experiment: Experiment, root: Path) -> str | None:
+    """Return why manifest.json is not the one of which its record speaks; None if it is."""
+    path, record = root / experiment.built(MANIFEST), record_path("manifest", experiment, root)
+    try:
+        if record.is_symlink() and path.readlink().parent == record.readlink().parent:
+            return None
+        left = {stamp.sha256 for stamp in Record.read(record).outputs.values()}  # a copy, as `cp -L` makes them
+        is_it = hashlib.sha256(path.read_bytes()).hexdigest() in left
+    except (OSError, ValueError):
+        is_it = False
+    happened = "altered" if path.exists() else "deleted"
+    return None if is_it else f"`{experiment.built(MANIFEST).as_posix()}` was {happened}."
 
 
 def artifact(experiment: Experiment, name: str, root: Path) -> Any:

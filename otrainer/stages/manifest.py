@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,14 @@ from otrainer.registry.describe.interface import interface_of
 from otrainer.registry.manifest import manifest_of
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.plugins.search_notes import needed_by
-from otrainer.stages.artifacts import encoded, keep
+from otrainer.stages.artifacts import current, encoded, keep, share
+from otrainer.stages.built import record_path, shared_manifest
 from otrainer.stages.definition import SEARCH, look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.storage import process_memory
 from otrainer.storage.canonical_json import read_json
-from otrainer.storage.records import Record, stamp_files
+from otrainer.storage.records import Record, stamp_files, why_stale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,15 +33,16 @@ PACKAGE = ("otrainer.stages.fit.train", "otrainer.stages.manifest", "otrainer.st
 def manifest(experiment: Experiment, root: Path) -> Outcome:
     """Run the plugins, and write what the registry then holds to manifest.json; keys.json is for editors.
 
-    A process takes one look at the sources for all experiments: an edit after it makes the record stale.
+    There is one for all experiments with the same plugins, and its record says of which state of the sources it is.
+    A process takes one look at the sources for all of them: an edit after it makes the record stale.
     """
-    config = resolved(experiment, root)
-    plugins = json.dumps([str(root), config.data.get("imports"), config.data.get("settings")])
-    # One for all experiments with the same plugins; its record says of which state of the sources it is.
-    made: dict[str, tuple[dict[str, bytes], Record]] = process_memory.get("manifests", dict)
-    if plugins not in made:
-        made[plugins] = made_manifest(config, root)
-    keep(experiment, root, "manifest", *made[plugins])
+    shared = shared_manifest(experiment, root)
+    looked_at: set[Path] = process_memory.get("manifests", set)
+    if root / shared.build not in looked_at:
+        if why_stale(record_path("manifest", shared, root), root=root, **current("manifest", root)) is not None:
+            keep(shared, root, "manifest", *made_manifest(resolved(experiment, root), root))
+        looked_at.add(root / shared.build)
+    share(experiment, root, "manifest", shared)
     return Outcome()
 
 

@@ -69,6 +69,16 @@ def new_file(path: str) -> IO[bytes]:
         return open(path, "x+b")
 
 
+def link_atomic(path: StrPath, target: str) -> None:
+    """Let `path` be a link that says `target`. Raises OSError where there can be none."""
+    with suppress(OSError):
+        if os.readlink(path) == target:
+            return
+    temp = temporary_beside(path)
+    os.symlink(target, temp)
+    os.replace(temp, path)
+
+
 def temporary_beside(target: StrPath) -> str:
     """Return a name beside `target` that no other thread or process has; `sweep` reads in it whose it is."""
     pid = os.getpid()

@@ -123,7 +123,7 @@ class Record(NamedTuple):
         if self.listings:
             whole["listings"] = dict(self.listings)
         # What it vouches for was written before it: if it is lost, the stage only runs again.
-        write_atomic(path, json.dumps(whole).encode(), durable=False)
+        write_atomic(os.path.realpath(path), json.dumps(whole).encode(), durable=False)
 
     @classmethod
     def read(cls, path: StrPath) -> Record:

@@ -83,7 +83,7 @@ class Project:
 
     def unchanged(self, stage: str, experiment: Experiment) -> UpToDate:
         """Up to date while nothing changed that the stage read or left, by its own record."""
-        return [lambda: decide(stage, experiment, self.root).is_up_to_date]
+        return [lambda: decide(stage, experiment, self.root, looks=self.runner.looks).is_up_to_date]
 
     def schema_is_current(self) -> UpToDate:
         """Up to date while no experiment came, went or has other keys."""

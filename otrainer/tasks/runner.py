@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from otrainer.stages.freshness.decide import Looks
     from otrainer.stages.freshness.reason import Reasons
     from otrainer.stages.outcome import Outcome
     from otrainer.storage.experiments import Experiment
@@ -56,6 +57,7 @@ class Runner:
         self._trains = trains
         self._pid = os.getpid()
         self._claims: dict[Path, Experiment] = {}
+        self.looks: Looks = {}  # for the next experiments, as long as nothing that takes its time has run
 
     @cached_property
     def client(self) -> Client:
@@ -89,6 +91,8 @@ class Runner:
             if ahead and settled is None:
                 read_sources(experiment, self.root)
             return settled
+        if stage in TRAINING:
+            self.looks.clear()
         if stage in TRAINING and is_trained(experiment, self.root):
             leave_receipt(experiment, self.root, validated_run(experiment, self.root))  # only that was gone
             return None

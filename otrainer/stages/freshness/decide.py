@@ -6,11 +6,11 @@ It is asked each time that nothing has to be done, so it imports neither torch n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import current
-from otrainer.stages.built import RECEIPT, record_path, validated_run
+from otrainer.stages.built import RECEIPT, record_path, validated_run, why_not_shared
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import Record, every_reason, why_stale
 from otrainer.storage.runs.run_json import judge
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment
 
 UP_TO_DATE, RUNS, FAILS, UNTOLD = "up to date", "would run", "would fail", "cannot be told"
-FIT, RESUME, SCHEMA = "fit", "resume", "schema"
+MANIFEST, FIT, RESUME, SCHEMA = "manifest", "fit", "resume", "schema"
 TRAINING = (FIT, RESUME)
 NOT_TRAINED = "It was not trained yet."
 NO_CONFIG = "The config does not resolve."
 KEYS = "keys.json"
+Looks = dict[tuple[int, int, int], str | None]  # by device, inode and time of the record that was looked at
 
 
 class Verdict(NamedTuple):
@@ -56,10 +57,13 @@ class Verdict(NamedTuple):
         return cls(FAILS, tuple(each.message for each in error.findings), tuple(each.hint for each in error.findings))
 
 
-def decide(stage: str, experiment: Experiment, root: Path, *, every: bool = False) -> Verdict:
+def decide(
+    stage: str, experiment: Experiment, root: Path, *, every: bool = False, looks: Looks | None = None
+) -> Verdict:
     """Return whether a stage has to run as the stages before it left things, with the first reason, or with `every`.
 
     Unless there are `every`, files that were only touched are noted, so that they are not read again each time.
+    `looks` keeps what was found of a manifest's record for the next experiment that shares it.
     """
     if stage in TRAINING:
         run = validated_run(experiment, root)
@@ -67,9 +71,27 @@ def decide(stage: str, experiment: Experiment, root: Path, *, every: bool = Fals
             return Verdict.because(NOT_TRAINED)
         return decide_training(stage, experiment, root, **run)
     record, held_against = record_path(stage, experiment, root), {"root": root, **current(stage, root)}
-    found = every_reason(record, {}, **held_against) if every else [why_stale(record, **held_against)]
-    verdict = Verdict.because(*found)
+    if every:
+        verdict = Verdict.because(*every_reason(record, {}, **held_against))
+    else:
+        verdict = Verdict.because(first_reason(record, held_against, looks if stage == MANIFEST else None))
+    if stage == MANIFEST and verdict.is_up_to_date:
+        return Verdict.because(why_not_shared(experiment, root))
     return Verdict.because(why_of_others(root)) if stage == SCHEMA and verdict.is_up_to_date else verdict
+
+
+def first_reason(record: Path, held_against: dict[str, Any], looks: Looks | None) -> str | None:
+    """Return the first reason why the stage of a record has to run; from an earlier look where there was one."""
+    if looks is None:
+        return why_stale(record, **held_against)
+    try:
+        status = record.stat()
+    except OSError:
+        return why_stale(record, **held_against)
+    written = status.st_dev, status.st_ino, status.st_mtime_ns
+    if written not in looks:
+        looks[written] = why_stale(record, **held_against)
+    return looks[written]
 
 
 def decide_training(stage: str, experiment: Experiment, root: Path, run_dir: str, definition: str) -> Verdict:
