@@ -92,18 +92,7 @@ def build_torch(cls: Callable[..., T], first: Any, args: Sequence[Any], kwargs: 
         return cls(first, *args, **kwargs)
     except (TypeError, ValueError, RuntimeError, AssertionError) as cause:
         name, title = getattr(cls, "__name__", cls), "could not build"
-        texts = [key for key, value in kwargs.items() if isinstance(value, str) and takes_number(cls, key)]
-        if texts:
-            message = f"`{texts[0]}` of `{name}` is a number, not the text `{kwargs[texts[0]]}`."
-            path, hint = (section, "kwargs", texts[0]), "Write it without quotes, as in `0.1` or `1e-3`."
-            raise ConfigError(message, title=title, config_path=path, hint=hint) from cause
         place = (section, "kwargs") if kwargs else (section,)
         message = f"`{name}` does not take these arguments: {cause}"
         hint = f"Change `{section}.kwargs`; the documentation of torch says what `{name}` takes."
         raise ConfigError(message, title=title, config_path=place, hint=hint) from cause
-
-
-def takes_number(cls: Callable[..., Any], name: str) -> bool:
-    """Return whether the argument's default says that it is a number."""
-    parameter = inspect.signature(cls).parameters.get(name)
-    return parameter is not None and type(parameter.default) in (int, float)

@@ -24,6 +24,7 @@ from otrainer.model import blueprint, check_model, compile_model
 from otrainer.model.meta import model_summary
 from otrainer.registry import Registry, build_registry, check_call, check_value, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
+from otrainer.registry.build.signature import SURPLUS, WRONG
 from otrainer.registry.build.spec import reserved_keys
 from otrainer.registry.plugins.packages import check_packages
 from otrainer.stages.logged_names import name_mistakes
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 COMPONENTS = tuple(section.name for section in SECTIONS)
+# Factories that give a class its arguments as the config has them.
+HANDING_ON = ("optim_factory.torch", "sched_factory.torch")
 
 
 def load_registry(config: ResolvedConfig, registry: Registry) -> None:
@@ -102,16 +105,32 @@ def remembered(
 
 
 def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) -> Iterator[Finding]:
-    """Yield an unknown class of an optimizer or scheduler, and keywords that it does not take."""
+    """Yield an unknown class of an optimizer or scheduler, and arguments that it does not take.
+
+    A factory of a plugin's may make something else of the values.
+    """
     key = value.get("type") if isinstance(value, Mapping) else None
     if not isinstance(key, str) or not key.startswith(prefix):
         return
+    args, kwargs = value.get("args") or (), value.get("kwargs") or {}
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, Mapping):
+        return
     try:
         entry = registry.get_module(key)
-        kwargs = value.get("kwargs")
-        if isinstance(kwargs, Mapping):
-            found = check_call(entry.target, (), kwargs, entry.signature_policy, (section, "kwargs"), skip=1)
-            yield from (finding for finding in found if finding.on_key)
+        places = {name: (section, "kwargs", name) for name in kwargs}
+        found = check_call(
+            entry.target,
+            args,
+            kwargs,
+            entry.signature_policy,
+            (section,),
+            skip=1,
+            places=places,
+            args_key="args",
+            plain=True,
+        )
+        hands_on = value.get("_type_") in HANDING_ON
+        yield from (each for each in found if each.on_key or (hands_on and each.title in (WRONG, SURPLUS)))
     except ConfigError as error:
         yield from (finding.at_least((section, "type")) for finding in error.findings)
 

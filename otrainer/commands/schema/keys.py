@@ -67,7 +67,7 @@ def argument_schema(row: Row, inside: str = VALUE) -> Schema:
 def described(row: Row) -> str:
     """Return an argument's documentation, its types, and its default where the text does not give it."""
     text: str = row["doc"]
-    facts = [f"Type: {in_words(row['values'])}."] if row["values"] else []
+    facts = [f"Type: {in_words(row['values'])}."] if "type" in row["values"] else []
     if row.get("default") is not None and not DEFAULT.search(text):
         facts.append(f"Default: `{json.dumps(row['default'])}`.")
     return "\n\n".join(filter(None, [text, " ".join(facts)]))

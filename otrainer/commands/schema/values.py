@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from otrainer.config.containers import LIST_MODES
+from otrainer.registry.describe.annotations import plain_only
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -84,9 +85,11 @@ def argument(values: Schema, inside: str = VALUE, **more: Any) -> Schema:
     `inside` is what holds of those: any value, or plain data that builds nothing.
     """
     if inside == PLAIN:
-        values = without_built(values)
+        values = plain_only(values)
     if not values:
         return {**offered(ref(inside)), **more}
+    if "not" in values:
+        return {**offered(spelled_out(values, inside)), **more}
     if "enum" in values:
         completions = [{"enum": values["enum"]}]
     else:
@@ -95,10 +98,10 @@ def argument(values: Schema, inside: str = VALUE, **more: Any) -> Schema:
     return {**offered(choice(ref(stand_in), ref(inside), nested(values, inside)), *completions), **more}
 
 
-def without_built(values: Schema) -> Schema:
-    """Leave out what only a spec can build, where there is anything else."""
-    others = [kind for kind in values.get("type", []) if kind != "object"]
-    return {**values, "type": others} if others and "additionalProperties" not in values else values
+def spelled_out(values: Schema, inside: str) -> Schema:
+    """Admit anything but texts that spell out a value of another kind."""
+    rule = {"not": values["not"], "errorMessage": "This is text: write it as YAML does (`true`, `false`, `0.1`)."}
+    return {"allOf": [ref(inside), choice({"type": "string", "pattern": HOLDS}, True, rule)]}
 
 
 def nested(values: Schema, inside: str) -> Schema:

@@ -10,10 +10,12 @@ from inspect import Parameter, Signature
 from typing import Any, get_overloads
 
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+from otrainer.registry.describe.annotations import Values, plain_only
+from otrainer.registry.describe.parameters import maker_of, values_taken
+from otrainer.registry.describe.wrong_values import wrong_values
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-YES = ("yes", "y", "on", "true", "1")
 OPEN = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
@@ -21,7 +23,8 @@ OPEN = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 class Call:
     """A call as a config writes it; the first `skip` positional arguments come from the caller, not from the config.
 
-    `places` holds the config paths of keywords that are not written directly under `path`.
+    `places` holds the config paths of keywords that are not written directly under `path`. Where arguments are `plain`,
+    nothing in them is built.
     """
 
     called: str
@@ -31,6 +34,7 @@ class Call:
     skip: int = 0
     places: Mapping[str, ConfigPath] = field(default_factory=dict)
     args_key: str = "_args_"
+    plain: bool = False
 
     def place(self, keyword: str) -> ConfigPath:
         return self.places.get(keyword, (*self.path, keyword))
@@ -69,9 +73,14 @@ def check_call(
     called: str = "",
     places: Mapping[str, ConfigPath] | None = None,
     args_key: str = "_args_",
+    plain: bool = False,
 ) -> list[Finding]:
-    """Return findings on calling `target(*args, **kwargs)`: unknown, missing, doubled and surplus arguments."""
-    call = Call(called or display_name(target), args, kwargs, tuple(config_path), skip, places or {}, args_key)
+    """Return findings on calling `target(*args, **kwargs)`.
+
+    They tell of unknown, missing, doubled and surplus arguments, and of values that cannot be what their parameters'
+    annotations or defaults say.
+    """
+    call = Call(called or display_name(target), args, kwargs, tuple(config_path), skip, places or {}, args_key, plain)
     return judge(target, call, policy)
 
 
@@ -89,7 +98,8 @@ def judge(target: Callable[..., Any], call: Call, policy: str) -> list[Finding]:
     signatures = signatures_of(target)
     if not signatures:
         return [] if policy == "best_effort" else [unreadable(call)]
-    return min((list(misfits(signature, call)) for signature in signatures), key=len)
+    values = values_of_all(target)
+    return min((list(misfits(*each, call)) for each in zip(signatures, values, strict=True)), key=len)
 
 
 def signatures_of(target: Callable[..., Any]) -> list[Signature]:
@@ -103,6 +113,27 @@ def signatures_of(target: Callable[..., Any]) -> list[Signature]:
 @lru_cache(maxsize=1024)
 def remembered_signatures(target: Callable[..., Any]) -> list[Signature]:
     return readable_signatures(target)
+
+
+def values_of_all(target: Callable[..., Any]) -> list[dict[str, Values]]:
+    """Return which values the parameters take by name, for each of `signatures_of`; computed once as those are."""
+    try:
+        return remembered_values(target)
+    except TypeError:  # it has no hash
+        return readable_values(target)
+
+
+@lru_cache(maxsize=1024)
+def remembered_values(target: Callable[..., Any]) -> list[dict[str, Values]]:
+    return readable_values(target)
+
+
+def readable_values(target: Callable[..., Any]) -> list[dict[str, Values]]:
+    maker = maker_of(target)
+    return [
+        {name: values_taken(parameter, maker) for name, parameter in signature.parameters.items()}
+        for signature in signatures_of(target)
+    ]
 
 
 def readable_signatures(target: Callable[..., Any]) -> list[Signature]:
@@ -138,7 +169,7 @@ def without_self(signature: Signature) -> Signature:
     return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-def misfits(signature: Signature, call: Call) -> Iterator[Finding]:
+def misfits(signature: Signature, values: Mapping[str, Values], call: Call) -> Iterator[Finding]:
     parameters = list(signature.parameters.values())
     positional = [parameter for parameter in parameters if parameter.kind in POSITIONAL]
     taken = [parameter.name for parameter in positional[: call.skip + len(call.args)]]
@@ -147,7 +178,9 @@ def misfits(signature: Signature, call: Call) -> Iterator[Finding]:
     names = [parameter.name for parameter in parameters if parameter.kind in NAMED]
     wrong = list(wrong_names(call, names, taken, open_ended=Parameter.VAR_KEYWORD in open_kinds))
     yield from wrong
-    yield from texts_for_booleans(call, parameters)
+    for name, value, place in given(call, parameters, positional):
+        admitted = plain_only(values[name]) if call.plain else values[name]
+        yield from wrong_values(name, value, admitted, place, call.called)
     meant = [name for finding in wrong for name in finding.suggestions[:1]]
     yield from missing(call, parameters, [*taken, *meant])
 
@@ -181,15 +214,21 @@ def wrong_names(call: Call, names: list[str], taken: list[str], *, open_ended: b
             yield Finding(message, UNKNOWN, place, on_key=True, suggestions=nearest(name, free), hint=accepted(free))
 
 
-def texts_for_booleans(call: Call, parameters: list[Parameter]) -> Iterator[Finding]:
-    """Yield texts where true or false is wanted: YAML reads `no` and `off` as texts, which count as true."""
-    for parameter in parameters:
-        value = call.kwargs.get(parameter.name)
-        plain = parameter.annotation is Parameter.empty and isinstance(parameter.default, bool)
-        if isinstance(value, str) and "${" not in value and (plain or parameter.annotation in (bool, "bool")):
-            message = f"`{parameter.name}` of `{call.called}` is true or false, not the text `{value}`."
-            hint = f"Write `{parameter.name}: {'true' if value.lower() in YES else 'false'}`."
-            yield Finding(message, WRONG, call.place(parameter.name), hint=hint)
+def given(
+    call: Call, parameters: list[Parameter], positional: list[Parameter]
+) -> Iterator[tuple[str, object, ConfigPath]]:
+    """Yield each argument that the config gives, with the name of the parameter that takes it and its place."""
+    rest = {parameter.kind: parameter.name for parameter in parameters if parameter.kind in OPEN}
+    more = rest.get(Parameter.VAR_POSITIONAL)
+    names = [*(parameter.name for parameter in positional[call.skip :]), *([more] * len(call.args) if more else ())]
+    if len(call.args) <= len(names):  # else it is not clear which are those that are too many
+        for index, (name, value) in enumerate(zip(names, call.args, strict=False)):
+            yield name, value, (*call.path, call.args_key, index)
+    named = {parameter.name for parameter in parameters if parameter.kind in NAMED}
+    for keyword, value in call.kwargs.items():
+        taker = keyword if keyword in named else rest.get(Parameter.VAR_KEYWORD)
+        if taker is not None:
+            yield taker, value, call.place(keyword)
 
 
 def accepted(names: list[str]) -> str:

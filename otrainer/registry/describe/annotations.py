@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import collections.abc
-import inspect
 import numbers
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 Values: TypeAlias = dict[str, Any]
@@ -29,9 +27,9 @@ SIMPLE: dict[type, str] = {
 ORDER = ("boolean", "integer", "number", "string", "array", "object", "null")
 INSIDE = {"array": ("items", "prefixItems", "minItems", "maxItems"), "object": ("additionalProperties",)}
 # No plain value is one of these: they come out of specs.
-BUILT = ("torch.Tensor", "torch.nn.modules.module.Module", "torch.optim.optimizer.Optimizer")
-# What a module may import for type checkers only.
-USUAL = {**vars(typing), **vars(collections.abc), "Path": Path}
+BUILT = ("torch.nn.modules.module.Module", "torch.optim.optimizer.Optimizer")
+# Much that asks for one takes numbers and lists, from which it makes one.
+TENSOR = ("torch", "Tensor")
 LISTS = (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection, list, set, frozenset)
 
 
@@ -43,7 +41,7 @@ def values_of(annotation: object, depth: int = DEEPEST) -> Values:
     annotation = unwrapped(annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Union or origin is types.UnionType:
-        return united([values_of(argument, depth) for argument in arguments])
+        return united([values_of(argument, depth) for argument in beside_tensors(arguments)])
     if origin is typing.Literal:
         return united([literal(value) for value in arguments])
     if annotation is None:
@@ -52,6 +50,13 @@ def values_of(annotation: object, depth: int = DEEPEST) -> Values:
     if cls is collections.abc.Callable:
         return {"type": ["object"]}
     return values_of_class(cls, arguments, depth) if isinstance(cls, type) else ANYTHING
+
+
+def beside_tensors(arguments: tuple[Any, ...]) -> list[Any]:
+    """Return the members of a union; where a tensor has a plain form beside it (`float | Tensor`), it is built."""
+    tensors = [each for each in arguments if (getattr(each, "__module__", ""), getattr(each, "__name__", "")) == TENSOR]
+    others = [each for each in arguments if each not in tensors]
+    return [*others, dict] if tensors and others not in ([], [types.NoneType]) else list(arguments)
 
 
 def values_of_class(cls: type, arguments: tuple[Any, ...], depth: int) -> Values:
@@ -106,8 +111,8 @@ def item(arguments: tuple[Any, ...], keyword: str, depth: int) -> Values:
 
 def united(several: list[Values]) -> Values:
     """Unite `several` schemas in one that admits all: flat, so that an editor can name the types in one sentence."""
-    if ANYTHING in several:
-        return ANYTHING
+    if any("type" not in each for each in several):
+        return several[0] if all(each == several[0] for each in several) else ANYTHING
     found = {kind for each in several for kind in each["type"]}
     if "number" in found:
         found.discard("integer")  # it is one
@@ -121,14 +126,7 @@ def united(several: list[Values]) -> Values:
     return whole
 
 
-def resolved(annotation: object, function: Callable[..., Any]) -> object:
-    """Evaluate an annotation that may be text in the module of `function`; return Any where that fails."""
-    if annotation is inspect.Parameter.empty:
-        return Any
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        names = {**USUAL, **getattr(inspect.unwrap(function), "__globals__", {})}
-        return typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}), names)["it"]
-    except Exception:  # noqa: BLE001 - it names what is imported for type checkers only, or is no type at all
-        return Any
+def plain_only(values: Values) -> Values:
+    """Leave out what only a spec can build, where there is anything else: what is plain data builds nothing."""
+    others = [kind for kind in values.get("type", []) if kind != "object"]
+    return {**values, "type": others} if others and "additionalProperties" not in values else values

@@ -13,7 +13,8 @@ from otrainer.diagnostics.redaction.values import masked_data
 from otrainer.errors import ConfigError
 from otrainer.registry.build.signature import NAMED, is_open, signatures_of
 from otrainer.registry.describe import docstrings
-from otrainer.registry.describe.annotations import resolved, united, values_of
+from otrainer.registry.describe.annotations import united
+from otrainer.registry.describe.parameters import maker_of, values_taken
 
 if TYPE_CHECKING:
     from otrainer.registry.core import Registry
@@ -27,7 +28,7 @@ DEEPEST = 4
 def interface_of(registry: Registry, *, built_in: bool) -> dict[str, dict[str, Row]]:
     """Describe each key and op of plugins, or those built in: doc, arguments, whether it takes others too.
 
-    Of an argument: the `values` that it admits (see `values_of`), whether it is `required`, its `default` if that is
+    Of an argument: the `values` that it admits (see `values_taken`), whether it is `required`, its `default` if that is
     plain data, and its `doc`.
     """
     modules = [registry.get_module(name) for name in registry.list_modules()]
@@ -84,7 +85,7 @@ def written(target: object) -> str:
 
 def arguments_of(target: Callable[..., Any], signatures: Iterable[Signature]) -> dict[str, Row]:
     """Describe the arguments that can be given by name, in order; several signatures are joined."""
-    maker = getattr(target, "__init__", target) if isinstance(target, type) else target
+    maker = maker_of(target)
     texts = [written(target), written(maker)] if maker is not target else [written(target)]
     said = {name: text for each in reversed(texts) for name, text in docstrings.arguments(each).items()}
     whole = docstrings.summary(texts[0])
@@ -105,10 +106,7 @@ def joined(several: list[Row], everywhere: int) -> Row:
 
 
 def argument_row(parameter: Parameter, maker: Callable[..., Any]) -> Row:
-    values = values_of(resolved(parameter.annotation, maker))
-    row: Row = {"values": values, "required": parameter.default is Parameter.empty}
-    if parameter.default is None and values:
-        row["values"] = united([values, {"type": ["null"]}])
+    row: Row = {"values": values_taken(parameter, maker), "required": parameter.default is Parameter.empty}
     if is_plain(parameter.default):
         row["default"] = json.loads(json.dumps(parameter.default))  # without tuples
     return row

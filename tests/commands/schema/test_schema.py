@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,20 @@ from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS
 from otrainer.config.settings import Settings
 from otrainer.model import graph, order, sequential
 from otrainer.model.section import RETURNS
-from otrainer.registry import Registry
+from otrainer.registry import Registry, build_registry, check_call
+from otrainer.registry.build.signature import WRONG, values_of_all
+from otrainer.registry.describe.annotations import united
 from otrainer.registry.describe.interface import interface_of
 
 from .broken import BROKEN, FINE
 
 ROOT = Path(__file__).parents[3]
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -3, 2.5, 1e4),
+    *("no", "2.0", "0,5", "x", "None", "mean", "(1, 2)"),
+    *([], [1], [1, 2], [1, "2"], ["a", "b"], [0.5, None], [[1, 2], [3]]),
+    *({}, {"a": 1}, {"a": [1, "b"]}, {"_type_": "nn.ReLU"}),
+)
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +163,43 @@ def test_it_knows_the_words_of_models_as_the_compiler_does(schema: dict[str, Any
     assert words("node") == {"name", *order.CALL_KEYS}
     returned = schema["$defs"]["graph"]["properties"]["return"]["anyOf"][0]["enum"]
     assert set(returned) == {*RETURNS, None}
+
+
+def arguments(registry: Registry) -> Iterator[tuple[str, str, Any]]:
+    """Yield the arguments of built-in keys with what each takes, one of all that take the same."""
+    seen = set()
+    for key in registry.list_modules():
+        entry = registry.get_module(key)
+        for name, values in united_values(values_of_all(entry.target)):
+            if entry.signature_policy != "runtime_only" and (mark := json.dumps(values)) not in seen:
+                seen.add(mark)
+                yield key, name, values
+
+
+def united_values(several: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for name in several[0] if several else ():
+        if all(name in each for each in several):
+            yield name, united([each[name] for each in several])
+
+
+def test_the_schema_and_the_check_agree_on_every_kind_of_argument(schema: dict[str, Any]) -> None:
+    registry, checked = build_registry(), 0
+    for key, name, _ in arguments(registry):
+        if name in ("self", "params", "optimizer", "args", "kwargs"):
+            continue  # what a factory gives, and what stands for any number of arguments
+        judge = Draft202012Validator({"$ref": f"#/$defs/key:{key}", "$defs": schema["$defs"]})
+        entry = registry.get_module(key)
+        for value in VALUES:
+            by_schema = judge.is_valid({"_type_": key, name: value})
+            found = check_call(entry.target, (), {name: value}, entry.signature_policy, ())
+            by_check = not any(finding.title == WRONG for finding in found)
+            assert by_schema == by_check, (key, name, value)
+            checked += 1
+    assert checked > 500
+
+
+def test_a_name_that_is_imported_for_type_checkers_means_what_it_means_there() -> None:
+    registry = build_registry()
+    for key in ("loss.torch", "metric.torchmetrics"):
+        (values,) = values_of_all(registry.get_module(key).target)
+        assert values["pred_path"] == {"type": ["array", "null"], "items": {"type": ["integer", "string"]}}, key

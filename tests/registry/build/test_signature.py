@@ -100,11 +100,11 @@ def test_a_text_is_no_boolean_and_the_boolean_that_was_meant_is_told(text, meant
 
 
 def test_texts_stay_where_a_parameter_may_take_them():
-    def flags(a=True, b: bool = True, c: bool | str = True, d="no", e: bool | None = None): ...
+    def flags(a=True, b: bool = True, c: bool | str = True, d="no", e: bool | None = None, f=True): ...
 
-    given = dict.fromkeys("abcde", "no")
+    given = dict.fromkeys("abcde", "no") | {"f": "auto"}
     found = check_call(flags, (), given, "strict", ())
-    assert [finding.config_path for finding in found] == [("a",), ("b",)]
+    assert [finding.config_path for finding in found] == [("a",), ("b",), ("e",)]
     assert check_call(flags, (), {"a": "${secret:FLAG}"}, "strict", ()) == []
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from otrainer.registry.describe.annotations import resolved, values_of
+from otrainer.registry.describe.annotations import values_of
+from otrainer.registry.describe.parameters import resolved
 
 Width = NewType("Width", int)
 
@@ -56,6 +57,7 @@ class Options(TypedDict):
         (Annotated[Width, "of a layer"], {"type": ["integer"]}),
         (Path | None, {"type": ["string", "null"]}),
         (float | torch.Tensor, {"type": ["number", "object"]}),
+        (torch.Tensor | None, {}),
         (torch.nn.Linear, {"type": ["object"]}),
         (Callable[[int], int], {"type": ["object"]}),
         (Any, {}),
@@ -76,7 +78,8 @@ def test_an_annotation_that_is_text_is_read_in_its_module_or_else_says_nothing()
     assert resolved("Width | None", function) == Width | None
     assert resolved("NotThere", function) is Any
     assert resolved("not a type", function) is Any
-    assert values_of(resolved("torch.Tensor", function)) == {"type": ["object"]}
+    assert values_of(resolved("torch.nn.Module", function)) == {"type": ["object"]}
+    assert values_of(resolved("torch.Tensor", function)) == {}
 
 
 def test_an_annotation_may_be_anything_even_something_that_contains_itself() -> None:
