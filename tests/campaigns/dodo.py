@@ -6,7 +6,19 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CAMPAIGNS = ("trees", "guided", "soundness", "kills", "syscalls", "flips", "exact", "true", "pythons")
+CAMPAIGNS = (
+    "trees",
+    "guided",
+    "soundness",
+    "kills",
+    "syscalls",
+    "flips",
+    "exact",
+    "true",
+    "worlds",
+    "asked",
+    "pythons",
+)
 DOIT_CONFIG = {"verbosity": 2, "dep_file": str(HERE.parents[1] / "build" / ".campaigns.db"), "default_tasks": []}
 
 
