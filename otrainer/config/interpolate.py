@@ -26,7 +26,7 @@ from otrainer.config.nodes import (
     place_within,
     walk,
 )
-from otrainer.config.scalars import as_text
+from otrainer.config.scalars import as_text, as_written
 from otrainer.config.secrets import guarded, joined
 from otrainer.config.text import shortened
 from otrainer.config.unknown_path import UnknownPaths
@@ -56,6 +56,7 @@ class Interpolator:
         self.lenient = lenient
         self.findings = Findings(budget.limits.mistakes)
         self.used: dict[str, None] = {}
+        self.written: dict[int, Scalar] = {}
         self.unknown = UnknownPaths(root, self.findings)
         self._trails: dict[int, Trail | None] = {}
         self.done: dict[int, Node | None] = {}
@@ -144,12 +145,25 @@ class Interpolator:
             else:
                 value = self.value_of(part, node)
             if len(parts) == 1:
-                return value and value.placed(node)
+                return value and self.placed(value, node)
             if isinstance(value, Scalar):
-                pieces.append(value.value if isinstance(value.value, str) else as_text(value.value))
+                pieces.append(value.value if isinstance(value.value, str) else self.number_text(value))
             elif value is not None:
                 self.not_text(part, node, value)
         return self.text_of(pieces, node) if len(pieces) == len(parts) else None
+
+    def placed(self, value: Node, node: Scalar) -> Node:
+        """Return the value as if it stood where `node` does; where a number was written is remembered."""
+        placed = value.placed(node)
+        if type(value) is Scalar and type(value.value) in (int, float):
+            self.written[id(placed)] = self.written.get(id(value), value)
+        return placed
+
+    def number_text(self, value: Scalar) -> str:
+        """Return a value that is no string inside of one: a decimal number as its file has it."""
+        there = self.written.get(id(value), value)
+        shown = as_written(there.file.text, there.at, value.value) if there.file is not None else None
+        return as_text(value.value) if shown is None else shown
 
     def value_of(self, part: Secret | Variable | Malformed, node: Scalar) -> Node | None:
         """Return the value of an expression in `node` that depends on no other node."""

@@ -19,7 +19,7 @@ from otrainer.config.nodes import (
     sequence_of,
 )
 from otrainer.config.parse_errors import Frame, ParseErrors
-from otrainer.config.scalars import CORE, MAX_KEY, NOT_PLAIN, TAGS, plain_value, tagged_value
+from otrainer.config.scalars import CORE, MAX_KEY, NOT_PLAIN, TAGS, overflows, plain_value, tagged_value
 from otrainer.config.syntax import decoded, odd_escape, refuse_directives, syntax_finding
 from otrainer.config.text import TextFile
 from otrainer.errors import ConfigError, SourceLocation
@@ -210,7 +210,7 @@ class TreeBuilder:
         try:
             return plain_value(text)
         except ValueError:
-            self.notes.long_number(text, at)
+            (self.notes.large_number if overflows(text) else self.notes.long_number)(text, at)
             return text
 
     def styled(self, event: Any) -> Plain:
@@ -227,7 +227,11 @@ class TreeBuilder:
         try:
             return tagged_value(name, text)
         except ValueError:
-            self.notes.unfit_tag(name, text, event.start_mark.index)
+            at = event.start_mark.index
+            if name == "float" and overflows(text):
+                self.notes.large_number(text, at)
+            else:
+                self.notes.unfit_tag(name, text, at)
             return text
 
     def anchored(self, event: Any) -> Node:

@@ -111,6 +111,11 @@ class ParseErrors:
         message = f"A number of {len(text)} characters is too long to be read."
         self.note("number too long", message, at, "Put it in quotes to keep it as text.")
 
+    def large_number(self, text: str, at: int) -> None:
+        message = f"`{shortened(text, 40)}` is a number too large for a float."
+        hint = "Put it in quotes if it is text, such as a commit; infinity is `.inf`."
+        self.note("number too large", message, at, hint)
+
     def half_a_pair(self, at: int) -> None:
         """Report half of a surrogate pair, which PyYAML's own parser admits and libyaml refuses."""
         hint = "Write the character itself, or `\\U` with its eight digits."

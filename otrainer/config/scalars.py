@@ -25,6 +25,7 @@ HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 NUMERIC = re.compile(r"[-+]?[0-9.]+|0[ox][0-9a-fA-F]+")
+DECIMAL = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?(?![\w.+-])")
 NOT_A_NUMBER = re.compile(r"\.(nan|NaN|NAN)")
 
 CORE = "tag:yaml.org,2002:"
@@ -34,7 +35,7 @@ TAGS = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)
 def plain_value(text: str) -> Plain:
     """Return the value of an unquoted scalar.
 
-    Raises ValueError where a number is longer than MAX_DIGITS.
+    Raises ValueError where a number is longer than MAX_DIGITS, or is too large for a float.
     """
     first = text[:1]
     if first not in NOT_PLAIN:
@@ -45,13 +46,13 @@ def plain_value(text: str) -> Plain:
 
 
 def number(text: str) -> Plain:
-    """Return the number that `text` is, or `text` itself. Raises ValueError where it is longer than MAX_DIGITS."""
+    """Return the number that `text` is, or `text` itself. Raises ValueError as `plain_value` does."""
     if len(text) > MAX_DIGITS and NUMERIC.fullmatch(text):
         raise ValueError(text)
     if (text.isdecimal() and text.isascii()) or INTEGER.fullmatch(text):
         return int(text)
     if FLOAT.fullmatch(text):
-        return float(text)
+        return finite(float(text))
     if OCTAL.fullmatch(text):
         return int(text, 8)
     if HEXADECIMAL.fullmatch(text):
@@ -77,11 +78,29 @@ def tagged_value(tag: str, text: str) -> Plain:
 
 
 def as_float(value: int) -> float:
-    """Return the nearest float; infinity where there is none, as for decimal digits with a point."""
+    """Return the nearest float. Raises ValueError where there is none."""
     try:
         return float(value)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        raise ValueError(value) from None
+
+
+def finite(value: float) -> float:
+    """Return a float that was read from digits. Raises ValueError where these say more than a float holds."""
+    if math.isinf(value):
+        raise ValueError(value)
+    return value
+
+
+def overflows(text: str) -> bool:
+    """Return whether `text` is a number of no great length that is too large for a float."""
+    return len(text) <= MAX_DIGITS and FLOAT.fullmatch(text) is not None and math.isinf(float(text))
+
+
+def as_written(text: str, at: int, value: Plain) -> str | None:
+    """Return the decimal number at an index of `text` as it stands there (`1.10`, `0012`), if that is `value`."""
+    match = DECIMAL.match(text, at) if type(value) in (int, float) else None
+    return match[0] if match and len(match[0]) <= MAX_DIGITS and plain_value(match[0]) == value else None
 
 
 def as_text(value: Plain) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from otrainer.config.credentials import credential_in
 from otrainer.config.nodes import Node, Scalar, mapping_of, sequence_of
-from otrainer.config.scalars import FLOAT, MAX_DIGITS, MAX_KEY, as_float, number
+from otrainer.config.scalars import FLOAT, MAX_DIGITS, MAX_KEY, as_float, finite, number, overflows
 from otrainer.config.secrets import guarded
 from otrainer.config.text import shortened
 from otrainer.errors import nearest
@@ -70,6 +70,10 @@ def variable_value(variable: Variable, recorder: Recorder, node: Node, budget: B
     try:
         return NodeMaker(node, budget).make(CASTS[variable.cast](text))
     except (ValueError, RecursionError):
+        if overflows(text):
+            message = f"{whose} is `{shortened(text)}`, a number too large for a float."
+            large = f"Set a smaller one{', or `inf`' if variable.cast == 'float' else ''}; text needs no cast."
+            raise VariableError("number too large", message, large) from None
         message = f"{whose} is `{shortened(text)}`, which is no `{variable.cast}`."
         raise VariableError("value does not fit its cast", message, hint) from None
 
@@ -93,8 +97,10 @@ def to_int(text: str) -> int:
 
 def to_float(text: str) -> float:
     bare = text.lower().lstrip("+-")
-    if FLOAT.fullmatch(text) or bare in {"inf", "nan"}:
+    if bare in {"inf", "nan"}:
         return float(text)
+    if FLOAT.fullmatch(text):
+        return finite(float(text))
     value = number(text)
     if isinstance(value, str) or value is None:
         raise ValueError(text)
@@ -109,7 +115,7 @@ def to_bool(text: str) -> bool:
 
 
 def to_json(text: str) -> Json:
-    value: Json = json.loads(text, parse_constant=refuse, parse_int=to_int)
+    value: Json = json.loads(text, parse_constant=refuse, parse_int=to_int, parse_float=to_float)
     return value
 
 

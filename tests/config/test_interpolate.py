@@ -57,6 +57,19 @@ def test_values_of_expressions(project: Project, text, value):
     assert (result, type(result)) == (value, type(value))
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        *(("1.10", "1.10"), ("0012", "0012"), ("-07", "-07"), ("1.50 # of two", "1.50")),
+        *(("1e-3", "0.001"), ("0x10", "16"), ("!!float 1", "1.0"), ("1.", "1.0"), ("+.5", "0.5")),
+    ],
+)
+def test_a_decimal_number_inside_a_string_is_written_as_it_stands_in_its_file(project: Project, written, text):
+    data = project.data(f"v: {written}\nw: ${{v}}\nl: [{written.partition(' #')[0]}]\nname: v${{v}}-${{w}}-${{l[0]}}\n")
+    assert data["name"] == f"v{text}-{text}-{text}"
+    assert data["v"] == data["w"] == data["l"][0]
+
+
 def test_plain_text_with_a_literal_brace_is_left_alone(project: Project):
     assert project.data("x: 'a } b $'\ny: 'a { b'\n") == {"x": "a } b $", "y": "a { b"}
 

@@ -22,6 +22,7 @@ ENV = {
     "YES": "YES", "OFF": " off ", "ONE": "1", "ZERO": "0", "TRUE": "True", "NO": "no", "ON": "On", "FALSE": "fAlse",
     "J": ' {"a": [1, 2.5, null, "x"], "b": {}} ', "BLANK": "  ", "EMPTY": "", "WORD": "abc", "BIG": "9" * 5_000,
     "DEEP": "[" * 3_000 + "]" * 3_000, "NANJ": "[NaN]", "SECRETLIKE": "${secret:HOME} ${run}", "DOLLAR": "a$",
+    "HUGE": "61e9540",
 }  # fmt: skip
 
 
@@ -102,6 +103,10 @@ def test_paths_lead_into_decoded_json(project: Project):
         ("${env:json:EMPTY}", "blank variable"),
         ("${env:int:UNSET,}", "blank variable"),
         ("${env:int:WORD}", "value does not fit its cast"),
+        ("${env:float:HUGE}", "number too large"),
+        ("${env:json:HUGE}", "number too large"),
+        ("${env:float:UNSET,-1e999}", "number too large"),
+        ("${env:json:UNSET,[1, 1e999]}", "value does not fit its cast"),
         ("${env:int:F}", "value does not fit its cast"),
         ("${env:int:BIG}", "value does not fit its cast"),
         ("${env:int:UNSET,x}", "value does not fit its cast"),
