@@ -71,6 +71,18 @@ class Locator:
             return [Path(folder).absolute().parent for folder in spec.submodule_search_locations]
         return [Path(spec.origin).absolute().parent] if spec.has_location and spec.origin else []
 
+    def folders_of(self, name: str) -> list[Path]:
+        """Return the folders, none of them installed, in which a module may be found: that of a package in its own."""
+        package = name.rpartition(".")[0]
+        path = self._search_path(package) or () if package else self._added.around(sys.path)
+        return [folder for folder in map(Path.absolute, map(Path, path)) if is_local(name, folder / "x.py")]
+
+    def folders_below(self, package: str) -> list[Path]:
+        """Return the folders in which the modules of `all_modules` lie."""
+        files = [path for name in self.all_modules(package) if (path := self.source(name)) is not None]
+        own = self.folders_of(f"{package}.") if self.is_package(package) else []
+        return sorted({*own, *(path.parent for path in files)})
+
     def modules_in(self, package: str) -> list[str]:
         """Return the modules right below a package."""
         return [name for name in self.all_modules(package) if name.rpartition(".")[0] == package]

@@ -8,15 +8,21 @@ import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from otrainer.fingerprint.locate import Locator, parents
 from otrainer.fingerprint.summary import Summary, summary_of_json
 from otrainer.storage import process_memory
 from otrainer.storage.atomic import write_atomic
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otrainer.fingerprint.summary import Statement
+
 HERE = Path(__file__).parent
 # Those that only follow summaries; all other files here decide what a summary says.
-FOLLOWING = ("__init__.py", "graph.py", "identity.py", "names.py", "sources.py")
+FOLLOWING = ("__init__.py", "graph.py", "identity.py", "looked_for.py", "names.py", "sources.py")
 RULES = sorted({path.name for path in HERE.iterdir() if path.suffix in (".py", ".txt")} - {*FOLLOWING})
 # A summary is the same under every Python that can parse the source, and those after the one that did can.
 VERSION = list(sys.version_info[:2])
@@ -84,10 +90,21 @@ class Sources:
                 continue
             found[name] = path
             waiting += parents(name)
-            for each in summary.statements:
-                waiting += [*each.modules, *each.later]
-                waiting += [what for kind, what, _ in each.opaque if kind == "import"]
+            waiting += self.imports(name)
         return dict(sorted(found.items()))
+
+    def imports(self, module: str) -> list[str]:
+        """Return the names of all that a module may import at any time, whether it is there or not."""
+        summary = self.summary(module)
+        return [name for each in (summary.statements if summary else ()) for name in self.imports_of(each)]
+
+    def imports_of(self, statement: Statement) -> Iterator[str]:
+        yield from (*statement.modules, *statement.later)
+        yield from (what for kind, what, _ in statement.opaque if kind == "import")
+        for star in statement.stars:
+            listing = self.summary(star)
+            for each in listing.statements if listing else ():
+                yield from (f"{star}.{text}" for text in each.shows if text.isidentifier())
 
 
 @cache

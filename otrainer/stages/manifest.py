@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.fingerprint.looked_for import looked_for, walked
+from otrainer.fingerprint.search_path import search_path
 from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
 from otrainer.registry.manifest import manifest_of
@@ -18,12 +21,16 @@ from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.storage import process_memory
 from otrainer.storage.canonical_json import read_json
+from otrainer.storage.module_search import search_of
+from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files, why_stale
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from otrainer.config import ResolvedConfig
+    from otrainer.fingerprint import Fingerprints
     from otrainer.registry import Registry
     from otrainer.storage.experiments import Experiment
 
@@ -58,12 +65,22 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
         raise ConfigError.of(all_mistakes(config)) from error
     prints = look(root)  # another one where plugins added to the search for modules
     modules = prints.modules(names)
-    files = stamp_files(modules.values(), root)
+    files = stamp_files({**walked(modules, prints.sources), **modules}.values(), root)
     read = read_by(modules)
     artifacts = {"manifest.json": manifest_of(registry, prints), "keys.json": interface_of(registry, built_in=False)}
     if added := needed_by(modules, prints.sources.locator):
         artifacts["manifest.json"][SEARCH] = added.to_json(root)
-    return encoded("manifest", artifacts), Record({**files, **before, **read})
+    return encoded("manifest", artifacts), Record({**files, **before, **read}, search=searched(modules, prints, root))
+
+
+def searched(modules: Mapping[str, Path], prints: Fingerprints, root: Path) -> dict[str, Any]:
+    """Return where imports of these modules look for which names, as a record keeps it."""
+    locator, added = prints.sources.locator, search_path()
+    tops = {name.partition(".")[0] for name in modules}
+    used = {str(folder) for top in tops for folder in locator.entries(top)}
+    there = set(sys.path) - {str(root), *added.front, *added.back}
+    folders = {display_path(folder, root): names for folder, names in looked_for(modules, prints.sources).items()}
+    return search_of(folders, used & there, root)
 
 
 def read_sources(experiment: Experiment, root: Path) -> None:

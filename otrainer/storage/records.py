@@ -104,7 +104,7 @@ class Record(NamedTuple):
 
     `files` maps a path to its stamp, or to None where it was looked for and missing; `env` a variable to the sha256
     of its value, or to None where it was unset; `listings` a folder to the hash of the names in it. Paths are relative
-    to the root inside it, absolute elsewhere.
+    to the root inside it, absolute elsewhere. `search` says where modules were looked for (`module_search`).
     `version` is that of the stage's code: another one makes the record stale.
     """
 
@@ -113,6 +113,7 @@ class Record(NamedTuple):
     outputs: Mapping[str, FileStamp] = NOTHING
     version: int = 1
     listings: Mapping[str, str] = NOTHING
+    search: Mapping[str, Any] = NOTHING
 
     def write(self, path: StrPath) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
@@ -120,8 +121,8 @@ class Record(NamedTuple):
         files = {name: stamp and stamp.settled(now) for name, stamp in self.files.items()}
         outputs = {name: stamp.settled(now) for name, stamp in self.outputs.items()}
         whole = {"schema": SCHEMA, "version": self.version, "files": files, "env": dict(self.env), "outputs": outputs}
-        if self.listings:
-            whole["listings"] = dict(self.listings)
+        more = {"listings": self.listings, "search": self.search}
+        whole |= {name: dict(facts) for name, facts in more.items() if facts}
         # What it vouches for was written before it: if it is lost, the stage only runs again.
         write_atomic(os.path.realpath(path), json.dumps(whole).encode(), durable=False)
 
@@ -140,13 +141,22 @@ class Record(NamedTuple):
             raise ValueError(f"a record of schema {data['schema']} is not one of {SCHEMA}")
         files = {name: None if stamp is None else checked_stamp(stamp) for name, stamp in data["files"].items()}
         outputs = {name: checked_stamp(stamp) for name, stamp in data["outputs"].items()}
-        return cls(files, dict(data["env"].items()), outputs, data["version"], dict(data.get("listings", {}).items()))
+        listings, search = dict(data.get("listings", {}).items()), checked_search(data.get("search", {}))
+        return cls(files, dict(data["env"].items()), outputs, data["version"], listings, search)
 
 
 def checked_stamp(data: list[Any]) -> FileStamp:
     if list(map(type, data)) != [str, int, int]:
         raise TypeError("a stamp holds a hash and two numbers")
     return FileStamp(*data)
+
+
+def checked_search(data: dict[str, Any]) -> Mapping[str, Any]:
+    if data:
+        looked_for = [names.split(" ") and list(found) for names, found in data["folders"].values()]
+        if not all(isinstance(each, list) for each in (data["path"], data["used"], *looked_for)):
+            raise TypeError("a search holds lists")
+    return data
 
 
 def stamp_files(paths: Iterable[StrPath], root: Path) -> dict[str, FileStamp]:
@@ -234,6 +244,10 @@ def reasons(
     for name, listing in record.listings.items():
         if listing != hash_listing(root / name):
             yield f"`{name}` holds files of other names."
+    if record.search:
+        from otrainer.storage.module_search import search_reasons  # of records of the stage `manifest` alone
+
+        yield from search_reasons(record.search, root, environ, record.files)
     for name, value in record.env.items():
         yield from env_reason(name, value, environ.get(name))
     for name, stamp in record.outputs.items():
