@@ -27,6 +27,7 @@ from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.signature import SURPLUS, WRONG
 from otrainer.registry.build.spec import reserved_keys
 from otrainer.registry.plugins.packages import check_packages
+from otrainer.stages.leftovers import gathered
 from otrainer.stages.logged_names import name_mistakes
 from otrainer.storage import process_memory
 from otrainer.storage.inside_project import all_outside
@@ -62,7 +63,7 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     findings += beside(findings, limit_findings(spec_mistakes(config, registry)))
     findings += beside(findings, name_mistakes(config.data, registry))
     findings += model_mistakes(config, registry)
-    return list(dict.fromkeys(findings))
+    return gathered(dict.fromkeys(findings), config)
 
 
 def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:
@@ -136,6 +137,8 @@ def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) ->
 
 
 def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
+    if "model" not in config.data:
+        return []  # which resolving it tells
     findings, inputs = remembered(judged_model, "model", config, registry)
     return findings if inputs is None else [*findings, *check_inputs(config.data, inputs)]
 

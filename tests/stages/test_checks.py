@@ -227,6 +227,15 @@ def test_what_an_expression_broke_is_told_once(project: Path) -> None:
     ]
 
 
+def test_a_config_without_a_model_is_told_that_and_what_is_wrong_besides(project: Path) -> None:
+    path = project / "configs/experiments/probe.yaml"
+    path.write_text("schema_version: 1\nrun: {name: a, out_dir: runs/a, sede: 1}\n")
+    with pytest.raises(ConfigError) as error:
+        resolve_fully(path, project)
+
+    assert {("model",), ("run", "sede")} <= {finding.config_path for finding in error.value.findings}
+
+
 DECLARING = """
 class Declaring:
     def __init__(self, named):
