@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from otrainer.config.settings import module_allowed
 from otrainer.config.walk import mappings
 from otrainer.errors import ConfigError, Finding
-from otrainer.fingerprint.locate import INSTALLED, STDLIB, parents
+from otrainer.fingerprint.locate import parents
 from otrainer.registry import build_registry
 from otrainer.registry.code_rows import Registered, registrations
 from otrainer.registry.plugins.load import check_imports
 from otrainer.registry.plugins.packages import installed, version_of
 from otrainer.registry.static_source import Finder, Place
 from otrainer.registry.usage import COMPOSITION_ROOT, ROOT_KEY, keys_in, registered_in
+from otrainer.storage.installed import STDLIB, packages_around
 from otrainer.storage.project import PACKAGE_FOLDER
 
 if TYPE_CHECKING:
@@ -200,8 +201,7 @@ def package_of(module: str) -> str:
 
 def display_file(file: Path, root: Path) -> str:
     """Return a file relative to the project, to the folder of installed packages, or as it is."""
-    for base in (root, PACKAGE_FOLDER.parent, *map(Path, STDLIB)):
-        if file.is_relative_to(base) and not any(part in INSTALLED for part in file.parts):
-            return file.relative_to(base).as_posix()
-    marks = [index for index, part in enumerate(file.parts) if part in INSTALLED]
-    return Path(*file.parts[marks[-1] + 1 :]).as_posix() if marks else file.as_posix()
+    packages = packages_around(file)
+    bases = (root, PACKAGE_FOLDER.parent, *map(Path, STDLIB)) if packages is None else (packages,)
+    base = next((each for each in bases if file.is_relative_to(each)), None)
+    return (file if base is None else file.relative_to(base)).as_posix()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,7 +16,7 @@ from otrainer.config.nodes import Scalar, place_of
 from otrainer.errors import Finding, SourceLocation, nearest
 from otrainer.storage import process_memory
 from otrainer.storage.project import display_path
-from otrainer.storage.records import FileStamp
+from otrainer.storage.stamps import FileStamp
 
 ATTEMPTS = 3
 MAX_PATH = 4_096  # bytes, on Linux (limits.h); elsewhere it is less
@@ -61,14 +62,14 @@ class Recorder:
         Raises OSError where it is missing, unreadable or something else than a file, TooLongError where it has more
         than `most` bytes, and ChangingError where it does not hold still; a missing one is recorded.
         """
-        name = display_path(path, self.root)
+        name, now = display_path(path, self.root), time.time_ns()
         try:
             content, facts = read_whole(path, most)
         except (FileNotFoundError, NotADirectoryError):
             self.missing[name] = None
             raise
         # The hash is that of exactly the bytes that are used.
-        self.files[name] = FileStamp(hashlib.sha256(content).hexdigest(), len(content), facts.st_mtime_ns)
+        self.files[name] = FileStamp.seen(hashlib.sha256(content).hexdigest(), facts, now)
         return content
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import sysconfig
 from contextlib import suppress
 from importlib.machinery import FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
 
 from otrainer.fingerprint.search_path import search_path
+from otrainer.storage.installed import is_installed
 
-INSTALLED = ("site-packages", "dist-packages")
-# The last one is an archive where Python was built to be carried along.
-STDLIB = tuple(
-    dict.fromkeys((sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(os.__file__).parent)))
-)
 OWN = "otrainer"
 
 
@@ -175,9 +169,7 @@ def is_own(name: str) -> bool:
 def is_local(name: str, path: Path) -> bool:
     if path.suffix != ".py":
         return False
-    if is_own(name):
-        return True
-    return not any(part in INSTALLED for part in path.parts) and not any(path.is_relative_to(base) for base in STDLIB)
+    return is_own(name) or not is_installed(path)
 
 
 def parents(name: str) -> list[str]:

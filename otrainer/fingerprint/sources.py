@@ -14,6 +14,7 @@ from otrainer.fingerprint.locate import Locator, parents
 from otrainer.fingerprint.summary import Summary, summary_of_json
 from otrainer.storage import process_memory
 from otrainer.storage.atomic import write_atomic
+from otrainer.storage.contents import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,12 +50,13 @@ class Sources:
         return self.locator.is_current() and all(now.summary(name) is it for name, it in self._summaries.items())
 
     def read(self, path: Path, module: str) -> Summary | None:
-        summaries: dict[tuple[str, str, int, int], Summary] = process_memory.get("summaries", dict)
+        summaries: dict[tuple[str, str, str], Summary] = process_memory.get("summaries", dict)
         try:
-            status = path.stat()
-            known = (str(path), module, status.st_size, status.st_mtime_ns)
+            known = (str(path), module, content_hash(path))
             if known not in summaries:
-                summaries[known] = self.from_content(path.read_bytes(), path, module)
+                content = path.read_bytes()
+                known = (str(path), module, hashlib.sha256(content).hexdigest())
+                summaries[known] = self.from_content(content, path, module)
         except OSError:
             return None  # gone between two looks: importing it will say so
         return summaries[known]

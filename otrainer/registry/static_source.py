@@ -11,6 +11,7 @@ from typing import NamedTuple
 from otrainer.fingerprint.locate import Locator, absolute
 from otrainer.fingerprint.scopes import bound_by, imported_names
 from otrainer.fingerprint.summary import running_in
+from otrainer.storage.contents import content_hash
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 IMPORTS = ast.Import | ast.ImportFrom
@@ -18,7 +19,7 @@ MOST_HOPS = 20
 
 
 @lru_cache(maxsize=64)
-def parsed(path: Path, _size: int, _mtime_ns: int) -> ast.Module | None:
+def parsed(path: Path, _sha256: str) -> ast.Module | None:
     """Return the syntax tree of a file; None where it cannot be parsed."""
     try:
         return ast.parse(path.read_bytes())
@@ -31,10 +32,9 @@ def tree_of(path: Path | None) -> ast.Module | None:
     if path is None or path.suffix != ".py":
         return None
     try:
-        status = path.stat()
+        return parsed(path, content_hash(path))
     except OSError:
         return None
-    return parsed(path, status.st_size, status.st_mtime_ns)
 
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

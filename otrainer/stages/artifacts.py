@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from otrainer.stages.built import record_path
 from otrainer.storage.atomic import link_atomic, write_changed
 from otrainer.storage.canonical_json import canonical_json
 from otrainer.storage.project import display_path
-from otrainer.storage.records import FileStamp, Record
+from otrainer.storage.records import Record
+from otrainer.storage.stamps import FileStamp
 
 if TYPE_CHECKING:
     from otrainer.storage.experiments import Experiment
@@ -47,11 +49,11 @@ def share(experiment: Experiment, root: Path, stage: str, shared: Experiment) ->
 def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, bytes], record: Record) -> None:
     """Write a stage's artifacts as far as they changed, then the record of what it read and left."""
     outputs: dict[str, FileStamp] = {}
+    now = time.time_ns()
     for name, content in artifacts.items():
         path = root / experiment.built(name)
         write_changed(path, content, durable=False)  # what is lost in a power cut is made again
-        status = path.stat()
-        stamp = FileStamp(hashlib.sha256(content).hexdigest(), status.st_size, status.st_mtime_ns)
+        stamp = FileStamp.seen(hashlib.sha256(content).hexdigest(), path.stat(), now)
         outputs[display_path(experiment.built(name), root)] = stamp
     whole = record._replace(outputs=outputs, version=VERSIONS[stage])
     whole.write(record_path(stage, experiment, root))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.fingerprint import Fingerprints
-    from otrainer.storage.records import FileStamp
+    from otrainer.storage.stamps import FileStamp
 
 VERSION = 1
 FROM_ROOT = "Relative paths start from the project's folder."

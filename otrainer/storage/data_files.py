@@ -6,13 +6,12 @@ import errno
 import hashlib
 import os
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.canonical_json import digest, read_json, write_json
-from otrainer.storage.records import UNTRUSTED, FileStamp, folder_files, folder_stamp
+from otrainer.storage.stamps import FileStamp, folder_facts, folder_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +22,7 @@ MEMORY = Path("build", ".hashes")
 
 
 def identify(name: StrPath, root: Path) -> FileStamp:
-    """Stamp a data file or folder, whose content is read only where its size or mtime_ns changed.
+    """Stamp a data file or folder, whose content is read only where its size, times or inode changed.
 
     What was read is remembered under `build`. Raises OSError where something cannot be read.
     """
@@ -32,34 +31,34 @@ def identify(name: StrPath, root: Path) -> FileStamp:
     known = recall(remembered)
     parts = folder_files(path) if path.is_dir() else [""]  # a file is its own only part
     stamps = {inside: stamp_of(path / inside, known.get(inside)) for inside in parts}
-    now = time.time_ns()
-    kept = {inside: stamp.settled(now) for inside, stamp in stamps.items()}
-    if kept != known:
+    if stamps != known:
         with suppress(OSError):  # what cannot be remembered is only read once more
-            write_json(remembered, {inside: list(stamp) for inside, stamp in kept.items()}, durable=False)
-    return stamps[""] if "" in stamps else whole_folder(path, kept)
+            write_json(remembered, {inside: list(stamp) for inside, stamp in stamps.items()}, durable=False)
+    return stamps[""] if "" in stamps else whole_folder(stamps)
 
 
-def whole_folder(path: Path, stamps: Mapping[str, FileStamp]) -> FileStamp:
+def whole_folder(stamps: Mapping[str, FileStamp]) -> FileStamp:
     content = digest([[inside, stamp.sha256] for inside, stamp in stamps.items()])
-    now = folder_stamp(path)
-    young = any(stamp.mtime_ns == UNTRUSTED for stamp in stamps.values())
-    return FileStamp(content, now.size, UNTRUSTED if young else now.mtime_ns)
+    facts = folder_facts(
+        (inside, (each.size, each.mtime_ns, each.ctime_ns, each.inode)) for inside, each in stamps.items()
+    )
+    return FileStamp(content, *facts, max((stamp.young_ns for stamp in stamps.values()), default=0))
 
 
 def stamp_of(path: Path, known: FileStamp | None) -> FileStamp:
-    """Stamp a file, by memory while size and time are those it had."""
+    """Stamp a file, by memory while its facts are those it had."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise OSError(errno.EINVAL, "neither a file nor a folder", str(path))
-    if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+    if known is not None and known.tells(status):
         return known
-    return FileStamp.of(path)
+    now = FileStamp.of(path)
+    return now if known is None else now.after(known)
 
 
 def recall(remembered: Path) -> Mapping[str, FileStamp]:
     try:
         rows: dict[str, Any] = read_json(remembered)
-        return {inside: FileStamp(str(row[0]), int(row[1]), int(row[2])) for inside, row in rows.items()}
+        return {inside: FileStamp(str(row[0]), *map(int, row[1:6])) for inside, row in rows.items() if row[5:]}
     except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return {}

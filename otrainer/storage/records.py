@@ -8,95 +8,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.storage.atomic import write_atomic
-from otrainer.storage.project import display_path
+from otrainer.storage.project import PACKAGE_FOLDER, display_path
+from otrainer.storage.stamps import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from _typeshed import StrPath
 
-SCHEMA = 2
-# A clock tick of common file systems and then some: a file written again within it may keep its mtime.
-MTIME_TICK_NS = 20_000_000
-UNTRUSTED = -1
+SCHEMA = 3
+# Otrainer's own sources are many, as are the files that stages leave: what the file system says of them is enough.
+OWN_FILES = f"{PACKAGE_FOLDER}{os.sep}"
+# Of no stage: a record that another version of otrainer wrote in a form of its own.
+OTHER_VERSION = 0
+# What is said of a file that was read, and of one that was left: of another content, and of none.
+READ = ("changed", "is gone")
+LEFT = ("was altered", "was deleted")
 NOT_RUN = "It has not run yet."
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-class FileStamp(NamedTuple):
-    """A file's content as it was read; with the same size and mtime_ns it counts as unchanged without a look inside.
-
-    That of a folder covers all data below it: `size` is their sum, and `mtime_ns` a hash of names, sizes and times.
-    """
-
-    sha256: str
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: StrPath) -> FileStamp:
-        """Stamp `path` as it is now. Raises OSError where it cannot be read."""
-        with open(path, "rb") as stream:
-            # Taken before the content: an edit made while this reads leaves a newer mtime behind.
-            status = os.fstat(stream.fileno())
-            return cls(hashlib.file_digest(stream, "sha256").hexdigest(), status.st_size, status.st_mtime_ns)
-
-    def again(self, path: StrPath) -> FileStamp | None:
-        """Stamp `path` anew if it still holds this content. Raises OSError where it cannot be read."""
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            # Which of its files changed is found by who remembers them one by one.
-            return self if folder_stamp(path)[1:] == self[1:] else None
-        if status.st_size != self.size:
-            return None
-        if status.st_mtime_ns == self.mtime_ns:
-            return self
-        now = FileStamp.of(path)
-        return now if now.sha256 == self.sha256 else None
-
-    def settled(self, now_ns: int) -> FileStamp:
-        """Return the same stamp, its mtime untrusted if it is so young that a later edit might not move it."""
-        if now_ns - self.mtime_ns > MTIME_TICK_NS:
-            return self
-        return FileStamp(self.sha256, self.size, UNTRUSTED)
-
-
-def folder_files(folder: StrPath) -> list[str]:
-    """List every file of data below `folder`, sorted; links are followed, each folder once on a way down."""
-    from otrainer.storage.droppings import is_dropping  # most projects declare no folder
-
-    found: list[str] = []
-    waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
-    while waiting:
-        inside, above = waiting.pop()
-        with os.scandir(Path(folder, inside)) as entries:
-            for entry in entries:
-                name = f"{inside}/{entry.name}" if inside else entry.name
-                if is_dropping(entry.name):
-                    continue
-                if not entry.is_dir():
-                    found.append(name)
-                elif (real := os.path.realpath(entry.path)) not in above:
-                    waiting.append((name, (*above, real)))
-    return sorted(found)
-
-
-def folder_stamp(folder: StrPath) -> FileStamp:
-    """Stamp a folder without the hash of its content."""
-    listing, total = hashlib.sha256(), 0
-    for name in folder_files(folder):
-        status = Path(folder, name).stat()
-        listing.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
-        total += status.st_size
-    return FileStamp("", total, int.from_bytes(listing.digest()[:6]))
 
 
 class Record(NamedTuple):
@@ -117,9 +52,7 @@ class Record(NamedTuple):
 
     def write(self, path: StrPath) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
-        now = time.time_ns()
-        files = {name: stamp and stamp.settled(now) for name, stamp in self.files.items()}
-        outputs = {name: stamp.settled(now) for name, stamp in self.outputs.items()}
+        files, outputs = dict(self.files), dict(self.outputs)
         whole = {"schema": SCHEMA, "version": self.version, "files": files, "env": dict(self.env), "outputs": outputs}
         more = {"listings": self.listings, "search": self.search}
         whole |= {name: dict(facts) for name, facts in more.items() if facts}
@@ -138,7 +71,7 @@ class Record(NamedTuple):
     @classmethod
     def of_json(cls, data: Any) -> Record:
         if data["schema"] != SCHEMA:
-            raise ValueError(f"a record of schema {data['schema']} is not one of {SCHEMA}")
+            return cls(version=OTHER_VERSION)
         files = {name: None if stamp is None else checked_stamp(stamp) for name, stamp in data["files"].items()}
         outputs = {name: checked_stamp(stamp) for name, stamp in data["outputs"].items()}
         listings, search = dict(data.get("listings", {}).items()), checked_search(data.get("search", {}))
@@ -146,8 +79,8 @@ class Record(NamedTuple):
 
 
 def checked_stamp(data: list[Any]) -> FileStamp:
-    if list(map(type, data)) != [str, int, int]:
-        raise TypeError("a stamp holds a hash and two numbers")
+    if list(map(type, data)) != [str, int, int, int, int, int]:
+        raise TypeError("a stamp holds a hash and five numbers")
     return FileStamp(*data)
 
 
@@ -238,7 +171,7 @@ def reasons(
         yield "It was made by another installation of otrainer."
     for name, stamp in record.files.items():
         if stamp is not None:
-            yield from file_reason(name, stamp, root, touched, ("changed", "is gone"))
+            yield from file_reason(name, stamp, root, touched, READ)
         elif (root / name).exists():
             yield f"`{name}` is there now."
     for name, listing in record.listings.items():
@@ -251,7 +184,7 @@ def reasons(
     for name, value in record.env.items():
         yield from env_reason(name, value, environ.get(name))
     for name, stamp in record.outputs.items():
-        yield from file_reason(name, stamp, root, touched, ("was altered", "was deleted"))
+        yield from file_reason(name, stamp, root, touched, LEFT)
 
 
 def file_reason(
@@ -260,7 +193,9 @@ def file_reason(
     """Yield what happened to a file, in the `words` for another content and for none."""
     path = os.path.join(root, name)
     try:
-        now = stamp.again(path)
+        now = stamp.again(path, trusted=words is LEFT or path.startswith(OWN_FILES))
+        if now is None and os.path.isdir(path):
+            now = same_data(name, stamp, root)
     except (FileNotFoundError, NotADirectoryError):
         yield f"`{name}` {words[0] if os.path.isdir(path) else words[1]}."  # a folder may hold a link to nowhere
     except OSError as error:
@@ -270,6 +205,14 @@ def file_reason(
             yield f"`{name}` {words[0]}."
         elif now is not stamp:
             touched[name] = now
+
+
+def same_data(name: str, stamp: FileStamp, root: Path) -> FileStamp | None:
+    """Stamp a folder anew if it still holds this content, by what is remembered of its files one by one."""
+    from otrainer.storage.data_files import identify  # most projects declare no folder
+
+    now = identify(name, root)
+    return now if now.sha256 == stamp.sha256 else None
 
 
 def env_reason(name: str, recorded: str | None, value: str | None) -> Iterator[str]:

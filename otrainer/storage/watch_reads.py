@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.audit_events import FILES
 from otrainer.storage.data_files import identify
+from otrainer.storage.installed import is_installed
 from otrainer.storage.project import display_path
-from otrainer.storage.records import FileStamp, hash_listing
+from otrainer.storage.records import hash_listing
+
+if TYPE_CHECKING:
+    from otrainer.storage.stamps import FileStamp
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -47,11 +51,6 @@ class ReadTracker:
         name = display_path(path, self.root)
         if name not in self.listings and not is_installed(self.root / path):
             self.listings[name] = hash_listing(self.root / path)
-
-
-def is_installed(path: Path) -> bool:
-    """Return whether a path belongs to Python or a package, whose versions tell what is in it."""
-    return any(path.is_relative_to(prefix) for prefix in (sys.prefix, sys.base_prefix))
 
 
 _tracker: ContextVar[ReadTracker | None] = ContextVar("tracker", default=None)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
-from otrainer.storage.records import (
-    UNTRUSTED,
-    FileStamp,
-    Record,
-    folder_stamp,
-    hash_env,
-    reasons,
-    stamp_files,
-    why_stale,
-)
+from otrainer.storage.data_files import identify
+from otrainer.storage.records import Record, hash_env, reasons, stamp_files, why_stale
+from otrainer.storage.stamps import SMALL, FileStamp, is_young
 
 
 @pytest.fixture
@@ -119,33 +114,83 @@ def test_an_edit_right_after_the_stage_is_seen_whatever_the_clock_says(tmp_path)
     assert why_stale(tmp_path / "record.json", root=tmp_path) == "`a.yaml` changed."
 
 
-def test_an_old_file_is_trusted_without_a_look_inside(tmp_path):
-    """Size and mtime decide for a file that had settled: large ones are not read again."""
-    path = tmp_path / "data.bin"
-    path.write_bytes(b"1")
-    os.utime(path, ns=(10**18, 10**18))
-    Record(stamp_files(["data.bin"], tmp_path)).write(tmp_path / "record.json")
-    stamp = Record.read(tmp_path / "record.json").files["data.bin"]
-    assert stamp is not None
-    assert stamp.mtime_ns == 10**18 != UNTRUSTED
-    path.write_bytes(b"2")
-    os.utime(path, ns=(10**18, 10**18))
-    assert why_stale(tmp_path / "record.json", root=tmp_path) is None
-
-
-def test_a_touched_file_is_read_once_and_then_trusted_again(tmp_path):
-    """After a look inside has shown that nothing changed, the new times are noted."""
+def test_a_large_file_that_looks_as_it_did_is_not_read_again(tmp_path):
+    """Size, times and inode decide once it has settled: here that shows, since its record says something else of it."""
     path, record = tmp_path / "data.bin", tmp_path / "record.json"
-    path.write_bytes(b"1")
-    Record(stamp_files(["data.bin"], tmp_path)).write(record)
-    os.utime(path, ns=(10**18, 10**18))
+    path.write_bytes(b"1" * (SMALL + 1))
+    later = path.stat().st_ctime_ns + 10**9
+    Record({"data.bin": FileStamp.seen("anything", path.stat(), later)}).write(record)
     assert why_stale(record, root=tmp_path) is None
-    stamp = Record.read(record).files["data.bin"]
-    assert stamp is not None
-    assert stamp.mtime_ns == 10**18
+
+    path.replace(tmp_path / "moved.bin")
+    (tmp_path / "moved.bin").rename(path)
+    assert why_stale(record, root=tmp_path) == "`data.bin` changed."
+
+
+def test_a_small_file_is_read_whatever_it_looks_like(tmp_path):
+    """Not every file system tells of each change."""
+    path, record = tmp_path / "a.yaml", tmp_path / "record.json"
+    path.write_text("lr: 1\n")
+    later = path.stat().st_ctime_ns + 10**9
+    Record({"a.yaml": FileStamp.seen("anything", path.stat(), later)}).write(record)
+
+    assert why_stale(record, root=tmp_path) == "`a.yaml` changed."
+
+
+@pytest.mark.parametrize("size", [1, SMALL + 1])
+def test_an_edit_that_keeps_size_and_time_is_seen(tmp_path, size):
+    """As archives, images and copies with fixed times make them: the file in its place is another one."""
+    path, record = tmp_path / "data.bin", tmp_path / "record.json"
+    path.write_bytes(b"1" * size)
+    os.utime(path, ns=(0, 0))
+    later = path.stat().st_ctime_ns + 10**9
+    Record({"data.bin": FileStamp.seen(FileStamp.of(path).sha256, path.stat(), later)}).write(record)
+    assert why_stale(record, root=tmp_path) is None
+    path.write_bytes(b"2" * size)
+    os.utime(path, ns=(0, 0))
+
+    assert why_stale(record, root=tmp_path) == "`data.bin` changed."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: os.utime(path, ns=(10**18, 10**18)),
+        lambda path: path.chmod(0o600),
+        lambda path: path.with_name("b.bin").hardlink_to(path),
+        lambda path: shutil.copy2(path, path.with_name("b.bin")) and path.with_name("b.bin").replace(path),
+    ],
+    ids=["touched", "another mode", "another name", "a copy in its place"],
+)
+def test_a_file_of_the_same_content_is_read_once_and_then_trusted_again(tmp_path, change):
+    """After a look inside has shown that nothing changed, what the file looks like now is noted."""
+    path, record = tmp_path / "data.bin", tmp_path / "record.json"
+    path.write_bytes(b"1" * (SMALL + 1))
+    later = path.stat().st_ctime_ns + 10**9
+    Record({"data.bin": FileStamp.seen(FileStamp.of(path).sha256, path.stat(), later)}).write(record)
+    change(path)
+    wait_for_tick(path)
+    assert why_stale(record, root=tmp_path) is None
+    assert Record.read(record).files["data.bin"].tells(path.stat())
     before = record.stat()
     assert why_stale(record, root=tmp_path) is None
     assert record.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def wait_for_tick(path):
+    """Until an edit would change the times of a file for certain."""
+    while is_young(path.stat(), time.time_ns()):
+        time.sleep(0.005)
+
+
+def test_a_record_of_an_earlier_form_makes_its_stage_run_once(project):
+    """It is no damage, and the stage says which version of otrainer wrote it."""
+    record = project / "x.record.json"
+    whole = json.loads(record.read_text())
+    rows = {name: stamp and stamp[:3] for name, stamp in whole["files"].items()}
+    record.write_text(json.dumps({**whole, "schema": 2, "files": rows}))
+
+    assert why(project) == "This version of otrainer does it in another way."
 
 
 def test_paths_inside_the_root_are_relative_and_others_absolute(tmp_path):
@@ -161,7 +206,8 @@ def test_a_record_is_the_same_under_every_hash_seed(tmp_path):
     """Records are artifacts too: their bytes do not depend on the process."""
     code = (
         "import sys; from pathlib import Path; from otrainer.storage.records import *; "
-        "Record({'b': None, 'a': FileStamp('x', 1, 2)}, hash_env({'Z': '1', 'A': None}), {}).write(sys.argv[1]); "
+        "from otrainer.storage.stamps import *; "
+        "Record({'b': None, 'a': FileStamp('x', 1, 2, 3, 4)}, hash_env({'Z': '1', 'A': None}), {}).write(sys.argv[1]); "
         "print(Path(sys.argv[1]).read_text())"
     )
     texts = set()
@@ -177,6 +223,18 @@ def test_a_record_is_the_same_under_every_hash_seed(tmp_path):
     assert len(texts) == 1
 
 
+def same_times(path, content):
+    """Another content of the same size, with the times of the old one."""
+    before = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def exchange(folder, other):
+    shutil.rmtree(folder)
+    other.rename(folder)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A stage that read a folder, whose record is kept."""
@@ -185,8 +243,7 @@ def folder(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"1")
         os.utime(path, ns=(10**18, 10**18))
-    stamp = FileStamp("any", *folder_stamp(tmp_path / "data")[1:])
-    Record({"data": stamp}).write(tmp_path / "record.json")
+    Record({"data": identify("data", tmp_path)}).write(tmp_path / "record.json")
     return tmp_path
 
 
@@ -200,13 +257,15 @@ def folder(tmp_path):
         (lambda data: (data / "a.bin").unlink(), "`data` changed."),
         (lambda data: (data / "a.bin").rename(data / "c.bin"), "`data` changed."),
         (lambda data: (data / "in/b.bin").write_bytes(b"2"), "`data` changed."),
-        (lambda data: os.utime(data / "in/b.bin", ns=(1, 1)), "`data` changed."),
+        (lambda data: os.utime(data / "in/b.bin", ns=(1, 1)), None),
+        (lambda data: shutil.copytree(data, data.with_name("other")) and exchange(data, data.with_name("other")), None),
+        (lambda data: same_times(data / "in/b.bin", b"2"), "`data` changed."),
         (lambda data: data.rename(data.with_name("other")), "`data` is gone."),
         (lambda data: (data / "lost").symlink_to("nowhere"), "`data` changed."),
     ],
 )
-def test_of_a_folder_names_sizes_and_times_of_its_files_are_compared(folder, change, reason):
-    """Whoever remembers the files one by one finds out whether their content changed."""
+def test_a_folder_is_the_names_and_contents_of_its_files(folder, change, reason):
+    """What only looks different, as in a copy, is looked into."""
     change(folder / "data")
     assert why_stale(folder / "record.json", root=folder) == reason
 

@@ -17,7 +17,8 @@ from otrainer.stages.outcome import Outcome
 from otrainer.storage.canonical_json import canonical_json, read_json
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.project import display_path
-from otrainer.storage.records import FileStamp, Record, stamp_files
+from otrainer.storage.records import Record, stamp_files
+from otrainer.storage.stamps import FileStamp
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.engine.data.generators import as_plain, get_state, is_followed
 from otrainer.engine.data.reach import LONGEST, attributes_of, is_flat, reached
+from otrainer.storage.installed import is_installed
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
@@ -36,7 +38,7 @@ def kept_beside(ctx: RunContext, own: int) -> Iterator[tuple[str, Any]]:
 def is_the_users(value: Any) -> bool:
     room = type(value).__module__
     file = getattr(sys.modules.get(room), "__file__", None) or ""
-    return room.partition(".")[0] not in OURS and "site-packages" not in file
+    return room.partition(".")[0] not in OURS and not is_installed(Path(file))
 
 
 def fact_of(value: Any) -> Any:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import linecache
-import site
-import sysconfig
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
 
 from otrainer.errors import SourceLocation
+from otrainer.storage.installed import is_installed
 from otrainer.storage.project import PACKAGE_FOLDER, display_path
 
 
@@ -57,16 +54,4 @@ def column_of(line: traceback.FrameSummary) -> int:
 def is_own(file: str) -> bool:
     """Return whether a file is neither otrainer's, nor installed, nor Python's own."""
     path = Path(file)
-    return path.is_absolute() and not any(path.is_relative_to(folder) for folder in foreign_folders())
-
-
-@lru_cache(maxsize=1)
-def foreign_folders() -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(folders()))
-
-
-def folders() -> Iterator[Path]:
-    yield PACKAGE_FOLDER
-    for name in ("stdlib", "platstdlib", "purelib", "platlib"):
-        yield Path(sysconfig.get_path(name))
-    yield from map(Path, site.getsitepackages())
+    return path.is_absolute() and not path.is_relative_to(PACKAGE_FOLDER) and not is_installed(path)

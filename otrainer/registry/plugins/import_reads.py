@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from otrainer.fingerprint.locate import is_own
 from otrainer.storage.held_files import held_files
+from otrainer.storage.installed import is_installed
 from otrainer.storage.project import display_path, project_root
-from otrainer.storage.records import FileStamp
-from otrainer.storage.watch_reads import ReadTracker, is_installed, tracking
+from otrainer.storage.stamps import FileStamp
+from otrainer.storage.watch_reads import ReadTracker, tracking
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from otrainer.fingerprint.locate import INSTALLED, Locator
 from otrainer.fingerprint.search_path import SearchPath, add, search_path
+from otrainer.storage.installed import is_installed
+
+if TYPE_CHECKING:
+    from otrainer.fingerprint.locate import Locator
 
 
 @contextmanager
@@ -51,6 +54,6 @@ def packages_now() -> dict[str, tuple[str, ...]]:
         folders: Any = getattr(module, "__path__", None)
         file: Any = getattr(module, "__file__", None)
         has_more = isinstance(folders, list) and len(folders) > 1 and isinstance(file, str)
-        if has_more and not any(part in file for part in INSTALLED):
+        if has_more and not is_installed(Path(file)):
             found[name] = tuple(map(str, folders))
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import is_own_file
+from otrainer.storage.stamps import is_young
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,15 +98,17 @@ def checksum(path: Path) -> str:
         return hashlib.sha256(stream.read()).hexdigest()[:32]
 
 
-def altered(path: Path, mark: list[Any]) -> bool:
+def altered(path: Path, mark: list[Any], *, marked_ns: int = 0) -> bool:
     """Return whether a file differs from its mark; one that was only copied or touched does not.
 
+    One that has the marked time, and that nobody wrote to since `marked_ns`, is not looked into.
     Raises OSError where it is not there.
     """
     status = path.stat()
     if status.st_size != mark[0]:
         return True
-    return bool(status.st_mtime_ns != mark[1] and checksum(path) != mark[2])
+    is_as_marked = status.st_mtime_ns == mark[1] and not is_young(status, marked_ns)
+    return not is_as_marked and checksum(path) != mark[2]
 
 
 def is_mark(mark: Any) -> bool:

@@ -116,9 +116,10 @@ def judge(run_dir: StrPath, definition: str) -> tuple[str | None, list[str]]:
     if run["state"] in UNFINISHED:
         return UNFINISHED[run["state"]], []
     gone = []
+    marked_ns = (Path(run_dir) / RUN_FILE).stat().st_mtime_ns
     for name, mark in run["outputs"].items():
         try:
-            if altered(Path(run_dir) / name, mark):
+            if altered(Path(run_dir) / name, mark, marked_ns=marked_ns):
                 return f"`{name}` was altered.", []
         except (FileNotFoundError, NotADirectoryError):
             gone.append(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,18 @@ def test_a_run_is_finished_or_says_why_not(tmp_path, change, reason):
     """Complete, of this definition, and with all that it left: anything else has its sentence."""
     folder = made(tmp_path / "x", **change)
     assert runs.why_unfinished(folder, "0123456789abcdef") == reason
+
+
+def test_another_checkpoint_under_the_time_of_the_old_one_is_seen(tmp_path):
+    folder = made(tmp_path / "x")
+    path = folder / "checkpoints/last.pt"
+    before = path.stat()
+    shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copy2)
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert runs.why_unfinished(folder, "0123456789abcdef") == "`checkpoints/last.pt` was altered."
+    assert runs.why_unfinished(tmp_path / "copy", "0123456789abcdef") is None
 
 
 @pytest.mark.parametrize(
