@@ -29,7 +29,7 @@ ALLOWED = {
     ("engine/checkpoint/file_format.py", "import pickletools"): "shortens what was just written",
     ("engine/checkpoint/file_format.py", "torch.load"): "with weights_only=True",
     ("engine/checkpoint/snapshot.py", "import ctypes"): "takes a buffer's memory before it is needed",
-    ("stages/fit/provenance.py", "subprocess.run"): "git, with words of our own",
+    ("stages/fit/git_state.py", "subprocess.run"): "git, with words of our own",
     ("model/codegen.py", "compile"): "the forward that the compiler wrote, from names that it checked",
     ("model/codegen.py", "exec"): "the same",
     ("commands/__init__.py", "importlib.import_module"): "a query of otrainer's own",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,10 +16,21 @@ TASK = "task_"
 
 
 def install() -> None:
-    """Let doit keep its memory in `State`, find the tasks of dodo.py with `task_creators`, and order them by `Node`."""
+    """Replace doit's memory by `State`, and how it writes, finds the tasks of dodo.py and orders them."""
     cmd_base.Dependency = State
+    cmd_base.DoitCmdBase.outstream = property(stream_of, keep_stream)
     loader._get_task_creators = task_creators
     control.ExecNode = Node
+
+
+def stream_of(command: Any) -> Any:
+    """Return where a command writes: to stdout as it is now, which doit asked for before there was one that lasts."""
+    given = command.__dict__["outstream"]
+    return sys.stdout if given in (None, sys.__stdout__) else given
+
+
+def keep_stream(command: Any, stream: Any) -> None:
+    command.__dict__["outstream"] = stream
 
 
 class InOrder(dict[Any, None]):

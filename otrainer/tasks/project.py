@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,9 +49,10 @@ class Project:
         is wrong or asks for nothing; outside of doit it selects none and touches nothing.
         """
         if doit_cmd._CMDLINE_VARS is not None:
-            make_lasting()
+            line = CommandLine.parse(sys.argv[1:])
+            make_lasting(stops=line.command != "run" or not line.trains)
             self._prepare()
-            self._select(CommandLine.parse(sys.argv[1:]), verbs_of(namespace))
+            self._select(line, verbs_of(namespace))
         StageReporter.interrupts = self.interrupts
         return {
             "default_tasks": ["train"],
@@ -109,11 +111,8 @@ class Project:
         os.chdir(self.root)
         if sys.path[0] != str(self.root):
             sys.path.insert(0, str(self.root))
-        try:
+        with suppress(OSError):  # questions are answered without it, and a stage that needs it says so
             (self.root / "build").mkdir(exist_ok=True)
-        except OSError as error:
-            message, hint = f"`{error.filename}`: {error.strerror}.", "Let this user write to the project's folder."
-            refuse([Finding(message, "cannot write", hint=hint, doing="starting doit")])
 
     def _select(self, line: CommandLine, verbs: Mapping[str, str]) -> None:
         form = wanted_format(line)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from doit.exceptions import BaseFail, TaskFailed, UnmetDependency  # type: ignor
 from doit.reporter import ConsoleReporter  # type: ignore[import-untyped]  # doit ships no types
 
 from otrainer.errors import Finding
+from otrainer.storage.lasting_streams import Lasting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,8 +44,8 @@ class Document:
         from otrainer.diagnostics.documents import document
 
         text = document(self.form, findings, self.root, self.files)
-        with suppress(BrokenPipeError), os.fdopen(self._stdout, "w", encoding="utf-8") as out:
-            out.write(text)
+        with os.fdopen(self._stdout, "w", encoding="utf-8") as out:
+            Lasting(out, stops=True).write(text)
 
 
 class StageFailed(TaskFailed):  # type: ignore[misc]  # doit ships no types

@@ -1,9 +1,10 @@
-"""Store doit's state after every task, and start over where the file is damaged."""
+"""Store doit's state after every task, start over where the file is damaged, and do without where it has to be so."""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +16,54 @@ DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
-    """SQLite that writes when it is told to, and starts over where the file cannot be read.
+    """SQLite that writes when it is told to, starts over where the file is damaged, and does without where it has to.
 
-    Raises InvalidCommand, which doit shows without a traceback, where it cannot be opened at all.
+    What can be neither read nor made, as in a project that is mounted read-only, is kept in memory.
     """
 
     _dirty: set[str]
 
     def __init__(self, name: str, codec: Any, **_options: Any) -> None:
-        self._arguments = (name, codec)
-        try:
-            self._open()
-        except (DatabaseException, sqlite3.OperationalError) as error:
-            why = error.__context__ or error
-            if not is_damage(why):
-                raise InvalidCommand(f"`{name}`, where doit keeps its state, cannot be opened: {why}.") from error
-            self._start_over()
-
-    def _open(self) -> None:
-        super().__init__(*self._arguments)
-        # Nothing here outlives a power cut for certain, nor has to: a damaged file is made anew.
-        self._conn.execute("pragma synchronous = off")
-        # Left in place and overwritten: a file made and removed with every task takes longer than all else about it.
-        self._conn.execute("pragma journal_mode = persist")
-
-    def _start_over(self) -> None:
-        set_aside(Path(self._arguments[0]))
+        self._path, self._codec = Path(name), codec
+        self._in_memory: Exception | None = None
         self._open()
 
-    def _start_over_after(self, error: Exception) -> None:
-        """Start over, or let `error` go on if it is not about the file itself."""
-        path = Path(self._arguments[0])
-        gone = is_gone(error, path)
+    def _open(self, damage: Exception | None = None) -> None:
+        """Open the file, a damaged one anew; remember in memory, and why, where neither can be done."""
+        why = damage or self._tried()
+        if why is not None and is_damage(why):
+            try:
+                set_aside(self._path)
+                why = self._tried()
+            except OSError as error:
+                why = error
+        if why is not None:
+            self._in_memory = why
+            super().__init__(":memory:", self._codec)
+
+    def _tried(self) -> Exception | None:
+        """Open the file, and return why it cannot be opened."""
+        try:
+            super().__init__(str(self._path), self._codec)
+            # Nothing here outlives a power cut for certain, nor has to: a damaged file is made anew.
+            self._conn.execute("pragma synchronous = off")
+            # Left in place and overwritten: making and removing a file with every task takes longer than all else.
+            self._conn.execute("pragma journal_mode = persist")
+        except (DatabaseException, sqlite3.Error) as error:
+            return error if isinstance(error, sqlite3.Error) else error.__context__ or error
+        return None
+
+    def _start_over_after(self, error: Exception) -> bool:
+        """Start over where `error` says that the file is damaged or gone; tell whether it does."""
+        gone = is_gone(error, self._path)
         if not gone and not is_damage(error):
-            raise error
+            return False
         self._conn.close()
         if gone:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._open()
-        else:
-            self._start_over()
+            with suppress(OSError):  # which opening it tells
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._open(None if gone else error)
+        return True
 
     def _get_task_data(self, task_id: str) -> dict[str, Any]:
         try:
@@ -63,45 +72,109 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
             self._start_over_after(error)
             return {}
 
-    def flush(self) -> None:
-        """Write what changed, so that a process killed from now on has forgotten nothing."""
+    def flush(self) -> Exception | None:
+        """Write what changed, so that a process killed from now on has forgotten nothing; return why that failed."""
         if not (self._dirty or self._conn.in_transaction):
-            return
+            return None
         rows = [(task_id, self.codec.encode(self._cache[task_id])) for task_id in sorted(self._dirty)]
-        try:
-            self._write(rows)
-        except sqlite3.Error as error:
-            self._start_over_after(error)
-            self._write(rows)
+        why = self._written(rows)
+        if why is not None and self._start_over_after(why):
+            why = self._written(rows)
+        if why is not None:
+            return why
         self._dirty = set()
+        return self._in_memory
+
+    def dump(self) -> None:
+        self.flush()
+        self._conn.close()
 
     def remove(self, task_id: str) -> None:
-        try:
-            super().remove(task_id)
-        except sqlite3.Error as error:
-            self._start_over_after(error)
+        """Forget a task. Raises InvalidCommand, which doit shows without a traceback, where that cannot be written."""
+        if why := self.removed(task_id) or self._in_memory:
+            raise InvalidCommand(not_kept(self._path, why))
 
-    def _write(self, rows: list[tuple[str, str]]) -> None:
-        self._conn.executemany("insert or replace into doit values (?, ?)", rows)
-        self._conn.commit()
+    def remove_all(self) -> None:
+        """Forget all tasks. Raises InvalidCommand where that cannot be written."""
+        try:
+            super().remove_all()
+            why = self.flush() or self._in_memory
+        except sqlite3.Error as error:
+            why = error
+        if why:
+            raise InvalidCommand(not_kept(self._path, why))
+
+    def removed(self, task_id: str) -> Exception | None:
+        """Forget a task, and return why that could not be written."""
+        try:
+            # One that is not there would be written about all the same.
+            if self._conn.execute("select 1 from doit where task_id = ?", (task_id,)).fetchone():
+                super().remove(task_id)
+            self._cache.pop(task_id, None)
+            self._dirty.discard(task_id)
+        except sqlite3.Error as error:
+            return None if self._start_over_after(error) else error
+        return self.flush()
+
+    def _written(self, rows: list[tuple[str, str]]) -> Exception | None:
+        """Write rows, and end what was begun; return why that failed."""
+        try:
+            self._conn.executemany("insert or replace into doit values (?, ?)", rows)
+            self._conn.commit()
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._conn.rollback()
+            return error
+        return None
 
 
 class State(Dependency):  # type: ignore[misc]  # doit ships no types
     """What doit knows of a task, written as soon as the task has ended."""
 
+    _has_told = False
+
     def __init__(self, _db_class: type, backend_name: str, **options: Any) -> None:
         super().__init__(StateDB, backend_name, **options)
+        self.name = backend_name
 
     def save_success(self, task: Any, result_hash: str | None = None) -> None:
-        super().save_success(task, result_hash)
-        self.backend.flush()
+        if is_remembered(task):
+            super().save_success(task, result_hash)
+            self._tell(self.backend.flush())
 
     def remove_success(self, task: Any) -> None:
-        super().remove_success(task)
-        self.backend.flush()
+        if is_remembered(task):
+            self.backend.removed(task.name)  # where that fails, what the task depends on still makes it stale
+
+    def ignore(self, task: Any) -> None:
+        super().ignore(task)
+        if why := self.backend.flush():
+            raise InvalidCommand(not_kept(Path(self.name), why))
+
+    def _tell(self, why: Exception | None) -> None:
+        """Tell once that what happened to a task could not be written; the task itself is not worse for it."""
+        if why is None or self._has_told:
+            return
+        self._has_told = True
+        from otrainer.diagnostics.drawing import show
+        from otrainer.errors import Finding
+
+        hint = "The stages that ran are done all the same; the next `doit` only looks at them again."
+        show([Finding(not_kept(Path(self.name), why), "cannot write", hint=hint)])
 
 
-def is_damage(error: BaseException | None) -> bool:
+def is_remembered(task: Any) -> bool:
+    """Tell whether anything of a task counts later: not of a question, nor of a group, whose tasks count themselves."""
+    is_query = task.meta and task.meta.get("query")
+    return bool(not is_query and (task.actions or task.file_dep or task.uptodate))
+
+
+def not_kept(path: Path, why: Exception) -> str:
+    reason = why.strerror if isinstance(why, OSError) else why
+    return f"`{path}`, where doit keeps its state: {reason}."
+
+
+def is_damage(error: Exception | None) -> bool:
     """Tell whether `error` means that the file itself is broken, as values do that are no JSON mappings."""
     if isinstance(error, sqlite3.Error):
         return (error.sqlite_errorcode & 0xFF) in DAMAGE

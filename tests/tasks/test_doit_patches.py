@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
 
 import doit
 from doit import cmd_base, loader
 
 from otrainer.tasks.doit_patches import task_creators
+from otrainer.tasks.help import Help
+
+from .processes import REPO
 
 
 def task_two():
@@ -33,3 +37,12 @@ def test_doit_still_has_what_is_replaced():
     assert doit.__version__[:2] == (0, 37)
     assert "Dependency(" in inspect.getsource(cmd_base.DoitCmdBase.execute)
     assert "_get_task_creators(namespace, command_names)" in inspect.getsource(loader.load_tasks)
+
+
+def test_the_help_of_an_installed_package_and_of_a_checkout_are_one():
+    """doit finds it by an entry point, and in a checkout by the file that it reads anyway."""
+    settings = tomllib.loads((REPO / "pyproject.toml").read_text())
+    installed = settings["project"]["entry-points"]["doit.COMMAND"]
+
+    assert installed == settings["tool"]["doit"]["plugins"]["command"] == {"help": f"{Help.__module__}:Help"}
+    assert Help.get_name() == "help"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from doit.dependency import JSONCodec, MD5Checker, SqliteDB
@@ -16,11 +19,14 @@ from otrainer.tasks.state import State, is_damage
 class Task:
     """As much of a doit task as is saved."""
 
-    def __init__(self, name):
+    def __init__(self, name, actions=("train",), meta=None):
         self.name = name
         self.values = {}
         self.result = None
         self.file_dep = []
+        self.uptodate = []
+        self.actions = actions
+        self.meta = meta
 
 
 def state(path):
@@ -143,10 +149,88 @@ def test_a_file_that_was_deleted_meanwhile_is_made_anew(tmp_path, capsys, again)
     assert capsys.readouterr().err == ""
 
 
-def test_a_file_that_cannot_be_opened_is_told_without_a_traceback(tmp_path):
-    (tmp_path / "db").mkdir()
-    with pytest.raises(InvalidCommand, match="db`, where doit keeps its state, cannot be opened: unable to open"):
-        state(tmp_path / "db")
+def test_questions_and_groups_are_not_remembered(tmp_path):
+    """So that they write nothing, where nothing can be written too."""
+    path = tmp_path / "db"
+    kept = state(path)
+    kept.save_success(Task("why", meta={"query": True}))
+    kept.save_success(Task("train", actions=None))
+    kept.remove_success(Task("prune", meta={"query": True}))
+    kept.close()
+
+    assert remembered(path) == []
+
+
+@contextmanager
+def unopened(path):
+    path.mkdir()
+    yield
+
+
+@contextmanager
+def on_a_full_disk(path):
+    """As many bytes as a file may have stand for a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def read_only(path):
+    kept = state(path)
+    kept.save_success(Task("fit:a"))
+    kept.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("create trigger never before insert on doit begin select raise(abort, 'read-only'); end")
+        connection.execute("create trigger gone before delete on doit begin select raise(abort, 'read-only'); end")
+    yield
+
+
+@pytest.mark.parametrize("way", [unopened, on_a_full_disk, read_only])
+def test_what_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, capsys, way):
+    """A training that is done shall not fail over it; `doit forget`, which does nothing else, fails."""
+    with way(tmp_path / "db"):
+        kept = state(tmp_path / "db")
+        kept.save_success(Task("why", meta={"query": True}))
+        assert capsys.readouterr().err == ""
+        for name in "ab":
+            kept.save_success(Task(f"fit:{name}"))
+            assert kept.get_values(f"fit:{name}") == {}
+        for change in (lambda: kept.remove("fit:a"), kept.remove_all, lambda: kept.ignore(Task("fit:c"))):
+            with pytest.raises(InvalidCommand, match="db`, where doit keeps its state: "):
+                change()
+        kept.remove_success(Task("fit:a"))
+        kept.close()
+    said = capsys.readouterr().err
+    assert said.count("cannot write") == 1
+    assert f"`{tmp_path}/db`, where doit keeps its state: " in said
+
+
+def test_what_could_not_be_written_is_written_once_there_is_room(tmp_path, capsys):
+    kept = state(tmp_path / "db")
+    with on_a_full_disk(tmp_path / "db"):
+        kept.save_success(Task("fit:a"))
+    kept.save_success(Task("fit:b"))
+    kept.close()
+
+    assert remembered(tmp_path / "db") == ["fit:a", "fit:b"]
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_damaged_file_that_cannot_be_set_aside_is_left(tmp_path, capsys, monkeypatch):
+    """As where the folder cannot be written."""
+    (tmp_path / "db").write_text("mine" * 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda _self, to: (to / "none").touch())
+        kept = state(tmp_path / "db")
+    kept.save_success(Task("fit:a"))
+    kept.close()
+
+    assert (tmp_path / "db").read_text() == "mine" * 1000
+    assert "cannot write" in capsys.readouterr().err
 
 
 def test_a_busy_file_is_not_damaged(tmp_path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ def lock_run(run_dir: StrPath, *, claim: bool = False) -> Iterator[None]:
         place, hint = ("run", "out_dir"), "Name a `run.out_dir` that this user can write to."
         raise ConfigError(message, title="cannot write", config_path=place, hint=hint) from error
     try:
-        holder_file(path).write_text(f"{os.getpid()} {os.uname().nodename}\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk: the lock holds without it
+            holder_file(path).write_text(f"{os.getpid()} {os.uname().nodename}\n", encoding="utf-8")
         yield
     finally:
         holder_file(path).unlink(missing_ok=True)
@@ -53,16 +55,17 @@ def lock_run(run_dir: StrPath, *, claim: bool = False) -> Iterator[None]:
 
 def is_locked(run_dir: StrPath, *, claim: bool = False) -> bool:
     """Return whether some process is writing into `run_dir` now; with `claim`, whether one is about to."""
-    from filelock import FileLock, Timeout
-
     path = lock_file(run_dir, claim=claim)
-    if path.is_symlink() or not path.exists():  # some versions of filelock empty what a link leads to
+    if path.is_symlink() or not path.is_file():
         return False
     try:
-        with FileLock(path, blocking=False):
-            return False
-    except Timeout:
+        with path.open("rb") as file:  # only to read: so it can be asked where nothing can be written
+            flock(file, LOCK_SH | LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:  # it is gone by now, or of no use as a lock: who wants to take it says so
+        return False
+    return False
 
 
 def refuse_if_locked(run_dir: StrPath) -> None:
