@@ -13,6 +13,7 @@ from otrainer.errors import ConfigError
 from otrainer.stages.built import configured_run_dir
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import all_archived, archived_runs
+from otrainer.storage.runs.fields import LARGEST
 from otrainer.storage.runs.lock import is_locked
 from otrainer.storage.runs.run_json import read_run, read_run_or_none, run_dirs
 
@@ -40,10 +41,11 @@ class Row(NamedTuple):
     size: int = 0
     definition: str = ""
     origin: str = ""
+    flaw: str = ""
 
     def cells(self) -> dict[str, str]:
         """Return the texts of the row's columns by their heads."""
-        texts = (*self[:5], size_text(self.size) if self.size else "", *self[6:])
+        texts = (*self[:5], size_text(self.size) if self.size else "", *self[6:-1])
         return dict(zip(HEAD, texts, strict=True))
 
 
@@ -56,7 +58,8 @@ def runs(question: Question) -> str:
     total, kept = sum(row.size for row in rows), sum(row.size for row in rows if row.name.startswith(" "))
     count = f"{len(rows)} run{'' if len(rows) == 1 else 's'}, {size_text(total)}"
     spare = f"; kept runs take {size_text(kept)} (`doit prune` removes them)" if kept else ""
-    return "\n".join([*table([row.cells() for row in rows], width()), count + spare])
+    flaws = dict.fromkeys(row.flaw for row in rows if row.flaw)
+    return "\n".join([*table([row.cells() for row in rows], width()), count + spare, *flaws])
 
 
 def width() -> int | None:
@@ -98,8 +101,8 @@ def row_of(folder: Path, name: str) -> Row:
     size = disk_use(folder)
     try:
         run = read_run(folder)
-    except ConfigError:
-        return Row(name, "damaged run.json", size=size)
+    except ConfigError as error:
+        return Row(name, "damaged run.json", size=size, flaw=error.findings[0].message)
     if run is None:
         return Row(name, "gone", size=size)
     metrics = ", ".join(f"{key} {number(value)}" for key, value in list(run["metrics"].items())[:MOST_METRICS])
@@ -110,7 +113,9 @@ def row_of(folder: Path, name: str) -> Row:
 
 def number(value: Any) -> str:
     """Return a logged value with four digits; run.json has null for one that is not finite."""
-    return f"{value:.4g}" if isinstance(value, int | float) else "not finite"
+    if isinstance(value, int | float):
+        return f"{value:.4g}" if isinstance(value, float) or abs(value) < LARGEST else "very large"
+    return "not finite" if value is None else "not a number"
 
 
 def state_of(folder: Path, run: Mapping[str, Any]) -> str:
@@ -123,7 +128,8 @@ def state_of(folder: Path, run: Mapping[str, Any]) -> str:
 def origin_of(run: Mapping[str, Any]) -> str:
     """Return a child's parent by its definition, and the step at which the child went on."""
     parent = run["lineage"].get("parent")
-    return f"{parent[:8]} at {run['lineage']['global_step']:,}" if parent else ""
+    step = run["lineage"].get("global_step")
+    return f"{parent[:8]} at {'?' if step is None else f'{step:,}'}" if parent else ""
 
 
 def disk_use(folder: Path) -> int:

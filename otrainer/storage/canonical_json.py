@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.atomic import write_changed
+from otrainer.storage.regular import read_regular
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -20,6 +21,10 @@ STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 # What stands for infinities while they are written: characters that nobody's text has, around the number.
 MARKS = {math.inf: "\ue0001e999\ue000", -math.inf: "\ue000-1e999\ue000"}
 MARKED = re.compile('"\ue000(-?1e999)\ue000"')
+# Beyond what any file of ours has, a file is no such file: values take some hundred times the memory of their text.
+MOST_VALUES = 1 << 24
+MOST_LEVELS = 1_010
+TOO_DEEP = "it is nested too deeply"
 # What stands in a file for NaN, for which JSON has no number.
 NAN = "\ue000.nan\ue000"
 
@@ -69,15 +74,35 @@ def encode(text: str) -> bytes:
 
 
 def read_json(path: StrPath) -> Any:
-    """Read `path`. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8."""
-    with open(path, "rb") as stream:
-        return from_json(stream.read())
+    """Read `path`. Raises OSError where it cannot be read, ValueError where it is not JSON in UTF-8 of a sensible size.
+
+    Neither a pipe or a device in its place, nor how large or deep it is, keeps anybody waiting or takes the memory.
+    """
+    return from_json(read_regular(path))
 
 
 def from_json(content: bytes) -> Any:
-    """Return what `canonical_json` was given. Raises ValueError for what is not JSON in UTF-8."""
-    data = json.loads(content)
-    return with_nan(data) if NAN.encode() in content else data
+    """Return what `canonical_json` was given. Raises ValueError for what is not JSON in UTF-8, or nobody's to read."""
+    if len(content) > MOST_VALUES and sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError("it holds too many values")
+    try:
+        data = json.loads(content)
+        if content.count(b"[") + content.count(b"{") > MOST_LEVELS and levels_of(data) > MOST_LEVELS:
+            raise ValueError(TOO_DEEP)
+        return with_nan(data) if NAN.encode() in content else data
+    except RecursionError as error:
+        raise ValueError(TOO_DEEP) from error
+    except MemoryError as error:
+        raise ValueError("it holds more than fits into the memory") from error
+
+
+def levels_of(data: object) -> int:
+    """Count the levels of lists and mappings in each other, without going down on the stack."""
+    level, count = [data], 0
+    while inside := [each for each in level if isinstance(each, dict | list)]:
+        level = [item for each in inside for item in (each.values() if isinstance(each, dict) else each)]
+        count += 1
+    return count
 
 
 def with_nan(data: object) -> object:

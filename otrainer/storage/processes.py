@@ -41,7 +41,7 @@ def beginning(pid: int) -> str | None:
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has a number as large as that
         return False
     except PermissionError:
         pass  # it runs, as somebody else

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.storage.atomic import write_atomic
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.project import PACKAGE_FOLDER, display_path
 from otrainer.storage.stamps import FileStamp
 
@@ -63,9 +64,8 @@ class Record(NamedTuple):
     def read(cls, path: StrPath) -> Record:
         """Read the record at `path`. Raises OSError where it cannot be read, ValueError where it is damaged."""
         try:
-            with open(path, "rb") as stream:
-                return cls.of_json(json.loads(stream.read()))
-        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            return cls.of_json(read_json(path))
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path} is not a record of a stage") from error
 
     @classmethod
@@ -74,8 +74,10 @@ class Record(NamedTuple):
             return cls(version=OTHER_VERSION)
         files = {name: None if stamp is None else checked_stamp(stamp) for name, stamp in data["files"].items()}
         outputs = {name: checked_stamp(stamp) for name, stamp in data["outputs"].items()}
-        listings, search = dict(data.get("listings", {}).items()), checked_search(data.get("search", {}))
-        return cls(files, dict(data["env"].items()), outputs, data["version"], listings, search)
+        env, listings = dict(data["env"].items()), dict(data.get("listings", {}).items())
+        if not all(isinstance(each, str | None) for each in (*env.values(), *listings.values())):
+            raise TypeError("variables and folders have hashes")
+        return cls(files, env, outputs, data["version"], listings, checked_search(data.get("search", {})))
 
 
 def checked_stamp(data: list[Any]) -> FileStamp:
@@ -106,7 +108,7 @@ def hash_listing(folder: StrPath) -> str:
     """Return the hash of the names in a folder, not of what is below them; empty where it cannot be listed."""
     try:
         return hash_text("\0".join(sorted(os.listdir(folder))))
-    except OSError:
+    except (OSError, ValueError):  # no folder has such a name
         return ""
 
 
@@ -200,6 +202,8 @@ def file_reason(
         yield f"`{name}` {words[0] if os.path.isdir(path) else words[1]}."  # a folder may hold a link to nowhere
     except OSError as error:
         yield f"`{name}` cannot be read ({error.strerror})."
+    except ValueError:
+        yield f"`{name}` cannot be read (no file has such a name)."
     else:
         if now is None:
             yield f"`{name}` {words[0]}."

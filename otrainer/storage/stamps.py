@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from otrainer.storage.regular import open_regular
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -48,7 +50,7 @@ class FileStamp(NamedTuple):
     @classmethod
     def of(cls, path: StrPath) -> FileStamp:
         """Stamp `path` as it is now. Raises OSError where it cannot be read."""
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             # Taken before the content: an edit made while this reads leaves newer times behind.
             status, now = os.fstat(stream.fileno()), time.time_ns()
             return cls.seen(hashlib.file_digest(stream, "sha256").hexdigest(), status, now)

@@ -145,7 +145,7 @@ class Runner:
     def _bring_back(self, experiment: Experiment) -> bool:
         """Bring a finished run of this definition back from the archive; tell whether there was one."""
         from otrainer.storage.inside_project import refuse_outside
-        from otrainer.storage.runs.archive import bring_back, settle
+        from otrainer.storage.runs.archive import bring_back, left_behind, settle
         from otrainer.storage.runs.lock import lock_run
 
         run = validated_run(experiment, self.root)
@@ -160,6 +160,8 @@ class Runner:
                 return True
             came = bring_back(run_dir, run["definition"], complete=True)
         if came is None:
+            for sentence in left_behind(run_dir, run["definition"], self.root):
+                say(f"   {sentence}")
             return False
         back, aside = (path and display_path(path, self.root) for path in came)
         went = f"; the one in its place is kept in {aside}" if aside else ""

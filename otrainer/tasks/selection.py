@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, Finding, nearest
-from otrainer.storage.experiments import Experiment, all_experiments, find_experiment, listed, sentence
+from otrainer.storage.experiments import EXPERIMENTS, Experiment, all_experiments, find_experiment, listed, sentence
 from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
@@ -218,7 +218,12 @@ def interrupted_last(root: Path) -> Selection:
     if run["experiment"] is None:
         what = f"The run in `{display_path(run_dir, root)}` was interrupted last, but no YAML file is known for it"
         return Selection(message=f"{what}: resume it from the program that started it, or name an experiment with EXP.")
-    return Selection((find_experiment(run["experiment"], root),))
+    found = next((each for each in all_experiments(root) if each.file.as_posix() == run["experiment"]), None)
+    if found is None:  # what a run folder names is data: somebody else may have written it
+        where = f"The run in `{display_path(run_dir, root)}` was interrupted last"
+        what = f"it names `{run['experiment']}`, which is no experiment below `{EXPERIMENTS.as_posix()}`"
+        return Selection(message=f"{where}; {what}. If it is to be resumed, name it yourself: `doit resume EXP=...`.")
+    return Selection((found,))
 
 
 def overview(verbs: Mapping[str, str], root: Path) -> str:

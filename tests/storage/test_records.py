@@ -278,3 +278,26 @@ def test_code_that_lies_elsewhere_makes_a_record_stale(tmp_path):
 
     assert why_stale(path, root=tmp_path, source="code.py") is None
     assert why_stale(path, root=tmp_path, source="/other/code.py") == "It was made by another installation of otrainer."
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 5000, "pipe", "zero", "a.yaml/b", ""])
+def test_a_record_that_names_what_is_no_file_says_so_at_once(project, name):
+    """Somebody else may have written it: a pipe is not waited for, a device not read."""
+    os.mkfifo(project / "pipe")
+    (project / "zero").symlink_to("/dev/zero")
+    record = json.loads((project / "x.record.json").read_text())
+    for key in ("files", "outputs"):
+        (project / "x.record.json").write_text(json.dumps({**record, key: {name: ["0" * 64, 0, 1]}}))
+        assert why(project)
+    (project / "x.record.json").write_text(json.dumps({**record, "listings": {name: "0"}}))
+    assert why(project)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"env": {"A": 1}}, {"env": []}, {"listings": {"a": None, "b": []}}, {"files": {"a": [1, 2, 3]}}, {"files": 7}],
+)
+def test_a_record_of_other_kinds_is_damaged(project, change):
+    record = json.loads((project / "x.record.json").read_text())
+    (project / "x.record.json").write_text(json.dumps({**record, **change}))
+    assert why(project) == "Its record `x.record.json` is damaged."

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from run_folders import made
 
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
+from otrainer.storage.runs.run_json import read_run, write_run
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.selection import select, wanted_format
 
@@ -155,3 +157,21 @@ def test_an_audit_has_a_format_of_its_own(root):
     assert wanted_format(line) is None
     assert mistakes(root, "audit EXP=a FORMAT=sarif") == ["`FORMAT=sarif` belongs to `doit validate` alone."]
     assert mistakes(root, "audit train EXP=a FORMAT=json")
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["runs/evil/evil.yaml", "configs/../runs/evil/evil.yaml", "a", "/etc/passwd", "configs/experiments/gone.yaml"],
+)
+def test_a_resume_of_the_last_run_reads_no_config_that_a_run_folder_names(root, named):
+    """Only an experiment of the project's own may be meant without being named."""
+    made(root / "runs/b", "first", state="interrupted")
+    (root / "runs/evil").mkdir()
+    (root / "runs/evil/evil.yaml").write_text("")
+    run = read_run(root / "runs/b")
+    write_run(root / "runs/b", {**run, "experiment": "configs/experiments/b.yaml", "ended": "2026-01-01T00:00:00Z"})
+    assert selected(root, "resume") == ["b"]
+    write_run(root / "runs/evil", {**run, "experiment": named, "ended": "9999-01-01T00:00:00Z"})
+    chosen = select(CommandLine.parse(["resume"]), VERBS, root)
+    assert chosen.experiments == ()
+    assert f"it names `{named}`, which is no experiment below `configs/experiments`" in chosen.message

@@ -23,7 +23,7 @@ from otrainer.stages.freshness.values import (
 )
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.archive import archived_runs, fits
+from otrainer.storage.runs.archive import archived_runs, fits, left_behind
 from otrainer.storage.runs.lock import refuse_if_locked
 from otrainer.storage.runs.run_json import UNFINISHED, read_run, read_run_or_none, refuse_foreign, refuse_within
 
@@ -135,8 +135,10 @@ class Training:
         runs = archived_runs(self.run_dir)
         if path := next((path for path in runs if fits(path, definition, complete=True)), None):
             yield f"Nothing would be trained: the finished run in `{display_path(path, self.root)}` comes back."
-        elif path := next((path for path in runs if fits(path, definition, complete=False)), None):
-            step = (read_run(path) or {})["global_step"]
+            return
+        yield from left_behind(self.run_dir, definition, self.root)
+        if path := next((path for path in runs if fits(path, definition, complete=False)), None):
+            step = (read_run(path) or {}).get("global_step") or 0
             yield f"The run in `{display_path(path, self.root)}` comes back, and continues from step {step:,}."
 
     def differences(self, run: Run, rows: Rows | None, data: Data | None) -> Iterator[str]:

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError, nearest
 from otrainer.storage.atomic import is_own_file, sync_folder
-from otrainer.storage.runs.files import ELSEWHERE
-from otrainer.storage.runs.ownership import altered, is_checkpoint, is_output, refuse_links
+from otrainer.storage.project import display_path
+from otrainer.storage.runs.files import ELSEWHERE, waiting_name
+from otrainer.storage.runs.ownership import altered, is_checkpoint, is_output, is_written_under, refuse_links
 from otrainer.storage.runs.run_json import (
     DAMAGED,
     KEPT,
     LAST,
     PREVIOUS,
     RUN_FILE,
-    needed_of,
     read_run,
     read_run_or_none,
     refuse_foreign,
     run_dirs,
 )
+from otrainer.storage.runs.whole import goes_on, spoilt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,15 +80,24 @@ def bring_back(run_dir: StrPath, definition: str, *, complete: bool) -> tuple[Pa
 
 
 def fits(kept: Path, definition: str, *, complete: bool) -> bool:
-    if is_behind_link(kept):
-        return False  # it is somebody else's
-    run = read_run_or_none(kept)  # a damaged one says nothing
-    if run is None or run["definition"] != definition or (run["state"] == "complete") != complete:
-        return False
-    if not run["outputs"]:
-        return complete  # one that stopped before its first checkpoint gives nothing to go on from
-    gone = [name for name in run["outputs"] if ".." not in Path(name).parts and not (kept / name).is_file()]
-    return not (needed_of(gone, run) if complete else gone)
+    """Return whether a kept run may come back: it is of this definition and in this state, and as it was left."""
+    run = of_definition(kept, definition, complete=complete)
+    return run is not None and (spoilt(kept, run) is None if complete else goes_on(kept, run))
+
+
+def of_definition(kept: Path, definition: str, *, complete: bool) -> dict[str, Any] | None:
+    """Return what is known of a kept run; None where it is another's, or tells nothing that can be believed."""
+    run = None if is_behind_link(kept) else read_run_or_none(kept)
+    wanted = run is not None and run["definition"] == definition and (run["state"] == "complete") == complete
+    return run if wanted else None
+
+
+def left_behind(run_dir: StrPath, definition: str, root: Path) -> Iterator[str]:
+    """Yield a sentence for each finished run of a definition that is kept, and cannot come back as it is now."""
+    for kept in archived_runs(run_dir):
+        run = of_definition(kept, definition, complete=True)
+        if run is not None and (damage := spoilt(kept, run)):
+            yield f"The finished run in `{display_path(kept, root)}` does not come back: {damage}."
 
 
 def archive_folder(run_dir: StrPath) -> Path:
@@ -107,11 +117,10 @@ def is_behind_link(kept: Path) -> bool:
 
 def take_along(folder: Path, run: dict[str, Any]) -> None:
     """Move a run's outputs that lie elsewhere into its folder; what it did not write, or another run has, stays."""
-    for name in left_elsewhere(run):
+    for name in list(left_elsewhere(folder, run)):
         source, target = folder / name, folder / ELSEWHERE / waiting_name(name)
-        if is_left(source, run["outputs"].get(name)) and not is_in_a_run(source):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(source, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
 
 
 def lay_out(folder: Path) -> None:
@@ -119,7 +128,7 @@ def lay_out(folder: Path) -> None:
     run = read_run(folder)
     if run is None:
         return
-    for name in left_elsewhere(run):
+    for name in names_elsewhere(run):
         source, target = folder / ELSEWHERE / waiting_name(name), folder / name
         if is_left(source, run["outputs"].get(name)) and not os.path.lexists(target) and not is_in_a_run(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -144,20 +153,38 @@ def is_in_a_run(path: Path) -> bool:
     return any((above / RUN_FILE).exists() for above in path.resolve().parents)
 
 
-def left_elsewhere(run: dict[str, Any]) -> Iterator[str]:
-    """Yield a run's outputs outside of its folder; beside a last checkpoint lies the one before it, unlisted.
+def left_elsewhere(folder: Path, run: dict[str, Any]) -> Iterator[str]:
+    """Yield those files outside of a run's folder that it left there, and nobody else.
 
-    Left behind, it would be taken for that of the next run.
+    A file is its own where it is as run.json says; a checkpoint also where it was written under its definition, since
+    a run that was killed may have saved once more. Beside its last one lies the one before it, which nobody lists.
     """
+    for name in run["outputs"]:
+        if ".." not in Path(name).parts:
+            continue
+        is_own = is_of_run(folder / name, run, run["outputs"][name])
+        if is_own:
+            yield name
+        for spare in (PREVIOUS, DAMAGED) if Path(name).name == LAST else ():
+            path = (folder / name).with_name(spare)
+            if is_left(path, None) and not is_in_a_run(path) and (is_own or is_written_under(path, run["definition"])):
+                yield str(Path(name).with_name(spare))
+
+
+def is_of_run(path: Path, run: dict[str, Any], mark: list[Any]) -> bool:
+    """Return whether a file outside of all runs is the one that this run left there."""
+    if not is_left(path, mark) or is_in_a_run(path):
+        return False
+    return not altered(path, mark) or is_written_under(path, run["definition"])
+
+
+def names_elsewhere(run: dict[str, Any]) -> Iterator[str]:
+    """Yield what a run may have left outside of its folder."""
     for name in run["outputs"]:
         if ".." in Path(name).parts:
             yield name
             if Path(name).name == LAST:
                 yield from (str(Path(name).with_name(spare)) for spare in (PREVIOUS, DAMAGED))
-
-
-def waiting_name(name: str) -> Path:
-    return Path(*("__" if part == ".." else part for part in Path(name).parts))
 
 
 def archived_path(path: Path, run_dir: Path, archived: Path | None) -> Path:

@@ -51,9 +51,13 @@ def own_files(folder: Path, run: Mapping[str, Any]) -> Iterator[str]:
             beside = folder / output.parent
             candidates = [beside / PREVIOUS, *beside.glob(f"{DAMAGED}*")]
             yield from ((output.parent / each.name).as_posix() for each in candidates if is_checkpoint(each))
-    config = run.get("config")
-    for path, _ in written(config) if isinstance(config, dict) else ():
-        yield os.path.relpath(path, (config or {})["run"]["out_dir"])
+    out_dir = run["config"].get("run", {}).get("out_dir")
+    for path, _ in written(run["config"]) if out_dir else ():
+        yield os.path.relpath(path or ".", out_dir)
+
+
+def waiting_name(name: str) -> Path:
+    return Path(*("__" if part == ".." else part for part in Path(name).parts))
 
 
 def code_files(folder: Path) -> list[str]:

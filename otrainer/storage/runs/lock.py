@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
+from otrainer.storage.atomic import is_own_file, write_atomic
 from otrainer.storage.processes import is_running
 from otrainer.storage.project import display_path
+from otrainer.storage.regular import read_regular
 from otrainer.storage.runs.ownership import refuse_links
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 LOCKS = ".locks"
 HOLDER_WAIT_S = 1.0
+MOST_HOLDER = 1024
 
 
 @contextmanager
@@ -46,17 +49,18 @@ def lock_run(run_dir: StrPath, *, claim: bool = False) -> Iterator[None]:
         raise ConfigError(message, title="cannot write", config_path=place, hint=hint) from error
     try:
         with suppress(OSError):  # a full disk: the lock holds without it
-            holder_file(path).write_text(f"{os.getpid()} {os.uname().nodename}\n", encoding="utf-8")
+            write_atomic(holder_file(path), f"{os.getpid()} {os.uname().nodename}\n".encode(), durable=False)
         yield
     finally:
-        holder_file(path).unlink(missing_ok=True)
+        with suppress(OSError):
+            holder_file(path).unlink()
         lock.release()
 
 
 def is_locked(run_dir: StrPath, *, claim: bool = False) -> bool:
     """Return whether some process is writing into `run_dir` now; with `claim`, whether one is about to."""
     path = lock_file(run_dir, claim=claim)
-    if path.is_symlink() or not path.is_file():
+    if not is_own_file(path):
         return False
     try:
         with path.open("rb") as file:  # only to read: so it can be asked where nothing can be written
@@ -90,7 +94,7 @@ def read_holder(lock: Path) -> tuple[int, str] | None:
     deadline = time.monotonic() + HOLDER_WAIT_S
     while True:
         try:
-            pid, host = holder_file(lock).read_text(encoding="utf-8").split()
+            pid, host = read_regular(holder_file(lock), MOST_HOLDER).decode().split()
             if host != os.uname().nodename or is_running(int(pid)):  # on another machine that cannot be seen
                 return int(pid), host
         except (OSError, ValueError):

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import is_own_file
+from otrainer.storage.regular import open_regular
 from otrainer.storage.stamps import is_young
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ SEALED_LENGTH = 22 + 64
 # How files of weights and arrays are called; a run may have left some that are no checkpoints of otrainer's.
 DATA = (".pt", ".pth", ".ckpt", ".safetensors", ".npy", ".npz", ".bin", ".onnx")
 SHOWN = 3
+MOST_FACTS = 1 << 28
 TAIL = 65536
 
 
@@ -36,7 +39,7 @@ def is_checkpoint(path: StrPath) -> bool:
     if not is_own_file(path):
         return False
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123 - asked often
+        with open_regular(path) as stream:
             stream.seek(-SEALED_LENGTH, os.SEEK_END)
             return SEALED.fullmatch(stream.read()) is not None
     except OSError:  # shorter, or gone
@@ -48,6 +51,18 @@ def is_output(path: Path, mark: list[Any] | None) -> bool:
     if is_checkpoint(path):
         return True
     return mark is not None and path.suffix in DATA and is_own_file(path) and not altered(path, mark)
+
+
+def is_written_under(path: Path, definition: str) -> bool:
+    """Return whether a file is a checkpoint of a run of this definition, which stands in it."""
+    if not is_checkpoint(path):
+        return False
+    try:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
+            facts = [each for each in archive.infolist() if each.filename.endswith("data.pkl")]
+            return any(each.file_size <= MOST_FACTS and definition.encode() in archive.read(each) for each in facts)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError):
+        return False
 
 
 def refuse_foreign_files(paths: Iterable[Path], config_path: ConfigPath = ()) -> None:
@@ -93,9 +108,9 @@ def checksum(path: Path) -> str:
 
     The last 64 KiB of a file of torch's hold the name, size and CRC of each member.
     """
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - TAIL))
-        return hashlib.sha256(stream.read()).hexdigest()[:32]
+    with open_regular(path) as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
+        return hashlib.sha256(stream.read(TAIL)).hexdigest()[:32]
 
 
 def altered(path: Path, mark: list[Any], *, marked_ns: int = 0) -> bool:
@@ -109,7 +124,3 @@ def altered(path: Path, mark: list[Any], *, marked_ns: int = 0) -> bool:
         return True
     is_as_marked = status.st_mtime_ns == mark[1] and not is_young(status, marked_ns)
     return not is_as_marked and checksum(path) != mark[2]
-
-
-def is_mark(mark: Any) -> bool:
-    return isinstance(mark, list) and len(mark) == 3 and all(isinstance(each, int) for each in mark[:2])

@@ -9,38 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.storage.canonical_json import from_json, write_json
+from otrainer.storage.canonical_json import read_json, write_json
 from otrainer.storage.project import display_path
+from otrainer.storage.runs.fields import FIELDS, SCHEMA, flaw
 from otrainer.storage.runs.lock import LOCKS, is_locked
-from otrainer.storage.runs.ownership import altered, is_mark
+from otrainer.storage.runs.ownership import altered
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from _typeshed import StrPath
 
-SCHEMA = 1
 RUN_FILE = "run.json"
 KEPT = ".kept"
 # Checkpoints: the last one, the one that was it before, and one that was found damaged.
 LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
 UNFINISHED = {"running": "It was cut off.", "interrupted": "It was interrupted.", "failed": "It failed."}
-STATES = (*UNFINISHED, "complete")
-KEYS = (
-    "schema", "name", "experiment", "state", "definition", "global_step", "epoch", "metrics",
-    "outputs", "started", "ended", "wall_s", "pid", "host", "lineage", "versions",
-    "git", "device", "code", "data", "config",
-)  # fmt: skip
+KEYS = tuple(FIELDS)
 
 
 def read_run(run_dir: StrPath) -> dict[str, Any] | None:
     """Read run.json in `run_dir`; return None if there is none. Raises ConfigError where it is damaged."""
     path = Path(run_dir) / RUN_FILE
     try:
-        data = from_json(path.read_bytes())
+        data = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise damaged(path, str(error.strerror)) from error
+    except ValueError as error:
         raise damaged(path, str(error)) from error
     if problem := flaw(data):
         raise damaged(path, problem)
@@ -53,21 +50,6 @@ def read_run_or_none(run_dir: StrPath) -> dict[str, Any] | None:
         return read_run(run_dir)
     except ConfigError:
         return None
-
-
-def flaw(data: Any) -> str | None:
-    """Say what keeps `data` from being a run.json of ours, in a few words."""
-    if not isinstance(data, dict):
-        return "it holds no mapping"
-    if data.get("schema") != SCHEMA:
-        return f"its schema is {data.get('schema')!r}, not {SCHEMA}"
-    if data.get("state") not in STATES:
-        return f"its state is {data.get('state')!r}"
-    outputs = data.get("outputs")
-    if not isinstance(outputs, dict) or not all(is_mark(mark) for mark in outputs.values()):
-        return "its outputs are not a mapping of paths to sizes and times"
-    missing = [key for key in KEYS if key not in data]
-    return f"it lacks {', '.join(f'`{key}`' for key in missing)}" if missing else None
 
 
 def damaged(path: Path, problem: str) -> ConfigError:
@@ -123,6 +105,8 @@ def judge(run_dir: StrPath, definition: str) -> tuple[str | None, list[str]]:
                 return f"`{name}` was altered.", []
         except (FileNotFoundError, NotADirectoryError):
             gone.append(name)
+        except OSError as error:
+            return f"`{name}` cannot be read ({error.strerror}).", []
     needed = needed_of(gone, run)
     return (f"`{needed[0]}` was deleted.", []) if needed else (None, gone)
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,18 @@ from run_folders import made, sealed
 
 from otrainer.errors import ConfigError
 from otrainer.storage.runs import run_json as runs
-from otrainer.storage.runs.archive import archived_path, archived_runs, bring_back, find_run, move_aside, settle
+from otrainer.storage.runs.archive import (
+    archived_path,
+    archived_runs,
+    bring_back,
+    find_run,
+    fits,
+    left_behind,
+    move_aside,
+    settle,
+)
 from otrainer.storage.runs.files import ELSEWHERE
+from otrainer.storage.runs.ownership import measure
 
 
 def definitions(folder: Path) -> set[str]:
@@ -47,13 +58,90 @@ def test_only_a_run_in_the_wanted_state_comes_back(tmp_path: Path, state: str, c
     assert definitions(tmp_path) == {"first"}
 
 
-def test_a_kept_run_without_all_that_it_left_does_not_come_back(tmp_path: Path) -> None:
+def rewritten(path: Path, change: Callable[[bytearray], object], *, keep_time: bool = False) -> None:
+    """Change the bytes of a file; what changed them may set the time back."""
+    status, content = path.stat(), bytearray(path.read_bytes())
+    change(content)
+    path.write_bytes(content)
+    if keep_time:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def flipped(at: int) -> Callable[[Path], None]:
+    def change(content: bytearray) -> None:
+        content[at] ^= 1
+
+    return lambda path: rewritten(path, change, keep_time=True)
+
+
+def swapped(path: Path) -> None:
+    other = path.with_name("best.pt")
+    path.rename(path.with_name("spare"))
+    other.rename(path)
+    path.with_name("spare").rename(other)
+
+
+def linked(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (Path.unlink, "deleted"),
+    "cut": (lambda path: os.truncate(path, 10), "altered"),
+    "emptied": (lambda path: os.truncate(path, 0), "altered"),
+    "longer": (lambda path: rewritten(path, lambda content: content.extend(b"0")), "altered"),
+    "flipped at its end": (flipped(-90), "altered"),
+    "flipped at its beginning": (flipped(60), "altered"),
+    "swapped": (swapped, "altered"),
+    "a link": (linked, "no file any more"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "no file any more"),
+    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "no file any more"),
+    "behind a link": (lambda path: linked(path.parent), "behind a link"),
+}
+
+
+@pytest.mark.parametrize(("damage", "told"), DAMAGE.values(), ids=DAMAGE)
+def test_a_finished_run_comes_back_only_as_it_was_left(
+    tmp_path: Path, damage: Callable[[Path], object], told: str
+) -> None:
+    run_dir = made(tmp_path / "x", "first", outputs=("c/last.pt", "c/best.pt"))
+    sealed(run_dir / "c/last.pt", "first " * 20_000)
+    sealed(run_dir / "c/best.pt", "other " * 20_000)
+    run = runs.read_run(run_dir)
+    assert run is not None
+    runs.write_run(run_dir, {**run, "outputs": measure(run_dir, run["outputs"])})
+    kept = move_aside(run_dir)
+    assert kept is not None
+    assert list(left_behind(run_dir, "first", tmp_path)) == []
+    damage(kept / "c/last.pt")
+
+    assert bring_back(run_dir, "first", complete=True) is None
+    (sentence,) = left_behind(run_dir, "first", tmp_path)
+    assert told in sentence
+    assert f".kept/x/{kept.name}` does not come back: `c/" in sentence
+
+
+def test_a_stopped_run_comes_back_as_long_as_one_of_its_checkpoints_is_whole(tmp_path: Path) -> None:
+    run_dir = made(tmp_path / "x", "first", state="interrupted", outputs=("last.pt", "step_2.pt"))
+    for name in ("last.pt", "step_2.pt"):
+        sealed(run_dir / name, name)
+    kept = move_aside(run_dir)
+    assert kept is not None
+    flipped(40)(kept / "last.pt")
+    assert fits(kept, "first", complete=False)
+    flipped(40)(kept / "step_2.pt")
+    assert not fits(kept, "first", complete=False)
+
+
+def test_a_copy_of_a_kept_run_comes_back(tmp_path: Path) -> None:
+    """As from a backup, with other times."""
     run_dir = made(tmp_path / "x", "first")
     kept = move_aside(run_dir)
     assert kept is not None
-    (kept / "last.pt").unlink()
-
-    assert bring_back(run_dir, "first", complete=True) is None
+    rewritten(kept / "last.pt", lambda _: None)
+    os.utime(kept / "last.pt", (1, 1))
+    assert bring_back(run_dir, "first", complete=True) is not None
 
 
 def test_what_a_run_left_elsewhere_is_kept_with_it_and_laid_out_again(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from run_folders import made, sealed
 
 from otrainer.commands.prune import remove
 from otrainer.errors import ConfigError
+from otrainer.storage.processes import is_running
 from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.archive import archived_runs, bring_back, fits, move_aside, settle
 from otrainer.storage.runs.files import ELSEWHERE, foreign_files
@@ -117,6 +120,27 @@ def test_a_link_among_the_outputs_elsewhere_stays(tmp_path: Path) -> None:
     assert (tmp_path / "mine.pt").read_text() == "first"
 
 
+def test_a_checkpoint_elsewhere_goes_only_with_the_run_that_wrote_it(tmp_path: Path) -> None:
+    """By its mark, or by the definition that stands in it; so nobody else's is kept, and pruned, with a run."""
+    run_dir = made(tmp_path / "runs/x", "first", outputs=())
+    for name in ("last", "previous", "damaged", "step_2"):
+        sealed(tmp_path / f"mine/{name}.pt", "of another run")
+    sealed(tmp_path / "later/last.pt", "saved once more by the first")
+    sealed(tmp_path / "marked/best.pt", "of its parent")
+    claimed = ["../../mine/last.pt", "../../mine/step_2.pt", "../../later/last.pt", "../../marked/best.pt"]
+    claim(run_dir, **{**dict.fromkeys(claimed), "../../marked/best.pt": mark_of(tmp_path / "marked/best.pt")})
+    kept = move_aside(run_dir)
+    assert kept is not None
+
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
+        "damaged.pt",
+        "last.pt",
+        "previous.pt",
+        "step_2.pt",
+    ]
+    assert sorted(contents(kept / ELSEWHERE)) == ["__/__/later/last.pt", "__/__/marked/best.pt"]
+
+
 def test_what_another_run_has_is_not_taken_along(tmp_path: Path) -> None:
     run_dir, other = made(tmp_path / "runs/x", "first", outputs=()), made(tmp_path / "runs/y", "second", outputs=())
     sealed(other / "checkpoints/last.pt")
@@ -175,6 +199,22 @@ def test_a_link_among_kept_runs_never_comes_back(tmp_path: Path) -> None:
     assert not fits(archived_runs(run_dir)[0], "first", complete=True)
     assert bring_back(run_dir, "first", complete=True) is None
     assert (far / "run.json").exists()
+
+
+@pytest.mark.parametrize("place", [".locks", ".locks/x.lock", ".locks/x.holder"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_what_stands_in_the_place_of_a_lock_keeps_nobody_waiting(
+    tmp_path: Path, place: str, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "runs" / place).parent.mkdir(parents=True)
+    make(tmp_path / "runs" / place)
+    try:
+        with lock_run(tmp_path / "runs/x"):
+            assert is_locked(tmp_path / "runs/x") or place == ".locks/x.lock"
+    except ConfigError as error:
+        assert error.findings[0].title == "cannot write"
+    assert not is_locked(tmp_path / "runs/x")
+    assert not is_running(10**30)
 
 
 @pytest.mark.parametrize("link", [".locks", ".locks/x.lock", ".locks/x.holder"])
