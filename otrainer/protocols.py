@@ -105,10 +105,16 @@ class Registry(Protocol):
         signature_policy: str = "strict",
         tags: Iterable[str] = (),
         doc: str | None = None,
+        without_effect: Mapping[str, Iterable[str]] | Iterable[str] = (),
     ) -> None:
         """Let `_type_: name` build what `factory`, a callable or "package.module:attr", returns.
 
-        Raises ConfigError for a taken or malformed key, and for a class that does not fit its prefix's protocol.
+        `without_effect` names the arguments that cannot change what is trained, such as `num_workers`: another value
+        retrains nobody. `["*"]` says it of the component as a whole, which only prints, say. A mapping has conditions:
+        `{"num_workers": ["train"]}` holds where the argument `train` is a data set of a class with `__getitem__`.
+
+        Raises ConfigError for a taken or malformed key, for a class that does not fit its prefix's protocol, and for
+        names of `without_effect` that are no arguments.
         """
 
     def register_op(self, name: str, fn: Callable[..., Any] | str, *, doc: str | None = None) -> None:

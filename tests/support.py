@@ -110,3 +110,14 @@ def fit(
 def parameters_of(model: torch.nn.Module) -> torch.Tensor:
     """All parameters in one vector."""
     return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
+
+
+def same_leaves(one: Any, other: Any) -> bool:
+    """Whether two trees are alike to the bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same_leaves(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same_leaves, one, other))
+    return bool(one == other)

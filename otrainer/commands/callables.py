@@ -145,7 +145,7 @@ class Audit:
             yield found if target else found._replace(line=line)
             return
         try:
-            yield self.row(kind, key, registered_in(self.registry)(key)[0])
+            yield self.row(kind, key, registered_in(self.registry)(key).target)
         except ConfigError as error:
             yield from (self.row(kind, key, f"{plugin}:register", plugin) for plugin in self.computed)
             if not self.computed and not self.refused:

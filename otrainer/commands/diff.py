@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import resolve_config
 from otrainer.errors import ConfigError, dotted
 from otrainer.fingerprint.sources import rules
+from otrainer.registry.effects import CHECKED_BEFORE
 from otrainer.registry.usage import code_behind, listed_in
 from otrainer.stages.built import artifact
 from otrainer.stages.definition import detail, fingerprints, search_as_left
 from otrainer.stages.fit.provenance import versions
 from otrainer.stages.freshness.code import display_symbol
+from otrainer.stages.freshness.counting import Compared
 from otrainer.stages.freshness.values import changes, display, origin, run_detail, run_places
 from otrainer.storage.data_files import identify
 from otrainer.storage.experiments import find_experiment
@@ -38,6 +40,7 @@ class Side:
     places: SourceMap | None
     symbols: Mapping[str, str] | None = None
     rules: str = ""
+    code: Sequence[Mapping[str, Any]] = ()
     data: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,7 +91,8 @@ def side_of_experiment(experiment: Experiment, root: Path) -> Side:
     search_as_left(experiment, root)
     try:
         prints = fingerprints(root)
-        side.symbols = detail(code_behind(config.data, listed_in(manifest), prints), prints)["symbols"]
+        side.code = code_behind(config.data, listed_in(manifest), prints)
+        side.symbols = detail(side.code, prints)["symbols"]
         side.data = {name: identity(name, root) for name in validated["data_files"]}
     except (KeyError, TypeError):
         pass  # not validated yet, or with other components: its values can be compared
@@ -110,14 +114,17 @@ def side_of_run(run_dir: Path, root: Path) -> Side:
     code = run_detail(run_dir) or {}
     symbols, its_rules = code.get("symbols"), code.get("rules", rules())
     name = display_path(run_dir, root)
-    return Side(name, run["config"], run_places(run_dir), symbols, its_rules, run["data"], run["versions"])
+    return Side(name, run["config"], run_places(run_dir), symbols, its_rules, run["code"], run["data"], run["versions"])
 
 
 def value_lines(here: Side, there: Side) -> Iterator[str]:
-    """Yield each differing value: its path, then either side with its origin."""
+    """Yield each differing value: its path, and whether it does not count, then either side with its origin."""
+    compared = Compared(here.config, there.config, here.code, there.code)
     for change in changes(here.config, there.config):
         moved = change.old_path != change.new_path
-        yield f"{dotted(change.old_path)}{f' | {dotted(change.new_path)}' if moved else ''}"
+        where = f"{dotted(change.old_path)}{f' | {dotted(change.new_path)}' if moved else ''}"
+        idle = change.new_path[0] not in CHECKED_BEFORE and not compared.counts(change)
+        yield f"{where} (does not retrain)" if idle else where
         old, new = (change.old, here.places, change.old_path), (change.new, there.places, change.new_path)
         for value, places, path in (old, new):
             at = origin(places, path) if repr(value) != "nothing" else ""

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from otrainer.registry.core import Registry
+from otrainer.registry.effects import promises_of
 from otrainer.registry.entries import ModuleEntry, OpEntry
 
 COMPONENTS = (
@@ -28,6 +29,12 @@ COMPONENTS = (
     ("conv_bn_act", "components.blocks:conv_bn_act", "block"),
     ("residual_block", "components.blocks:residual_block", "block"),
 )
+# Arguments that cannot change what is trained, as `Registry.register_module` has them; a test tries each. Workers share
+# a data set out where it is read by index; of an iterable-style one each reads a part, and so the order is another.
+WITHOUT_EFFECT = {
+    "data.dataset": {"num_workers": ("train", "val"), "pin_memory": (), "timeout": ()},
+    "log.stdout": ("*",),
+}
 OPS = ("add", "mul", "cat", "stack", "getitem", "identity")
 TORCH_NAMES = Path(__file__).with_name("torch_names.txt")
 
@@ -39,7 +46,10 @@ def build_registry() -> Registry:
 
 @cache
 def builtins() -> tuple[tuple[ModuleEntry, ...], tuple[OpEntry, ...]]:
-    own = (ModuleEntry(key, f"otrainer.{target}", tags=(tag,)) for key, target, tag in COMPONENTS)
+    own = (
+        ModuleEntry(key, f"otrainer.{target}", tags=(tag,), without_effect=promises_of(WITHOUT_EFFECT.get(key, ())))
+        for key, target, tag in COMPONENTS
+    )
     ops = (OpEntry(name, f"otrainer.components.ops:{name}") for name in OPS)
     return (*own, *torch_entries()), tuple(ops)
 

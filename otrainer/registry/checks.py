@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 from otrainer.errors import ConfigError, Finding, SourceLocation, nearest
+from otrainer.registry.build.signature import NAMED
 from otrainer.registry.contracts import breaches
+from otrainer.registry.effects import WHOLE
 from otrainer.registry.locations import display_origin
 
 KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*", re.ASCII)
@@ -73,6 +77,37 @@ def check_factory(factory: object, name: object) -> list[Finding]:
     message = f"`{name}` is registered with {factory!r}, which cannot be called."
     hint = 'Give a class, a function, or a string such as "package.module:attr".'
     return [Finding(message, "invalid registration", hint=hint)]
+
+
+def check_promises(name: object, factory: object, given: object) -> list[Finding]:
+    """Return findings on `without_effect`: it says argument names, as a list or as a mapping to others."""
+    hint = 'Name arguments of what is registered, as in `without_effect=["num_workers"]`, or all of it by `["*"]`.'
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        message = f"`without_effect` of `{name}` is a list of arguments, not {given!r}."
+        return [Finding(message, "invalid registration", hint=hint)]
+    names = [*given, *chain.from_iterable(given.values())] if isinstance(given, Mapping) else list(given)
+    known = arguments_of(factory)
+    wrong = [each for each in names if not isinstance(each, str) or (known is not None and each not in known)]
+    return [
+        Finding(
+            f"`{name}` has no argument {each!r}, of which `without_effect` speaks.",
+            "invalid registration",
+            suggestions=nearest(str(each), known or ()),
+            hint=hint,
+        )
+        for each in wrong
+    ]
+
+
+def arguments_of(factory: object) -> list[str] | None:
+    """Return what may stand in `without_effect` for a factory; None where it takes any name, or does not say."""
+    try:
+        parameters = inspect.signature(factory).parameters.values() if callable(factory) else ()
+    except (ValueError, TypeError):
+        return None
+    if not callable(factory) or any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    return [WHOLE, *(each.name for each in parameters if each.kind in NAMED)]
 
 
 def check_taken(name: object, entries: Mapping[str, Registered], kind: str) -> list[Finding]:

@@ -8,8 +8,17 @@ from types import ModuleType
 from typing import Any
 
 from otrainer.errors import ConfigError, Finding, nearest
-from otrainer.registry.checks import check_factory, check_module, check_name, check_taken, doc_of, refuse
+from otrainer.registry.checks import (
+    check_factory,
+    check_module,
+    check_name,
+    check_promises,
+    check_taken,
+    doc_of,
+    refuse,
+)
 from otrainer.registry.contracts import PLUGIN_PREFIXES
+from otrainer.registry.effects import promises_of
 from otrainer.registry.entries import POLICIES, Entries, Factory, ModuleEntry, OpEntry, Snapshot, snapshot_of
 from otrainer.registry.locations import origin_of
 
@@ -35,19 +44,24 @@ class Registry:
         signature_policy: str = "strict",
         tags: Iterable[str] = (),
         doc: str | None = None,
+        without_effect: Mapping[str, Iterable[str]] | Iterable[str] = (),
     ) -> None:
         """Let `_type_: name` build what `factory` returns.
 
+        `without_effect` names the arguments that cannot change what is trained: another value retrains nobody.
+
         Raises:
-            ConfigError: a malformed or taken key, an unknown policy, a factory that cannot be called, or a class
-                that lacks what components under this prefix need; all of them at once.
+            ConfigError: a malformed or taken key, an unknown policy, a factory that cannot be called, a class that
+                lacks what components under this prefix need, or a promise about no argument; all of them at once.
         """
         at = origin_of(sys._getframe(1))
         findings = [*check_taken(name, self._modules, "key"), *check_module(name, factory, signature_policy, POLICIES)]
+        findings += check_promises(name, factory, without_effect)
         refuse(findings, at)
         known = next(policy for policy in POLICIES if policy == signature_policy)
         doc = doc_of(factory, doc)
-        entry = ModuleEntry(name, factory, known, tuple(tags), doc=doc, at=at, plugin=self.registering)
+        promises = promises_of(without_effect)
+        entry = ModuleEntry(name, factory, known, tuple(tags), promises, doc=doc, at=at, plugin=self.registering)
         self._modules.add(entry)
 
     def register_op(self, name: str, fn: Factory, *, doc: str | None = None) -> None:

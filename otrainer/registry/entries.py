@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import is_
-from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar, get_args
 
 from otrainer.errors import ConfigError, Finding, SourceLocation
 from otrainer.registry.checks import check_taken, first_registration, refuse
 from otrainer.registry.locations import display_origin, origin_of, place_of_function
+
+if TYPE_CHECKING:
+    from otrainer.registry.effects import Promises
 
 Policy: TypeAlias = Literal["strict", "best_effort", "runtime_only"]
 Factory: TypeAlias = Callable[..., Any] | str
@@ -47,6 +50,7 @@ class ModuleEntry(Entry):
 
     signature_policy: Policy = "strict"
     tags: tuple[str, ...] = ()
+    without_effect: Promises = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.errors import ConfigError
 from otrainer.fingerprint import Code, Fingerprints, named
+from otrainer.registry.effects import is_read_by_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,8 @@ ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 def manifest_of(registry: Registry, prints: Fingerprints) -> dict[str, Any]:
     """Return every key with its target, plugin, signature, policy, tags, doc and code fingerprint; ops likewise.
+
+    A row also says of which arguments it was promised that they are `without_effect`, and whether it is `indexed`.
 
     `plugins` says of each plugin by which code it registers its keys; `notes` where a fingerprint had to take in more
     than a component reaches.
@@ -51,7 +54,7 @@ def module_row(entry: ModuleEntry, prints: Fingerprints) -> dict[str, Any]:
 
 def described(entry: ModuleEntry) -> dict[str, Any]:
     """Return all of a row but the fingerprint."""
-    row = {
+    row: dict[str, Any] = {
         "target": ":".join(named(entry.factory)),
         "plugin": entry.plugin,
         "signature": signature_of(entry),
@@ -59,6 +62,10 @@ def described(entry: ModuleEntry) -> dict[str, Any]:
         "tags": list(entry.tags),
         "doc": entry.doc or doc_behind(entry),
     }
+    if entry.without_effect:
+        row["without_effect"] = {name: list(needed) for name, needed in entry.without_effect}
+    if is_indexed(entry):
+        row["indexed"] = True
     # A default may be read from the environment.
     return row | {name: masked(text) for name, text in row.items() if entry.at and isinstance(text, str)}
 
@@ -83,6 +90,16 @@ def signature_of(entry: ModuleEntry) -> str | None:
         return without_addresses(entry.target)
     except (ConfigError, ValueError, TypeError):
         return None
+
+
+def is_indexed(entry: ModuleEntry) -> bool:
+    """Return whether an entry stands for a map-style data set, as far as its class says it."""
+    if isinstance(entry.factory, str) and entry.factory.startswith("torch."):
+        return False
+    try:
+        return is_read_by_index(entry.target)
+    except ConfigError:
+        return False
 
 
 def doc_behind(entry: ModuleEntry) -> str:

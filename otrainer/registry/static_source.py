@@ -11,6 +11,7 @@ from typing import NamedTuple
 from otrainer.fingerprint.locate import Locator, absolute
 from otrainer.fingerprint.scopes import bound_by, imported_names
 from otrainer.fingerprint.summary import running_in
+from otrainer.registry.effects import BY_WORKER, READS_CONFIG
 from otrainer.storage.contents import content_hash
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -35,6 +36,26 @@ def tree_of(path: Path | None) -> ast.Module | None:
         return parsed(path, content_hash(path))
     except OSError:
         return None
+
+
+def said_in(path: Path) -> frozenset[str]:
+    """Return which of the words of `effects` a source says, as a name or a text, wherever it stands in it."""
+    tree = tree_of(path)
+    return frozenset() if tree is None else said(tree)
+
+
+@lru_cache(maxsize=64)
+def said(tree: ast.Module) -> frozenset[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr="config"):
+                pass  # what somebody calls their own arguments
+            case ast.Attribute(attr="config") | ast.Constant(value="config"):
+                found.add(READS_CONFIG)
+            case ast.Attribute(attr="get_worker_info" | "_worker_info") | ast.alias(name="get_worker_info"):
+                found.add(BY_WORKER)
+    return frozenset(found)
 
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otrainer.config.walk import walk
 from otrainer.fingerprint import Code, Fingerprints, named
+from otrainer.fingerprint.locate import is_own
+from otrainer.registry.effects import Known, null_arguments, promises_of
+from otrainer.registry.manifest import is_indexed, signature_of
 from otrainer.registry.plugins.packages import PREFIX as PACKAGE
 from otrainer.registry.plugins.packages import package_code, package_rows
+from otrainer.registry.static_source import said_in
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
     from otrainer.registry.core import Registry
 
+PLAIN = len(("key", "target", "plugin"))
 COMPOSITION_ROOT = "otrainer.stages.fit.compose:composed"
 ROOT_KEY = "otrainer"
-# From a key or an op (`op:NAME`) to its target and the plugin that registered it.
-Lookup: TypeAlias = Callable[[str], tuple[str, str | None]]
+# From a key or an op (`op:NAME`) to what is known of it.
+Lookup: TypeAlias = Callable[[str], Known]
 
 
 def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints) -> list[dict[str, Any]]:
@@ -25,17 +31,32 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
 
     Each has its `key`, its `target` ("package.module:name"), the `plugin` that registered it, and its `fingerprint`.
     A plugin has a row for what it does whichever of its keys are used, where it does anything, and so has each package
-    whose version counts.
+    whose version counts. Where there is something to say, a row says what `effects` wants to know of it: whether
+    arguments are `without_effect` or `nullable`, whether it is `indexed`, what its code `reads`.
     """
     rows = [{"key": ROOT_KEY, "target": COMPOSITION_ROOT, "plugin": None}]
     rows += [{"key": name, "target": f"{name}:", "plugin": name} for name in dict.fromkeys(config.get("imports") or ())]
+    nulls = null_arguments(config)
     named_keys = {(form == "_target_", key) for _, form, key in keys_in(config)}
     for is_target, key in sorted(named_keys):
-        target, plugin = (":".join(key.rpartition(".")[::2]), None) if is_target else lookup(key)
-        rows.append({"key": key, "target": target, "plugin": plugin})
+        known = Known(":".join(key.rpartition(".")[::2]), None) if is_target else lookup(key)
+        facts = known.facts(nulls.get(key, ()))
+        rows.append({"key": key, "target": known.target, "plugin": known.plugin, **facts})
     rows += package_rows(config)
     printed = ((row, code_of(row, prints)) for row in rows)
-    return [{**row, "fingerprint": code.digest} for row, code in printed if code.symbols]
+    return [
+        {**row, **words_in(code, prints), "fingerprint": code.digest}
+        for row, code in printed
+        if code.symbols or len(row) > PLAIN
+    ]
+
+
+def words_in(code: Code, prints: Fingerprints) -> dict[str, list[str]]:
+    """Return which of the words that `effects` looks for stand in the project's modules that code reaches."""
+    modules = dict.fromkeys(symbol.partition(":")[0] for symbol in code.symbols)
+    files = [prints.file_of(name) for name in modules if not name.startswith(PACKAGE) and not is_own(name)]
+    found = sorted({word for file in files if file is not None for word in said_in(file)})
+    return {"reads": found} if found else {}
 
 
 def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:
@@ -50,12 +71,13 @@ def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:
 def registered_in(registry: Registry) -> Lookup:
     """Return a lookup in a registry whose plugins are loaded."""
 
-    def lookup(key: str) -> tuple[str, str | None]:
+    def lookup(key: str) -> Known:
         if key.startswith("op:"):
             op = registry.op_entry(key.removeprefix("op:"))
-            return ":".join(named(op.factory)), op.plugin
+            return Known(":".join(named(op.factory)), op.plugin)
         entry = registry.get_module(key)
-        return ":".join(named(entry.factory)), entry.plugin
+        target, signature = ":".join(named(entry.factory)), partial(signature_of, entry)
+        return Known(target, entry.plugin, entry.without_effect, is_indexed(entry), signature)
 
     return lookup
 
@@ -63,9 +85,10 @@ def registered_in(registry: Registry) -> Lookup:
 def listed_in(manifest: Mapping[str, Any]) -> Lookup:
     """Return a lookup in a manifest; a key that is not there is a KeyError."""
 
-    def lookup(key: str) -> tuple[str, str | None]:
+    def lookup(key: str) -> Known:
         row = manifest["ops"][key.removeprefix("op:")] if key.startswith("op:") else manifest["modules"][key]
-        return row["target"], row["plugin"]
+        promises = promises_of(row.get("without_effect", ()))
+        return Known(row["target"], row["plugin"], promises, "indexed" in row, lambda: row.get("signature"))
 
     return lookup
 

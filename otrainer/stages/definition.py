@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.fingerprint import Fingerprints
 from otrainer.fingerprint.search_path import SearchPath, add, search_path
+from otrainer.registry.effects import WHOLE, as_counted, relative, uncounted
 from otrainer.registry.usage import code_of
 from otrainer.stages.built import artifact
 from otrainer.storage.canonical_json import digest
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from otrainer.storage.experiments import Experiment
 
-# What they allow is checked before; what they lead to stands in the rows of the code.
-NOT_DEFINING = ("imports", "settings")
 CODE_CACHE = "build/.code"
 SEARCH = "search"  # in manifest.json, where plugins add to it
 
@@ -56,19 +55,22 @@ def define(
 ) -> str:
     """Return the sha256 of a definition; the order of sections does not count, what stands in them does in its order.
 
-    `code` are the rows of `code_behind`, `data` the identities of declared files by name.
+    `code` are the rows of `code_behind`, `data` the identities of declared files by name. Arguments without effect,
+    notes, and where the run lies do not count.
     Raises OSError where the checkpoint that `run.resume_from` names cannot be read.
     """
-    prints = [[row["key"], row["fingerprint"]] for row in code]
-    return digest([sorted(counted(config, root).items()), prints, sorted(data.items())])
+    prints = [[row["key"], row["fingerprint"]] for row in code if WHOLE not in row.get("without_effect", ())]
+    files = {relative(name, config): facts for name, facts in data.items()}
+    return digest([sorted(counted(config, code, root).items()), prints, sorted(files.items())])
 
 
-def counted(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def counted(config: Mapping[str, Any], code: Sequence[Mapping[str, Any]], root: Path) -> dict[str, Any]:
     """Return the sections as they count: a checkpoint to start from by its content, unless it is the run's own."""
     run = dict(config["run"])
     if run.get("resume_from") is not None and not is_own(run["resume_from"], run["out_dir"], root):
         run["resume_from"] = identify(run["resume_from"], root).sha256
-    return {name: value for name, value in {**config, "run": run}.items() if name not in NOT_DEFINING}
+    sections: dict[str, Any] = as_counted({**config, "run": run}, uncounted(config, code))
+    return sections
 
 
 def is_own(checkpoint: str, run_dir: str, root: Path) -> bool:

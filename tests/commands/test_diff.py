@@ -46,8 +46,9 @@ def test_two_experiments_are_compared_value_by_value_with_both_origins(root: Pat
         "a | b\n"
         f"run.seed\n  0  # {A}:4\n  1  # {B}:2\n"
         f"loss.scale\n  1.0  # {BASE}:8\n  null  # {B}:4\n"
-        'loggers[0]\n  {"_type_": "log.stdout", "every_n_steps": 10}  # configs/base/runtime.yaml:48\n  nothing\n'
-        f"metrics\n  nothing\n  []  # {B}:3\n"
+        "loggers[0] (does not retrain)\n"
+        '  {"_type_": "log.stdout", "every_n_steps": 10}  # configs/base/runtime.yaml:48\n  nothing\n'
+        f"metrics (does not retrain)\n  nothing\n  []  # {B}:3\n"
         "code: not compared, since that of b is not known (`doit validate EXP=b` finds it)"
     )
 
@@ -59,12 +60,13 @@ def test_an_experiment_does_not_differ_from_itself_nor_from_its_run(root: Path) 
 
 def test_nan_does_not_differ_from_nan(root: Path) -> None:
     write(A, f"{(root / A).read_text()}params: {{missing: .nan, list: [.nan]}}\n")(root)
+    edit(A, "SEED,0", "SEED,1")(root)  # a note alone would train nothing
     train(root)
 
     assert difference(root, "a") == "a | a\nNo difference."
     assert difference(root, "runs/a") == "a | runs/a\nNo difference."
     edit(A, "missing: .nan", "missing: 0.0")(root)
-    assert "params.missing\n" in difference(root, "runs/a")
+    assert "params.missing (does not retrain)\n" in difference(root, "runs/a")
     assert "list" not in ask("why", root, "a").report
 
 

@@ -108,26 +108,149 @@ def test_the_order_inside_a_section_counts(root: Path, sections: dict[str, Any])
         {"run": {**CONFIG["run"], "seed": 2}},
         {"run": {**CONFIG["run"], "seed": 1.0}},
         {"run": {**CONFIG["run"], "seed": True}},
-        {"run": {**CONFIG["run"], "name": "b"}},
-        {"run": {**CONFIG["run"], "out_dir": "runs/b"}},
-        {"run": {**CONFIG["run"], "device": None}},
-        {"notes": "a word"},
+        {"run": {**CONFIG["run"], "device": "cuda"}},
+        {"run": {**CONFIG["run"], "deterministic": 0}},
         {"loss": None},
+        {"scheduler": {}},
+        {"callbacks": [None]},
+        {"data": {"path": "runs/a/data.npy"}},
     ],
-    ids=[
-        "a seed",
-        "its type",
-        "a truth for it",
-        "the name",
-        "the folder",
-        "a default written down",
-        "a section",
-        "none",
-    ],
+    ids=["a seed", "its type", "a truth for it", "a device", "a zero for no", "no loss", "empty", "a null", "a path"],
 )
 def test_every_value_counts(root: Path, sections: dict[str, Any]) -> None:
-    """Name and folder of a run too: a run under another name is another run."""
     assert definition(root, config_with(**sections)) != definition(root)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"params": {"note": "first try"}},
+        {"blocks": {"note": "first try"}},
+        {"run": {**CONFIG["run"], "name": "b"}},
+        {"run": {"out_dir": "runs/a", "seed": 1, "name": "a"}},
+        {"run": {**CONFIG["run"], "device": "cpu", "precision": "fp32", "deterministic": False}},
+        {"run": {**CONFIG["run"], "device": None, "resume_from": None}},
+        {"scheduler": None},
+        {"scheduler": None, "callbacks": None, "loggers": [], "metrics": []},
+    ],
+    ids=["params", "a section of values", "a name", "keys of run", "defaults", "nulls", "no scheduler", "no parts"],
+)
+def test_what_nothing_reads_and_what_is_so_anyhow_do_not_count(root: Path, sections: dict[str, Any]) -> None:
+    assert definition(root, config_with(**sections)) == definition(root)
+
+
+def in_folder(folder: str, **run: Any) -> dict[str, Any]:
+    """A config in which paths lead into the run's folder, as interpolation writes them."""
+    return config_with(
+        run={**CONFIG["run"], "out_dir": folder, **run},
+        callbacks=[{"_type_": "my.part", "save_dir": f"{folder}/checkpoints", "list": [folder, f"{folder}/x"]}],
+        loggers=[{"_type_": "my.part", "_kwargs_": {"path": f"{folder}/rows.jsonl"}}],
+    )
+
+
+@pytest.mark.parametrize("folder", ["runs/b", "elsewhere/deep/a", "/srv/runs/a", "runs/a/", "runs/é"])
+def test_where_a_run_lies_does_not_count_nor_do_paths_into_it(root: Path, folder: str) -> None:
+    assert definition(root, in_folder(folder, name="b")) == definition(root, in_folder("runs/a"))
+
+
+@pytest.mark.parametrize("folder", ["runs/a2", "a", "runs", "other/a"])
+def test_a_path_that_does_not_lead_into_the_runs_folder_counts(root: Path, folder: str) -> None:
+    """One that only begins alike, or is a word that the folder is called by, is none."""
+    config = in_folder("runs/a")
+    config["loggers"][0]["_kwargs_"]["path"] = f"{folder}-rows.jsonl"
+    moved = config_with(**{**config, "run": {**config["run"], "out_dir": folder}})
+
+    assert definition(root, moved) != definition(root, config)
+    assert definition(root, config_with(run={"name": "a", "out_dir": "relu"}, loss={"act": "relu"})) != definition(
+        root, config_with(run={"name": "a", "out_dir": "tanh"}, loss={"act": "tanh"})
+    )
+
+
+def test_a_checkpoint_in_the_runs_own_folder_moves_with_it(root: Path) -> None:
+    own = [in_folder(folder, resume_from=f"{folder}/checkpoints/last.pt") for folder in ("runs/a", "runs/b")]
+
+    assert definition(root, own[0]) == definition(root, own[1]) != definition(root, in_folder("runs/a"))
+
+
+PROMISES = {"my.part": {"workers": ["set"], "quiet": []}, "my.beside": {"*": []}}
+LOADER = {"_type_": "my.part", "set": {"_type_": "my.set", "how": {"_type_": "my.beside"}}, "workers": 1, "size": 4}
+
+
+def promised(root: Path, data: Any, **facts: Any) -> str:
+    """The definition of a config whose data have a part with promises and a data set, of which `facts` are known."""
+    modules = {key: {**row, "without_effect": PROMISES[key]} for key, row in MANIFEST["modules"].items()}
+    a_set = {"target": "plug.helper:used", "plugin": "plug.parts", "indexed": True, **facts}
+    rows = {**MANIFEST, "modules": {**modules, "my.set": {name: a_set[name] for name in a_set if a_set[name]}}}
+    modules["my.part"]["signature"] = "(set, workers=0, size=1, quiet=False, limit=None, *, how=None, most=9)"
+    config = config_with(data=data)
+    return define(config, code_behind(config, listed_in(rows), fingerprints(root)), {}, root)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"workers": 2},
+        {"quiet": True},
+        {"_kwargs_": {"quiet": True}},
+        {"_kwargs_": {}, "_args_": []},
+        {"_args_": None},
+        {"limit": None},
+        {"_kwargs_": {"how": None}},
+        {"extra": [{"_type_": "my.beside"}]},
+    ],
+)
+def test_arguments_without_effect_do_not_count_however_they_are_given(root: Path, change: dict[str, Any]) -> None:
+    """Nor does null for what is None anyhow, nor a whole component that is declared so."""
+    before = {**LOADER, "extra": []} if "extra" in change else LOADER
+
+    assert promised(root, {**LOADER, **change}) == promised(root, before)
+
+
+@pytest.mark.parametrize(
+    "change", [{"size": 5}, {"most": None}, {"set": None}, {"_args_": [2]}, {"_kwargs_": {"x": 1}}]
+)
+def test_all_other_arguments_count(root: Path, change: dict[str, Any]) -> None:
+    """Null too, where the argument is something else by itself."""
+    assert promised(root, {**LOADER, **change}) != promised(root, LOADER)
+
+
+@pytest.mark.parametrize(
+    ("loader", "facts"),
+    [
+        (LOADER, {"indexed": False}),
+        ({**LOADER, "set": {"_target_": "plug.parts.Part"}}, {}),
+        ({**LOADER, "set": {"_type_": "my.set", "how": {"_target_": "plug.parts.Part"}}}, {}),
+        ({**LOADER, "set": [1, 2]}, {}),
+        ({**LOADER, "_args_": [{"_type_": "my.set"}]}, {}),
+    ],
+    ids=["not by index", "a target", "a target in it", "no spec", "given by place"],
+)
+def test_a_promise_holds_where_its_condition_is_known_to(root: Path, loader: Any, facts: dict[str, Any]) -> None:
+    assert promised(root, {**loader, "workers": 2}, **facts) != promised(root, loader, **facts)
+    assert promised(root, {**loader, "quiet": True}, **facts) == promised(root, loader, **facts)
+
+
+def test_a_promise_about_workers_does_not_hold_where_code_asks_which_worker_it_is_in(root: Path) -> None:
+    edit(root, "helper", "    return SIZE\n", "    return torch.utils.data.get_worker_info()\n")
+
+    assert promised(root, {**LOADER, "workers": 2}) != promised(root, LOADER)
+
+
+@pytest.mark.parametrize(
+    "code", ["run.config", "ctx.run.config['params']", "run['config']", "vars(run)['config']", "getattr(run, 'config')"]
+)
+def test_where_code_may_read_the_whole_config_all_of_it_counts(root: Path, code: str) -> None:
+    edit(root, "helper", "    return SIZE\n", f"    return {code}\n")
+    sections = ({"params": {"note": 1}}, {"run": {**CONFIG["run"], "name": "b"}}, {"scheduler": None})
+
+    assert len({definition(root), *(definition(root, config_with(**each)) for each in sections)}) == 4
+
+
+@pytest.mark.parametrize("code", ["self.config", "self.configs", "config", "configure(config=1)", "'configured'"])
+def test_a_word_that_is_no_way_to_the_config_lets_nothing_more_count(root: Path, code: str) -> None:
+    edit(root, "helper", "    return SIZE\n", f"    return {code}\n")
+
+    assert definition(root, config_with(params={"note": 1})) == definition(root)
 
 
 @pytest.mark.parametrize(

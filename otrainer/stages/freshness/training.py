@@ -7,18 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.registry.effects import Known
 from otrainer.registry.usage import code_behind, listed_in
-from otrainer.stages.definition import NOT_DEFINING, define
+from otrainer.stages.definition import define
 from otrainer.stages.fit.going_on import named_step, to_go_on_from
 from otrainer.stages.fit.start import refuse_taken
 from otrainer.stages.freshness.code import code_sentences, unparsed
+from otrainer.stages.freshness.counting import Compared, idle_sentences
 from otrainer.stages.freshness.decide import FAILS, FIT, NO_CONFIG, NOT_TRAINED, RUNS, UNTOLD, Verdict, decide_training
 from otrainer.stages.freshness.values import (
     data_sentences,
-    is_same,
     run_detail,
     run_places,
-    value_sentences,
+    sentence,
     version_drift,
 )
 from otrainer.storage.data_files import identify
@@ -78,7 +79,8 @@ class Training:
 
     def foreseen(self) -> Verdict:
         """Return the verdict by the definition that `validate` would find, as far as that can be told."""
-        rows, data = self.code_now(), self.data_now()
+        rows = self.code_now()
+        data = None if rows is None else self.data_now(rows)
         if rows is None or data is None:
             return self.unvalidated(rows)
         if broken := tuple(unparsed(rows, self.now.prints)):
@@ -92,8 +94,9 @@ class Training:
     def decided(self, definition: str, rows: Rows, data: Data) -> Verdict:
         """Return the verdict on training under `definition`. Raises ConfigError where it would be refused."""
         verdict = decide_training(FIT, self.now.experiment, self.root, self.out_dir, definition)
+        idle = tuple(self.idle(self.run, rows)) if self.run else ()
         drift = tuple(version_drift(self.run["versions"])) if self.run else ()
-        notes = (*verdict.notes, *drift)
+        notes = (*verdict.notes, *idle, *drift)
         if verdict.word != RUNS or verdict.notes:
             return verdict._replace(notes=notes)
         self.refuse_in_place()
@@ -143,38 +146,46 @@ class Training:
 
     def differences(self, run: Run, rows: Rows | None, data: Data | None) -> Iterator[str]:
         """Yield what tells `run` from the one that would be trained, as far as that is known."""
-        yield from value_sentences(run["config"], self.config, self.places, run_places(self.run_dir), NOT_DEFINING)
+        before = run_places(self.run_dir)
+        yield from (sentence(each, self.places, before) for each in self.compared(run, rows).counting())
         if rows is not None:
             yield from code_sentences(run["code"], rows, run_detail(self.run_dir), self.now.prints)
         if data is not None:
             yield from data_sentences(run["data"], data)
 
+    def idle(self, run: Run, rows: Rows | None) -> Iterator[str]:
+        """Yield what `run` was trained with otherwise, and need not be trained anew for."""
+        return idle_sentences(self.compared(run, rows).idle(), self.places, run_places(self.run_dir))
+
+    def compared(self, run: Run, rows: Rows | None) -> Compared:
+        return Compared(run["config"], self.config, run["code"], run["code"] if rows is None else rows)
+
     def code_now(self) -> Rows | None:
         """Return the rows of the code as sources are now; None where neither manifest nor run knows a key."""
-        known = {row["key"]: (row["target"], row["plugin"]) for row in self.run["code"]} if self.run else {}
+        known = {row["key"]: Known.of_row(row) for row in self.run["code"]} if self.run else {}
         try:
             lookup = known.__getitem__ if self.now.manifest is None else listed_in(self.now.manifest)
             return code_behind(self.config, lookup, self.now.prints)
         except (KeyError, TypeError):
             return None
 
-    def data_now(self) -> Data | None:
+    def data_now(self, rows: Rows) -> Data | None:
         """Return the identities of declared files as they are now; None where others may be declared."""
         if self.now.declares_anew():
             return None
         sections = [name for name in self.config if name not in WITHOUT_FILES]
-        for config, names in self.declared_before():
-            if not names or all(is_same(config.get(name), self.config.get(name)) for name in sections):
+        for config, code, names in self.declared_before():
+            if not names or Compared(config, self.config, code, rows).same_in(sections):
                 return self.identities(names)
         return None
 
-    def declared_before(self) -> Iterator[tuple[Mapping[str, Any], Iterable[str]]]:
-        """Yield the configs whose data files are known, with these."""
+    def declared_before(self) -> Iterator[tuple[Mapping[str, Any], Rows, Iterable[str]]]:
+        """Yield the configs whose data files are known, with the rows of their code, and these."""
         if self.now.validated is not None:
-            yield self.now.validated["config"], self.now.validated["data_files"]
+            yield self.now.validated["config"], self.now.validated["code"], self.now.validated["data_files"]
         for each in (self.run, *map(read_run_or_none, archived_runs(self.run_dir))):
             if each is not None:
-                yield each["config"], each["data"]
+                yield each["config"], each["code"], each["data"]
 
     def identities(self, names: Iterable[str]) -> Data | None:
         try:

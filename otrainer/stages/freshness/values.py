@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,10 +111,8 @@ def value_sentences(
     new: Mapping[str, Any],
     places: SourceMap | None,
     old_places: SourceMap | None = None,
-    but: Collection[str] = (),
 ) -> Iterator[str]:
-    """Yield a sentence for each value that differs, those of the sections named in `but` aside."""
-    old, new = ({name: value for name, value in side.items() if name not in but} for side in (old, new))
+    """Yield a sentence for each value that differs."""
     return (sentence(change, places, old_places) for change in changes(old, new))
 
 

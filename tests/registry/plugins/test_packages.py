@@ -10,6 +10,7 @@ import pytest
 
 from otrainer.fingerprint import Fingerprints
 from otrainer.fingerprint.search_path import SearchPath, add, search_path
+from otrainer.registry.effects import Known
 from otrainer.registry.plugins.packages import all_installed, check_packages, installed, metadata_files
 from otrainer.registry.usage import code_behind, code_of
 from otrainer.storage import process_memory
@@ -38,7 +39,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def row(config: dict[str, object]) -> dict[str, object]:
-    rows = code_behind(config, lambda key: (key, None), Fingerprints())
+    rows = code_behind(config, lambda key: Known(key, None), Fingerprints())
     return next(each for each in rows if each["key"] == "package:tracked-thing")
 
 
@@ -66,7 +67,7 @@ def test_its_metadata_is_a_file_that_another_version_does_not_have(site: Path) -
 
 
 def test_untracked_packages_do_not_count() -> None:
-    rows = code_behind({"settings": {}}, lambda key: (key, None), Fingerprints())
+    rows = code_behind({"settings": {}}, lambda key: Known(key, None), Fingerprints())
     assert not any(each["key"].startswith("package:") for each in rows)
 
 

@@ -1,0 +1,129 @@
+"""Arguments that are declared to change nothing of what is trained: each is tried, and comes to the same bits."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from support import fit, same_leaves
+
+from otrainer.config import Settings
+from otrainer.registry import build_registry, instantiate_value
+from otrainer.registry.effects import WHOLE, is_read_by_index
+
+
+class Augmented:
+    """A map-style data set that draws from each kind of generator: torch's, numpy's, and one of its own."""
+
+    def __init__(self) -> None:
+        self.own = torch.Generator().manual_seed(5)
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        x = torch.randn(4) + torch.rand(4, generator=self.own) + index / 20
+        return {"x": x, "y": x.sum().reshape(1)}
+
+
+@dataclass
+class Ended:
+    """What training came to: weights, what the optimizer and the random generators hold."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def on_fit_end(self, ctx: Any) -> None:
+        parts = (ctx.model.state_dict(), ctx.optimizer.state_dict(), torch.get_rng_state())
+        self.state = dict(zip(("model", "optimizer", "random"), parts, strict=True))
+
+
+# How a component is configured where it does what its arguments are for.
+SPECS: dict[str, dict[str, Any]] = {
+    "data.dataset": {"train": {"_type_": "my.augmented"}, "batch_size": 6},
+    "log.stdout": {"every_n_steps": 2},
+}
+# An argument that means nothing unless others are set has these beside it.
+BESIDE = {("data.dataset", "timeout"): {"num_workers": 1}, ("data.dataset", "pin_memory"): {"num_workers": 1}}
+# Other values of an argument, where its default does not say what they could be.
+VALUES: dict[str, list[Any]] = {"pin_memory": [True, False], "every_n_steps": [1, None], "num_workers": [2]}
+
+
+def registry() -> Any:
+    found = build_registry()
+    found.register_module("my.augmented", Augmented)
+    return found
+
+
+def declared() -> Iterator[tuple[str, str]]:
+    """Every argument of what is declared; where that is a component as a whole, it and each of its own."""
+    for key in build_registry().list_modules():
+        entry = build_registry().get_module(key)
+        for name, _ in entry.without_effect:
+            yield key, name
+            yield from ((key, each) for each in inspect.signature(entry.target).parameters if name == WHOLE)
+
+
+def other_values(key: str, name: str) -> list[Any]:
+    """Values to try: those of the table, or some made of the argument's default."""
+    if name in VALUES:
+        return VALUES[name]
+    default = inspect.signature(registry().get_module(key).target).parameters[name].default
+    made: dict[type, list[Any]] = {bool: [not default], int: [1, 2], float: [default / 2 if default else 1.0]}
+    assert type(default) in made, f"say in VALUES which values of `{key}`'s `{name}` to try"
+    return made[type(default)]
+
+
+def trained(key: str, spec: dict[str, Any] | None) -> dict[str, Any]:
+    """Train with a component as `spec` says, or without it, and return what that came to."""
+    parts: dict[str, Any] = {"data": {"_type_": "data.dataset", **SPECS["data.dataset"]}, "log": []}
+    section = key.partition(".")[0]
+    assert section in parts, f"say how a component of `{section}.` is fitted"
+    if spec is not None:
+        whole = {"_type_": key, **spec}
+        parts[section] = [whole] if isinstance(parts[section], list) else whole
+    built = {name: instantiate_value(part, registry=registry(), settings=Settings()) for name, part in parts.items()}
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+    ended = Ended()
+    adam = {"type": "optim_cls.AdamW", "kwargs": {"lr": 0.01}}
+    fit(model, built["data"], loggers=built["log"], callbacks=[ended], optimizer=adam, trainer={"max_epochs": 2})
+    return ended.state
+
+
+@pytest.mark.parametrize(("key", "name"), list(declared()))
+def test_each_argument_declared_without_effect_comes_to_the_same_bits(key: str, name: str) -> None:
+    """What is declared is tried, so that nobody can declare what no test has seen."""
+    spec = SPECS[key]
+    plain = trained(key, spec)
+    assert len(plain["optimizer"]["state"]) == 4
+    if name == WHOLE:
+        assert same_leaves(trained(key, None), plain)
+        return
+    for value in other_values(key, name):
+        assert same_leaves(trained(key, {**spec, **BESIDE.get((key, name), {}), name: value}), plain), value
+
+
+def test_the_comparison_would_see_another_argument() -> None:
+    spec = SPECS["data.dataset"]
+
+    assert not same_leaves(trained("data.dataset", {**spec, "shuffle": False}), trained("data.dataset", spec))
+
+
+@pytest.mark.parametrize(
+    ("target", "is_indexed"),
+    [
+        (Augmented, True),
+        (torch.utils.data.TensorDataset, True),
+        (torch.utils.data.IterableDataset, False),
+        (type("Both", (torch.utils.data.IterableDataset,), {"__getitem__": None}), False),
+        (type("Stream", (), {"__iter__": None}), False),
+        (lambda: Augmented(), False),
+    ],
+)
+def test_workers_share_out_what_is_read_by_index_and_only_that(target: Any, is_indexed: bool) -> None:
+    """Of an iterable-style data set each reads a part of its own, in whose order the number shows."""
+    assert is_read_by_index(target) is is_indexed
