@@ -16,6 +16,8 @@ from otrainer.storage.records import Record
 from otrainer.storage.stamps import FileStamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otrainer.storage.experiments import Experiment
 
 VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
@@ -34,14 +36,19 @@ def encoded(stage: str, artifacts: dict[str, Any]) -> dict[str, bytes]:
     return {name: canonical_json({"version": VERSIONS[stage], **content}) for name, content in artifacts.items()}
 
 
-def share(experiment: Experiment, root: Path, stage: str, shared: Experiment) -> None:
-    """Let an experiment have what `shared` keeps of a stage: by links, or by copies where the disk knows no links."""
-    record = record_path(stage, shared, root)
-    names = [*map(Path, Record.read(record).outputs), Path(display_path(record, root))]
+def names_left(stage: str, experiment: Experiment, root: Path) -> list[str]:
+    """Return all files that a stage left of an experiment, its record last."""
+    record = record_path(stage, experiment, root)
+    return [*Record.read(record).outputs, display_path(record, root)]
+
+
+def share(experiment: Experiment, root: Path, names: Iterable[str]) -> None:
+    """Let an experiment have files of others among its own: by links, or by copies where the disk knows no links."""
+    folder = os.path.join(root, experiment.build)  # noqa: PTH118 - a thousand experiments may share them
     for name in names:
-        link, target = root / experiment.build / name.name, os.path.relpath(name, experiment.build)
+        link = os.path.join(folder, os.path.basename(name))  # noqa: PTH118, PTH119
         try:
-            link_atomic(link, target)
+            link_atomic(link, os.path.relpath(os.path.join(root, name), folder))  # noqa: PTH118
         except OSError:
             write_changed(link, (root / name).read_bytes(), durable=False)
 

@@ -14,7 +14,7 @@ from otrainer.registry.describe.interface import interface_of
 from otrainer.registry.manifest import manifest_of
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.plugins.search_notes import needed_by
-from otrainer.stages.artifacts import current, encoded, keep, share
+from otrainer.stages.artifacts import current, encoded, keep, names_left, share
 from otrainer.stages.built import record_path, shared_manifest
 from otrainer.stages.definition import SEARCH, look
 from otrainer.stages.outcome import Outcome
@@ -44,12 +44,12 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
     A process takes one look at the sources for all of them: an edit after it makes the record stale.
     """
     shared = shared_manifest(experiment, root)
-    looked_at: set[Path] = process_memory.get("manifests", set)
-    if root / shared.build not in looked_at:
+    left: dict[Path, list[str]] = process_memory.get("manifests", dict)
+    if root / shared.build not in left:
         if why_stale(record_path("manifest", shared, root), root=root, **current("manifest", root)) is not None:
             keep(shared, root, "manifest", *made_manifest(resolved(experiment, root), root))
-        looked_at.add(root / shared.build)
-    share(experiment, root, "manifest", shared)
+        left[root / shared.build] = names_left("manifest", shared, root)
+    share(experiment, root, left[root / shared.build])
     return Outcome()
 
 

@@ -37,6 +37,14 @@ def display_path(path: str | os.PathLike[str], root: Path | None = None) -> str:
 
     Without a `root` it starts from the working directory. Slashes lean forward.
     """
-    base = Path.cwd() if root is None else root
-    absolute = base / path
-    return (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()
+    text = os.fspath(path)
+    if os.sep != "/" or not is_normal(text):
+        text = Path(text).as_posix()
+    base = (Path.cwd() if root is None else root).as_posix()
+    inside = base if base.endswith("/") else f"{base}/"
+    return "." if text == base else text.removeprefix(inside)
+
+
+def is_normal(text: str) -> bool:
+    """Return whether a path is written as a Path would write it: told by its letters, since it is asked often."""
+    return bool(text) and not text.startswith("./") and not text.endswith("/") and "//" not in text and "/." not in text

@@ -177,11 +177,13 @@ class Runner:
         from otrainer.storage.runs.lock import lock_run, refuse_if_locked
         from otrainer.storage.runs.run_json import refuse_within
 
+        if not self._trains:
+            return
         run_dir = configured_run_dir(experiment, self.root)
-        if run_dir is not None and self._claims.get(run_dir, experiment) != experiment and self._trains:
+        if run_dir is not None and self._claims.get(run_dir, experiment) != experiment:
             raise shared_run_dir(experiment, self._claims[run_dir], display_path(run_dir, self.root))
         # With `doit -n 2` the stages of one experiment run in different processes: none can hold it for the others.
-        if not self._trains or run_dir is None or run_dir in self._claims or os.getpid() != self._pid:
+        if run_dir is None or run_dir in self._claims or os.getpid() != self._pid:
             return
         refuse_within(run_dir, run_dir)
         self._locks.enter_context(lock_run(run_dir, claim=True))
