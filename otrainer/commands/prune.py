@@ -13,7 +13,7 @@ from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, is_behind_link, remove_empty
 from otrainer.storage.runs.files import files_below, foreign_files
 from otrainer.storage.runs.lock import is_locked, lock_run
-from otrainer.storage.runs.run_json import RUN_FILE, read_run_or_none
+from otrainer.storage.runs.run_json import RUN_FILE, is_written, lock_written, read_run_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -57,7 +57,7 @@ def prune(question: Question) -> str:
 
 def foreseen(run_dir: Path) -> Iterator[Kept]:
     """Return the archived runs, without touching any."""
-    return kept_of(run_dir, busy=is_locked(run_dir) or is_locked(run_dir, claim=True))
+    return kept_of(run_dir, busy=is_written(run_dir) or is_locked(run_dir, claim=True))
 
 
 def removed(run_dir: Path) -> Iterator[Kept]:
@@ -67,7 +67,7 @@ def removed(run_dir: Path) -> Iterator[Kept]:
     with ExitStack() as locks:
         try:
             locks.enter_context(lock_run(run_dir, claim=True))
-            locks.enter_context(lock_run(run_dir))
+            locks.enter_context(lock_written(run_dir))
         except ConfigError:
             yield from kept_of(run_dir, busy=True)
             return

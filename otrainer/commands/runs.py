@@ -14,8 +14,7 @@ from otrainer.stages.built import configured_run_dir
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import all_archived, archived_runs
 from otrainer.storage.runs.fields import LARGEST
-from otrainer.storage.runs.lock import is_locked
-from otrainer.storage.runs.run_json import read_run, read_run_or_none, run_dirs
+from otrainer.storage.runs.run_json import is_written, read_run, read_run_or_none, run_dirs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,7 +121,7 @@ def state_of(folder: Path, run: Mapping[str, Any]) -> str:
     """Return the state of a run in words; one whose process is gone was cut off."""
     if run["state"] != "running":
         return str(run["state"])
-    return f"running ({run['pid']})" if is_locked(folder) else "cut off"
+    return f"running ({run['pid']})" if is_written(folder) else "cut off"
 
 
 def origin_of(run: Mapping[str, Any]) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 PR_SET_PDEATHSIG = 1
+# How far times of processes and of files may lie apart.
+CLOCK_STEP_S = 1.0
 # Signals by which people, terminals and clusters ask a process to end, and which would end it at once by themselves.
 ASKED = (signal.SIGINT, signal.SIGTERM)
 WARNED = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU") if hasattr(signal, name))
@@ -36,6 +39,19 @@ def beginning(pid: int) -> str | None:
     except OSError:
         return "" if is_running(pid) else None
     return None if state == b"Z" else fields[18].decode()
+
+
+def ran_at(pid: int, when: float) -> bool:
+    """Return whether a process runs that did so at a time in seconds since 1970: no later one with the same number."""
+    began = beginning(pid)
+    if not began:
+        return began is not None
+    try:
+        with open("/proc/uptime", "rb") as stream:
+            booted = time.time() - float(stream.read().split()[0])
+    except (OSError, ValueError):
+        return True
+    return booted + int(began) / os.sysconf("SC_CLK_TCK") <= when + CLOCK_STEP_S
 
 
 def is_running(pid: int) -> bool:

@@ -146,14 +146,14 @@ class Runner:
         """Bring a finished run of this definition back from the archive; tell whether there was one."""
         from otrainer.storage.inside_project import refuse_outside
         from otrainer.storage.runs.archive import bring_back, left_behind, settle
-        from otrainer.storage.runs.lock import lock_run
+        from otrainer.storage.runs.run_json import lock_written
 
         run = validated_run(experiment, self.root)
         if run is None:
             return False
         refuse_outside(run["run_dir"], self.root, ("run", "out_dir"))
         run_dir = self.root / run["run_dir"]
-        with lock_run(run_dir):
+        with lock_written(run_dir):
             settle(run_dir)
             if is_trained(experiment, self.root):
                 leave_receipt(experiment, self.root, run)
@@ -174,8 +174,8 @@ class Runner:
 
         Raises ConfigError where another process has it. The worker that writes there takes the run's own lock.
         """
-        from otrainer.storage.runs.lock import lock_run, refuse_if_locked
-        from otrainer.storage.runs.run_json import refuse_within
+        from otrainer.storage.runs.lock import lock_run
+        from otrainer.storage.runs.run_json import refuse_if_written, refuse_within
 
         if not self._trains:
             return
@@ -188,7 +188,7 @@ class Runner:
         refuse_within(run_dir, run_dir)
         self._locks.enter_context(lock_run(run_dir, claim=True))
         self._claims[run_dir] = experiment
-        refuse_if_locked(run_dir)
+        refuse_if_written(run_dir)
 
     def _settle(self, outcome: Outcome, verb: str, *experiments: Experiment) -> StageFailed | None:
         """Return what the outcome of a stage or question means to doit; an interruption ends doit."""

@@ -16,7 +16,7 @@ from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_path, bring_back, lay_out, move_aside
 from otrainer.storage.runs.lock import lock_run
 from otrainer.storage.runs.ownership import refuse_links
-from otrainer.storage.runs.run_json import RUN_FILE, refuse_within
+from otrainer.storage.runs.run_json import RUN_FILE, lock_written, refuse_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +125,7 @@ def locked(plan: Plan, root: Path) -> Iterator[None]:
     """Let this process alone write where the run goes: into its directory, and where else its checkpoints lie."""
     with ExitStack() as locks:
         with folder_errors_at(*OUT_DIR):
-            locks.enter_context(lock_run(root / plan.run_dir))
+            locks.enter_context(lock_written(root / plan.run_dir))
         for folder, path in dict(folders_elsewhere(plan.config, plan.run_dir, root)).items():
             with folder_errors_at(*path):
                 locks.enter_context(lock_run(folder))

@@ -25,8 +25,14 @@ from otrainer.stages.freshness.values import (
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, fits, left_behind
-from otrainer.storage.runs.lock import refuse_if_locked
-from otrainer.storage.runs.run_json import UNFINISHED, read_run, read_run_or_none, refuse_foreign, refuse_within
+from otrainer.storage.runs.run_json import (
+    UNFINISHED,
+    read_run,
+    read_run_or_none,
+    refuse_foreign,
+    refuse_if_written,
+    refuse_within,
+)
 
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
@@ -110,7 +116,7 @@ class Training:
 
     def refuse_in_place(self) -> None:
         """Raise ConfigError where training may not write into the run directory."""
-        refuse_if_locked(self.run_dir)
+        refuse_if_written(self.run_dir)
         if self.run is None:
             refuse_foreign(self.run_dir, self.out_dir)
             refuse_within(self.run_dir, self.out_dir)

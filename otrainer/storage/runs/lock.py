@@ -72,12 +72,6 @@ def is_locked(run_dir: StrPath, *, claim: bool = False) -> bool:
     return False
 
 
-def refuse_if_locked(run_dir: StrPath) -> None:
-    """Raise ConfigError if some process is writing into `run_dir`, naming that process."""
-    if is_locked(run_dir):
-        raise in_use(run_dir, read_holder(lock_file(run_dir)))
-
-
 def lock_file(run_dir: StrPath, *, claim: bool = False) -> Path:
     """Return the lock of `run_dir`: beside it, so that the folder can be moved; the same for every link to it."""
     folder = Path(run_dir).resolve()

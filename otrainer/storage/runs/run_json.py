@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.storage.canonical_json import read_json, write_json
+from otrainer.storage.processes import ran_at
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.fields import FIELDS, SCHEMA, flaw
-from otrainer.storage.runs.lock import LOCKS, is_locked
+from otrainer.storage.runs.lock import LOCKS, in_use, is_locked, lock_file, lock_run, read_holder
 from otrainer.storage.runs.ownership import altered
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 
 RUN_FILE = "run.json"
+MOST_PIDS = 2**31
 KEPT = ".kept"
 # Checkpoints: the last one, the one that was it before, and one that was found damaged.
 LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
@@ -159,6 +162,47 @@ def refuse_within(folder: Path, named: StrPath) -> None:
         raise ConfigError(message, title="a run within a run", config_path=("run", "out_dir"), hint=hint)
 
 
+def is_written(run_dir: StrPath) -> bool:
+    """Return whether some process trains into `run_dir` now, by its lock, or by run.json where that was deleted."""
+    return is_locked(run_dir) or trainer(run_dir) is not None
+
+
+def refuse_if_written(run_dir: StrPath) -> None:
+    """Raise ConfigError if another process trains into `run_dir`, naming that process."""
+    if is_locked(run_dir):
+        raise in_use(run_dir, read_holder(lock_file(run_dir)))
+    if holder := trainer(run_dir):
+        raise in_use(run_dir, holder)
+
+
+@contextmanager
+def lock_written(run_dir: StrPath) -> Iterator[None]:
+    """Let this process alone write into `run_dir` while inside, also where somebody deleted the lock of another one.
+
+    Raises ConfigError at once where another one writes there, naming that process.
+    """
+    with lock_run(run_dir):
+        if holder := trainer(run_dir):
+            raise in_use(run_dir, holder)
+        yield
+
+
+def trainer(run_dir: StrPath) -> tuple[int, str] | None:
+    """Return pid and host of another process of this machine that run.json says trains here, and that still runs."""
+    run = read_run_or_none(run_dir)
+    if run is None or run["state"] != "running" or run["host"] != os.uname().nodename:
+        return None  # of another machine's processes only the lock tells
+    pid = run["pid"]
+    if not isinstance(pid, int) or pid == os.getpid() or not 0 < pid < MOST_PIDS:
+        return None
+    try:
+        # Written by that process: one with its number that began later is another one.
+        written = (Path(run_dir) / RUN_FILE).stat().st_mtime
+    except OSError:
+        return None
+    return (pid, run["host"]) if ran_at(pid, written) else None
+
+
 def last_interrupted(runs_root: StrPath) -> Path | None:
     """Return the run directory below `runs_root` that stopped last before its end; archived runs do not count."""
     stopped = [(when, folder) for folder in run_dirs(Path(runs_root)) if (when := stopped_at(folder))]
@@ -181,6 +225,6 @@ def stopped_at(run_dir: Path) -> str | None:
         return None
     if run["state"] == "failed" and not run["outputs"]:
         return None  # there is nothing to go on from
-    if run["state"] == "running" and is_locked(run_dir):
+    if run["state"] == "running" and is_written(run_dir):
         return None
     return run["ended"] or max(run["started"] or "", utc_text((run_dir / RUN_FILE).stat().st_mtime))

@@ -253,6 +253,57 @@ def test_one_run_directory_has_one_lock_by_whatever_path(tmp_path):
         pass
 
 
+def running(folder, **change):
+    """The folder of a run that is under way, by a process that sleeps."""
+    return made(folder, state="running", host=os.uname().nodename, **change)
+
+
+SLEEP = "print('ready', flush=True); import sys; sys.stdin.read()"
+
+
+def test_where_locks_were_deleted_run_json_names_who_trains(tmp_path):
+    """They look like litter; a second trainer is refused all the same, and told the pid."""
+    with another_process(SLEEP) as other:
+        folder = running(tmp_path / "x", pid=other.pid)
+        assert runs.is_written(folder)
+        with pytest.raises(errors.ConfigError, match=f"is being written by process {other.pid} on"):
+            runs.refuse_if_written(folder)
+        with pytest.raises(errors.ConfigError, match="is being written"), runs.lock_written(folder):
+            pass
+        other.kill()
+        other.wait()
+        assert not runs.is_written(folder)
+        with runs.lock_written(folder):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("change", "age_s"),
+    [
+        ({}, 10_000),
+        ({"host": "elsewhere"}, 0),
+        ({"state": "complete"}, 0),
+        ({"state": "interrupted"}, 0),
+        ({"pid": None}, 0),
+        ({"pid": 0}, 0),
+        ({"pid": 2**62}, 0),
+    ],
+)
+def test_who_does_not_train_here_keeps_nobody_out(tmp_path, change, age_s):
+    """A later process with the same number, one of another machine, and whatever else may stand in run.json."""
+    with another_process(SLEEP) as other:
+        folder = made(tmp_path / "x", **{"state": "running", "host": os.uname().nodename, "pid": other.pid, **change})
+        written = time.time() - age_s
+        os.utime(folder / "run.json", (written, written))
+        assert not runs.is_written(folder)
+
+
+def test_a_process_goes_on_with_what_it_left_itself(tmp_path):
+    """As a notebook does whose training was cut off."""
+    with runs.lock_written(running(tmp_path / "x", pid=os.getpid())):
+        pass
+
+
 def test_a_killed_holder_lets_go(tmp_path):
     """After SIGKILL the lock is free, its old holder's name notwithstanding."""
     with another_process(HOLD, tmp_path / "x") as holder:
