@@ -23,6 +23,7 @@ from otrainer.fingerprint.names import IMPORTING, WHOLE, Remembered, Symbol
 from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
 from otrainer.fingerprint.sources import Sources
+from otrainer.fingerprint.unfollowed import UNFOLLOWED
 from otrainer.storage.gc_pause import collector_paused
 from otrainer.storage.project import PACKAGE_FOLDER, display_path
 
@@ -34,10 +35,22 @@ CONSEQUENCES = {
 }
 
 
+class Unseen(NamedTuple):
+    """A place whose reach does not count, and the sentence about it."""
+
+    place: str
+    text: str
+
+    def line(self) -> tuple[str, int]:
+        file, _, line = self.place.rpartition(":")
+        return file, int(line)
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """Everything that some code reaches: `symbols` ("package.module:NAME") with a digest of each one's own form, and
-    which `uses` which. `digest` is one sha256 over the symbols; `notes` say where more had to be taken than is reached.
+    which `uses` which. `digest` is one sha256 over the symbols; `notes` say where more had to be taken than is reached,
+    and `unfollowed` what is reached that does not count.
     """
 
     digest: str
@@ -45,6 +58,7 @@ class Code:
     uses: Mapping[str, tuple[str, ...]]
     roots: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unfollowed: tuple[Unseen, ...] = ()
 
 
 class Counted(NamedTuple):
@@ -152,7 +166,9 @@ class Fingerprints:
         uses = {each.name: each.shown for each in found if each.shown}
         own = {symbol: each.node for symbol, each in zip(sorted(seen), found, strict=True) if each.own}
         digest = digest_over(symbols, found, own, roots)
-        return Code(digest, symbols, uses, tuple(map(shown, roots)), tuple(self.notes(found)))
+        notes = tuple(each.text for each in self.notes(found, CONSEQUENCES))
+        unfollowed = () if kinds.isdisjoint(UNFOLLOWED) else tuple(self.unfollowed(roots))
+        return Code(digest, symbols, uses, tuple(map(shown, roots)), notes, unfollowed)
 
     @Remembered
     def counted(self, symbol: Symbol) -> Counted:
@@ -165,14 +181,31 @@ class Fingerprints:
         summary = self.sources.summary(module)
         return summary.digest if summary else ""
 
-    def notes(self, found: Iterable[Counted]) -> list[str]:
-        notes: dict[str, None] = {}
+    def notes(self, found: Iterable[Counted], consequences: Mapping[str, str]) -> list[Unseen]:
+        """Return the places at which code of the user's has one of these consequences, each with its sentence."""
+        notes: dict[Unseen, None] = {}
         for each in (each for each in found if each.node.opaque):
             module = each.name.partition(":")[0]
             for kind, what, line in each.node.opaque:
-                if kind in CONSEQUENCES and not is_own(module):
-                    notes[f"`{self.shown_file(module)}:{line}` uses {what}: {CONSEQUENCES[kind]}."] = None
+                if kind in consequences and not is_own(module):
+                    place = f"{self.shown_file(module)}:{line}"
+                    notes[Unseen(place, f"`{place}` uses {what}: {consequences[kind]}.")] = None
         return list(notes)
+
+    def unfollowed(self, roots: Iterable[Symbol]) -> list[Unseen]:
+        """Return what `roots` reach that does not count, in the order of the lines.
+
+        Modules that are reached only because they lie in a package that some code may import from are left out.
+        """
+        seen, waiting = set(roots), list(roots)
+        while waiting:
+            symbol = waiting.pop()
+            perhaps = self.graph.perhaps(symbol)
+            fresh = {each for each in self.counted(symbol).uses if each not in perhaps} - seen
+            seen |= fresh
+            waiting += fresh
+        found = self.notes(map(self.counted, sorted(seen)), UNFOLLOWED)
+        return sorted(found, key=Unseen.line)
 
     def shown_file(self, module: str) -> str:
         """Return the file of a module as people read it: from the project's root, otrainer's own from its package."""

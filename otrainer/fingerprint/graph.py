@@ -347,6 +347,14 @@ class Graph(Meanings):
                 package = what if kind == BELOW else module.partition(".")[0]
                 yield from ((name, WHOLE) for name in self.sources.locator.all_modules(package))
 
+    def perhaps(self, symbol: Symbol) -> set[Symbol]:
+        """Return what counts besides because some code in a symbol may import any module of its package."""
+        module = symbol[0]
+        if not any(kind == PACKAGE for kind, _, _ in self.node(symbol).opaque):
+            return set()
+        package = module.partition(".")[0]
+        return {(name, WHOLE) for name in self.sources.locator.all_modules(package) if name != module}
+
 
 def aliases_in(statement: Statement, name: str) -> list[Alias]:
     """Return what imports of a statement, or inside it, give a name."""

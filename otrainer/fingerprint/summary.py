@@ -21,6 +21,7 @@ from otrainer.fingerprint.normal_form import TooDeepError, digest_of, digests, i
 from otrainer.fingerprint.registrations import Registration, Row, registration_of
 from otrainer.fingerprint.scopes import Names, bound_in, imported_names, names_in
 from otrainer.fingerprint.side_effects import ACTING_ENUM_METHODS, Effects, builtin_name, chain_of
+from otrainer.fingerprint.unfollowed import Unfollowed, may_lead_out
 
 # An imported name: the module, and the name in it; None for the module itself.
 Alias = tuple[str, str | None]
@@ -45,7 +46,8 @@ class Statement(NamedTuple):
     `modules` are imported when it runs, `later` when a function in it does. `acts` is 2 where all of it may act at
     import, 1 where only `residue` may (what runs at import, with `residue_reads`), 0 where nothing does. It acts as a
     whole if one of `bases` does something when it is used: those of classes, and values that are held or combined.
-    `stands_for` are names whose values those that it binds may have. `opaque` says what hides what is reached, by kind.
+    `stands_for` are names whose values those that it binds may have. `opaque` says what hides what is reached, or
+    leads out of it, by kind.
     `now` are the reads that happen when it runs, so that what ran before it counts. `stars` are modules whose names it
     takes by `*`, and `shows` the texts in it where it binds `__all__`. `head` is its digest without what runs only when
     it is called, and `tried` are modules whose import may fail without an end to it.
@@ -186,7 +188,7 @@ class Summarizer:
             residue=residue,
             residue_reads=residue_reads,
             bases=(*(base for each in classes for base in self.bases_of(*each)), *self.effects.suspects),
-            opaque=tuple(self.opaque(node, names)) if may_hide(parts) else (),
+            opaque=tuple(self.opaque(node, names, parts)),
             hooks_subclasses=any(hooks_subclasses(each) for each, _ in classes),
             now=names.now,
             stars=self.star_modules(node),
@@ -196,8 +198,11 @@ class Summarizer:
             stands_for=() if imported or isinstance(node, DEFINITIONS) else names.now,
         )
 
-    def opaque(self, node: ast.stmt, names: Names) -> Iterator[tuple[str, str, int]]:
-        """Return what hides in a statement, whatever name it has there."""
+    def opaque(self, node: ast.stmt, names: Names, parts: Collection[str]) -> Iterator[tuple[str, str, int]]:
+        """Yield what hides in a statement or leads out of it, whatever name it has there."""
+        hides, leads_out = may_hide(parts), not self.own_code and may_lead_out(parts, self.aliases)
+        if not hides and not leads_out:
+            return
         aliases = dict(self.aliases)
         for each in names.imports:
             aliases |= self.aliases_of(each)
@@ -206,7 +211,10 @@ class Summarizer:
             name, _, rest = chain.partition(".")
             return ".".join(filter(None, (*aliases.get(name, (name,)), rest)))
 
-        return opaque_calls(node, full, imports_in_texts=self.imports_in_texts)
+        if hides:
+            yield from opaque_calls(node, full, imports_in_texts=self.imports_in_texts)
+        if leads_out:
+            yield from Unfollowed(node, full).found
 
     @cached_property
     def imports_in_texts(self) -> bool:

@@ -13,7 +13,7 @@ from otrainer.fingerprint import Code, Fingerprints, named
 from otrainer.registry.effects import is_read_by_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from otrainer.registry.core import Registry
     from otrainer.registry.entries import Factory, ModuleEntry, OpEntry
@@ -21,26 +21,37 @@ if TYPE_CHECKING:
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def manifest_of(registry: Registry, prints: Fingerprints) -> dict[str, Any]:
+def manifest_of(registry: Registry, prints: Fingerprints, seen: Collection[str] = ()) -> dict[str, Any]:
     """Return every key with its target, plugin, signature, policy, tags, doc and code fingerprint; ops likewise.
 
     A row also says of which arguments it was promised that they are `without_effect`, and whether it is `indexed`.
 
     `plugins` says of each plugin by which code it registers its keys; `notes` where a fingerprint had to take in more
-    than a component reaches.
+    than a component reaches, and `not_followed` what the plugins' code uses that does not count. What was `seen` while
+    they were imported, by its place, does.
     """
     modules = {name: module_row(registry.get_module(name), prints) for name in registry.list_modules()}
     ops = {name: op_row(registry.op_entry(name), prints) for name in registry.list_ops()}
     plugins = {name: prints.register_of(name).digest for name in registry.plugins}
-    return {"modules": modules, "ops": ops, "plugins": plugins, "notes": notes_of(registry, prints)}
+    codes = codes_of(registry, prints)
+    unfollowed = dict.fromkeys(each for code in codes for each in code.unfollowed)
+    return {
+        "modules": modules,
+        "ops": ops,
+        "plugins": plugins,
+        "notes": list(dict.fromkeys(note for code in codes for note in code.notes)),
+        "not_followed": [text for place, text in unfollowed if place not in seen],
+        "seen": sorted({place for place, _ in unfollowed if place in seen}),
+    }
 
 
-def notes_of(registry: Registry, prints: Fingerprints) -> list[str]:
-    """Return the notes on the code of all plugins."""
+def codes_of(registry: Registry, prints: Fingerprints) -> list[Code]:
+    """Return the code of all plugins."""
     entries = [registry.get_module(name) for name in registry.list_modules()]
+    ops = [registry.op_entry(name) for name in registry.list_ops()]
     codes = [prints.plugin(name) for name in registry.plugins]
     codes += [code_of(entry.name, entry.factory, entry.plugin, prints) for entry in entries if entry.plugin]
-    return list(dict.fromkeys(note for code in codes for note in code.notes))
+    return [*codes, *(code_of(f"op:{op.name}", op.factory, op.plugin, prints) for op in ops if op.plugin)]
 
 
 def code_of(key: str, factory: Factory, plugin: str | None, prints: Fingerprints) -> Code:

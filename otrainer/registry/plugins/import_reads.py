@@ -6,7 +6,7 @@ A process imports a module once, so what it read then is remembered. Files elsew
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePath
@@ -38,6 +38,7 @@ class ImportTracker(ReadTracker):
         super().opened(path)
         name = display_path(path, self.root)
         if name in self.files and is_input(PurePath(name)):
+            self.seen(sys._getframe(1))
             for reader in (*importing(sys._getframe(1)), self.plugin):
                 reads_of(reader).setdefault(name, self.files[name])
 
@@ -48,8 +49,14 @@ class ImportTracker(ReadTracker):
             return
         with suppress(OSError):
             stamp = FileStamp.of(self.root / path)
+            self.seen(sys._getframe(1))
             for reader in (*importing(sys._getframe(1)), self.plugin):
                 runs_of(reader).setdefault((name, module), stamp)
+
+    def seen(self, frame: FrameType | None) -> None:
+        """Note the line of the user's own that led to what counts."""
+        for reader in (*importing(frame), self.plugin):
+            places_of(reader).add(place_of(frame, self.root))
 
 
 @cache
@@ -62,6 +69,22 @@ def reads_of(module: str) -> dict[str, FileStamp | None]:
 def runs_of(module: str) -> dict[tuple[str, str], FileStamp]:
     """Return the sources that ran while `module` was imported, each with the name of the module that it ran as."""
     return {}
+
+
+@cache
+def places_of(module: str) -> set[str]:
+    """Return the lines that read or ran something that counts while `module` was imported, as `file:line`."""
+    return set()
+
+
+def place_of(frame: FrameType | None, root: Path) -> str:
+    """Return the innermost line that is no part of a package, nor of otrainer, as `file:line`."""
+    while frame is not None:
+        file, name = Path(frame.f_code.co_filename), str(frame.f_globals.get("__name__"))
+        if file.is_absolute() and not is_installed(file) and not is_own(name):
+            return f"{display_path(file, root)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
 
 
 def is_input(name: PurePath) -> bool:
@@ -89,6 +112,11 @@ def reads_noted(plugin: str) -> Iterator[None]:
         for path in sorted(held_files() - before):
             if Path(path).is_file():
                 tracker.opened(path)
+
+
+def seen_by(modules: Iterable[str]) -> set[str]:
+    """Return the lines of these modules, or of what they called, at which something was seen to be read or run."""
+    return {place for module in modules for place in places_of(module)}
 
 
 def read_by(modules: Mapping[str, Path]) -> dict[str, FileStamp | None]:

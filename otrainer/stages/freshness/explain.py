@@ -10,12 +10,16 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from otrainer.registry.static_source import definition_in, tree_of
+from otrainer.registry.usage import code_of
 from otrainer.stages.built import written_places
 from otrainer.stages.freshness.decide import FAILS, NO_CONFIG, RUNS, UNTOLD, Verdict
 from otrainer.stages.freshness.now import Now
 from otrainer.stages.freshness.training import explain_training
 from otrainer.stages.freshness.values import is_same, value_sentences
 from otrainer.storage.records import NOT_RUN
+
+# Places that are told.
+MOST = 6
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +36,19 @@ def explain(experiment: Experiment, root: Path) -> tuple[dict[str, Verdict], Con
     """
     now = Now(experiment, root)
     verdicts = {"resolve": explain_resolve(now), "manifest": explain_manifest(now), "validate": explain_validate(now)}
-    verdicts["fit"] = explain_training(now, verdicts["validate"])
+    fit = explain_training(now, verdicts["validate"])
+    verdicts["fit"] = fit._replace(notes=(*fit.notes, *not_followed(now)))
     return verdicts, now.error
+
+
+def not_followed(now: Now) -> tuple[str, ...]:
+    """Return what the code of the experiment uses that does not count, once for each place."""
+    rows = now.validated["code"] if now.validated else ()
+    seen = now.manifest.get("seen", ()) if now.manifest else ()
+    every = dict.fromkeys(each for row in rows for each in code_of(row, now.prints).unfollowed)
+    found = [text for place, text in every if place not in seen]
+    more = f"And {len(found) - MOST} more places, which `{now.experiment.built('manifest.json')}` lists."
+    return (*found[:MOST], *([more] if len(found) > MOST else ()))
 
 
 def explain_resolve(now: Now) -> Verdict:
