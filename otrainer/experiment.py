@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.redaction.exceptions import hide_in
+from otrainer.diagnostics.say import make_log_legible, say
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import ConfigError
 from otrainer.registry import build_registry
@@ -16,7 +17,6 @@ from otrainer.stages.fit.start import first_start
 from otrainer.stages.fit.train import RunResult, train
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolve_fully
-from otrainer.storage.lasting_streams import say
 from otrainer.storage.project import display_path, project, project_root
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def run_experiment(path: str | os.PathLike[str]) -> RunResult:
     the signal's number; in the main thread alone.
     Raises ConfigError with everything that is wrong in the experiment.
     """
+    make_log_legible()
     root, file = project_root(), Path(path).absolute()
     with project(root):
         config = resolve_fully(file, root)

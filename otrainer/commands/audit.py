@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.commands.callables import Audit, Reached
 from otrainer.commands.runs import width
 from otrainer.config import resolve_config
+from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import ConfigError
 from otrainer.stages.definition import fingerprints
 
@@ -38,7 +39,7 @@ def audit(question: Question) -> str:
     else:
         text = "\n\n".join([*("\n".join(lines(*each)) for each in listed), BEYOND])
     if findings:
-        print(text, flush=True)
+        say(text)
         raise ConfigError.of(findings)
     return text
 
@@ -74,4 +75,4 @@ def lines(experiment: Experiment, found: Audit, rows: list[Reached]) -> Iterator
 
 
 def cells(row: Reached) -> tuple[str, str, str]:
-    return row.name, row.where, row.code
+    return in_a_line(row.name), in_a_line(row.where), in_a_line(row.code)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import resolve_config
+from otrainer.diagnostics.say import in_a_line
 from otrainer.errors import ConfigError, dotted
 from otrainer.fingerprint.sources import rules
 from otrainer.registry.effects import CHECKED_BEFORE
@@ -60,7 +61,7 @@ def diff(question: Question) -> str:
     here = side_of_experiment(question.experiments[0], question.root)
     there = other_side(question.variables["WITH"], question.root)
     lines = [*value_lines(here, there), *code_lines(here, there, question.root), *other_lines(here, there)]
-    return "\n".join([f"{here.name} | {there.name}", *(lines or ["No difference."])])
+    return "\n".join(map(in_a_line, [f"{here.name} | {there.name}", *(lines or ["No difference."])]))
 
 
 def other_side(text: str, root: Path) -> Side:

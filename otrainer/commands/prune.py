@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.commands.runs import disk_use, wanted
 from otrainer.diagnostics.quantities import size_text
+from otrainer.diagnostics.say import in_a_line
 from otrainer.errors import ConfigError
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, is_behind_link, remove_empty
@@ -51,7 +52,7 @@ def prune(question: Question) -> str:
         words += lines(staying, question)
     if foreign := [display_path(each.folder / name, question.root) for each in going for name in each.foreign]:
         words.append(f"What training did not write {'stayed' if answer else 'would stay'}:")
-        words += [f"  {name}" for name in foreign]
+        words += [in_a_line(f"  {name}") for name in foreign]
     return "\n".join(words)
 
 
@@ -117,7 +118,7 @@ def describe_going(runs: list[Kept], question: Question, *, done: bool) -> Itera
 
 def lines(runs: Iterable[Kept], question: Question) -> Iterator[str]:
     """Yield a line for each run, the sizes below each other."""
-    rows = [(display_path(each.folder, question.root), each) for each in runs]
+    rows = [(in_a_line(display_path(each.folder, question.root)), each) for each in runs]
     longest, widest = max(len(name) for name, _ in rows), max(len(each.size) for _, each in rows)
     for name, each in rows:
         yield f"  {name:<{longest}}  {each.size:>{widest}}{each.stays and f'  ({each.stays})'}"

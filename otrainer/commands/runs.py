@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.diagnostics.quantities import size_text
+from otrainer.diagnostics.say import in_a_line
 from otrainer.errors import ConfigError
 from otrainer.stages.built import configured_run_dir
 from otrainer.storage.project import display_path
@@ -45,7 +46,7 @@ class Row(NamedTuple):
     def cells(self) -> dict[str, str]:
         """Return the texts of the row's columns by their heads."""
         texts = (*self[:5], size_text(self.size) if self.size else "", *self[6:-1])
-        return dict(zip(HEAD, texts, strict=True))
+        return dict(zip(HEAD, map(in_a_line, texts), strict=True))
 
 
 def runs(question: Question) -> str:
@@ -58,7 +59,7 @@ def runs(question: Question) -> str:
     count = f"{len(rows)} run{'' if len(rows) == 1 else 's'}, {size_text(total)}"
     spare = f"; kept runs take {size_text(kept)} (`doit prune` removes them)" if kept else ""
     flaws = dict.fromkeys(row.flaw for row in rows if row.flaw)
-    return "\n".join([*table([row.cells() for row in rows], width()), count + spare, *flaws])
+    return "\n".join([*table([row.cells() for row in rows], width()), count + spare, *map(in_a_line, flaws)])
 
 
 def width() -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.config import resolve_config
 from otrainer.config.to_yaml import annotated
+from otrainer.diagnostics.say import legible, say
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.outcome import Outcome
 
@@ -40,7 +41,7 @@ def models(question: Question) -> Outcome:
     if not failed:
         return Outcome(report=text)
     if text:
-        print(text, flush=True)
+        say(text, coloured=True)
     told = [replace(finding, experiments=(name,)) for name, each in failed.items() for finding in each.findings]
     return next(iter(failed.values()))._replace(findings=tuple(told))
 
@@ -58,10 +59,10 @@ def listings(question: Question) -> str:
             config = getattr(error, "partial", None)  # what there is of it
         if config is not None:
             head = f"# {experiment.name}\n" if len(question.experiments) > 1 else ""
-            parts.append(head + dimmed(annotated(config.data, config.source_map)).rstrip("\n"))
+            parts.append(head + dimmed(legible(annotated(config.data, config.source_map))).rstrip("\n"))
     text = "\n\n".join(parts)
     if findings:
-        print(text, flush=True)
+        say(text, coloured=True)
         raise ConfigError.of(findings)
     return text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.drawing import draw_error
+from otrainer.diagnostics.say import in_a_line
 from otrainer.stages.freshness.explain import explain
 
 if TYPE_CHECKING:
@@ -37,4 +38,4 @@ def stage_lines(stage: str, verdict: Verdict) -> list[str]:
     if len(verdict.reasons) > MOST:
         said.append(f"And {len(verdict.reasons) - MOST} more{verdict.more and f': {verdict.more}'}.")
     below = [text for text in [*said, *verdict.notes] if text]
-    return [f"  {stage:<{WIDTH}}  {verdict.word}", *(f"  {'':<{WIDTH}}    {text}" for text in below)]
+    return [f"  {stage:<{WIDTH}}  {verdict.word}", *(f"  {'':<{WIDTH}}    {in_a_line(text)}" for text in below)]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.config.scalars import plain_value
+from otrainer.diagnostics.say import in_a_line
 
 if TYPE_CHECKING:
     from otrainer.config import SourceMap
@@ -40,7 +41,7 @@ def annotated(config: Mapping[str, Any], places: SourceMap | None = None) -> str
 
 def place_note(path: ConfigPath, places: SourceMap | None) -> str:
     at = places.locate(path) if places is not None and path else None
-    return f"{at.file}:{at.line}" if at is not None else ""
+    return in_a_line(f"{at.file}:{at.line}") if at is not None else ""
 
 
 def mapping_lines(value: Mapping[str, Any], path: ConfigPath, margin: str) -> Iterator[Line]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-from rich.cells import cell_len
-
 TAB = " " * 4
 CONTROL_PICTURES = 0x2400
 DELETE, DELETE_PICTURE = "\x7f", "\u2421"
@@ -38,4 +36,6 @@ def sign(char: str) -> str:
 
 def cells(text: str) -> int:
     """Count the cells of a terminal that `text` takes, wide and combining characters counted as such."""
+    from rich.cells import cell_len  # what has no columns needs it not
+
     return cell_len(text)

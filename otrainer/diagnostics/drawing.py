@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 from otrainer.diagnostics.layout import again, report
+from otrainer.diagnostics.say import unguarded
 from otrainer.diagnostics.source_text import Sources
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def show(
 ) -> None:
     """Print findings, then a line for each that was shown before and has been met again (default: to stderr)."""
     stream = stream or sys.stderr
+    stream = unguarded(stream)  # in what is drawn, signs stand already
     console = terminal(stream)
     width = console.width if stream.isatty() else None
     sources = Sources()

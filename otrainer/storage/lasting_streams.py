@@ -90,14 +90,6 @@ def go_nowhere(stream: Any) -> None:
     os.close(nowhere)
 
 
-def say(text: str) -> None:
-    """Print a line at once; where nobody reads any more, or there is no room, training goes on without it."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        let_go(sys.stdout, error)
-
-
 def make_lasting(*, stops: bool = False) -> None:
     """Let stdout and stderr of this process last, and be there, also where it was started without them.
 

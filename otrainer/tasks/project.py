@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 
 from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
 
+from otrainer.diagnostics.say import in_a_line, make_legible, say
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.built import first_told
 from otrainer.stages.freshness.decide import RESUME, SCHEMA, decide
 from otrainer.storage.experiments import ALL, Experiment, all_experiments, sentence
-from otrainer.storage.lasting_streams import make_lasting, say
+from otrainer.storage.lasting_streams import make_lasting
 from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
@@ -51,6 +52,7 @@ class Project:
         if doit_cmd._CMDLINE_VARS is not None:
             line = CommandLine.parse(sys.argv[1:])
             make_lasting(stops=line.command != "run" or not line.trains)
+            make_legible()
             self._prepare()
             self._select(line, verbs_of(namespace))
         StageReporter.interrupts = self.interrupts
@@ -102,7 +104,7 @@ class Project:
     def _is_finished(self, experiment: Experiment) -> bool:
         verdict = decide(RESUME, experiment, self.root)
         if verdict.is_up_to_date and verdict.notes and first_told(experiment, self.root, verdict.notes):
-            say("\n".join(f"   {experiment.name}: {note}" for note in verdict.notes))
+            say("\n".join(in_a_line(f"   {experiment.name}: {note}") for note in verdict.notes))
         return verdict.is_up_to_date
 
     def _prepare(self) -> None:
@@ -122,7 +124,7 @@ class Project:
         except ConfigError as error:
             refuse([replace(finding, doing="reading the command line") for finding in error.findings], document)
         if selection.message:
-            print(selection.message, flush=True)
+            say(selection.message)
             if document:
                 document.write([])
             raise SystemExit(0)

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from otrainer.commands import Question
+from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import ConfigError
 from otrainer.stages.built import configured_run_dir, leave_receipt, validated_run, written_places
 from otrainer.stages.freshness.decide import TRAINING, is_trained
-from otrainer.storage.lasting_streams import say
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
 from otrainer.tasks.reporter import StageFailed
@@ -161,11 +161,11 @@ class Runner:
             came = bring_back(run_dir, run["definition"], complete=True)
         if came is None:
             for sentence in left_behind(run_dir, run["definition"], self.root):
-                say(f"   {sentence}")
+                say(in_a_line(f"   {sentence}"))
             return False
         back, aside = (path and display_path(path, self.root) for path in came)
         went = f"; the one in its place is kept in {aside}" if aside else ""
-        print(f"{experiment.name}: trained before, the finished run is back from {back}{went}", flush=True)
+        say(in_a_line(f"{experiment.name}: trained before, the finished run is back from {back}{went}"))
         leave_receipt(experiment, self.root, run)
         return True
 
@@ -199,7 +199,7 @@ class Runner:
                 replace(finding, doing=doing, experiments=finding.experiments or names) for finding in outcome.findings
             )
         if outcome.report:
-            say(outcome.report)
+            say(outcome.report, coloured=verb == "show")
         if outcome.status == "interrupted":
             raise SystemExit(self.interrupts.exit_code or outcome.exit_code)
         return None

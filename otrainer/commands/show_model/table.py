@@ -22,6 +22,7 @@ from otrainer.commands.show_model.labels import describe_shapes
 from otrainer.commands.show_model.memory import GIB, device_memory, smallest_device
 from otrainer.diagnostics.quantities import BYTES
 from otrainer.diagnostics.redaction.values import masked
+from otrainer.diagnostics.say import in_a_line
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -43,7 +44,9 @@ def render(estimate: Estimate) -> str:
     for part in (Text(headline(estimate), style="bold"), "", node_table(estimate), "", totals(estimate)):
         console.print(part)
     for note in estimate.notes:
-        console.print(Text(f"\n{masked(note)}"))  # a secret that is broken into lines would be seen by nobody
+        console.print(
+            Text(f"\n{in_a_line(masked(note))}")
+        )  # a secret that is broken into lines would be seen by nobody
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 
 

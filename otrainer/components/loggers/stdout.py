@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import check_whole
-from otrainer.storage.lasting_streams import say
 
 
 class StdoutLogger:
@@ -24,7 +24,7 @@ class StdoutLogger:
 
     def log_metrics(self, metrics: Mapping[str, Any], *, step: int, stage: str) -> None:
         values = "  ".join(f"{name} {shown(value)}" for name, value in metrics.items())
-        line = f"step {step:>6}  {stage:<7}  {values}"
+        line = in_a_line(f"step {step:>6}  {stage:<7}  {values}")
         if stage == "train" and self.every_n_steps is not None and step % self.every_n_steps != 0:
             self._left_out = line
             return

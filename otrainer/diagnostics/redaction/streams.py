@@ -37,6 +37,11 @@ class Screen(Front):
             self.write(line)
 
     @property
+    def unguarded(self) -> Screen:
+        """What takes colours hides secrets as well."""
+        return Screen(getattr(self._stream, "unguarded", self._stream))
+
+    @property
     def buffer(self) -> BytesScreen:
         return BytesScreen(self._stream.buffer)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otrainer.diagnostics.say import in_a_line, say
 from otrainer.engine.signals import StopRequest
 from otrainer.errors import ConfigError, errors_at
 from otrainer.stages.fit.start import Start, folders_elsewhere, refuse_taken
 from otrainer.storage.inside_project import all_outside
-from otrainer.storage.lasting_streams import say
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_path, bring_back, lay_out, move_aside
 from otrainer.storage.runs.lock import lock_run
@@ -96,7 +96,7 @@ class RunDirectory:
             kept.parent.parent.rmdir()
 
     def _print(self, words: str) -> None:
-        say(f"{self.plan.name}: {words}")
+        say(in_a_line(f"{self.plan.name}: {words}"))
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def run_directory(plan: Plan, root: Path, start: Callable[[Plan, Path], Start]) 
     with locked(plan, root), StopRequest():
         with folder_errors_at(*OUT_DIR):
             if came := bring_back(run_dir, plan.definition, complete=False):
-                say(f"{plan.name}: {describe_return(came, root)}")
+                say(in_a_line(f"{plan.name}: {describe_return(came, root)}"))
             begin = start(plan, root)
         if begin.keep:
             refuse_taken(plan.config, plan.run_dir, root)

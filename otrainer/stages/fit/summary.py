@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.diagnostics.say import in_a_line
 from otrainer.stages.fit.going_on import checkpoint_callbacks
 from otrainer.storage.runs.run_json import LAST
 
@@ -17,7 +18,9 @@ def summary(record: RunRecord) -> str:
     """Describe what a run came to: steps, time, validation values, and where the weights are."""
     lines = [f"{record.plan.name}: {length(record)}{origin(record)}"]
     if record.metrics:
-        values = ", ".join(f"{bare(name)} {number(value)}" for name, value in record.metrics.items())
+        values = ", ".join(
+            f"{in_a_line(bare(name))} {in_a_line(number(value))}" for name, value in record.metrics.items()
+        )
         at, now = record.metrics_step, record.steps[0]
         what = "on validation data" if "val_loss" in record.metrics else "metrics"
         lines.append(f"  {what}{'' if at in (None, now) else f' after step {at:,}'}: {values}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otrainer.diagnostics.say import in_a_line
 from otrainer.errors import ConfigError
 from otrainer.stages.built import record_path
 from otrainer.stages.freshness.decide import FIT, RESUME, RUNS, TRAINING, UNTOLD, Verdict, decide
@@ -35,8 +36,9 @@ class Reasons:
             return ""  # something is damaged: the stage itself will say so
         if verdict.word != RUNS:
             return ""
+        reasons = tuple(map(in_a_line, verdict.reasons))
         # There is more to see where the run that is there is of another definition.
-        return differences(verdict.reasons) if stage == RESUME and verdict.more else counted(verdict.reasons)
+        return differences(reasons) if stage == RESUME and verdict.more else counted(reasons)
 
     def explained(self, stage: str, experiment: Experiment) -> Verdict | None:
         """Return the verdict of `doit why`, as it was before the first stage ran or, for training, can be told now."""

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from otrainer.diagnostics.say import make_log_legible
 from otrainer.storage.experiments import Experiment
 from otrainer.storage.gc_pause import collector_paused, keep_all
 from otrainer.storage.lasting_streams import make_lasting
@@ -35,6 +36,7 @@ def main(requests: int, answers: int) -> None:
     """Serve until the pipe of requests ends."""
     end_with_parent()
     make_lasting()
+    make_log_legible()
     # A process forked from this one, such as a data loader's, would keep doit waiting after this one's death.
     os.register_at_fork(after_in_child=lambda: os.closerange(requests, requests + 1))
     os.register_at_fork(after_in_child=lambda: os.closerange(answers, answers + 1))
