@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, nearest
+from otrainer.storage import process_memory
 from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Where doit was called, which moves to the folder of dodo.py.
+CALLING_FOLDER = "calling folder"
 EXPERIMENTS = Path("configs", "experiments")
 BUILD = Path("build")
 SUFFIXES = (".yaml", ".yml")
@@ -49,11 +52,13 @@ def find_experiment(text: str, root: Path) -> Experiment:
 
     Raises ConfigError with the nearest names for an unknown one.
     """
-    for candidate in candidates(text):
+    for candidate in (*candidates(text), *from_calling_folder(text)):
         if os.path.isfile(root / candidate):  # noqa: PTH113 - a Path raises where a name is too long for a file
             return experiment_of(candidate, root)
     names = [experiment.name for experiment in all_experiments(root)]
-    message, near = f"There is no experiment `{text}`.", nearest(text, names)
+    ends = {name.rpartition("/")[2]: name for name in names}
+    near = nearest(text, names) or tuple(ends[end] for end in nearest(text.rpartition("/")[2], ends))
+    message = f"There is no experiment `{text}`."
     raise ConfigError(message, title="unknown experiment", suggestions=near, hint=listed(names))
 
 
@@ -65,6 +70,13 @@ def candidates(text: str) -> Iterator[Path]:
             for suffix in ("", *SUFFIXES):
                 yield EXPERIMENTS / f"{path}{suffix}"
         yield path
+
+
+def from_calling_folder(text: str) -> Iterator[Path]:
+    """Yield the file that a relative path means in the folder where doit was called, if that is another one."""
+    folder = process_memory.get(CALLING_FOLDER, str)
+    if folder and text.strip("/."):
+        yield Path(folder, text)
 
 
 def experiment_of(file: Path, root: Path) -> Experiment:

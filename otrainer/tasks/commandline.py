@@ -17,11 +17,12 @@ COMMANDS = {command.get_name(): command for command in DoitMain.DOIT_CMDS}
 
 
 class CommandLine(NamedTuple):
-    """The command (`run` if none is named), the tasks as typed, and the variables."""
+    """The command (`run` if none is named), the tasks as typed, the variables, and whether -a asks to run all again."""
 
     command: str
     tasks: tuple[str, ...]
     variables: dict[str, str]
+    always: bool = False
 
     @property
     def trains(self) -> bool:
@@ -40,14 +41,15 @@ class CommandLine(NamedTuple):
             rest = list(arguments)
             if not rest or rest[0] not in COMMANDS:
                 with suppress(CmdParseError):
-                    rest = parsed(DodoTaskLoader.cmd_options, rest)
+                    rest = parsed(DodoTaskLoader.cmd_options, rest)[1]
             variables: dict[str, str] = {}
             for name, _, value in (word.partition("=") for word in rest if is_variable(word)):
                 # A variable given twice means both, as a list of experiments does with commas.
                 variables[name] = f"{variables[name]},{value}" if name in variables else value
             words = [word for word in rest if not is_variable(word)]
             command = words.pop(0) if words and words[0] in COMMANDS else "run"
-            return cls(command, tuple(parsed(options_of(COMMANDS[command]), words)), variables)
+            given, tasks = parsed(options_of(COMMANDS[command]), words)
+            return cls(command, tuple(tasks), variables, always=bool(given.get("always")))
         except CmdParseError:
             return cls("run", (), {})
 
@@ -63,7 +65,9 @@ def options_of(command: Any) -> Iterable[dict[str, Any]]:
     return (*command.base_options, *DodoTaskLoader.cmd_options, *command.cmd_options)
 
 
-def parsed(options: Iterable[dict[str, Any]], words: list[str]) -> list[str]:
-    """Return the words that are left once the options before them are parsed; raise CmdParseError for unknown ones."""
-    left: list[str] = CmdParse([CmdOption(option) for option in options]).parse_only(words)[1]
-    return left
+def parsed(options: Iterable[dict[str, Any]], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options that are given and the words behind them; raise CmdParseError for unknown ones."""
+    known = [CmdOption(option) for option in options]
+    several: dict[str, Any] = {option.name: [] for option in known if option.type is list}
+    found: tuple[dict[str, Any], list[str]] = CmdParse(known).parse_only(words, several)
+    return found

@@ -10,21 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from doit import doit_cmd  # type: ignore[import-untyped]  # doit ships no types
+from doit import doit_cmd, get_initial_workdir  # type: ignore[import-untyped]  # doit ships no types
 
 from otrainer.diagnostics.say import in_a_line, make_legible, say
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.built import first_told
 from otrainer.stages.freshness.decide import RESUME, SCHEMA, decide
-from otrainer.storage.experiments import ALL, Experiment, all_experiments, sentence
+from otrainer.storage import process_memory
+from otrainer.storage.experiments import ALL, CALLING_FOLDER, Experiment, all_experiments, sentence
 from otrainer.storage.lasting_streams import make_lasting
 from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import Document, StageReporter
 from otrainer.tasks.runner import Runner
-from otrainer.tasks.selection import select, wanted_format
+from otrainer.tasks.selection import ABOUT_ONE, EVERY, LAST, NAMED, QUERIES, select, wanted_format
 
+OWN = (*EVERY, *NAMED, *QUERIES, *ABOUT_ONE, LAST)
 TaskDict = dict[str, Any]
 UpToDate = list[Callable[[], bool]]
 
@@ -44,17 +46,17 @@ class Project:
         self.runner = Runner(self.root, self.interrupts, alone=True, trains=False)
 
     def configure(self, namespace: Mapping[str, Any]) -> TaskDict:
-        """Select the experiments that the command line means, and give doit its configuration.
+        """Give doit its configuration, and have the experiments selected that the command line means.
 
-        `namespace` is that of dodo.py, with all tasks defined. Ends the process, with a word, where the command line
-        is wrong or asks for nothing; outside of doit it selects none and touches nothing.
+        `namespace` is that of dodo.py, which may define tasks before and after this. Once it has run, the process ends,
+        with a word, where the command line is wrong or asks for nothing; outside of doit none is selected and nothing
+        touched.
         """
         if doit_cmd._CMDLINE_VARS is not None:
             line = CommandLine.parse(sys.argv[1:])
             make_lasting(stops=line.command != "run" or not line.trains)
             make_legible()
-            self._prepare()
-            self._select(line, verbs_of(namespace))
+            self._prepare(lambda: self._select(line, verbs_of(namespace, line)))
         StageReporter.interrupts = self.interrupts
         return {
             "default_tasks": ["train"],
@@ -107,9 +109,10 @@ class Project:
             say("\n".join(in_a_line(f"   {experiment.name}: {note}") for note in verdict.notes))
         return verdict.is_up_to_date
 
-    def _prepare(self) -> None:
+    def _prepare(self, once_loaded: Callable[[], None]) -> None:
         self.interrupts.install()
-        doit_patches.install()
+        doit_patches.install(once_loaded)
+        process_memory.put(CALLING_FOLDER, get_initial_workdir() or "")
         os.chdir(self.root)
         if sys.path[0] != str(self.root):
             sys.path.insert(0, str(self.root))
@@ -133,15 +136,22 @@ class Project:
             StageReporter.document = document
         self.selected = self.listed = selection.experiments
         self.variables = line.variables
-        self.runner = Runner(self.root, self.interrupts, alone=len(self.selected) == 1, trains=line.trains)
+        alone = len(self.selected) == 1
+        self.runner = Runner(self.root, self.interrupts, alone=alone, trains=line.trains, again=line.always)
         if line.command == "list" and not self.selected:
             self.listed = tuple(all_experiments(self.root))
 
 
-def verbs_of(namespace: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tasks that dodo.py defines, each with its sentence."""
+def verbs_of(namespace: Mapping[str, Any], line: CommandLine) -> dict[str, str]:
+    """Return the tasks that dodo.py defines, each with its sentence.
+
+    Where the line names another, the user's creators are asked too, which may name their tasks themselves.
+    """
     creators = doit_patches.task_creators(namespace)
-    return {name: (function.__doc__ or "").strip().split("\n")[0] for name, function, _ in creators}
+    verbs = {name: (function.__doc__ or "").strip().split("\n")[0] for name, function, _ in creators}
+    if all(task.partition(":")[0] in verbs for task in line.tasks) or not line.takes_tasks:
+        return verbs
+    return verbs | dict.fromkeys(doit_patches.further_names(namespace, OWN), "")
 
 
 def refuse(findings: Sequence[Finding], document: Document | None = None) -> NoReturn:

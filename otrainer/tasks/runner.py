@@ -48,13 +48,17 @@ DOING = {
 
 
 class Runner:
-    """Executes stages for one doit run; `trains` says that trainings are wanted, and not only checks."""
+    """Executes stages for one doit run; `trains` says that trainings are wanted, and not only checks.
 
-    def __init__(self, root: Path, interrupts: Interrupts, *, alone: bool, trains: bool) -> None:
+    With `again` a finished run is kept aside and trained anew.
+    """
+
+    def __init__(self, root: Path, interrupts: Interrupts, *, alone: bool, trains: bool, again: bool = False) -> None:
         self.root = root
         self.interrupts = interrupts
         self._alone = alone
         self._trains = trains
+        self._again = again
         self._pid = os.getpid()
         self._claims: dict[Path, Experiment] = {}
         self.looks: Looks = {}  # for the next experiments, as long as nothing that takes its time has run
@@ -93,12 +97,13 @@ class Runner:
             return settled
         if stage in TRAINING:
             self.looks.clear()
-        if stage in TRAINING and is_trained(experiment, self.root):
+        anew = self._again and stage == "fit"
+        if stage in TRAINING and not anew and is_trained(experiment, self.root):
             leave_receipt(experiment, self.root, validated_run(experiment, self.root))  # only that was gone
             return None
         try:
             self._claim(experiment)
-            if stage in TRAINING and self._bring_back(experiment):
+            if stage in TRAINING and not anew and self._bring_back(experiment):
                 return None
         except ConfigError as error:
             from otrainer.stages.outcome import Outcome
@@ -106,7 +111,8 @@ class Runner:
             located = error.at_least(("run", "out_dir")).located(written_places(experiment, self.root))
             return self._settle(Outcome.failed(located.findings), "claim", experiment)
         self._say_why(stage, experiment)
-        return self._settle(self.client.run(stage, experiment), stage, experiment)
+        asked = "fit-anew" if anew and is_trained(experiment, self.root) else stage
+        return self._settle(self.client.run(asked, experiment), stage, experiment)
 
     def _start_ahead(self, experiment: Experiment) -> bool:
         """Start the worker, which imports torch while this process resolves; tell whether it was not there yet."""
@@ -119,7 +125,7 @@ class Runner:
         if stage == "verify-resume":
             return  # it was asked for
         task = "" if os.getpid() == self._pid else f"{stage}:{experiment.task_name}: "
-        if text := self._reasons.line(stage, experiment):
+        if text := self._reasons.line(stage, experiment) or ("`-a` asks for it." if self._again else ""):
             print(f"   {task}{text}\n", end="", flush=True)  # in one piece, since others may print at the same time
 
     def answer(

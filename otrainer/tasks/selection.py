@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otrainer.errors import ConfigError, Finding, nearest
 from otrainer.storage.experiments import EXPERIMENTS, Experiment, all_experiments, find_experiment, listed, sentence
 from otrainer.storage.project import display_path
+from otrainer.tasks.elsewhere import experiment_before_doit, option_behind, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ QUERIES = ("why", "show", "diff", "audit", "runs", "prune")
 ABOUT_ONE = ("why", "show", "diff", "audit", "verify-resume")
 ABOUT_ALL = "schema"
 LAST = "resume"
+ONE_OR_LAST = (*NAMED, *ABOUT_ONE, LAST)
 
 
 class Selection(NamedTuple):
@@ -42,7 +44,12 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
     """
     if not line.takes_tasks:
         return Selection()
-    findings = [*unknown_variables(line), *unknown_tasks(line, verbs, root), *format_mistakes(line), *narrowed(line)]
+    findings = [
+        *unknown_variables(line, VARIABLES),
+        *unknown_tasks(line, verbs, root),
+        *format_mistakes(line),
+        *narrowed(line),
+    ]
     by_variable = keep(exp_variable(line, root), findings)
     by_task = keep(named_by_tasks(line, verbs, root), findings)
     findings += mixed(line, by_variable, by_task)
@@ -61,13 +68,6 @@ def keep(found: Iterator[Experiment | Finding], findings: list[Finding]) -> list
         else:
             experiments.append(each)
     return experiments
-
-
-def unknown_variables(line: CommandLine) -> Iterator[Finding]:
-    for name, value in line.variables.items():
-        if name not in VARIABLES:
-            message, near = f"`{name}={value}` sets a variable that no task reads.", nearest(name, VARIABLES)
-            yield Finding(message, "unknown variable", suggestions=near, hint=f"There are: {', '.join(VARIABLES)}.")
 
 
 def wanted_format(line: CommandLine) -> str | None:
@@ -98,9 +98,7 @@ def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> It
     for task in line.tasks:
         verb, colon, rest = task.partition(":")
         if task.startswith("-"):
-            message = f"`{task}` stands behind a task, where doit reads it as an option of that task."
-            hint = f"Options of doit go before its tasks: `doit {task} ... {' '.join(line.tasks[:1])}`."
-            yield Finding(message, "misplaced option", hint=hint)
+            yield option_behind(task, line)
             return
         if verb not in verbs:
             near = tuple(f"{match}{colon}{rest}" for match in nearest(verb, verbs))
@@ -183,6 +181,8 @@ def narrowed(line: CommandLine) -> Iterator[Finding]:
 def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection:
     """Return what a line without any experiment means."""
     wanted = line.tasks or ("train",)
+    if findings := list(experiment_before_doit(line)) if not set(wanted).isdisjoint(ONE_OR_LAST) else []:
+        raise ConfigError.of(findings)
     if any(verb in wanted for verb in NAMED):
         return Selection(message=overview(verbs, root))
     for verb in ABOUT_ONE:

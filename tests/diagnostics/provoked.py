@@ -478,6 +478,10 @@ def an_option_after_the_tasks() -> None:
     select(CommandLine.parse(["train", "EXP=a", "-n", "2"]), {"train": ""}, Path.cwd())
 
 
+def what_other_tools_take() -> None:
+    select(CommandLine.parse(["train", "EXP=a", "trainer.max_epochs=3", "--lr", "0.1"]), {"train": ""}, Path.cwd())
+
+
 def verbs_for_different_experiments() -> None:
     select(CommandLine.parse(["validate", "train:b", "EXP=a"]), {"train": "", "validate": ""}, Path.cwd())
 

@@ -8,7 +8,7 @@ import tomllib
 import doit
 from doit import cmd_base, loader
 
-from otrainer.tasks.doit_patches import task_creators
+from otrainer.tasks.doit_patches import further_names, task_creators
 from otrainer.tasks.help import Help
 
 from .processes import REPO
@@ -24,12 +24,46 @@ def task_one():
     return {"actions": []}
 
 
+class Made:
+    """Creates its tasks by itself."""
+
+    @staticmethod
+    def create_doit_tasks():
+        return {"actions": []}
+
+
+class Bound:
+    """One whose objects create tasks; of the class itself doit would ask it in vain."""
+
+    def create_doit_tasks(self):
+        return {"actions": []}
+
+
 def test_tasks_are_found_as_doit_finds_them():
     """The same names, functions and lines, without reading the file again."""
-    namespace = {"task_two": task_two, "task_one": task_one, "task_three": "no function", "other": task_one}
-    ours = task_creators(namespace, ["list"])
-    theirs = loader._get_task_creators({key: namespace[key] for key in ("task_two", "task_one")}, ["list"])
-    assert ours == theirs
+    names = ("task_two", "task_one", "Made", "made", "task_method", "task_params", "DelayedLoader")
+    several = (task_two, task_one, Made, Made(), Made().create_doit_tasks, loader.task_params, loader.DelayedLoader)
+    namespace = dict(zip(names, several, strict=True))
+    ours = task_creators({**namespace, "task_three": "no function", "other": task_one}, ["list"])
+    theirs = loader._get_task_creators(namespace, ["list"])
+    assert [name for name, *_ in ours] == [name for name, *_ in theirs]
+    assert [line for *_, line in ours] == [line for *_, line in theirs]
+    assert [name for name, *_ in task_creators({"Bound": Bound, "bound": Bound()})] == ["bound"]
+
+
+def test_the_names_that_creators_give_their_tasks_are_known():
+    """Those of one that waits for another task are what it says that it creates."""
+
+    def several():
+        yield {"basename": "one", "actions": []}
+        yield {"name": "part", "actions": []}
+
+    @loader.create_after(creates=["later"])
+    def waits():
+        raise AssertionError
+
+    namespace = {"task_several": several, "task_waits": waits, "task_two": task_two}
+    assert list(further_names(namespace, ["two"])) == ["one", "several", "later"]
 
 
 def test_doit_still_has_what_is_replaced():
@@ -37,6 +71,7 @@ def test_doit_still_has_what_is_replaced():
     assert doit.__version__[:2] == (0, 37)
     assert "Dependency(" in inspect.getsource(cmd_base.DoitCmdBase.execute)
     assert "_get_task_creators(namespace, command_names)" in inspect.getsource(loader.load_tasks)
+    assert "loader.load_doit_config(self.namespace)" in inspect.getsource(cmd_base.NamespaceTaskLoader.load_doit_config)
 
 
 def test_the_help_of_an_installed_package_and_of_a_checkout_are_one():

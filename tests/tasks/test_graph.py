@@ -144,6 +144,27 @@ def test_validate_checks_every_experiment_and_trains_none(project):
     assert not (project.root / "runs").exists()
 
 
+def test_tasks_that_stand_anywhere_in_dodo_are_seen_and_so_is_a_path_from_the_folder_of_the_call(project):
+    """Behind the last line of ours, and under a name that only the creator knows."""
+    dodo = project.root / "dodo.py"
+    before = "def task_first():\n    return {'actions': ['true']}\n\n"
+    after = "\ndef task_more():\n    yield {'basename': 'last', 'actions': ['true']}\n"
+    dodo.write_text(dodo.read_text().replace("project = ", before + "project = ") + after)
+    done = project.doit("first", "last")
+    assert (done.code, done.out) == (0, ".  first\n.  last\n")
+    assert "There are: first, resolve," in project.doit("firts").err
+
+    folder = project.root / "configs" / "experiments"
+    command = [sys.executable, "-m", "doit", "-k", "-a", "train", "EXP=./a.yaml"]
+    for _ in range(2):
+        said = subprocess.run(command, cwd=folder, env=project.env, capture_output=True, text=True, check=True).stdout
+        assert [line for line in said.splitlines() if line.startswith(".  ")] == [
+            f".  {each.replace(' ', ':')}" for each in ALL
+        ]
+        assert [stage.replace("fit-anew", "fit") for stage in project.executed()] == ALL
+    assert "   `-a` asks for it.\n" in said
+
+
 def test_a_mistake_in_a_config_is_drawn_once_and_ends_with_1(project):
     """The golden text of a failure: doit's line, then the diagnostic, and nothing of doit's own."""
     project.write("a", "wrong: validate\n")

@@ -46,6 +46,10 @@ def test_a_change_costs_the_real_stages_that_it_touches(root):
     )
     lines = python(root, "-c", code).splitlines()
     assert lines == ["-- resolve:baseline", "-- manifest:baseline", "-- validate:baseline", "-- fit:baseline", "0 []"]
+    python(root, "-m", "doit", "-a", "train", "EXP=baseline")
+    (kept,) = (root / "runs" / ".kept").iterdir()
+    assert any(kept.rglob("last.pt"))  # all is made again, and what was trained is kept
+    assert (root / "runs" / "baseline" / "checkpoints" / "last.pt").exists()
     config = root / "configs" / "experiments" / "baseline.yaml"
     config.write_text("# Another first line.\n" + config.read_text())
     assert executed(root) == ["resolve"]

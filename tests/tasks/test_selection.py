@@ -7,6 +7,8 @@ from run_folders import made
 
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
+from otrainer.storage import process_memory
+from otrainer.storage.experiments import CALLING_FOLDER
 from otrainer.storage.runs.run_json import read_run, write_run
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.selection import select, wanted_format
@@ -129,6 +131,69 @@ def test_an_experiment_in_place_of_a_task_is_told_how_to_be_named(root):
     with pytest.raises(ConfigError) as caught:
         selected(root, "validate a")
     assert caught.value.findings[0].hint == "`a` is an experiment: write `doit validate EXP=a`."
+
+
+def test_an_experiment_that_the_shell_names_is_told_to_go_behind_the_verb(root, monkeypatch):
+    monkeypatch.setenv("EXP", "a")
+    for text, typed in {"train": "train", "": "train", "resume": "resume", "why": "why"}.items():
+        with pytest.raises(ConfigError) as caught:
+            select(CommandLine.parse(text.split()), {**VERBS, "why": ""}, root)
+        assert caught.value.findings[0].hint == f"It goes behind the verb: `doit {typed} EXP=a`."
+    assert selected(root, "train EXP=b") == ["b"]
+    assert len(selected(root, "validate")) == 4
+
+
+@pytest.mark.parametrize(
+    ("typed", "step"),
+    [
+        ("trainer.max_epochs=3", "`trainer: {max_epochs: 3}`, or"),
+        ("trainer.max_epochs=3", "read the environment: `max_epochs: ${env:int:MAX_EPOCHS,3}`."),
+        ("optimizer.kwargs.lr=1e-3", "`optimizer: {kwargs: {lr: 1e-3}}`, or"),
+        ("+seed=yes", "`seed: yes`, or let the config read the environment: `seed: ${env:bool:SEED,yes}`"),
+        ("--lr 0.1", "`lr: 0.1`, or let the config read the environment: `lr: ${env:float:LR,0.1}`"),
+        ("--trainer.name=adam", "`trainer: {name: adam}`, or let the config read the environment: `name: ${env:NAME"),
+        ("--exp b", "Write `doit train EXP=b`."),
+        ("-x", "`x: VALUE`, or"),
+    ],
+)  # fmt: skip
+def test_what_other_tools_take_on_the_command_line_is_told_where_it_belongs(root, typed, step):
+    with pytest.raises(ConfigError) as caught:
+        selected(root, f"train EXP=a {typed}")
+    (finding,) = caught.value.findings
+    assert step in finding.hint
+    assert "EXP=b" in step or "with `defaults: [a.yaml]` and " in finding.hint
+
+
+def test_an_option_of_doits_goes_before_its_tasks(root):
+    for option in ("-a", "-n2", "--always-execute", "--no-continue"):
+        with pytest.raises(ConfigError) as caught:
+            selected(root, f"train EXP=a {option}")
+        assert caught.value.findings[0].hint == f"Options of doit go before its tasks: `doit {option} ... train`."
+    assert CommandLine.parse(["-a", "train", "EXP=a"]).always
+    assert CommandLine.parse(["run", "--always-execute", "train"]).always
+    assert not CommandLine.parse(["list", "-a"]).always
+
+
+def test_a_path_from_the_folder_where_doit_was_called_is_found(root):
+    process_memory.put(CALLING_FOLDER, str(root / "configs"))
+    try:
+        assert selected(root, "train EXP=./experiments/a.yaml") == ["a"]
+        assert selected(root, "train EXP=experiments/sub/../b.yaml") == ["b"]
+        (root / "configs" / "mine.yaml").write_text("")
+        assert selected(root, "train EXP=mine.yaml") == ["configs/mine.yaml"]
+        assert mistakes(root, "train EXP=./none.yaml") == ["There is no experiment `./none.yaml`."]
+    finally:
+        process_memory.forget(CALLING_FOLDER)
+
+
+def test_a_name_with_one_letter_too_many_suggests_the_right_one(root):
+    (root / "configs/experiments/lm.yaml").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        selected(root, "train EXP=lmx")
+    assert caught.value.suggestions == ["lm"]
+    with pytest.raises(ConfigError) as caught:
+        selected(root, "train EXP=c")
+    assert caught.value.suggestions == ["sub/c"]
 
 
 @pytest.mark.parametrize("verb", ["why", "show", "diff"])

@@ -30,11 +30,16 @@ def fit(experiment: Experiment, root: Path) -> Outcome:
     return trained(experiment, root, first_start)
 
 
-def trained(experiment: Experiment, root: Path, start: Callable[..., Any]) -> Outcome:
+def fit_anew(experiment: Experiment, root: Path) -> Outcome:
+    """Train what was validated once more where its run is finished; that one is kept aside."""
+    return trained(experiment, root, first_start, anew=True)
+
+
+def trained(experiment: Experiment, root: Path, start: Callable[..., Any], *, anew: bool = False) -> Outcome:
     """Train what was validated from where `start` says, and leave word of it in the build."""
     plan = Plan.from_json(read_json(root / experiment.built("validated.json")))
     run = {"run_dir": plan.run_dir, "definition": plan.definition}
-    if is_trained(experiment, root):
+    if not anew and is_trained(experiment, root):
         leave_receipt(experiment, root, run)
         return Outcome(report=f"{plan.name}: trained already, in {plan.run_dir}")
     places = resolved(experiment, root).source_map

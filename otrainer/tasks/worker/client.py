@@ -131,7 +131,7 @@ class Client:
         """Run `stage` in a worker; if that dies, the outcome says of what."""
         sys.stdout.flush()
         sys.stderr.flush()
-        if stage in TRAINING:
+        if stage in (*TRAINING, "fit-anew"):
             return self._train(stage, experiment)
         if self._worker is None:
             self._worker = Worker(self.root)

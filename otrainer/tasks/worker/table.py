@@ -17,6 +17,7 @@ STAGES = {
     "manifest": "otrainer.stages.manifest:manifest",
     "validate": "otrainer.stages.validate:validate",
     "fit": "otrainer.stages.fit.stage:fit",
+    "fit-anew": "otrainer.stages.fit.stage:fit_anew",
     "resume": "otrainer.stages.resume:resume",
     "schema": "otrainer.commands.schema.stage:schema",
     "verify-resume": "otrainer.commands.verify_resume:verify_resume",

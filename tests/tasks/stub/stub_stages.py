@@ -168,6 +168,8 @@ def note(run_dir, validated, experiment, state, outputs=()):
         "state": state,
         "definition": validated["definition"],
         "outputs": measure(run_dir, outputs),
+        "code": [],
+        **{key: {} for key in ("metrics", "lineage", "versions", "data", "config")},
         "started": run_json.utc_now(),
         "ended": run_json.utc_now(),
     }
@@ -189,6 +191,7 @@ STAGES = {
     "examine": examine,
     "schema": schema,
     "fit": fit,
+    "fit-anew": fit,
     "resume": fit,
     "show-model": show_model,
 }
