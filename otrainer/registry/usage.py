@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from otrainer.config.walk import walk
 from otrainer.fingerprint import Code, Fingerprints, named
 from otrainer.fingerprint.locate import is_own
+from otrainer.registry.dotted_names import named_in
 from otrainer.registry.effects import Known, null_arguments, promises_of
 from otrainer.registry.manifest import is_indexed, signature_of
 from otrainer.registry.plugins.packages import PREFIX as PACKAGE
@@ -30,9 +31,10 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
     """Return a row for all code that decides what a config trains, in a fixed order.
 
     Each has its `key`, its `target` ("package.module:name"), the `plugin` that registered it, and its `fingerprint`.
-    A plugin has a row for what it does whichever of its keys are used, where it does anything, and so has each package
-    whose version counts. Where there is something to say, a row says what `effects` wants to know of it: whether
-    arguments are `without_effect` or `nullable`, whether it is `indexed`, what its code `reads`.
+    A plugin has a row for what it does whichever of its keys are used, where it does anything, and so have each package
+    whose version counts, and what dotted names in the config name. Where there is something to say, a row says what
+    `effects` wants to know of it: whether arguments are `without_effect` or `nullable`, whether it is `indexed`, what
+    its code `reads`.
     """
     rows = [{"key": ROOT_KEY, "target": COMPOSITION_ROOT, "plugin": None}]
     rows += [{"key": name, "target": f"{name}:", "plugin": name} for name in dict.fromkeys(config.get("imports") or ())]
@@ -42,6 +44,9 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
         known = Known(":".join(key.rpartition(".")[::2]), None) if is_target else lookup(key)
         facts = known.facts(nulls.get(key, ()))
         rows.append({"key": key, "target": known.target, "plugin": known.plugin, **facts})
+    named_so = {key for _, key in named_keys}
+    dotted = {name: target for name, target in named_in(config, prints).items() if name not in named_so}
+    rows += [{"key": name, "target": target, "plugin": None} for name, target in dotted.items()]
     rows += package_rows(config)
     printed = ((row, code_of(row, prints)) for row in rows)
     return [

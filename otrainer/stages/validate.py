@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otrainer.registry import build_registry
+from otrainer.registry.dotted_names import sources_of
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.plugins.packages import metadata_files
 from otrainer.stages.artifacts import encoded, keep
@@ -14,7 +15,7 @@ from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolved
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
-from otrainer.storage.records import Record
+from otrainer.storage.records import Record, stamp_files
 from otrainer.storage.watch_reads import ReadTracker
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     packages = [str(file) for file in metadata_files(config.data)]
     read = [*plan.data_files, *foreign, *packages]
     files = {display_path(name, root): identify(name, root) for name in read}
+    sources = sources_of((row["target"] for row in plan.code if row["plugin"] is None), look(root))
+    files |= stamp_files(sources.values(), root)
     read_on_import = read_by(look(root).modules(config.data.get("imports") or ()))
     missed = {name: None for name, stamp in read_on_import.items() if stamp is None}
     record = Record({**files, **tracker.files, **missed}, listings=tracker.listings)

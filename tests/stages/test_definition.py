@@ -425,3 +425,34 @@ def test_a_definition_is_the_same_in_every_process(root: Path) -> None:
     }
 
     assert found == {f"{definition(root)} False\n"}
+
+
+@pytest.mark.parametrize(
+    "name", ["plug.helper.used", "plug.helper:used", "plug.helper", "plug.helper.SIZE", "plug.helper.used.__call__"]
+)
+def test_what_a_dotted_name_in_the_config_names_counts(root: Path, name: str) -> None:
+    """Whoever gets it imports it: in the middle of a list, and as an argument of what does not reach it otherwise."""
+    config = config_with(model={}, loss={"parts": [{"from": name}]}, imports=[])
+    before = definition(root, config)
+    edit(root, "helper", "SIZE = 1", "SIZE = 2")
+
+    assert definition(root, config) != before
+
+
+@pytest.mark.parametrize(
+    "name", ["plug.helper.none", "plug.none.used", "helper.used", "used", "json.loads", "a plug.helper"]
+)
+def test_what_only_looks_like_a_dotted_name_counts_as_text(root: Path, name: str) -> None:
+    config = config_with(model={}, loss={"part": name}, imports=[])
+    before = definition(root, config)
+    edit(root, "helper", "SIZE = 1", "SIZE = 2")
+
+    assert definition(root, config) == before
+
+
+def test_what_a_dotted_name_does_not_reach_does_not_count(root: Path) -> None:
+    config = config_with(model={}, loss={"part": "plug.helper.used"}, imports=[])
+    before = definition(root, config)
+    edit(root, "helper", "SPARE = 1", "SPARE = 2")
+
+    assert definition(root, config) == before

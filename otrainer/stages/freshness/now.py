@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.config import resolve_config
 from otrainer.errors import ConfigError
+from otrainer.registry.dotted_names import sources_of
 from otrainer.stages.artifacts import current
 from otrainer.stages.built import artifact, record_path
 from otrainer.stages.definition import fingerprints, search_as_left
 from otrainer.stages.freshness.decide import decide
 from otrainer.stages.resolve import resolved, resolved_artifacts
+from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, reasons
 
 if TYPE_CHECKING:
@@ -83,5 +85,8 @@ class Now:
         if record is None:
             return False
         declared = self.validated["data_files"] if self.validated else {}
-        files = {name: stamp for name, stamp in record.files.items() if name not in declared}
+        code = self.validated["code"] if self.validated else ()
+        sources = sources_of((row["target"] for row in code if row["plugin"] is None), self.prints).values()
+        known = {*declared, *(display_path(file, self.root) for file in sources)}
+        files = {name: stamp for name, stamp in record.files.items() if name not in known}
         return any(reasons(Record(files, listings=record.listings), {}, root=self.root))
