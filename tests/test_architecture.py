@@ -88,6 +88,7 @@ def test_the_loop_loads_no_more_than_it_trains_with() -> None:
     assert {name for name in loaded if name.startswith("otrainer.diagnostics.")} == {
         "otrainer.diagnostics.redaction",
         "otrainer.diagnostics.redaction.exceptions",
+        "otrainer.diagnostics.redaction.records",
         "otrainer.diagnostics.redaction.streams",
         "otrainer.diagnostics.redaction.values",
     }

@@ -60,3 +60,33 @@ def texts_of(error: BaseException) -> tuple[str, ...]:
         return str(error), repr(error)
     except Exception:  # noqa: BLE001 - whoever shows it meets the same
         return ()
+
+
+def stand_in(error: BaseException) -> BaseException:
+    """Return an exception that reads like this one, and those behind it, without their secrets.
+
+    The exception itself is left: its program may still need what it says.
+    """
+    whole = list(all_behind(error))
+    made: dict[int, BaseException] = {}
+    for each in reversed(whole):  # what a group is of comes before it
+        parts = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        made[id(each)] = alike(each, [made[id(part)] for part in parts if id(part) in made])
+    for each in whole:
+        new = made[id(each)].with_traceback(each.__traceback__)
+        new.__cause__, new.__context__ = (made.get(id(behind)) for behind in (each.__cause__, each.__context__))
+        new.__suppress_context__ = each.__suppress_context__
+        for note in getattr(each, "__notes__", ()):
+            new.add_note(masked(str(note)))
+    return made[id(error)]
+
+
+def alike(error: BaseException, parts: list[BaseException]) -> BaseException:
+    """Return an exception of the same name with the same text, masked."""
+    if isinstance(error, BaseExceptionGroup) and parts:
+        return BaseExceptionGroup(masked(error.message), parts)
+    text = masked(next(iter(texts_of(error)), ""))
+    kind = type(error)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__str__": lambda _self: text}
+    made: BaseException = type(kind.__name__, (Exception,), names)(text)
+    return made

@@ -31,6 +31,8 @@ FORMS: Mapping[str, Callable[[str], str]] = {
     "repr": lambda value: repr(value)[1:-1],
     "quoted": lambda value: repr("\"'" + value)[4:-1],
     "ascii": lambda value: ascii(value)[1:-1],
+    "bytes": lambda value: repr(bytes_of(value))[2:-1],
+    "quoted_bytes": lambda value: repr(b"\"'" + bytes_of(value))[5:-1],
     "url": lambda value: quote(value, safe="", errors="surrogateescape"),
     "path": lambda value: quote(value, errors="surrogateescape"),
     "form": lambda value: quote_plus(value, errors="surrogateescape"),
@@ -55,6 +57,10 @@ class Masks:
         cores = "|".join(map(re.escape, sorted(self._encoded, key=lambda text: (-len(text), text)))) or "(?!)"
         any_of = rf"(?P<form>{forms})|[\w+/-]?(?P<core>{cores})[\w+/-]?=*"
         self._parts = (*self._meanings, *self._encoded)
+        self._by_first: dict[str, list[str]] = {}
+        for part in self._parts:
+            self._by_first.setdefault(part[0], []).append(part)
+        self._longest = max(map(len, self._parts), default=0)
         self._in_text = re.compile(rf"{REFERENCE}|{any_of}", re.ASCII)
         self._in_state = re.compile(rf"(?P<opening>{OPENING})|{any_of}", re.ASCII)
 
@@ -74,6 +80,21 @@ class Masks:
 
         # Looking for each by itself is many times faster than for all at once, and most texts hold none.
         return self._in_text.sub(one, text) if any(part in text for part in self._parts) else text
+
+    def undecided(self, text: str) -> int:
+        """Return from where on `text` may be the beginning of a value, which what follows it decides."""
+        first = max(0, len(text) - self._longest)
+        begins = (
+            at
+            for at in range(first, len(text))
+            if any(
+                part.startswith(text[at:]) and len(part) > len(text) - at for part in self._by_first.get(text[at], ())
+            )
+        )
+        cut = next(begins, len(text))
+        # A value that is there as a whole is not cut, though it may be that a longer one begins in the middle of it.
+        around = (each.start() for each in self._in_text.finditer(text) if each.start() < cut < each.end())
+        return next(around, cut)
 
     def held(self, text: str) -> str:
         """`text` of a state, so that `given_back` finds every value in it, and every reference a literal."""

@@ -34,6 +34,8 @@ def mask(text: str, **values: str) -> str:
         quote(VALUE, safe=""),
         quote_plus(VALUE),
         urlencode({"": VALUE})[1:],
+        repr(ENCODED)[2:-1],
+        repr(b"\"'" + ENCODED)[5:-1],
         ENCODED.hex(),
         base64.b64encode(ENCODED).decode(),
         base64.urlsafe_b64encode(ENCODED).decode(),
