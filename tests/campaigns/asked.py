@@ -100,16 +100,14 @@ def whole_lines(trace: str) -> Iterator[str]:
 
 
 def recorded(world: World) -> Recorded:
-    found, root = Recorded(), str(world.root)
+    found, root, searched = Recorded(), str(world.root), set[str]()
     for file in sorted((world.root / "build/a").glob("*.record.json")):
         record = json.loads(file.read_text())
         for name, stamp in record["files"].items():
             (found.missing if stamp is None else found.files).add(place(root, name))
+        searched |= {place(root, name) for name in record.get("search", {}).get("folders", ())}
         found.listings |= {place(root, name) for name in record.get("listings", {})}
-    manifest = json.loads((world.root / "build/a/manifest.json").read_text())
-    added = [manifest.get("search", {}).get(name, ()) for name in ("front", "back")]
-    found.searched = {root, *(str(world.folder / name) for name in world.pythonpath)}
-    found.searched |= {place(root, folder) for folders in added for folder in folders}
+    found.searched = {root, *searched, *(str(world.folder / name) for name in world.pythonpath)}
     found.searched |= {str(Path(path).parent) for path in found.files if path.endswith(".py")}
     found.searched |= {os.path.realpath(folder) for folder in found.searched}
     return found

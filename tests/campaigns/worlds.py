@@ -121,10 +121,11 @@ def one_world(folder: Path, name: str, tally: Tally, way: Way) -> None:
     if first.status or before != number_of(remade(folder / "fresh", world)):
         raise RuntimeError(f"the campaign itself is wrong: a copy trains to something else {of}\n{first.said}")
     tally.worlds += 1
+    original = remade(folder / "original", world)
     log: list[str] = []
     for _ in range(EDITS_A_WORLD):
         earlier = remade(folder / "earlier", world) if way.keep else world
-        log.append(drawn_edit(world, features, rng, way.without))
+        log.append(drawn_edit(world, original, features, rng, way.without))
         fresh = remade(folder / "fresh", world)
         seen = tried(world, fresh, before, way)
         note(tally, of, log, seen)

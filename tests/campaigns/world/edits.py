@@ -9,7 +9,7 @@ from random import Random
 
 from campaigns.world.place import Edit, Feature, World
 
-SHARE_OF_IDLE = 0.2
+SHARE_OF_IDLE, SHARE_OF_RETURNS = 0.2, 0.07
 
 
 def files_of(world: World) -> list[Path]:
@@ -69,9 +69,14 @@ IDLE = (
 )  # fmt: skip
 
 
-def drawn_edit(world: World, features: list[Feature], rng: Random, without: tuple[str, ...] = ()) -> str:
-    """Make an edit of a kind with none of the words `without`; returned is its kind, with that of the feature."""
+def drawn_edit(
+    world: World, original: World, features: list[Feature], rng: Random, without: tuple[str, ...] = ()
+) -> str:
+    """Make an edit of a kind with none of the words `without`, or go back to the `original`; returned is its kind, with that of the feature."""
     while True:
+        if rng.random() < SHARE_OF_RETURNS:
+            world.restore(original)
+            return "all as it was at first"
         if rng.random() < SHARE_OF_IDLE:
             edit, of = rng.choice(IDLE), ""
         else:

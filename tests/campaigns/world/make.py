@@ -56,10 +56,10 @@ class Declared:
             self.names.append(rest + os.environ[variable[1:]] if found else name)
 
     def files(self):
-        return self.names
+        return [*self.names{named}]
 
     def setup(self, stage=None):
-        text = repr([content(name) for name in self.names])
+        text = repr([content(name) for name in self.files()])
         self.number = int(hashlib.sha256(text.encode()).hexdigest()[:5], 16)
 
     def train_dataloader(self):
@@ -72,15 +72,17 @@ class Declared:
 class Number:
     def __init__(self, more, fn=None):
         self.more = more
+        self.initial = [{initial}]
 
     def __call__(self, *, outputs, targets, batch, stage):
         values = [{values}]
-        text = repr([values, sorted(self.more.items()), float(targets["y"].sum())])
+        text = repr([self.initial, values, sorted(self.more.items()), float(targets["y"].sum())])
         print("VALUES", text)
         return LossOutput(outputs.sum() * 0 + int(hashlib.sha256(text.encode()).hexdigest()[:6], 16))
 
 
 def register(registry):
+    {registers}
     registry.register_module("loss.number", Number)
     registry.register_module("data.declared", Declared)
 '''
@@ -102,7 +104,7 @@ def lay_out(world: World, features: list[Feature], template: Path | None) -> Non
         shutil.copytree(template, world.root / "build/.code")
     world.write("@/extensions/__init__.py", "")
     world.write("site/any.txt", "")
-    imports, values, data = [], [], []
+    data: list[str] = []
     defaults = ["../base/runtime.yaml"]
     for n, feature in enumerate(features):
         for name, text in feature.files.items():
@@ -112,12 +114,27 @@ def lay_out(world: World, features: list[Feature], template: Path | None) -> Non
         world.write(f"@/extensions/f{n}.py", feature.code)
         world.variables |= feature.variables
         world.pythonpath += [each for each in feature.pythonpath if each not in world.pythonpath]
-        imports.append(f"from extensions import f{n}")
-        values.append(f"f{n}.value()" if "def value" in feature.code else f"f{n}.VALUE")
         data += feature.data
         defaults += feature.defaults
     for name in world.pythonpath:
         world.path(name).mkdir(exist_ok=True)
     experiment = EXPERIMENT.format(defaults=", ".join(defaults), data=", ".join(f'"{each}"' for each in data))
     world.write("@/configs/experiments/a.yaml", experiment)
-    world.write("@/extensions/plugin.py", PLUGIN.format(imports="\n".join(imports), values=", ".join(values)))
+    world.write("@/extensions/plugin.py", plugin(features))
+
+
+def plugin(features: list[Feature]) -> str:
+    numbered = list(enumerate(features))
+    values = [
+        f"f{n}.value()" if "def value" in each.code else f"f{n}.VALUE"
+        for n, each in numbered
+        if "def initial" not in each.code
+    ]
+    return PLUGIN.format(
+        imports="\n".join(f"from extensions import f{n}" for n, _ in numbered),
+        values=", ".join(values),
+        initial=", ".join(f"f{n}.initial()" for n, each in numbered if "def initial" in each.code),
+        named="".join(f", *{each.named}" for each in features if each.named),
+        registers="; ".join(f"f{n}.register(registry)" for n, each in numbered if "def register" in each.code)
+        or "pass",
+    )

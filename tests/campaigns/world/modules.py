@@ -10,6 +10,7 @@ from campaigns.world.place import (
     World,
     added,
     content,
+    dated,
     number,
     relinked,
     removed,
@@ -21,7 +22,7 @@ from campaigns.world.place import (
 
 def of_file(name: str) -> list[Edit]:
     """The edits that any file can have."""
-    return [content(name), unnoticed(name), replaced(name)]
+    return [content(name), unnoticed(name), replaced(name), dated(name)]
 
 
 def helper(n: int, rng: Random) -> Feature:
@@ -38,12 +39,25 @@ def optional(n: int, rng: Random) -> Feature:
     return Feature("optional module", code, edits, {name: text} if rng.random() < 0.5 else {})
 
 
+OPTIONAL = {
+    "try": "try:\n    import optional{n}\n    VALUE = optional{n}.X\nexcept ImportError:\n    VALUE = 1\n",
+    "find_spec": "import importlib.util\nVALUE = importlib.util.find_spec('optional{n}') is not None\n",
+    "lazily": "def value():\n    try:\n        import optional{n}\n        return optional{n}.X\n    except ImportError:\n        return 1\n",
+    "by name": "import importlib\ntry:\n    VALUE = importlib.import_module('optional{n}').X\nexcept ImportError:\n    VALUE = 1\n",
+    "contextlib": "from contextlib import suppress\nVALUE = 1\nwith suppress(ImportError):\n    from optional{n} import X as VALUE\n",
+}
+
+
 def optional_root(n: int, rng: Random) -> Feature:
-    name, elsewhere = f"@/optional{n}.py", f"lib_a/optional{n}.py"
-    code = f"try:\n    import optional{n}\n    VALUE = optional{n}.X\nexcept ImportError:\n    VALUE = 1\n"
-    text = f"X = {number(rng)}\n"
-    edits = [added(name, text), added(elsewhere, f"X = {number(rng)}\n"), removed(name), removed(elsewhere)]
-    return Feature("optional root module", code, edits, pythonpath=("lib_a",))
+    name, elsewhere, package = f"@/optional{n}.py", f"lib_a/optional{n}.py", f"lib_a/optional{n}/__init__.py"
+    way = rng.choice(list(OPTIONAL))
+    edits = [
+        *(added(each, f"X = {number(rng)}\n") for each in (name, elsewhere, package)),
+        *map(removed, (name, elsewhere, f"lib_a/optional{n}")),
+        added(f"@/optional{n}/notes.md", "", "a folder of that name"),
+    ]
+    code = OPTIONAL[way].replace("{n}", str(n))
+    return Feature(f"optional root module ({way})", code, edits, pythonpath=("lib_a",))
 
 
 def on_the_path(n: int, rng: Random) -> Feature:
@@ -68,6 +82,20 @@ def on_the_path(n: int, rng: Random) -> Feature:
     ]
     files = {name: f"X = {number(rng)}\n" for name in (first, second)}
     return Feature("root module", f"from root{n} import X as VALUE\n", edits, files, pythonpath=("lib_a", "lib_b"))
+
+
+def library(n: int, rng: Random) -> Feature:
+    """A module of Python's own, which nobody else imports, or of an installed package."""
+    name = rng.choice(["colorsys", "chunk", "iniconfig", "pluggy"])
+    over, on_path = f"@/{name}.py", f"lib_a/{name}.py"
+    edits = [
+        *(added(each, f"X = {number(rng)}\n", "a module in front of an installed one") for each in (over, on_path)),
+        *(removed(each) for each in (over, on_path)),
+        *of_file(over),
+    ]
+    return Feature(
+        "installed module", f"import {name}\nVALUE = getattr({name}, 'X', 1)\n", edits, pythonpath=("lib_a",)
+    )
 
 
 def namespace(n: int, rng: Random) -> Feature:
@@ -132,10 +160,19 @@ def by_path(n: int, rng: Random) -> Feature:
     return Feature(f"code by path ({way})", code, of_file(f"@/{name}"), {f"@/{name}": f"X = {number(rng)}\n"})
 
 
+PATHS = {
+    "sys.path.insert": "import sys\nfor each in FOLDERS:\n    sys.path.insert(0, each)\n",
+    "sys.path.append": "import sys\nfor each in FOLDERS:\n    sys.path.append(each)\n",
+    "sys.path +=": "import sys\nsys.path += FOLDERS\n",
+    "addsitedir": "import site\nfor each in FOLDERS:\n    site.addsitedir(each)\n",
+}
+
+
 def path_changed(n: int, rng: Random) -> Feature:
     one, two, root = f"@/more/one{n}/found{n}.py", f"@/more/two{n}/found{n}.py", f"@/found{n}.py"
-    way = rng.choice(["insert(0, ", "append("])
-    code = f"import sys\nfrom pathlib import Path\nfor each in ('one{n}', 'two{n}'):\n    sys.path.{way}str(Path(__file__).parents[1] / 'more' / each))\nfrom found{n} import X as VALUE\n"
+    way = rng.choice(list(PATHS))
+    folders = f"FOLDERS = [str(Path(__file__).parents[1] / 'more' / each) for each in ('one{n}', 'two{n}')]\n"
+    code = f"from pathlib import Path\n{folders}{PATHS[way]}from found{n} import X as VALUE\n"
     files = {two: f"X = {number(rng)}\n", f"@/more/one{n}/keep.txt": ""}
     edits = [
         *of_file(two),
@@ -144,7 +181,30 @@ def path_changed(n: int, rng: Random) -> Feature:
         added(root, f"X = {number(rng)}\n", "a module in front of another"),
         removed(root),
     ]
-    return Feature("sys.path changed", code, edits, files)
+    return Feature(f"path changed ({way})", code, edits, files)
+
+
+def package_extended(n: int, rng: Random) -> Feature:
+    way = rng.choice([f"p{n}.__path__.append(FOLDER)", f"p{n}.__path__.insert(0, FOLDER)"])
+    one, two = f"@/extensions/p{n}/part.py", f"@/more/parts{n}/part.py"
+    code = f"from pathlib import Path\nfrom . import p{n}\nFOLDER = str(Path(__file__).parents[1] / 'more/parts{n}')\n{way}\nfrom .p{n}.part import X as VALUE\n"
+    files = {f"@/extensions/p{n}/__init__.py": "", two: f"X = {number(rng)}\n"}
+    edits = [
+        *of_file(two),
+        added(one, f"X = {number(rng)}\n", "a module in front of another"),
+        *of_file(one),
+        removed(one),
+    ]
+    return Feature("package extended", code, edits, files)
+
+
+def in_steps(n: int, rng: Random) -> Feature:
+    """A link to a link to a folder of code."""
+    places = (f"elsewhere/s{n}_one", f"elsewhere/s{n}_two")
+    files = {f"{place}/m.py": f"X = {number(rng)}\n" for place in places}
+    links = {f"elsewhere/s{n}": places[0], f"@/extensions/s{n}": f"elsewhere/s{n}"}
+    edits = [relinked(f"elsewhere/s{n}", *places), *(edit for name in files for edit in of_file(name))]
+    return Feature("link to a link", f"from .s{n}.m import X as VALUE\n", edits, files, links)
 
 
 def linked(n: int, rng: Random) -> Feature:
@@ -220,6 +280,6 @@ def editable(n: int, rng: Random) -> Feature:
 
 
 MODULES = (
-    helper, optional, optional_root, on_the_path, namespace, walked, by_name, by_path, path_changed, linked,
-    linked_file, editable,
+    helper, library, optional, optional_root, on_the_path, namespace, walked, by_name, by_path, path_changed,
+    package_extended, linked, linked_file, in_steps, editable,
 )  # fmt: skip

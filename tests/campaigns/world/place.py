@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -41,9 +41,9 @@ class World:
         """Return a place by its name from the world's folder; `@` stands for the project's."""
         return self.folder / name.replace("@", PROJECT, 1)
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, content: str | bytes) -> None:
         self.path(name).parent.mkdir(parents=True, exist_ok=True)
-        self.path(name).write_text(text)
+        self.path(name).write_bytes(content.encode() if isinstance(content, str) else content)
 
     def link(self, name: str, to: str) -> None:
         """Let `name` be a link to the place `to`, whatever it was."""
@@ -51,6 +51,17 @@ class World:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.symlink_to(os.path.relpath(self.path(to), path.parent))
+
+    def restore(self, earlier: World) -> None:
+        """Let all that is the user's be as it was, with its times; what was built and trained stays."""
+        for path in self.folder.iterdir():
+            if path != self.root:
+                shutil.rmtree(path)
+        for path in self.root.iterdir():
+            if path.name not in ("build", "runs"):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        shutil.copytree(earlier.folder, self.folder, symlinks=True, dirs_exist_ok=True)
+        self.variables, self.pythonpath = dict(earlier.variables), list(earlier.pythonpath)
 
     def copied(self, folder: Path) -> World:
         """Copy all that is the user's, with times; what was built, trained or compiled is left out."""
@@ -74,18 +85,19 @@ class Edit:
 class Feature:
     """One way in which something outside of a class flows into what it trains.
 
-    `code` is that of a module of the project, which leaves the value as `VALUE` or gives it by `value()`.
+    `code` is that of a module of the project, which leaves the value as `VALUE`, or gives it by `value()` in each step or
+    by `initial()` when the loss is built. `data` are declared files, `named` an expression by which `files()` finds more.
     """
 
     kind: str
     code: str
     edits: list[Edit]
-    files: dict[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     pythonpath: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
-    config: str = ""
+    named: str = ""
     defaults: tuple[str, ...] = ()
 
 
@@ -144,6 +156,20 @@ def replaced(name: str) -> Edit:
         return True
 
     return Edit("a file of the same size and time in its place", change)
+
+
+def dated(name: str) -> Edit:
+    """Another number in a file, whose time lies years before or ahead, as after a checkout or under a wrong clock."""
+
+    def change(world: World, rng: Random) -> bool:
+        path = world.path(name)
+        if not path.is_file():
+            return False
+        path.write_text(renumbered(path.read_text(), rng))
+        os.utime(path, (rng.choice([1_300_000_000, 2_000_000_000]),) * 2)
+        return True
+
+    return Edit("another content of an odd time", change)
 
 
 def added(name: str, text: str, kind: str = "added") -> Edit:

@@ -14,6 +14,12 @@ AT_IMPORT = {
     "read if it exists": "VALUE = int(FILE.read_text()) if FILE.exists() else 1\n",
     "try to open": "try:\n    with open(FILE) as stream:\n        VALUE = int(stream.read())\nexcept OSError:\n    VALUE = 1\n",
     "os.open": "handle = os.open(FILE, os.O_RDONLY)\nVALUE = int(os.read(handle, 100))\nos.close(handle)\n",
+    "json": "import json\nwith open(FILE) as stream:\n    VALUE = json.load(stream)\n",
+    "get_data": "import pkgutil\nVALUE = int(pkgutil.get_data(__package__, '../tables/t{n}.txt'))\n",
+    "numpy": "import numpy\nVALUE = numpy.loadtxt(FILE).tolist()\n",
+    "fileinput": "import fileinput\nwith fileinput.input(FILE) as lines:\n    VALUE = int(''.join(lines))\n",
+    "mmap": "import mmap\nwith open(FILE, 'rb') as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as held:\n    VALUE = int(held[:])\n",
+    "registered": "def register(registry):\n    global VALUE\n    VALUE = int(FILE.read_text())\n",
     "relative": "with open('tables/t{n}.txt') as stream:\n    VALUE = int(stream.read())\n",
 }
 ASKED = {
@@ -47,9 +53,8 @@ from pathlib import Path
 base = sqlite3.connect(Path(__file__).parents[1] / "tables/d{n}.db")
 try:
     VALUE = base.execute("select x from t").fetchone()[0]
-except sqlite3.OperationalError:
-    VALUE = 0
-base.close()
+finally:
+    base.close()
 """
 
 
@@ -103,20 +108,21 @@ def listed(n: int, rng: Random) -> Feature:
     return Feature(f"listed at import ({way})", code, edits, {f"{folder}/one.txt": "", f"{folder}/inner/in.txt": ""})
 
 
-def database(n: int, _rng: Random) -> Feature:
+def database(n: int, rng: Random) -> Feature:
     name = f"@/tables/d{n}.db"
+    base = sqlite3.connect(":memory:")
+    base.execute("create table t (x integer)")
+    base.execute("insert into t values (?)", (number(rng),))
+    base.commit()
 
     def fill(world: World, rng: Random) -> None:
-        world.path(name).parent.mkdir(parents=True, exist_ok=True)
         base = sqlite3.connect(world.path(name))
-        base.execute("create table if not exists t (x integer)")
-        base.execute("delete from t")
-        base.execute("insert into t values (?)", (number(rng),))
+        base.execute("update t set x = ?", (number(rng),))
         base.commit()
         base.close()
 
     code = DATABASE.replace("{n}", str(n))
-    return Feature("read at import (sqlite)", code, [Edit("another row of a database", fill)], {"@/tables/any.md": ""})
+    return Feature("read at import (sqlite)", code, [Edit("another row of a database", fill)], {name: base.serialize()})
 
 
 ENVIRONMENT = {
@@ -125,6 +131,11 @@ ENVIRONMENT = {
     "item": "VALUE = os.environ['V{n}'] if 'V{n}' in os.environ else '5'\n",
     "prefix": "VALUE = sorted(v for k, v in os.environ.items() if k.startswith('V{n}'))\n",
     "expandvars": "VALUE = os.path.expandvars('$V{n}')\n",
+    "membership": "VALUE = 'V{n}' in os.environ\n",
+    "bytes": "VALUE = os.environb.get(b'V{n}')\n",
+    "copy": "VALUE = os.environ.copy().get('V{n}')\n",
+    "setdefault": "VALUE = os.environ.setdefault('V{n}', '5')\n",
+    "as it is built": "def initial():\n    return os.environ.get('V{n}', '5')\n",
     "in a component": "def value():\n    return os.environ.get('V{n}', '5')\n",
 }
 
@@ -165,6 +176,29 @@ def declared_by_variable(n: int, rng: Random) -> Feature:
     return Feature("declared by the environment", "VALUE = 0\n", edits, files, variables={f"E{n}": "one"}, data=data)
 
 
+NAMED_BY = {
+    "glob": "[each.as_posix() for each in sorted(Path('data').glob('g{n}*.txt'))]",
+    "listdir": "['data/' + each for each in sorted(os.listdir('data')) if each.startswith('g{n}')]",
+    "exists": "[each for each in ('data/g{n}_b.txt', 'data/g{n}_c.txt') if Path(each).exists()]",
+    "a list": "['data/' + each for each in Path('data/list{n}').read_text().split()]",
+}
+
+
+def declared_by_code(n: int, rng: Random) -> Feature:
+    """`files()` looks around to say which."""
+    way, name, more = rng.choice(list(NAMED_BY)), f"@/data/g{n}_b.txt", f"@/data/g{n}_c.txt"
+    files = {name: f"{number(rng)}\n", f"@/data/list{n}": f"g{n}_b.txt\n"}
+    edits = [*of_file(name), added(more, f"{number(rng)}\n"), removed(more)]
+    if way == "a list":
+
+        def another(world: World, _rng: Random) -> bool:
+            world.write(f"@/data/list{n}", f"g{n}_c.txt\n")
+            return world.path(more).exists()
+
+        edits.append(Edit("another name in a list", another))
+    return Feature(f"declared by code ({way})", "VALUE = 0\n", edits, files, named=NAMED_BY[way].replace("{n}", str(n)))
+
+
 def configured(n: int, rng: Random) -> Feature:
     """A value of an included config, through a linked folder or none."""
     places, link = (f"elsewhere/c{n}_one", f"elsewhere/c{n}_two"), f"@/configs/linked{n}"
@@ -193,4 +227,6 @@ def expressed(n: int, rng: Random) -> Feature:
     )
 
 
-READS = (read, asked, listed, database, environment, declared, declared_by_variable, configured, expressed)
+READS = (
+    read, asked, listed, database, environment, declared, declared_by_variable, declared_by_code, configured, expressed,
+)  # fmt: skip
