@@ -13,10 +13,15 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from otrainer.fingerprint.locate import OWN, is_local
+from otrainer.registry.plugins.search_notes import additions_noted
 
 
 class FromSource(SourceFileLoader):
     """Loads a module from its source, without a look at compiled files and without leaving one."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        with additions_noted(module.__name__):
+            super().exec_module(module)
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)

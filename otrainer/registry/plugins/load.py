@@ -114,7 +114,7 @@ def load_plugin(name: str, registry: Registry) -> ModuleType:
     """Import the module `name`, make its registrations in `registry`, and return it."""
     if name in registry.plugins:
         return registry.plugins[name]
-    with reads_noted(name), search_noted():
+    with reads_noted(name), search_noted(name):
         module = import_plugin(name)
         register = getattr(module, "register", None)
         if register is not None:
