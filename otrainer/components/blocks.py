@@ -20,14 +20,15 @@ NORMS = ("batch", "group", "instance", "layer")
 
 def mlp(
     dims: Sequence[int | None],
-    activation: str | None = "relu",
+    activation: str | nn.Module | None = "relu",
     dropout: float = 0.0,
     bias: bool = True,
-    final_activation: str | None = None,
+    final_activation: str | nn.Module | None = None,
 ) -> nn.Sequential:
     """Linear layers from `dims[0]` to `dims[-1]`, with activation and dropout between two of them.
 
-    A null first width is taken from the first batch. Activations are names of torch.nn's classes or their lower case.
+    A null first width is taken from the first batch. Activations are names of torch.nn's classes or their lower case,
+    or specs of any module, each with weights of its own wherever it stands.
 
     Raises:
         ValueError: fewer than two widths, or a width that is no positive whole number.
@@ -59,10 +60,12 @@ def conv_bn_act(
     kernel_size: int | Sequence[int] = 3,
     stride: int | Sequence[int] = 1,
     padding: int | Sequence[int] | str | None = None,
-    norm: str | None = "batch",
-    act: str | None = "relu",
+    norm: str | nn.Module | None = "batch",
+    act: str | nn.Module | None = "relu",
 ) -> nn.Sequential:
     """Build a 2d convolution, a norm and an activation; null `in_channels` are taken from the first batch.
+
+    Norm and activation are names or specs: `norm` is one of batch, group, instance and layer, or any module.
 
     Without `padding`, half the kernel is padded, so that stride 1 keeps height and width for odd kernels. The
     convolution has a bias only where no norm follows.
@@ -86,7 +89,7 @@ def conv_bn_act(
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions whose result is added to the input, which a 1x1 convolution fits to it where they differ."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, act: str | None) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, act: str | nn.Module | None) -> None:
         super().__init__()
         self.body = nn.Sequential(
             *conv_bn_act(in_channels, out_channels, stride=stride, act=act),
@@ -102,7 +105,7 @@ class ResidualBlock(nn.Module):
 
 
 def residual_block(
-    in_channels: int, out_channels: int | None = None, stride: int = 1, act: str | None = "relu"
+    in_channels: int, out_channels: int | None = None, stride: int = 1, act: str | nn.Module | None = "relu"
 ) -> ResidualBlock:
     """Build a residual block (He et al., 2015); without `out_channels` it keeps the number of channels.
 
@@ -115,23 +118,31 @@ def residual_block(
     return ResidualBlock(before, after, positive("stride", stride), act)
 
 
-def activated(argument: str, name: str | None) -> list[nn.Module]:
-    """Return the activation called `name` (`relu`, `ReLU` or `nn.ReLU`) in a list, empty for none."""
+def activated(argument: str, name: str | nn.Module | None) -> list[nn.Module]:
+    """Return the activation called `name` (`relu`, `ReLU` or `nn.ReLU`), or a copy of a module; empty for none."""
     if name is None:
         return []
+    if isinstance(name, nn.Module):
+        return [copy.deepcopy(name)]
     known = {activation.lower(): activation for activation in ACTIVATIONS}
     bare = name.removeprefix("nn.").lower().replace("_", "") if isinstance(name, str) else ""
     if bare not in known:
         near = nearest(str(name), known if str(name).islower() else ACTIVATIONS)
+        near = ("null",) if bare == "none" else near
         raise unknown(argument, f"There is no activation `{name}`.", near, ACTIVATIONS)
     module: nn.Module = getattr(nn, known[bare])()
     return [module]
 
 
-def normed(name: str | None, channels: int) -> list[nn.Module]:
-    """Return the norm called `name` over `channels` in a list, empty for none; a group has four channels or more."""
+def normed(name: str | nn.Module | None, channels: int) -> list[nn.Module]:
+    """Return the norm called `name` over `channels`, or a copy of a module; empty for none.
+
+    A group has four channels or more.
+    """
     if name is None:
         return []
+    if isinstance(name, nn.Module):
+        return [copy.deepcopy(name)]
     if name not in NORMS:
         raise unknown("norm", f"There is no norm `{name}`.", nearest(str(name), NORMS), NORMS)
     if name == "batch":

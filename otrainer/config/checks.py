@@ -14,6 +14,7 @@ from otrainer.errors import ConfigPath, Finding, nearest
 
 SPEC_KEYS = ("_type_", "_target_")
 TRUTHS = ("true", "false", "yes", "no", "on", "off")
+NOTHING = ("none", "nil", "null")
 # Other words for precisions.
 SHORT = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "16": "fp16", "16-mixed": "fp16", "32": "fp32"}
 
@@ -49,6 +50,7 @@ def check_section(section: Section, value: Any) -> Iterator[Finding]:
         yield from check_component(section, value, path)
     elif not isinstance(value, list):
         hint = f"Write `{section.name}: [{{_type_: {section.prefix}NAME}}]`."
+        hint = f"Write `{section.name}: []` for none." if is_nothing(value) else hint
         yield Finding(
             f"`{section.name}` is a list of specs, not {value_or_kind(value)}.", "not a list", path, hint=hint
         )
@@ -61,7 +63,10 @@ def check_component(section: Section, value: Any, path: ConfigPath) -> Iterator[
     if not isinstance(value, Mapping):
         example = f"`{{_type_: {section.prefix}NAME}}`"
         message = f"A component is a mapping such as {example}, not {value_or_kind(value)}."
-        yield Finding(message, "not a component", path, hint="Write the key under `_type_`, its arguments beside it.")
+        hint = "Write the key under `_type_`, its arguments beside it."
+        if is_nothing(value):
+            hint = f"Write `{section.name}: null` for none." if section.optional else hint
+        yield Finding(message, "not a component", path, hint=hint)
         return
     key = value.get("_type_")
     if key is None and "_target_" not in value:
@@ -139,8 +144,16 @@ def check_run(run: Any) -> Iterator[Finding]:
                 yield Finding(f"`run.{key}` is needed: {rule.words}.", "missing key", ("run", key), hint=hint)
         elif holds_secret(value):
             yield out_of_place(("run", key), why="it is written down with every run")
+        elif is_nothing(value) and not rule.required:
+            message = f"`run.{key}` is {rule.words}, or null, not the text `{value}`."
+            yield Finding(message, "wrong value", ("run", key), hint=f"Write `{key}: null`, or leave it out.")
         elif not rule.form.fits(value):
             yield wrong_run_value(key, value, rule)
+
+
+def is_nothing(value: object) -> bool:
+    """Return whether a value is the word by which other languages call null."""
+    return isinstance(value, str) and value.lower() in NOTHING
 
 
 def wrong_run_value(key: str, value: Any, rule: RunKey) -> Finding:
@@ -148,7 +161,7 @@ def wrong_run_value(key: str, value: Any, rule: RunKey) -> Finding:
     path, words = ("run", key), f"`run.{key}` is {rule.words}, not "
     if key == "name" and isinstance(value, bool | int | float):
         message = f"{words}{kind_of(value)}, which is what YAML reads here."
-        return Finding(message, "wrong value", path, hint='Put the name in quotes: `name: "..."`.')
+        return Finding(message, "wrong value", path, hint='Write the name in quotes: `name: "..."`.')
     if cast := cast_for(value, rule):
         hint = f"Write it without quotes, or, from the environment, with a cast: `${{env:{cast}:NAME,{value}}}`."
         return Finding(f"{words}the text `{value}`.", "wrong value", path, hint=hint)

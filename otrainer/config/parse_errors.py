@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from otrainer.config.findings import beyond
@@ -13,6 +14,11 @@ from otrainer.errors import ConfigError, ConfigPath, Finding, SourceLocation, ne
 
 if TYPE_CHECKING:
     from otrainer.config.text import TextFile
+
+
+# Of a number with a decimal comma, which in braces becomes a value and a key.
+BEFORE_COMMA = re.compile(r"(?<![\w.])([-+]?[0-9]+),$")
+FRACTION = re.compile(r"[0-9]+([eE][-+]?[0-9]+)?")
 
 
 class Frame:
@@ -63,7 +69,12 @@ class ParseErrors:
         raise ConfigError.of([*self.findings, last])
 
     def unusable_key(self, text: str, key: Scalar) -> None:
-        shown = shortened(text)
+        shown, text_before = shortened(text), self.file.text[max(0, key.at - 40) : key.at]
+        if (whole := BEFORE_COMMA.search(text_before)) and FRACTION.fullmatch(text):
+            at = key.at - len(whole[0])
+            message = f"`{whole[0]}{shown}` is no number here: the comma ends the value before it."
+            self.note("decimal comma", message, at, f"Write `{whole[1]}.{shown}`, with a point.")
+            return
         message = f"The key `{shown}` is {kind_of(key)}; keys are strings." if text else "A key is missing before `:`."
         hint = f"Put it in quotes: `{shown!r}:`." if text else "Write the key, or quote an empty one: `'':`."
         self.note("key is no string", message, key.at, hint)

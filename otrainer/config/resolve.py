@@ -11,6 +11,7 @@ from typing import Any
 
 from otrainer.config.budget import Budget
 from otrainer.config.findings import Findings
+from otrainer.config.glued import glued_entries
 from otrainer.config.interpolate import Interpolator
 from otrainer.config.limits import Limits, limits_in_force, room_for
 from otrainer.config.load import load_tree
@@ -86,6 +87,8 @@ def resolve(source: Source, recorder: Recorder, budget: Budget) -> ResolvedConfi
     """Resolve `source`. Raises ResolveError where the whole tree is known, else ConfigError."""
     findings = Findings(budget.limits.mistakes)
     tree = read_tree(source, recorder, findings, budget)
+    if glued := list(glued_entries(tree)):
+        raise ConfigError.of(glued)  # all else may come of it
     try:
         tree = expand_templates(tree, findings, budget)
     except ConfigError as error:

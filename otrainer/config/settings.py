@@ -163,7 +163,7 @@ def check_schema(root: Mapping, findings: list[Finding]) -> None:
 
 def check_version(root: Mapping, findings: list[Finding]) -> None:
     version = root.items.get("schema_version")
-    hint = f"Write `schema_version: {SCHEMA_VERSION}` at the top of the file."
+    hint = f"Write `schema_version: {SCHEMA_VERSION}` at the top of the file, or once in the base under all of them."
     if version is None:
         findings.append(missing_entry(root, "schema_version", "missing schema_version", hint))
     elif is_broken(version):

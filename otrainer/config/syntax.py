@@ -67,6 +67,10 @@ MAX_DIRECTIVES = 100
 TAG_ESCAPE = re.compile(r"!\S*%")
 
 
+# An entry that lacks the blank after its colon.
+GLUED = re.compile(r"([A-Za-z_]\w*):([^\s/]\S*)")
+
+
 def syntax_finding(error: Any, file: TextFile) -> Finding:
     """Return the finding for a `yaml.YAMLError`."""
     mark = getattr(error, "problem_mark", None)
@@ -84,6 +88,10 @@ def syntax_finding(error: Any, file: TextFile) -> Finding:
     if file.text[mark.index - 1 : mark.index + 1] == "${":
         sentence, hint = BARE_EXPRESSION
         return Finding(sentence, "invalid YAML", location=file.place(mark.index - 1), hint=hint)
+    start = getattr(error, "context_mark", None) or mark
+    if "could not find expected ':'" in problem and (entry := GLUED.match(file.text, start.index)):
+        sentence = f"After `{entry[1]}:` a blank is missing: without it this is text."
+        return invalid(sentence, f"Write `{entry[1]}: {entry[2]}`.", start, file)
     for pattern, at_start, sentence, hint in PLAIN_WORDS:
         if re.search(pattern, problem):
             return invalid(sentence, hint, error.context_mark if at_start and error.context_mark else mark, file)

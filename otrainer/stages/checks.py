@@ -27,6 +27,7 @@ from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.signature import SURPLUS, WRONG
 from otrainer.registry.build.spec import reserved_keys
 from otrainer.registry.plugins.packages import check_packages
+from otrainer.stages.as_written import with_names_as_written
 from otrainer.stages.leftovers import gathered
 from otrainer.stages.logged_names import name_mistakes
 from otrainer.storage import process_memory
@@ -63,7 +64,7 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     findings += beside(findings, limit_findings(spec_mistakes(config, registry)))
     findings += beside(findings, name_mistakes(config.data, registry))
     findings += model_mistakes(config, registry)
-    return gathered(dict.fromkeys(findings), config)
+    return gathered(with_names_as_written(dict.fromkeys(findings), config), config)
 
 
 def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:

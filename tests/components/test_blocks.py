@@ -9,6 +9,7 @@ from torch import nn
 from otrainer.components.blocks import conv_bn_act, mlp, residual_block
 from otrainer.components.ops import add, cat, getitem, identity, mul, stack
 from otrainer.errors import ConfigError
+from otrainer.registry import build_registry, check_value, instantiate_value
 
 X = torch.randn(2, 4, 8, 8)
 
@@ -35,9 +36,32 @@ def test_activations_are_named_as_torch_names_them_or_in_lower_case(name):
     assert kinds(mlp([1, 2, 3], activation="leaky_relu"))[1] == "LeakyReLU"
 
 
+def test_an_activation_and_a_norm_may_be_any_module_each_with_weights_of_its_own():
+    block = mlp([1, 2, 3, 4], activation=nn.PReLU(num_parameters=1, init=0.5), final_activation=nn.Softmax(dim=-1))
+    assert kinds(block) == ["Linear", "PReLU", "Linear", "PReLU", "Linear", "Softmax"]
+    assert block[1].weight is not block[3].weight
+    conv = conv_bn_act(4, 6, norm=nn.GroupNorm(3, 6), act=nn.GELU(approximate="tanh"))
+    assert kinds(conv) == ["Conv2d", "GroupNorm", "GELU"]
+    assert conv[2].approximate == "tanh"
+    assert conv[0].bias is None
+    residual = residual_block(4, act=nn.PReLU())
+    assert residual.act[0].weight is not residual.body[2].weight
+
+
+def test_an_activation_in_a_config_is_a_name_or_a_spec():
+    layer = {"_type_": "mlp", "dims": [2, 3, 1], "activation": {"_type_": "nn.GELU", "approximate": "tanh"}}
+    built = instantiate_value(layer, registry=build_registry())
+    assert (type(built[1]), built[1].approximate) == (nn.GELU, "tanh")
+    (finding,) = check_value(
+        {**layer, "activation": {"_type_": "nn.GELU", "aproximate": "x"}}, registry=build_registry()
+    )
+    assert finding.config_path == ("activation", "aproximate")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"dims": [1, 2, 3], "activation": "None"}, "no activation `None`. Did you mean `null`"),
         ({"dims": [3]}, "at least two widths"),
         ({"dims": 3}, "at least two widths"),
         ({"dims": "34"}, "at least two widths"),

@@ -229,3 +229,16 @@ def test_of_thousands_of_unknown_sections_a_thousand_are_told() -> None:
         validate_preflight(whole(**{f"sectoin_{number}": 1 for number in range(3_000)}))
     assert len(caught.value.findings) == 1_001
     assert "too many mistakes" in {finding.title for finding in caught.value.findings}
+
+
+@pytest.mark.parametrize(
+    ("section", "step"),
+    [
+        ({"scheduler": "None"}, "Write `scheduler: null` for none."),
+        ({"callbacks": "none"}, "Write `callbacks: []` for none."),
+        ({"run": {"name": "a", "out_dir": "b", "resume_from": "None"}}, "Write `resume_from: null`, or leave it out."),
+        ({"run": {"name": "a", "out_dir": "b", "seed": "None"}}, "Write `seed: null`, or leave it out."),
+    ],
+)
+def test_none_is_called_null(section, step):
+    assert step in [finding.hint for finding in check_sections(section, strict=True)]

@@ -227,6 +227,17 @@ def test_what_an_expression_broke_is_told_once(project: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["007", "12e34", "1.10", "0x1F", "true", "8e5"])
+def test_a_name_that_yaml_reads_as_something_else_is_told_as_it_stands(
+    project: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(project)
+    (finding,) = findings(project, f"run: {{name: {text}, seed: 1}}")
+    assert f"not `{text}`, which YAML reads as a" in finding.message
+    assert finding.hint == f'Write it in quotes: `name: "{text}"`.'
+    assert finding.suggestions == ()
+
+
 def test_a_config_without_a_model_is_told_that_and_what_is_wrong_besides(project: Path) -> None:
     path = project / "configs/experiments/probe.yaml"
     path.write_text("schema_version: 1\nrun: {name: a, out_dir: runs/a, sede: 1}\n")
