@@ -12,7 +12,7 @@ from otrainer.fingerprint.search_path import search_path
 from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
 from otrainer.registry.manifest import manifest_of
-from otrainer.registry.plugins.import_reads import read_by, seen_by
+from otrainer.registry.plugins.import_reads import asked_by, read_by, seen_by
 from otrainer.registry.plugins.search_notes import needed_by
 from otrainer.stages.artifacts import current, encoded, keep, names_left, share
 from otrainer.stages.built import record_path, shared_manifest
@@ -71,7 +71,8 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
     artifacts = {"manifest.json": listed, "keys.json": interface_of(registry, built_in=False)}
     if added := needed_by(modules, prints.sources.locator):
         artifacts["manifest.json"][SEARCH] = added.to_json(root)
-    return encoded("manifest", artifacts), Record({**files, **before, **read}, search=searched(modules, prints, root))
+    record = asked_by(modules)._replace(files={**files, **before, **read}, search=searched(modules, prints, root))
+    return encoded("manifest", artifacts), record
 
 
 def searched(modules: Mapping[str, Path], prints: Fingerprints, root: Path) -> dict[str, Any]:

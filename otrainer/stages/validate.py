@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from otrainer.registry import build_registry
 from otrainer.registry.dotted_names import sources_of
-from otrainer.registry.plugins.import_reads import read_by
+from otrainer.registry.plugins.import_reads import asked_by, read_by, together
 from otrainer.registry.plugins.packages import metadata_files
+from otrainer.registry.plugins.variables import Tracker
 from otrainer.stages.artifacts import encoded, keep
 from otrainer.stages.definition import is_own, look, search_as_left
 from otrainer.stages.outcome import Outcome
@@ -16,7 +17,6 @@ from otrainer.stages.resolve import resolved
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files
-from otrainer.storage.watch_reads import ReadTracker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def validate(experiment: Experiment, root: Path) -> Outcome:
     """Find all that can be found wrong without training, and fix the definition of the run."""
-    config, tracker = resolved(experiment, root), ReadTracker(root)
+    config, tracker = resolved(experiment, root), Tracker(root)
     search_as_left(experiment, root)
     plan = make_plan(
         config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, tracker=tracker
@@ -38,8 +38,9 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     files = {display_path(name, root): identify(name, root) for name in read}
     sources = sources_of((row["target"] for row in plan.code if row["plugin"] is None), look(root))
     files |= stamp_files(sources.values(), root)
-    read_on_import = read_by(look(root).modules(config.data.get("imports") or ()))
-    missed = {name: None for name, stamp in read_on_import.items() if stamp is None}
-    record = Record({**files, **tracker.files, **missed}, listings=tracker.listings)
+    modules = look(root).modules(config.data.get("imports") or ())
+    missed = {name: None for name, stamp in read_by(modules).items() if stamp is None}
+    asked = together(asked_by(modules), Record(env=tracker.env, listings=tracker.listings, kinds=tracker.kinds))
+    record = asked._replace(files={**files, **tracker.files, **missed})
     keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
     return Outcome()

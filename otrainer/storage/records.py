@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +33,9 @@ OTHER_VERSION = 0
 READ = ("changed", "is gone")
 LEFT = ("was altered", "was deleted")
 NOT_RUN = "It has not run yet."
+# What otrainer and its runs write there is no input of a stage.
+OWN_FOLDERS = ("build", "runs")
+NOW_IT_IS = {"": "is gone", "file": "is a file now", "folder": "is a folder now", "other": "is something else now"}
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -40,7 +44,8 @@ class Record(NamedTuple):
 
     `files` maps a path to its stamp, or to None where it was looked for and missing; `env` a variable to the sha256
     of its value, or to None where it was unset; `listings` a folder to the hash of the names in it. Paths are relative
-    to the root inside it, absolute elsewhere. `search` says where modules were looked for (`module_search`).
+    to the root inside it, absolute elsewhere. `search` says where modules were looked for (`module_search`),
+    `kinds` what was at a path that was asked for and not opened: `file`, `folder`, `other` or nothing.
     `version` is that of the stage's code: another one makes the record stale.
     """
 
@@ -50,12 +55,13 @@ class Record(NamedTuple):
     version: int = 1
     listings: Mapping[str, str] = NOTHING
     search: Mapping[str, Any] = NOTHING
+    kinds: Mapping[str, str] = NOTHING
 
     def write(self, path: StrPath) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
         files, outputs = dict(self.files), dict(self.outputs)
         whole = {"schema": SCHEMA, "version": self.version, "files": files, "env": dict(self.env), "outputs": outputs}
-        more = {"listings": self.listings, "search": self.search}
+        more = {"listings": self.listings, "search": self.search, "kinds": self.kinds}
         whole |= {name: dict(facts) for name, facts in more.items() if facts}
         # What it vouches for was written before it: if it is lost, the stage only runs again.
         write_atomic(os.path.realpath(path), json.dumps(whole).encode(), durable=False)
@@ -75,9 +81,10 @@ class Record(NamedTuple):
         files = {name: None if stamp is None else checked_stamp(stamp) for name, stamp in data["files"].items()}
         outputs = {name: checked_stamp(stamp) for name, stamp in data["outputs"].items()}
         env, listings = dict(data["env"].items()), dict(data.get("listings", {}).items())
-        if not all(isinstance(each, str | None) for each in (*env.values(), *listings.values())):
-            raise TypeError("variables and folders have hashes")
-        return cls(files, env, outputs, data["version"], listings, checked_search(data.get("search", {})))
+        kinds, search = dict(data.get("kinds", {}).items()), checked_search(data.get("search", {}))
+        if not all(isinstance(each, str | None) for each in (*env.values(), *listings.values(), *kinds.values())):
+            raise TypeError("variables and folders have hashes, and paths kinds")
+        return cls(files, env, outputs, data["version"], listings, search, kinds)
 
 
 def checked_stamp(data: list[Any]) -> FileStamp:
@@ -104,12 +111,26 @@ def hash_env(values: Mapping[str, str | None]) -> dict[str, str | None]:
     return {name: None if value is None else hash_text(value) for name, value in values.items()}
 
 
-def hash_listing(folder: StrPath) -> str:
-    """Return the hash of the names in a folder, not of what is below them; empty where it cannot be listed."""
+def hash_listing(folder: StrPath, *, is_root: bool = False) -> str:
+    """Return the hash of the names in a folder, not of what is below them; empty where it cannot be listed.
+
+    What an editor or the system leaves is left out, and of the project's root what otrainer writes there.
+    """
+    from otrainer.storage.droppings import is_dropping  # most projects list no folder
+
+    with suppress(OSError, ValueError):  # no folder has such a name
+        names = (name for name in os.listdir(folder) if not is_dropping(name) and not (is_root and name in OWN_FOLDERS))
+        return hash_text("\0".join(sorted(names)))
+    return ""
+
+
+def kind_of(path: StrPath) -> str:
+    """Return what a path leads to: `file`, `folder` or `other`; nothing where nothing is there."""
     try:
-        return hash_text("\0".join(sorted(os.listdir(folder))))
-    except (OSError, ValueError):  # no folder has such a name
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
         return ""
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
 def hash_text(text: str) -> str:
@@ -177,8 +198,11 @@ def reasons(
         elif (root / name).exists():
             yield f"`{name}` is there now."
     for name, listing in record.listings.items():
-        if listing != hash_listing(root / name):
+        if listing != hash_listing(root / name, is_root=name == "."):
             yield f"`{name}` holds files of other names."
+    for name, kind in record.kinds.items():
+        if kind != (now := kind_of(os.path.join(root, name))) and name not in record.files:
+            yield f"`{name}` {NOW_IT_IS[now] if kind else 'is there now'}."
     if record.search:
         from otrainer.storage.module_search import search_reasons  # of records of the stage `manifest` alone
 

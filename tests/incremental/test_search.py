@@ -119,3 +119,65 @@ def test_what_was_validated_is_trained_in_another_process(ways: Path) -> None:
     assert (
         told(ways, "inserted")["fit"] == f"would run: `{file}: factor` changed (`loss.inserted` -> Scaled -> factor)."
     )
+
+
+ASKING = """\
+import os
+from pathlib import Path
+
+import torch
+
+from otrainer.components.loss import LossOutput
+
+HERE = Path(__file__).parent
+WORDS = len(list((HERE / "words").glob("*.txt")))
+ON = (HERE / "switch").exists()
+SCALE = float(os.environ.get("ASKED_SCALE", "1"))
+
+
+class Asking:
+    def __init__(self):
+        self.more = float(os.getenv("ASKED_MORE", "1"))
+
+    def __call__(self, *, outputs, targets, batch, stage):
+        return LossOutput(torch.nn.functional.mse_loss(outputs, targets["y"]) * SCALE * self.more * (1 + ON + WORDS))
+
+
+def register(registry):
+    registry.register_module("loss.asking", Asking)
+"""
+
+
+def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project: Path) -> None:
+    (project / "extensions/asking.py").write_text(ASKING)
+    (project / "extensions/words").mkdir()
+    write(project, "asking", EXPERIMENT.format(name="asking") + "trainer: {max_epochs: 1}\n")
+    write(project, "beside", "defaults: [baseline.yaml]\nrun: {name: beside}\ntrainer: {max_epochs: 1}\n")
+    environ = {}
+
+    def trained() -> str:
+        done = doit(project, "train", "EXP=asking,beside", **environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return "".join(line for line in done.stdout.splitlines(keepends=True) if line.startswith(".  fit:"))
+
+    assert trained() == ".  fit:asking\n.  fit:beside\n"
+    last = project / "runs/asking/checkpoints/last.pt"
+    first = last.stat().st_mtime_ns
+    environ.update(ASKED_SCALE="2", ASKED_MORE="3")
+    (project / "extensions/words/a.txt").touch()
+    (project / "extensions/switch").touch()
+    why = doit(project, "why", "EXP=asking", **environ).stdout.partition("  fit ")[2].splitlines()
+    assert list(map(str.strip, why)) == [
+        "would run",
+        "`extensions/words` holds files of other names.",
+        "`extensions/switch` is there now.",
+        "The environment variable `ASKED_MORE` is set now.",
+        "The environment variable `ASKED_SCALE` is set now.",
+    ]
+    assert trained() == ".  fit:asking\n"
+    assert trained() == ""
+    environ.clear()
+    for name in ("words/a.txt", "switch"):
+        (project / "extensions" / name).unlink()
+    trained()
+    assert last.stat().st_mtime_ns == first, "the first run comes back"

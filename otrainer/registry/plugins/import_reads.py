@@ -8,16 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from otrainer.fingerprint.locate import is_own
+from otrainer.registry.plugins.variables import Tracker
 from otrainer.storage.held_files import held_files
 from otrainer.storage.installed import is_installed
 from otrainer.storage.project import display_path, project_root
+from otrainer.storage.records import OWN_FOLDERS, Record
 from otrainer.storage.stamps import FileStamp
-from otrainer.storage.watch_reads import ReadTracker, tracking
+from otrainer.storage.watch_reads import tracking
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -25,21 +28,31 @@ if TYPE_CHECKING:
 LOADER = "otrainer.registry.plugins.load"
 # What Python makes of sources by itself.
 COMPILED = ".pyc"
-# What otrainer and its runs write there is no input of a plugin's.
-OWN_FOLDERS = ("build", "runs")
+FACTS = ("listings", "kinds", "env")
 
 
-class ImportTracker(ReadTracker):
+@dataclass
+class Asks:
+    """What a module asked when it was imported: names in folders, what is at a path, variables; as in a record."""
+
+    listings: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass
+class ImportTracker(Tracker):
     """Notes what is read for the modules whose imports read it, and for the plugin that is asked to register."""
 
-    plugin = ""
+    plugin: str = ""
+    askers: dict[tuple[str, str], set[str]] = field(default_factory=dict)
 
     def opened(self, path: str) -> None:
         super().opened(path)
         name = display_path(path, self.root)
         if name in self.files and is_input(PurePath(name)):
             self.seen(sys._getframe(1))
-            for reader in (*importing(sys._getframe(1)), self.plugin):
+            for reader in self.readers():
                 reads_of(reader).setdefault(name, self.files[name])
 
     def executed(self, path: str, module: str) -> None:
@@ -50,12 +63,39 @@ class ImportTracker(ReadTracker):
         with suppress(OSError):
             stamp = FileStamp.of(self.root / path)
             self.seen(sys._getframe(1))
-            for reader in (*importing(sys._getframe(1)), self.plugin):
+            for reader in self.readers():
                 runs_of(reader).setdefault((name, module), stamp)
+
+    def listed(self, path: str) -> None:
+        super().listed(path)
+        self.note("listings", display_path(path, self.root))
+
+    def asked(self, path: str) -> None:
+        super().asked(path)
+        self.note("kinds", display_path(path, self.root))
+
+    def variable(self, name: str, value: str | None) -> None:
+        super().variable(name, value)
+        self.note("env", name)
+
+    def note(self, what: str, name: str) -> None:
+        if name in getattr(self, what) and (what == "env" or is_input(PurePath(name))):
+            self.seen(sys._getframe(1))
+            self.askers.setdefault((what, name), set()).update(self.readers())
+
+    def readers(self) -> tuple[str, ...]:
+        return (*importing(sys._getframe(1)), self.plugin)
+
+    def settle(self) -> None:
+        """Give each module what it asked, as it was, or as the modules left it themselves."""
+        super().settle()
+        for (what, name), readers in self.askers.items():
+            for reader in readers:
+                getattr(asks_of(reader), what).setdefault(name, getattr(self, what)[name])
 
     def seen(self, frame: FrameType | None) -> None:
         """Note the line of the user's own that led to what counts."""
-        for reader in (*importing(frame), self.plugin):
+        for reader in self.readers():
             places_of(reader).add(place_of(frame, self.root))
 
 
@@ -63,6 +103,12 @@ class ImportTracker(ReadTracker):
 def reads_of(module: str) -> dict[str, FileStamp | None]:
     """Return what `module` read so far, as it was before that; None for what was not there."""
     return {}
+
+
+@cache
+def asks_of(module: str) -> Asks:
+    """Return what `module` asked so far."""
+    return Asks()
 
 
 @cache
@@ -89,7 +135,8 @@ def place_of(frame: FrameType | None, root: Path) -> str:
 
 def is_input(name: PurePath) -> bool:
     """Return whether a path that a record names lies in the project, and was not made by Python, nor by otrainer."""
-    return not name.is_absolute() and name.suffix != COMPILED and name.parts[0] not in OWN_FOLDERS
+    top = name.parts[0] if name.parts else ""  # of the project's root
+    return not name.is_absolute() and name.suffix != COMPILED and top not in (*OWN_FOLDERS, "..")
 
 
 def importing(frame: FrameType | None) -> Iterator[str]:
@@ -103,8 +150,7 @@ def importing(frame: FrameType | None) -> Iterator[str]:
 @contextmanager
 def reads_noted(plugin: str) -> Iterator[None]:
     """Note what is read while `plugin` is imported and registers."""
-    tracker = ImportTracker(project_root())
-    tracker.plugin = plugin
+    tracker = ImportTracker(project_root(), plugin=plugin)
     before = held_files() if plugin not in sys.modules else None
     with tracking(tracker):
         yield
@@ -131,3 +177,30 @@ def read_by(modules: Mapping[str, Path]) -> dict[str, FileStamp | None]:
             if ran_as not in modules or display_path(modules[ran_as], root) != name:
                 found.setdefault(name, stamp)
     return dict(sorted(found.items()))
+
+
+def asked_by(modules: Mapping[str, Path]) -> Record:
+    """Return what these modules asked when they were imported, as a record without files; what was read is no question.
+
+    A file that was read is there, and a module that is imported from a folder is found there by its name.
+    """
+    asks, read = [asks_of(module) for module in modules], read_by(modules)
+    listings, kinds, env = (
+        {name: fact for each in asks for name, fact in getattr(each, what).items()} for what in FACTS
+    )
+    kinds = {name: kind for name, kind in kinds.items() if read.get(name) is None and name not in listings}
+    return Record(
+        env=dict(sorted(env.items())), listings=dict(sorted(listings.items())), kinds=dict(sorted(kinds.items()))
+    )
+
+
+def together(first: Record, second: Record) -> Record:
+    """Return what was asked as one record; what `first` says goes before what `second` says of the same."""
+    env, listings, kinds = (
+        {**second.env, **first.env},
+        {**second.listings, **first.listings},
+        {**second.kinds, **first.kinds},
+    )
+    return Record(
+        env=dict(sorted(env.items())), listings=dict(sorted(listings.items())), kinds=dict(sorted(kinds.items()))
+    )

@@ -15,11 +15,14 @@ from otrainer.model import assemble, compile_model
 from otrainer.model.build import build_module
 from otrainer.registry import Built, build_registry, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import require_secrets
+from otrainer.registry.plugins.variables import Variables
 from otrainer.stages.checks import COMPONENTS
 from otrainer.stages.failures import Origins
+from otrainer.storage.project import project_root
+from otrainer.storage.watch_reads import tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from otrainer.errors import Places
     from otrainer.stages.plan import Plan
@@ -30,12 +33,16 @@ BUILT = ("model", *COMPONENTS)
 
 @dataclass(frozen=True)
 class Composed:
-    """A run's settings, its trainer, the parts that this fits, and what all of it came from."""
+    """A run's settings, its trainer, the parts that this fits, and what all of it came from.
+
+    `env` are the variables that the parts read when they were built, as a record keeps them.
+    """
 
     settings: RunSettings
     trainer: Any
     parts: Parts
     origins: Origins
+    env: Mapping[str, str | None]
 
     def fit(self, run: RunSettings, **instead: Any) -> None:
         """Fit the parts, or some `instead` of them. Raises ConfigError for whatever a part raises, chained to it."""
@@ -60,7 +67,9 @@ def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
     """Build everything that a plan names, under its settings, which hold as long as the block. All code here counts."""
     settings = settings_of(plan)
     with numerics(settings):
-        yield Composed(settings, *build_parts(plan, settings.seed, places))
+        with tracking(read := Variables(project_root())):
+            built = build_parts(plan, settings.seed, places)
+        yield Composed(settings, *built, read.env)
 
 
 def build_parts(plan: Plan, seed: int, places: Places | None = None) -> tuple[Any, Parts, Origins]:

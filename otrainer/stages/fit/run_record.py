@@ -43,6 +43,8 @@ class RunRecord:
         # What people put into the folder stays theirs; what parts write while they are built does not.
         self.foreign = set(foreign_files(self.run_dir, earlier))
         self.outputs_before = list(before.get("outputs", {}))
+        # What code asked when it was imported and built, as soon as that is known.
+        self.asked: Mapping[str, Any] = before.get("asked", {})
         self._marks: dict[str, Any] = {}
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
@@ -150,6 +152,7 @@ class RunRecord:
                 "config": self.plan.config,
                 "files": self._files(),
                 "metrics_step": self.metrics_step,
+                "asked": self.asked,
             },
         )
 

@@ -17,7 +17,7 @@ from otrainer.stages.fit.going_on import (
 from otrainer.storage.inside_project import writes_of
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.ownership import is_output
-from otrainer.storage.runs.run_json import DAMAGED, PREVIOUS, read_run
+from otrainer.storage.runs.run_json import DAMAGED, PREVIOUS, is_of, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def first_start(plan: Plan, root: Path) -> Start:
     Raises ConfigError where the run's checkpoints are damaged.
     """
     found = read_run(root / plan.run_dir)
-    interrupted = found is not None and found["definition"] == plan.definition and found["state"] != "complete"
+    interrupted = found is not None and is_of(found, plan.definition) and found["state"] != "complete"
     paths = to_go_on_from(found, plan.config, plan.run_dir, root) if found is not None and interrupted else []
     if found is not None and paths:
         return continued(paths, last_checkpoint(plan.config, plan.run_dir, root), found, root)
@@ -69,7 +69,7 @@ def resumed_start(plan: Plan, root: Path) -> Start:
         hint = "Start the run with `doit train`; it saves where its `cb.model_checkpoint` says."
         raise ConfigError(message, title="nothing to resume", config_path=("run", "out_dir"), hint=hint)
     begin = continued(paths, last, found, root)
-    if found["definition"] == plan.definition:
+    if is_of(found, plan.definition):
         return begin
     lineage = {"parent": found["definition"], "global_step": begin.step, "before": found["lineage"]}
     if not checkpoints_of(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import check_fits
 from otrainer.errors import ConfigError
+from otrainer.registry.plugins.import_reads import asked_by, together
 from otrainer.stages.definition import fingerprints, outdated
 from otrainer.stages.fit.compose import composed, settings_of
 from otrainer.stages.fit.parents_rows import carry_rows
@@ -18,6 +19,8 @@ from otrainer.stages.fit.run_directory import run_directory
 from otrainer.stages.fit.run_record import RunRecord
 from otrainer.stages.fit.summary import summary
 from otrainer.storage.data_files import identify
+from otrainer.storage.records import Record
+from otrainer.storage.runs.fields import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +66,7 @@ def train(
                 if checkpoint is not None:
                     check_fits(checkpoint, whole.trainer, whole.parts)
                 directory.announce(kept, checkpoint)
+                record.asked = asked_by_code(plan, whole.env, root)
                 prepare(whole, record)
                 with record:
                     leave_provenance(directory.path, plan, places, root)
@@ -83,6 +87,13 @@ def prepare(whole: Composed, record: RunRecord) -> None:
             "include, unless it says `_merge_: append`.",
             unless,
         )
+
+
+def asked_by_code(plan: Plan, env: Mapping[str, str | None], root: Path) -> dict[str, Any]:
+    """Return what the code of a run asked: its plugins when they were imported, and of variables its parts, too."""
+    modules = fingerprints(root).modules(plan.config.get("imports") or ())
+    asked = together(asked_by(modules), Record(env=env))
+    return {name: dict(facts) for name in ASKED if (facts := getattr(asked, name))}
 
 
 def refuse_changed(plan: Plan, root: Path) -> None:

@@ -89,4 +89,4 @@ class Now:
         sources = sources_of((row["target"] for row in code if row["plugin"] is None), self.prints).values()
         known = {*declared, *(display_path(file, self.root) for file in sources)}
         files = {name: stamp for name, stamp in record.files.items() if name not in known}
-        return any(reasons(Record(files, listings=record.listings), {}, root=self.root))
+        return any(reasons(record._replace(files=files, outputs={}, version=Record().version), {}, root=self.root))

@@ -27,6 +27,8 @@ from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, fits, left_behind
 from otrainer.storage.runs.run_json import (
     UNFINISHED,
+    asked_otherwise,
+    is_of,
     read_run,
     read_run_or_none,
     refuse_foreign,
@@ -106,7 +108,7 @@ class Training:
         if verdict.word != RUNS or verdict.notes:
             return verdict._replace(notes=notes)
         self.refuse_in_place()
-        if self.run is not None and self.run["definition"] == definition:
+        if self.run is not None and is_of(self.run, definition):
             return Verdict(RUNS, (f"{verdict.reasons[0]}{self.going_on(self.run)}",), notes)
         found = tuple(self.differences(self.run, rows, data)) if self.run is not None else ()
         archived = tuple(self.archived(definition))
@@ -152,6 +154,7 @@ class Training:
 
     def differences(self, run: Run, rows: Rows | None, data: Data | None) -> Iterator[str]:
         """Yield what tells `run` from the one that would be trained, as far as that is known."""
+        yield from asked_otherwise(run)
         before = run_places(self.run_dir)
         yield from (sentence(each, self.places, before) for each in self.compared(run, rows).counting())
         if rows is not None:

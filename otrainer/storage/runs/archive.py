@@ -19,6 +19,7 @@ from otrainer.storage.runs.run_json import (
     LAST,
     PREVIOUS,
     RUN_FILE,
+    is_of,
     read_run,
     read_run_or_none,
     refuse_foreign,
@@ -88,7 +89,7 @@ def fits(kept: Path, definition: str, *, complete: bool) -> bool:
 def of_definition(kept: Path, definition: str, *, complete: bool) -> dict[str, Any] | None:
     """Return what is known of a kept run; None where it is another's, or tells nothing that can be believed."""
     run = None if is_behind_link(kept) else read_run_or_none(kept)
-    wanted = run is not None and run["definition"] == definition and (run["state"] == "complete") == complete
+    wanted = run is not None and is_of(run, definition) and (run["state"] == "complete") == complete
     return run if wanted else None
 
 

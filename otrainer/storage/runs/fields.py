@@ -12,6 +12,8 @@ SCHEMA = 1
 STATES = ("running", "interrupted", "failed", "complete")
 # Beyond what any counter, size or time in nanoseconds comes to.
 LARGEST = 2**63
+# What the code of a run asked, each as a record has it: variables, names in folders, what paths lead to.
+ASKED = ("env", "listings", "kinds")
 SHOWN = 40
 MOST_TOLD = 4
 
@@ -154,4 +156,5 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "files": (is_list_of(is_text), "a list of paths"),
     "metrics_step": COUNT_OR_NULL,
+    "asked": (has({}, **dict.fromkeys(ASKED, is_mapping_of(optional(is_text)))), "what the code asked"),
 }

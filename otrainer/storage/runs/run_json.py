@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError
 from otrainer.storage.canonical_json import read_json, write_json
 from otrainer.storage.processes import ran_at
-from otrainer.storage.project import display_path
-from otrainer.storage.runs.fields import FIELDS, SCHEMA, flaw
+from otrainer.storage.project import display_path, project_root
+from otrainer.storage.records import Record, reasons
+from otrainer.storage.runs.fields import ASKED, FIELDS, SCHEMA, flaw
 from otrainer.storage.runs.lock import LOCKS, in_use, is_locked, lock_file, lock_run, read_holder
 from otrainer.storage.runs.ownership import altered
 
@@ -98,6 +99,8 @@ def judge(run_dir: StrPath, definition: str) -> tuple[str | None, list[str]]:
         return "It was not trained yet.", []
     if run["definition"] != definition:
         return "Its definition changed.", []
+    if changed := next(asked_otherwise(run), None):
+        return changed, []
     if run["state"] in UNFINISHED:
         return UNFINISHED[run["state"]], []
     gone = []
@@ -112,6 +115,19 @@ def judge(run_dir: StrPath, definition: str) -> tuple[str | None, list[str]]:
             return f"`{name}` cannot be read ({error.strerror}).", []
     needed = needed_of(gone, run)
     return (f"`{needed[0]}` was deleted.", []) if needed else (None, gone)
+
+
+def is_of(run: Mapping[str, Any], definition: str) -> bool:
+    """Return whether a run is one of `definition`, and what its code asked of the world would be answered alike."""
+    return run["definition"] == definition and next(asked_otherwise(run), None) is None
+
+
+def asked_otherwise(run: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is another answer now to what the code of a run asked when it was imported and built."""
+    asked = run.get("asked")
+    if asked:
+        root = project_root()
+        yield from reasons(Record(**{name: asked.get(name, {}) for name in ASKED}), {}, root=root)
 
 
 def needed_of(gone: Collection[str], run: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ import pytest
 
 from otrainer.config.settings import Settings
 from otrainer.registry import Registry, load_plugins
-from otrainer.registry.plugins.import_reads import read_by, reads_of, runs_of
-from otrainer.storage.records import FileStamp
+from otrainer.registry.plugins.import_reads import asked_by, asks_of, read_by, reads_of, runs_of
+from otrainer.storage.records import FileStamp, hash_text
 
 FILES = {
     "rd_helper.py": "TABLE = open('table.txt').read()\n",
@@ -36,13 +36,19 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    reads_of.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("rd_")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch)
     settings = Settings(allowed_import_prefixes=("rd_first", "rd_second", "rd_third"))
     for plugin in ("rd_first", "rd_second", "rd_third"):
         load_plugins([plugin], registry=Registry(), settings=settings)
     return tmp_path
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the modules be imported as in a new process."""
+    for kept in (reads_of, runs_of, asks_of):
+        kept.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("rd_")]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def read(root: Path, *modules: str) -> dict[str, FileStamp | None]:
@@ -139,3 +145,40 @@ def test_what_runs_or_is_loaded_without_a_name_to_follow_counts_as_a_file(
     load_plugins(["rd_way"], registry=Registry(), settings=Settings(allowed_import_prefixes=("rd_way",)))
 
     assert list(read(tmp_path, "rd_way", "code_by_name")) == counts
+
+
+ASKS = {
+    "rd_first.py": "import os\nfrom pathlib import Path\nFACTOR = os.environ.get('RD_FACTOR')\n"
+    "KEY = os.environ.get('RD_API_KEY')\nRANK = os.environ.get('RANK')\nHERE = Path.cwd()\n"
+    "NAMES = sorted(HERE.joinpath('words').glob('*.txt'))\n",
+    "rd_second.py": "import rd_helper\nfrom pathlib import Path\nON = Path('switch').exists()\n"
+    "if not Path('cache').exists():\n    Path('cache').write_text('1')\nOUT = Path('runs/x').exists()\n",
+    "rd_third.py": "import json\n",
+    "rd_helper.py": "import os\nos.stat('table.txt')\n",
+    "table.txt": "1",
+    "words/a.txt": "2",
+    "dodo.py": "",
+}
+
+
+def test_what_a_module_asks_counts_for_those_that_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "words").mkdir()
+    for name, text in ASKS.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("RD_FACTOR", "3")
+    seen = []
+    for _ in range(2):  # the second time finds what the first one made
+        forget(monkeypatch)
+        modules = {name: tmp_path / f"{name}.py" for name in ("rd_first", "rd_second", "rd_third")}
+        settings = Settings(allowed_import_prefixes=tuple(modules))
+        load_plugins(list(modules), registry=Registry(), settings=settings)
+        seen.append([asked_by({name: path}) for name, path in modules.items()])
+    first, second, third = seen[0]
+
+    assert seen[0] == seen[1]
+    assert (first.env, list(first.listings), first.kinds) == ({"RD_FACTOR": hash_text("3")}, ["words"], {})
+    assert (second.env, second.listings, second.kinds) == ({}, {}, {"cache": "file", "switch": ""})
+    assert (third.env, third.listings, third.kinds) == ({}, {}, {})
+    assert list(read(tmp_path, "rd_second", "rd_helper")) == ["table.txt"]
