@@ -24,7 +24,7 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from campaigns.world import start
-from campaigns.world.edits import drawn_edit
+from campaigns.world.edits import Made, drawn_edit
 from campaigns.world.make import ALL, drawn, lay_out
 from campaigns.world.oracle import held, number_of
 from campaigns.world.place import World
@@ -58,6 +58,7 @@ class Seen:
     again: start.Ended
     before: int | None
     held: int | None
+    made: Made
 
     @property
     def foretold(self) -> str:
@@ -69,6 +70,12 @@ class Seen:
     def trained(self) -> bool:
         return "\n  weights: " in self.train.said
 
+    @property
+    def told(self) -> bool:
+        """Whether it was left as it is, with a note that the code which the edit is about is not followed in this."""
+        lines = [line for line in self.why.splitlines() if "not followed" in line]
+        return bool(self.made.file) and not self.trained and any(self.made.file in line for line in lines)
+
     def wrong(self) -> list[str]:
         """Return each promise that it broke, as a kind and what happened."""
         if isinstance(self.fresh, str):
@@ -76,7 +83,7 @@ class Seen:
         if self.train.status:
             return [f"failed: a copy trains, and it ended with {self.train.status}"]
         found = []
-        if self.held != self.fresh:
+        if self.held != self.fresh and not self.told:
             told = "it was trained" if self.trained else "it was called up to date"
             found.append(f"unseen: a copy trains to {self.fresh}, {told} to {self.held}")
         if (self.foretold == "would run") != self.trained and self.foretold != "cannot be told":
@@ -125,13 +132,14 @@ def one_world(folder: Path, name: str, tally: Tally, way: Way) -> None:
     log: list[str] = []
     for _ in range(EDITS_A_WORLD):
         earlier = remade(folder / "earlier", world) if way.keep else world
-        log.append(drawn_edit(world, original, features, rng, way.without))
+        made = drawn_edit(world, original, features, rng, way.without)
+        log.append(made.kind)
         fresh = remade(folder / "fresh", world)
-        seen = tried(world, fresh, before, way)
+        seen = tried(world, fresh, before, way, made)
         note(tally, of, log, seen)
         if way.keep and seen.wrong():
             keep_case(way.keep / name, earlier, fresh, tally.wrong[-1], seen)
-        if isinstance(seen.fresh, str) or seen.train.status or seen.wrong():
+        if isinstance(seen.fresh, str) or seen.train.status or seen.wrong() or seen.held != seen.fresh:
             break
         before = seen.held
     shutil.rmtree(world.folder)
@@ -142,10 +150,10 @@ def remade(folder: Path, world: World) -> World:
     return world.copied(folder)
 
 
-def tried(world: World, fresh: World, before: int | None, way: Way) -> Seen:
+def tried(world: World, fresh: World, before: int | None, way: Way, made: Made) -> Seen:
     number, why, train = number_of(fresh), way.run(world, "why").said, way.run(world, "train")
     again = way.run(world, "train") if train.status == 0 else train
-    return Seen(number, why, train, again, before, held(world))
+    return Seen(number, why, train, again, before, held(world), made)
 
 
 def note(tally: Tally, of: str, log: list[str], seen: Seen) -> None:
@@ -156,6 +164,7 @@ def note(tally: Tally, of: str, log: list[str], seen: Seen) -> None:
     tally.counts["fail in a copy"] += isinstance(seen.fresh, str)
     tally.counts["change what is trained"] += changes and not isinstance(seen.fresh, str)
     tally.counts["change nothing"] += not changes
+    tally.counts["are told as not followed"] += seen.held != seen.fresh and seen.told
     tally.counts["could not be foretold"] += seen.foretold == "cannot be told"
     tally.needless[kind] += seen.trained and not changes
     for text in seen.wrong():

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from campaigns.world.place import Edit, Feature, World
 
@@ -69,20 +70,26 @@ IDLE = (
 )  # fmt: skip
 
 
+class Made(NamedTuple):
+    """An edit that was made: its kind with that of its feature, and the file of the code that this is about, if any."""
+
+    kind: str
+    file: str = ""
+
+
 def drawn_edit(
     world: World, original: World, features: list[Feature], rng: Random, without: tuple[str, ...] = ()
-) -> str:
-    """Make an edit of a kind with none of the words `without`, or go back to the `original`; returned is its kind, with that of the feature."""
+) -> Made:
+    """Make an edit of a kind with none of the words `without`, or go back to the `original`."""
     while True:
         if rng.random() < SHARE_OF_RETURNS:
             world.restore(original)
-            return "all as it was at first"
+            return Made("all as it was at first")
         if rng.random() < SHARE_OF_IDLE:
-            edit, of = rng.choice(IDLE), ""
+            edit, made = rng.choice(IDLE), Made("")
         else:
-            feature = rng.choice(features)
-            edit, of = rng.choice(feature.edits), f" of {feature.kind}"
-        if any(words in f"{edit.kind}{of}" for words in without):
-            continue
-        if edit.change(world, rng) is not False:
-            return f"{edit.kind}{of}"
+            n, feature = rng.choice(list(enumerate(features)))
+            edit, made = rng.choice(feature.edits), Made(f" of {feature.kind}", f"extensions/f{n}.py")
+        made = made._replace(kind=f"{edit.kind}{made.kind}")
+        if not any(words in made.kind for words in without) and edit.change(world, rng) is not False:
+            return made
