@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +170,8 @@ def call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], sp
     A failure that shows a secret even so is not chained, since whatever prints the chain would print the secret.
     """
     try:
-        return target(*args, **kwargs)
+        with chdir(os.curdir):  # relative paths start from the project's folder, whatever a constructor does
+            return target(*args, **kwargs)
     except ConfigError as error:
         hide_in(error)
         raise ConfigError.of(at_spec(finding, spec) for finding in error.findings) from error.__cause__

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -114,7 +116,7 @@ def load_plugin(name: str, registry: Registry) -> ModuleType:
     """Import the module `name`, make its registrations in `registry`, and return it."""
     if name in registry.plugins:
         return registry.plugins[name]
-    with reads_noted(name), search_noted(name):
+    with chdir(os.curdir), reads_noted(name), search_noted(name):  # the folder stays, whatever the plugin does
         module = import_plugin(name)
         register = getattr(module, "register", None)
         if register is not None:

@@ -10,7 +10,7 @@ import pytest
 from otrainer.config import Settings
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
-from otrainer.registry import Registry, build_registry, load_plugins
+from otrainer.registry import Registry, build_registry, instantiate_value, load_plugins
 
 SETTINGS = Settings(allowed_import_prefixes=("plug.",))
 
@@ -51,6 +51,20 @@ def test_a_plugin_registers_and_its_entries_know_their_line(plug):
     (module,) = load(plug("good", GOOD), registry=registry)
     assert registry.get_module("cb.c").target is module.C
     assert registry.get_module("cb.c").origin == "plug/good.py:5"
+
+
+def test_the_working_directory_stays_whatever_a_plugin_does(plug, tmp_path):
+    """When it is imported, when it registers, when one of its components is built, and where it fails."""
+    away = "import os\nos.chdir('/')\n"
+    key = "registry.register_module('cb.away', lambda: os.chdir('/'))"
+    text = f"{away}def register(registry):\n    os.chdir('/')\n    {key}\n"
+    registry = Registry()
+    load(plug("away", text), registry=registry)
+    assert Path.cwd() == tmp_path
+    instantiate_value([{"_type_": "cb.away"}], registry=registry)
+    assert Path.cwd() == tmp_path
+    error_of(plug("fails", f"{away}1 / 0\n"))
+    assert Path.cwd() == tmp_path
 
 
 def test_a_new_registry_asks_an_imported_plugin_again_and_the_same_registry_does_not(plug):
