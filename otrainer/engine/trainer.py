@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -64,13 +66,14 @@ class DefaultTrainer:
         parts do not fit together, TrainingInterrupted after a signal (callbacks have seen it by `on_exception` then),
         and whatever the user's parts raise.
         """
-        with worker_trouble():
+        with worker_trouble(), chdir(os.curdir):  # the folder that paths start from, wherever a part goes
             session = begin(Parts(**parts), RunSettings.of(run))
         failed: BaseException | None = None
         try:
             set_mode(session.ctx.optimizer, "train")
             self._log_hparams(session)
-            session.hook("on_fit_start")
+            with chdir(os.curdir):
+                session.hook("on_fit_start")
             begin_state(session.ctx)
             tell_left_out(session.ctx.optimizer, session.ctx)
             with worker_trouble():

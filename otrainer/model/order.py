@@ -49,6 +49,11 @@ def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) 
 def from_list(entries: object, kind: str, path: ConfigPath, report: Report) -> Iterator[Written]:
     """Read nodes, each with a `name` of its own, or steps, each with an `out`."""
     needed = "name" if kind == "node" else "out"
+    nameless = lacking(entries, needed) if kind == "node" else []
+    if len(nameless) > 1:
+        message = f"{len(nameless)} nodes have no `name`: those at {listed(list(map(str, nameless)))}."
+        hint = "Give each a `name`, or write `steps` instead of `nodes`, which name their `out` alone."
+        report.add(message, (*path, nameless[0]), title="missing key", hint=hint)
     seen: list[str] = []
     for index, body in enumerate(report.sequence(entries, path, what=f"`{kind}s`")):
         place = (*path, index)
@@ -56,13 +61,20 @@ def from_list(entries: object, kind: str, path: ConfigPath, report: Report) -> I
         if not isinstance(body, Mapping):
             continue
         report.keys(entry, ("name", *CALL_KEYS) if kind == "node" else CALL_KEYS, place, what=f"A {kind}")
-        report.required(entry, (needed,), place, what=f"A {kind}")
+        if len(nameless) < 2:
+            report.required(entry, (needed,), place, what=f"A {kind}")
         name, has_name = entry.get("name"), kind == "node" and "name" in entry
         if has_name and entry.get("out") is not None:
             check_own_name(name, (*place, "name"), seen, report)
         label = name if has_name and isinstance(name, str) else f"{kind}_{index}"
         seen.append(label)
         yield make(label, entry, place, (name, (*place, "name"), False) if has_name else None, report)
+
+
+def lacking(entries: object, key: str) -> list[int]:
+    """Return the indices of the mappings in a list that have no such key."""
+    several = entries if isinstance(entries, list | tuple) else ()
+    return [index for index, body in enumerate(several) if isinstance(body, Mapping) and key not in body]
 
 
 def check_own_name(name: object, place: ConfigPath, seen: list[str], report: Report) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support import Batches, fit, random_batches, small_model
+
+from otrainer.components.callbacks import ModelCheckpoint
 
 
 class Closing:
@@ -18,6 +22,23 @@ class Closing:
         self.is_closed = True
         if self.error is not None:
             raise OSError(28, self.error)
+
+
+class Wanders:
+    """A part that goes elsewhere where runs begin."""
+
+    def __init__(self) -> None:
+        self.batches = Batches(random_batches(2))
+
+    def setup(self, _stage: str) -> None:
+        os.chdir("/")
+
+    def train_dataloader(self) -> Any:
+        os.chdir("/")
+        return self.batches.train
+
+    def on_fit_start(self, _ctx: Any) -> None:
+        os.chdir("/")
 
 
 class Fails:
@@ -43,3 +64,14 @@ def test_a_logger_that_alone_cannot_close_fails_the_run(caplog: pytest.LogCaptur
 
     assert all(each.is_closed for each in loggers)
     assert any("No quota left" in text for text in caplog.messages)
+
+
+def test_paths_start_from_one_folder_wherever_a_part_goes_as_a_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    part = Wanders()
+    fit(small_model(), part, callbacks=[part, ModelCheckpoint("saved")], run={"out_dir": "."})
+
+    assert (tmp_path / "saved" / "last.pt").exists()
+    assert Path.cwd() == tmp_path
