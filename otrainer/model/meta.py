@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -75,6 +76,13 @@ class Undrawn(TorchFunctionMode):
 def draws(func: Callable[..., Any]) -> bool:
     """Return whether a call only gives its first argument other numbers."""
     return func in DRAWING or (func.__name__.endswith("_") and getattr(func, "__module__", None) == "torch.nn.init")
+
+
+@contextmanager
+def without_numbers() -> Iterator[None]:
+    """Let what is built in the block take no memory for its numbers and draw none."""
+    with random_states_kept(), Valued(), Undrawn():
+        yield
 
 
 class Valued(TorchFunctionMode):

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, Settings
-from otrainer.config.walk import mappings
 from otrainer.diagnostics.exceptions import MEND, own_lines
 from otrainer.diagnostics.redaction.values import known
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
-from otrainer.registry import Registry, instantiate_value
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.usage import code_behind, registered_in
 from otrainer.stages.checks import find_mistakes, try_out
+from otrainer.stages.declaring import built, declaring
 from otrainer.stages.definition import define
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.fingerprint import Fingerprints
+    from otrainer.registry import Registry
     from otrainer.storage.stamps import FileStamp
 
 VERSION = 1
@@ -80,7 +80,7 @@ def make_plan(
     """
     try:
         model = try_out(config, registry, find_mistakes(config, registry))
-        data_files = stamp_data(config, registry, root, tracker or ReadTracker(root))
+        data_files = stamp_data(config, registry, prints, root, tracker or ReadTracker(root))
         data_files |= read_on_import(config, prints)
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
@@ -98,14 +98,18 @@ def make_plan(
     )
 
 
-def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, tracker: ReadTracker) -> dict[str, FileStamp]:
+def stamp_data(
+    config: ResolvedConfig, registry: Registry, prints: Fingerprints, root: Path, tracker: ReadTracker
+) -> dict[str, FileStamp]:
     """Return each file or folder that a component declares by `files()`; raise ConfigError for the unreadable ones."""
     stamps: dict[str, FileStamp] = {}
     unread: list[Finding] = []
-    for spec, path in declaring(config.data, registry):
+    for spec, path in declaring(config, registry, prints):
         with tracking(tracker):
-            built = instantiate_value(spec, registry=registry, settings=config.settings, config_path=path)
-            files = declared_by(built, spec, path)
+            component = built(spec, path, config, registry)
+            if not callable(getattr(component, "files", None)):
+                continue
+            files = declared_by(component, spec, path)
         before = len(unread)
         for file in files:
             name = display_path(file, root)
@@ -119,10 +123,10 @@ def stamp_data(config: ResolvedConfig, registry: Registry, root: Path, tracker: 
                 shown = display_path(error.filename or name, root)
                 hint = "Make it readable for this user."
                 unread.append(Finding(f"`{shown}`: {error.strerror}.", "unreadable data", path, hint=hint))
-        if len(unread) == before and callable(getattr(built, "check", None)):
-            with told_at(path, f"In `check`, `{spec['_type_']}`"):
+        if len(unread) == before and callable(getattr(component, "check", None)):
+            with told_at(path, f"In `check`, {called(spec)}"):
                 try:
-                    built.check()
+                    component.check()
                 except ConfigError as error:
                     unread += error.under(path).findings
     if unread:
@@ -142,23 +146,27 @@ def read_on_import(config: ResolvedConfig, prints: Fingerprints) -> dict[str, Fi
     return {name: stamp for name, stamp in read.items() if stamp is not None}
 
 
-def declared_by(built: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[str]:
+def declared_by(component: Any, spec: Mapping[str, Any], path: ConfigPath) -> list[str]:
     """Return what a component's `files()` names; raise ConfigError where that is no list of paths."""
-    with told_at(path, f"In `files`, `{spec['_type_']}`"):
-        files = built.files()
+    with told_at(path, f"In `files`, {called(spec)}"):
+        files = component.files()
         # Text would be taken for a list of its letters.
         listed = list(files) if isinstance(files, Iterable) and not isinstance(files, str | bytes) else [None]
     paths = [file for file in listed if isinstance(file, str | bytes | os.PathLike)]
     if len(paths) < len(listed):
-        message = f"`files()` of `{spec['_type_']}` returned {files!r}, which is not a list of paths."
+        message = f"`files()` of {called(spec)} returned {files!r}, which is not a list of paths."
         hint = "Let it return a list of paths, `[]` where there are none."
         raise ConfigError(message, title="wrong data files", config_path=path, hint=hint)
     names = [os.fsdecode(file) for file in paths]
     if any(known().shown_in(name) for name in names):
-        message = f"`files()` of `{spec['_type_']}` names a file by a secret, and what is read is written down."
+        message = f"`files()` of {called(spec)} names a file by a secret, and what is read is written down."
         hint = "Name files by what may be seen."
         raise ConfigError(message, title="secret out of place", config_path=path, hint=hint)
     return names
+
+
+def called(spec: Mapping[str, Any]) -> str:
+    return f"`{spec.get('_type_') or spec.get('_target_')}`"
 
 
 @contextmanager
@@ -172,13 +180,3 @@ def told_at(path: ConfigPath, who: str) -> Iterator[None]:
         message = f"{who} raised {type(cause).__name__}: {cause}".removesuffix(": ")
         related = own_lines(cause)
         raise ConfigError(message, title="component failed", config_path=path, related=related, hint=MEND) from cause
-
-
-def declaring(config: Mapping[str, Any], registry: Registry) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
-    """Yield the specs of components that declare files."""
-    for path, spec in mappings(config):
-        key = spec.get("_type_")
-        if path[:1] == ("model",) or not isinstance(key, str):
-            continue
-        if callable(getattr(registry.get_module(key).target, "files", None)):
-            yield spec, path

@@ -54,6 +54,7 @@ from otrainer.engine.schedule import build_schedule, check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
+from otrainer.fingerprint import Fingerprints
 from otrainer.model.lazy import materialize
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
@@ -323,7 +324,7 @@ def stamp(data: dict[str, Any], **components: Any) -> None:
     for name, factory in components.items():
         registry.register_module(name, factory)
     config = resolve_config({"schema_version": 1, "model": {}, "data": data})
-    stamp_data(config, registry, Path.cwd(), ReadTracker(Path.cwd()))
+    stamp_data(config, registry, Fingerprints(), Path.cwd(), ReadTracker(Path.cwd()))
 
 
 def imports_that_are_no_modules() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.registry.effects import Known
-from otrainer.registry.usage import code_behind, listed_in
+from otrainer.registry.usage import code_behind, keys_in, listed_in
 from otrainer.stages.definition import define
 from otrainer.stages.fit.going_on import named_step, to_go_on_from
 from otrainer.stages.fit.start import refuse_taken
@@ -183,10 +183,17 @@ class Training:
         if self.now.declares_anew():
             return None
         sections = [name for name in self.config if name not in WITHOUT_FILES]
+        sections += ["model"] if self.layers_may_declare(rows) else []
         for config, code, names in self.declared_before():
             if not names or Compared(config, self.config, code, rows).same_in(sections):
                 return self.identities(names)
         return None
+
+    def layers_may_declare(self, rows: Rows | None) -> bool:
+        """Return whether some layer of the model is the user's own."""
+        layers = {key for _, _, key in keys_in({"model": self.config.get("model")})}
+        used = [row for row in rows or () if row["key"] in layers]
+        return any(row["plugin"] or not row["target"].startswith(("torch.", "otrainer.")) for row in used)
 
     def declared_before(self) -> Iterator[tuple[Mapping[str, Any], Rows, Iterable[str]]]:
         """Yield the configs whose data files are known, with the rows of their code, and these."""
