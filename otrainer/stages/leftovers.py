@@ -22,10 +22,13 @@ SHOWN = 5
 
 def gathered(findings: Iterable[Finding], config: ResolvedConfig) -> list[Finding]:
     """Return the findings, those on what stayed from below of one spec as a single one."""
+    several = list(findings)
+    if not several:
+        return several
     layers = Layers(config)
     found: list[Finding] = []
     left: dict[ConfigPath, list[ConfigPath]] = {}
-    for finding in findings:
+    for finding in several:
         switch, argument = owner(finding, config.data)
         if switch and argument and layers.is_below(argument, switch):
             left.setdefault(switch, []).append(argument)

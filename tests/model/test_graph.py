@@ -177,6 +177,7 @@ def test_values_and_inputs_may_have_names_that_python_or_the_model_uses_elsewher
         ({"nodes": [{"name": "h", **CALLS["h"]}], "order": []}, ("order",), "a list has its order"),
         ({"steps": [CALLS["h"]], "outputs": ["x"]}, ("steps", 0), "A step needs `out`"),
         ({"nodes": [CALLS["h"]], "outputs": ["x"]}, ("nodes", 0), "A node needs `name`"),
+        ({"nodes": [CALLS["h"]] * 3, "outputs": ["x"]}, ("nodes", 0), "3 nodes have no `name`: those at 0, 1, 2."),
         ({"nodes": [{"name": "h"}]}, ("nodes", 0), "needs `call`"),
         ({"nodes": ["h"], "outputs": ["x"]}, ("nodes", 0), "a mapping, not a string"),
         ({"nodes": [], "outputs": []}, ("outputs",), "at least one output"),

@@ -97,7 +97,7 @@ def next_step(before: str, misfit: Misfit) -> str:
     if isinstance(value, str) and meant == value.strip() and not meant.startswith("["):
         cast = "float" if "number" in kinds else "int"
         return f"Write `{before}{meant}` without quotes, or, from the environment, with a cast: `${{env:{cast}:NAME}}`."
-    return f"Write `{before}{meant}`."
+    return f"Write `{before}{meant}`{', with a point' if COMMA.fullmatch(str(value).strip()) else ''}."
 
 
 def meant_by(value: Any, kinds: list[str], values: Values) -> str | None:

@@ -60,7 +60,7 @@ def told(**given: Any) -> list[tuple[Any, ...]]:
     [
         ({"flag": "off"}, "true or false, not the text `off`.", "Write `flag: false`."),
         ({"flag": 1}, "true or false, not `1`.", "Write `flag: true`."),
-        ({"rate": "0,001"}, "a number, not the text `0,001`.", "Write `rate: 0.001`."),
+        ({"rate": "0,001"}, "a number, not the text `0,001`.", "Write `rate: 0.001`, with a point."),
         ({"rate": None}, "a number, not null.", "Leave it out for its default, or write `rate: 0.1`, for example."),
         ({"rate": True}, "a number, not `true`.", "Write `rate: 1`."),
         ({"name": 2024}, "text, not `2024`.", 'Write `name: "2024"`.'),
