@@ -25,7 +25,7 @@ from otrainer.config.nodes import (
     without,
 )
 from otrainer.config.parse import parse_tree
-from otrainer.config.reads import MAX_PATH, named_file, unreadable
+from otrainer.config.reads import MAX_PATH, unreadable
 from otrainer.config.text import shortened
 from otrainer.errors import ConfigError, Finding
 from otrainer.storage import process_memory
@@ -54,7 +54,7 @@ def load_tree(path: str | os.PathLike[str], recorder: Recorder, findings: Findin
     Raises ConfigError with everything that keeps a file from being read.
     """
     files = Files(recorder, budget)
-    order = files.collect(named_file(Path.cwd(), os.fspath(path)))
+    order = files.collect(recorder.named(Path.cwd(), os.fspath(path)))
     if files.findings:
         raise ConfigError.of(files.findings.all())
     merger = Merger(findings, budget)
@@ -184,7 +184,7 @@ class Files:
         for index, item in enumerate(defaults.items):
             if is_path(item):
                 self.budget.include(item, ("defaults", index))
-                entries.append((item, index, named_file(folder, str(item.value))))
+                entries.append((item, index, self.recorder.named(folder, str(item.value))))
             else:
                 self.findings.append(no_path(item, index))
         return entries

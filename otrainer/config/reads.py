@@ -26,11 +26,15 @@ MAX_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Everything outside the resolver that its result depends on; `env` holds None for an unset variable."""
+    """Everything outside the resolver that its result depends on; `env` holds None for an unset variable.
+
+    `links` maps each folder that was named by a way through links to the one that it led to.
+    """
 
     files: Mapping[str, FileStamp] = field(default_factory=dict)
     env: Mapping[str, str | None] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 class Recorder:
@@ -42,10 +46,19 @@ class Recorder:
         self.files: dict[str, FileStamp] = {}
         self.env: dict[str, str | None] = {}
         self.missing: dict[str, None] = {}
+        self.links: dict[str, str] = {}
         self.includes: dict[str, SourceLocation] = {}
 
     def reads(self) -> Reads:
-        return Reads(dict(self.files), dict(self.env), tuple(self.missing))
+        return Reads(dict(self.files), dict(self.env), tuple(self.missing), dict(self.links))
+
+    def named(self, folder: Path, entry: str) -> Path:
+        """Return the absolute path of `entry` in `folder`, as `named_file` does; links on the way are recorded."""
+        path = named_file(folder, entry)
+        way = str((folder / entry).parent)
+        if os.path.normpath(way) != str(path.parent):
+            self.links[display_path(way, self.root)] = display_path(path.parent, self.root)
+        return path
 
     def variable(self, name: str) -> str | None:
         """Return the raw value of an environment variable, or None."""

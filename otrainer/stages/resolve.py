@@ -20,7 +20,8 @@ def resolve(experiment: Experiment, root: Path) -> Outcome:
     """Turn YAML and the environment into resolved.json, sources.json and plugins.json."""
     config = resolve_config(root / experiment.file, root=root)
     read = {**config.reads.files, **dict.fromkeys(config.reads.missing)}
-    keep(experiment, root, "resolve", resolved_artifacts(config), Record(read, hash_env(config.reads.env)))
+    record = Record(read, hash_env(config.reads.env), links=config.reads.links)
+    keep(experiment, root, "resolve", resolved_artifacts(config), record)
     return Outcome()
 
 

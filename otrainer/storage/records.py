@@ -45,7 +45,8 @@ class Record(NamedTuple):
     `files` maps a path to its stamp, or to None where it was looked for and missing; `env` a variable to the sha256
     of its value, or to None where it was unset; `listings` a folder to the hash of the names in it. Paths are relative
     to the root inside it, absolute elsewhere. `search` says where modules were looked for (`module_search`),
-    `kinds` what was at a path that was asked for and not opened: `file`, `folder`, `other` or nothing.
+    `kinds` what was at a path that was asked for and not opened: `file`, `folder`, `other` or nothing, and `links`
+    to which folder a way through links led.
     `version` is that of the stage's code: another one makes the record stale.
     """
 
@@ -56,12 +57,13 @@ class Record(NamedTuple):
     listings: Mapping[str, str] = NOTHING
     search: Mapping[str, Any] = NOTHING
     kinds: Mapping[str, str] = NOTHING
+    links: Mapping[str, str] = NOTHING
 
     def write(self, path: StrPath) -> None:
         """Keep the record at `path`. Raises OSError with its name."""
         files, outputs = dict(self.files), dict(self.outputs)
         whole = {"schema": SCHEMA, "version": self.version, "files": files, "env": dict(self.env), "outputs": outputs}
-        more = {"listings": self.listings, "search": self.search, "kinds": self.kinds}
+        more = {"listings": self.listings, "search": self.search, "kinds": self.kinds, "links": self.links}
         whole |= {name: dict(facts) for name, facts in more.items() if facts}
         # What it vouches for was written before it: if it is lost, the stage only runs again.
         write_atomic(os.path.realpath(path), json.dumps(whole).encode(), durable=False)
@@ -81,10 +83,14 @@ class Record(NamedTuple):
         files = {name: None if stamp is None else checked_stamp(stamp) for name, stamp in data["files"].items()}
         outputs = {name: checked_stamp(stamp) for name, stamp in data["outputs"].items()}
         env, listings = dict(data["env"].items()), dict(data.get("listings", {}).items())
-        kinds, search = dict(data.get("kinds", {}).items()), checked_search(data.get("search", {}))
-        if not all(isinstance(each, str | None) for each in (*env.values(), *listings.values(), *kinds.values())):
-            raise TypeError("variables and folders have hashes, and paths kinds")
-        return cls(files, env, outputs, data["version"], listings, search, kinds)
+        kinds, links = dict(data.get("kinds", {}).items()), dict(data.get("links", {}).items())
+        if not all(
+            isinstance(each, str | None)
+            for each in (*env.values(), *listings.values(), *kinds.values(), *links.values())
+        ):
+            raise TypeError("variables and folders have hashes, and paths kinds and ends")
+        search = checked_search(data.get("search", {}))
+        return cls(files, env, outputs, data["version"], listings, search, kinds, links)
 
 
 def checked_stamp(data: list[Any]) -> FileStamp:
@@ -203,6 +209,8 @@ def reasons(
     for name, kind in record.kinds.items():
         if kind != (now := kind_of(os.path.join(root, name))) and name not in record.files:
             yield f"`{name}` {NOW_IT_IS[now] if kind else 'is there now'}."
+    for way, end in record.links.items():
+        yield from link_reason(way, end, root)
     if record.search:
         from otrainer.storage.module_search import search_reasons  # of records of the stage `manifest` alone
 
@@ -211,6 +219,13 @@ def reasons(
         yield from env_reason(name, value, environ.get(name))
     for name, stamp in record.outputs.items():
         yield from file_reason(name, stamp, root, touched, LEFT)
+
+
+def link_reason(way: str, end: str, root: Path) -> Iterator[str]:
+    now = os.path.realpath(os.path.join(root, way))
+    if now != os.path.join(os.path.realpath(root), end):
+        short = os.path.normpath(way)  # unless it goes up from where a link leads
+        yield f"`{short if os.path.realpath(os.path.join(root, short)) == now else way}` leads elsewhere now."
 
 
 def file_reason(

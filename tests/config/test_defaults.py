@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from otrainer.config import resolve_config
+from otrainer.storage.records import Record, reasons
 
 from .config_project import HEAD, Project
 
@@ -209,3 +210,31 @@ def test_a_missing_experiment_has_no_place_but_a_suggestion(project: Project):
     assert caught.value.suggestions == ["configs/baseline.yaml"]
     assert caught.value.location is None
     assert caught.value.reads.missing == ("configs/baselin.yaml",)
+
+
+def test_a_way_through_a_link_is_told_once_it_leads_elsewhere(tmp_path: Path) -> None:
+    """Be the link the last folder, one on the way, or one from which the way goes up again."""
+    for version in ("v1", "v2"):
+        (tmp_path / version / "deep").mkdir(parents=True)
+        for name in ("p.yaml", "deep/q.yaml"):
+            (tmp_path / version / name).write_text(f"params: {{v: {version}}}\n")
+    for link in ("last", "middle", "up", "start"):
+        (tmp_path / link).symlink_to("v1/deep" if link == "up" else "v1")
+    top = "schema_version: 1\nmodel: {}\n"
+    (tmp_path / "v1/a.yaml").write_text(f"defaults: [p.yaml]\n{top}")
+    (tmp_path / "plain.yaml").write_text(f"defaults: [v1/p.yaml, ./v1/../v1/deep/q.yaml]\n{top}")
+    (tmp_path / "linked.yaml").write_text(f"defaults: [last/p.yaml, middle/deep/q.yaml, up/../p.yaml]\n{top}")
+    reads = {name: resolve_config(tmp_path / name, root=tmp_path).reads for name in ("plain.yaml", "linked.yaml")}
+    started = resolve_config(tmp_path / "start/a.yaml", root=tmp_path).reads
+    records = [Record(each.files, links=each.links) for each in (*reads.values(), started)]
+    assert [list(reasons(each, {}, root=tmp_path)) for each in records] == [[], [], []]
+    assert reads["plain.yaml"].links == {}
+    for link in ("last", "middle", "up", "start"):
+        (tmp_path / link).unlink()
+        (tmp_path / link).symlink_to("v2/deep" if link == "up" else "v2")
+
+    assert [list(reasons(each, {}, root=tmp_path)) for each in records] == [
+        [],
+        [f"`{way}` leads elsewhere now." for way in ("last", "middle/deep", "up/..")],
+        ["`start` leads elsewhere now."],
+    ]
