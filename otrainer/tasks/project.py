@@ -43,6 +43,7 @@ class Project:
         self.listed: tuple[Experiment, ...] = ()
         self.variables: Mapping[str, str] = {}
         self.interrupts = Interrupts()
+        self._executes = False
         self.runner = Runner(self.root, self.interrupts, alone=True, trains=False)
 
     def configure(self, namespace: Mapping[str, Any]) -> TaskDict:
@@ -89,7 +90,7 @@ class Project:
 
     def unchanged(self, stage: str, experiment: Experiment) -> UpToDate:
         """Up to date while nothing changed that the stage read or left, by its own record."""
-        return [lambda: decide(stage, experiment, self.root, looks=self.runner.looks).is_up_to_date]
+        return [lambda: self._is_unchanged(stage, experiment)]
 
     def schema_is_current(self) -> UpToDate:
         """Up to date while no experiment came, went or has other keys."""
@@ -103,8 +104,19 @@ class Project:
         """Return the sentence with which the experiment describes itself."""
         return sentence(experiment, self.root)
 
+    def _is_unchanged(self, stage: str, experiment: Experiment) -> bool:
+        is_fresh = decide(stage, experiment, self.root, looks=self.runner.looks).is_up_to_date
+        if not is_fresh and self._executes:
+            self.runner.holds.build(experiment)  # which may wait for another doit that makes it
+            is_fresh = decide(stage, experiment, self.root).is_up_to_date
+        if is_fresh:
+            self.runner.holds.note(stage, experiment)
+        return is_fresh
+
     def _is_finished(self, experiment: Experiment) -> bool:
         verdict = decide(RESUME, experiment, self.root)
+        if self._executes and self.runner.holds.before_training(experiment, is_due=not verdict.is_up_to_date):
+            return False
         if verdict.is_up_to_date and verdict.notes and first_told(experiment, self.root, verdict.notes):
             say("\n".join(in_a_line(f"   {experiment.name}: {note}") for note in verdict.notes))
         return verdict.is_up_to_date
@@ -136,8 +148,10 @@ class Project:
             StageReporter.document = document
         self.selected = self.listed = selection.experiments
         self.variables = line.variables
+        self._executes = line.command == "run"
         alone = len(self.selected) == 1
         self.runner = Runner(self.root, self.interrupts, alone=alone, trains=line.trains, again=line.always)
+        self.runner.holds.selected = self.selected
         if line.command == "list" and not self.selected:
             self.listed = tuple(all_experiments(self.root))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING
 from otrainer.commands import Question
 from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import ConfigError
-from otrainer.stages.built import configured_run_dir, leave_receipt, validated_run, written_places
+from otrainer.stages.built import leave_receipt, validated_run, written_places
 from otrainer.stages.freshness.decide import TRAINING, is_trained
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
+from otrainer.tasks.holds import Holds
 from otrainer.tasks.reporter import StageFailed
 
 if TYPE_CHECKING:
@@ -47,6 +46,10 @@ DOING = {
 }
 
 
+# What an experiment is resolved to, and what is made of that.
+BUILDING = ("resolve", "manifest", "validate")
+
+
 class Runner:
     """Executes stages for one doit run; `trains` says that trainings are wanted, and not only checks.
 
@@ -60,7 +63,7 @@ class Runner:
         self._trains = trains
         self._again = again
         self._pid = os.getpid()
-        self._claims: dict[Path, Experiment] = {}
+        self.holds = Holds(root, trains=trains)
         self.looks: Looks = {}  # for the next experiments, as long as nothing that takes its time has run
 
     @cached_property
@@ -76,22 +79,23 @@ class Runner:
 
         return Reasons(self.root, whole=self._trains or self._alone)
 
-    @cached_property
-    def _locks(self) -> ExitStack:
-        locks = ExitStack()
-        atexit.register(locks.close)
-        return locks
-
     def run(self, stage: str, experiment: Experiment) -> StageFailed | None:
         """Run a stage as doit's action: `resolve`, which needs no torch, in this process, the others in a worker."""
         if os.getpid() != self._pid:
             end_with_parent()  # one of `doit -n 2`, which would wait for its training when the others are gone
+        if stage in BUILDING:
+            self.holds.build(experiment)
+        try:
+            self.holds.check(experiment, trains=stage in TRAINING)
+        except ConfigError as error:
+            return self._refuse(error, experiment)
         if stage == "resolve":
             from otrainer.stages.manifest import read_sources
 
             self._say_why(stage, experiment)
             ahead = self._start_ahead(experiment)
             settled = self._settle(self._resolve(experiment), stage, experiment)
+            self.holds.note(stage, experiment)
             if ahead and settled is None:
                 read_sources(experiment, self.root)
             return settled
@@ -102,17 +106,25 @@ class Runner:
             leave_receipt(experiment, self.root, validated_run(experiment, self.root))  # only that was gone
             return None
         try:
-            self._claim(experiment)
+            self.holds.claim(experiment)
             if stage in TRAINING and not anew and self._bring_back(experiment):
                 return None
         except ConfigError as error:
-            from otrainer.stages.outcome import Outcome
-
-            located = error.at_least(("run", "out_dir")).located(written_places(experiment, self.root))
-            return self._settle(Outcome.failed(located.findings), "claim", experiment)
+            return self._refuse(error, experiment)
         self._say_why(stage, experiment)
         asked = "fit-anew" if anew and is_trained(experiment, self.root) else stage
-        return self._settle(self.client.run(asked, experiment), stage, experiment)
+        outcome = self.client.run(asked, experiment, begun=lambda: self.holds.release(experiment))
+        self.holds.note(stage, experiment)
+        if stage == "validate" and not self._trains:
+            self.holds.release(experiment)
+        return self._settle(outcome, stage, experiment)
+
+    def _refuse(self, error: ConfigError, experiment: Experiment) -> StageFailed | None:
+        """Tell doit of a build or run directory that somebody else has."""
+        from otrainer.stages.outcome import Outcome
+
+        located = error.at_least(("run", "out_dir")).located(written_places(experiment, self.root))
+        return self._settle(Outcome.failed(located.findings), "claim", experiment)
 
     def _start_ahead(self, experiment: Experiment) -> bool:
         """Start the worker, which imports torch while this process resolves; tell whether it was not there yet."""
@@ -175,27 +187,6 @@ class Runner:
         leave_receipt(experiment, self.root, run)
         return True
 
-    def _claim(self, experiment: Experiment) -> None:
-        """Keep other doits from training into this run directory, before anything slow begins.
-
-        Raises ConfigError where another process has it. The worker that writes there takes the run's own lock.
-        """
-        from otrainer.storage.runs.lock import lock_run
-        from otrainer.storage.runs.run_json import refuse_if_written, refuse_within
-
-        if not self._trains:
-            return
-        run_dir = configured_run_dir(experiment, self.root)
-        if run_dir is not None and self._claims.get(run_dir, experiment) != experiment:
-            raise shared_run_dir(experiment, self._claims[run_dir], display_path(run_dir, self.root))
-        # With `doit -n 2` the stages of one experiment run in different processes: none can hold it for the others.
-        if run_dir is None or run_dir in self._claims or os.getpid() != self._pid:
-            return
-        refuse_within(run_dir, run_dir)
-        self._locks.enter_context(lock_run(run_dir, claim=True))
-        self._claims[run_dir] = experiment
-        refuse_if_written(run_dir)
-
     def _settle(self, outcome: Outcome, verb: str, *experiments: Experiment) -> StageFailed | None:
         """Return what the outcome of a stage or question means to doit; an interruption ends doit."""
         if outcome.status in {"failed", "crashed"}:
@@ -209,9 +200,3 @@ class Runner:
         if outcome.status == "interrupted":
             raise SystemExit(self.interrupts.exit_code or outcome.exit_code)
         return None
-
-
-def shared_run_dir(second: Experiment, first: Experiment, run_dir: str) -> ConfigError:
-    message = f"`{second.name}` and `{first.name}` both train into `{run_dir}`."
-    hint = "Give each its own `run.name`, or train them one after the other by two calls."
-    return ConfigError(message, title="one run directory for two", config_path=("run", "out_dir"), hint=hint)

@@ -63,6 +63,7 @@ from otrainer.stages.fit.start import refuse_taken, resumed_start
 from otrainer.stages.fit.train import refuse_changed
 from otrainer.stages.load_model import find_checkpoint, load_model
 from otrainer.stages.plan import stamp_data
+from otrainer.storage.build_lock import lock_build
 from otrainer.storage.experiments import Experiment, find_experiment
 from otrainer.storage.runs.archive import find_run
 from otrainer.storage.runs.lock import lock_run
@@ -70,7 +71,7 @@ from otrainer.storage.runs.ownership import refuse_foreign_files, refuse_links
 from otrainer.storage.runs.run_json import read_run, refuse_foreign, refuse_within
 from otrainer.storage.watch_reads import ReadTracker
 from otrainer.tasks.commandline import CommandLine
-from otrainer.tasks.runner import shared_run_dir
+from otrainer.tasks.holds import shared_run_dir
 from otrainer.tasks.selection import select
 from otrainer.tasks.worker.client import death
 from otrainer.tasks.worker.execute import execute
@@ -451,6 +452,11 @@ def a_run_that_is_being_written() -> None:
         raise AssertionError("both have it")
 
 
+def a_build_that_another_process_makes() -> None:
+    with lock_build(Path("build/a"), 0, print), lock_build(Path("build/a"), 0, print):
+        raise AssertionError("both have it")
+
+
 def a_run_directory_that_cannot_be_made() -> None:
     Path("file").touch()
     with lock_run(Path("file/run")):
@@ -467,7 +473,7 @@ A, B = (Experiment(name, Path(f"configs/experiments/{name}.yaml"), Path("build",
 
 
 def one_run_directory_for_two() -> Found:
-    return shared_run_dir(B, A, "runs/a").findings
+    return shared_run_dir(B.name, A.name, "runs/a").findings
 
 
 def a_command_with_every_mistake() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import ConfigError
+from otrainer.stages.begun import say_begun
 from otrainer.stages.built import leave_receipt
 from otrainer.stages.definition import search_as_left
 from otrainer.stages.fit.start import first_start
@@ -44,6 +45,7 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any], *, an
         return Outcome(report=f"{plan.name}: trained already, in {plan.run_dir}")
     places = resolved(experiment, root).source_map
     search_as_left(experiment, root)
+    say_begun()
     try:
         with project(root):
             result = train(plan, root=root, start=start, places=places)

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import is_own_file, write_atomic
@@ -26,11 +26,20 @@ HOLDER_WAIT_S = 1.0
 MOST_HOLDER = 1024
 
 
+class Holder(NamedTuple):
+    """The process that has a lock, and what it has it for."""
+
+    pid: int
+    host: str
+    what: str = ""
+
+
 @contextmanager
-def lock_run(run_dir: StrPath, *, claim: bool = False) -> Iterator[None]:
+def lock_run(run_dir: StrPath, *, claim: bool = False, what: str = "") -> Iterator[None]:
     """Let this process alone write into `run_dir` while inside; a killed process lets go of it.
 
-    With `claim` it only keeps others from claiming it, and leaves the writing to a process of its own.
+    With `claim` it only keeps others from claiming it, and leaves the writing to a process of its own; `what` is
+    trained there.
     Raises ConfigError at once where another one holds it, naming that process.
     """
     from filelock import FileLock, Timeout
@@ -49,7 +58,11 @@ def lock_run(run_dir: StrPath, *, claim: bool = False) -> Iterator[None]:
         raise ConfigError(message, title="cannot write", config_path=place, hint=hint) from error
     try:
         with suppress(OSError):  # a full disk: the lock holds without it
-            write_atomic(holder_file(path), f"{os.getpid()} {os.uname().nodename}\n".encode(), durable=False)
+            write_atomic(
+                holder_file(path),
+                f"{os.getpid()} {os.uname().nodename} {what}\n".encode("utf-8", "surrogateescape"),
+                durable=False,
+            )
         yield
     finally:
         with suppress(OSError):
@@ -59,7 +72,11 @@ def lock_run(run_dir: StrPath, *, claim: bool = False) -> Iterator[None]:
 
 def is_locked(run_dir: StrPath, *, claim: bool = False) -> bool:
     """Return whether some process is writing into `run_dir` now; with `claim`, whether one is about to."""
-    path = lock_file(run_dir, claim=claim)
+    return is_held(lock_file(run_dir, claim=claim))
+
+
+def is_held(path: Path) -> bool:
+    """Return whether some process holds the lock at `path`."""
     if not is_own_file(path):
         return False
     try:
@@ -83,14 +100,15 @@ def holder_file(lock: Path) -> Path:
     return lock.with_suffix(".holder")
 
 
-def read_holder(lock: Path) -> tuple[int, str] | None:
-    """Pid and host of the process that holds `lock`; it may need a moment to write them."""
+def read_holder(lock: Path) -> Holder | None:
+    """Return the process that holds `lock`; it may need a moment to write them."""
     deadline = time.monotonic() + HOLDER_WAIT_S
     while True:
         try:
-            pid, host = read_regular(holder_file(lock), MOST_HOLDER).decode().split()
+            text = read_regular(holder_file(lock), MOST_HOLDER).decode("utf-8", "surrogateescape")
+            pid, host, *what = text.removesuffix("\n").split(" ", 2)
             if host != os.uname().nodename or is_running(int(pid)):  # on another machine that cannot be seen
-                return int(pid), host
+                return Holder(int(pid), host, "".join(what))
         except (OSError, ValueError):
             pass  # not there, or not whole yet
         if time.monotonic() > deadline:
@@ -98,7 +116,7 @@ def read_holder(lock: Path) -> tuple[int, str] | None:
         time.sleep(0.01)
 
 
-def in_use(run_dir: StrPath, holder: tuple[int, str] | None) -> ConfigError:
+def in_use(run_dir: StrPath, holder: Holder | None) -> ConfigError:
     by = "another process" if holder is None else f"process {holder[0]} on {holder[1]}"
     return ConfigError(
         f"`{display_path(run_dir)}` is being written by {by}.",

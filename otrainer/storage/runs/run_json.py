@@ -15,7 +15,7 @@ from otrainer.storage.processes import ran_at
 from otrainer.storage.project import display_path, project_root
 from otrainer.storage.records import Record, reasons
 from otrainer.storage.runs.fields import ASKED, FIELDS, SCHEMA, flaw
-from otrainer.storage.runs.lock import LOCKS, in_use, is_locked, lock_file, lock_run, read_holder
+from otrainer.storage.runs.lock import LOCKS, Holder, in_use, is_locked, lock_file, lock_run, read_holder
 from otrainer.storage.runs.ownership import altered
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ def lock_written(run_dir: StrPath) -> Iterator[None]:
         yield
 
 
-def trainer(run_dir: StrPath) -> tuple[int, str] | None:
-    """Return pid and host of another process of this machine that run.json says trains here, and that still runs."""
+def trainer(run_dir: StrPath) -> Holder | None:
+    """Return another process of this machine that run.json says trains here, and that still runs."""
     run = read_run_or_none(run_dir)
     if run is None or run["state"] != "running" or run["host"] != os.uname().nodename:
         return None  # of another machine's processes only the lock tells
@@ -216,7 +216,7 @@ def trainer(run_dir: StrPath) -> tuple[int, str] | None:
         written = (Path(run_dir) / RUN_FILE).stat().st_mtime
     except OSError:
         return None
-    return (pid, run["host"]) if ran_at(pid, written) else None
+    return Holder(pid, run["host"]) if ran_at(pid, written) else None
 
 
 def last_interrupted(runs_root: StrPath) -> Path | None:

@@ -20,15 +20,22 @@ from otrainer.storage.processes import STOPPING
 from otrainer.tasks.interrupts import CUT_SHORT, Interrupts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otrainer.storage.experiments import Experiment
 
 CLOSE_S = 10.0
+BEGUN = b'{"begun": true}\n'
 POLL_S = 0.5
 HINTS = {
     signal.SIGKILL: "The system ends a process like this when memory runs out; a smaller batch needs less.",
     signal.SIGSEGV: "Native code crashed; with PYTHONFAULTHANDLER=1 in the environment it says where.",
     signal.SIGBUS: "Shared memory may be full: fewer data workers need less.",
 }
+
+
+def nothing() -> None:
+    """Do nothing."""
 
 
 class Worker:
@@ -38,6 +45,7 @@ class Worker:
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._open = True
+        self._received = b""
         path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
         # Blocked until the worker is ready for them, so that none meets Python's own handlers and prints a traceback.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
@@ -53,11 +61,14 @@ class Worker:
             os.close(requests)
             os.close(answers)
 
-    def ask(self, stage: str, experiment: Experiment) -> Outcome | None:
-        """Let the worker run a stage; None if it died of it."""
+    def ask(self, stage: str, experiment: Experiment, begun: Callable[[], None] = nothing) -> Outcome | None:
+        """Let the worker run a stage; None if it died of it. `begun` is called once a training has read its plan."""
         names = {"name": experiment.name, "file": str(experiment.file), "build": str(experiment.build)}
         self._send({"stage": stage, "experiment": names})
         answer = self._receive()
+        if answer == BEGUN:
+            begun()
+            answer = self._receive()
         return Outcome.from_json(json.loads(answer)) if answer else None
 
     def prepare(self) -> None:
@@ -91,8 +102,8 @@ class Worker:
             os.write(self._requests, json.dumps(message).encode() + b"\n")
 
     def _receive(self) -> bytes:
-        answer = b""
-        while not answer.endswith(b"\n"):
+        """Return the next line from the worker, or nothing if it died."""
+        while b"\n" not in self._received:
             ready, _, _ = select.select([self._answers], [], [], POLL_S)
             if not ready:
                 # A process that the worker left behind may keep the pipe open.
@@ -102,8 +113,9 @@ class Worker:
             chunk = os.read(self._answers, 65536)
             if not chunk:
                 return b""
-            answer += chunk
-        return answer
+            self._received += chunk
+        line, end, self._received = self._received.partition(b"\n")
+        return line + end
 
 
 class Client:
@@ -127,12 +139,15 @@ class Client:
         self._worker.prepare()
         return True
 
-    def run(self, stage: str, experiment: Experiment) -> Outcome:
-        """Run `stage` in a worker; if that dies, the outcome says of what."""
+    def run(self, stage: str, experiment: Experiment, begun: Callable[[], None] = nothing) -> Outcome:
+        """Run `stage` in a worker; if that dies, the outcome says of what.
+
+        `begun` is called once a training needs the build no more.
+        """
         sys.stdout.flush()
         sys.stderr.flush()
         if stage in (*TRAINING, "fit-anew"):
-            return self._train(stage, experiment)
+            return self._train(stage, experiment, begun)
         if self._worker is None:
             self._worker = Worker(self.root)
         outcome = self._worker.ask(stage, experiment)
@@ -144,14 +159,14 @@ class Client:
         if worker:
             worker.close()
 
-    def _train(self, stage: str, experiment: Experiment) -> Outcome:
+    def _train(self, stage: str, experiment: Experiment, begun: Callable[[], None]) -> Outcome:
         worker = None
         if self.alone:
             worker, self._worker = self._worker, None
         worker = worker or Worker(self.root)
         try:
             with self.interrupts.training(worker.ask_to_stop, worker.kill):
-                outcome = worker.ask(stage, experiment)
+                outcome = worker.ask(stage, experiment, begun)
             return outcome or self._bury(worker, stage, experiment)
         finally:
             worker.close()

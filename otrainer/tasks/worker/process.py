@@ -1,7 +1,8 @@
 """The process in which stages that need torch run: it takes requests from doit, and ends with it.
 
 Started as `python -m otrainer.tasks.worker.process REQUESTS ANSWERS`, two inherited pipes with a JSON object a line:
-`{"stage": ..., "experiment": {...}}` is answered by an outcome; `{"signal": 2}` asks a training to stop, and
+`{"stage": ..., "experiment": {...}}` is answered by an outcome, before which a training that has read its plan says
+`{"begun": true}`; `{"signal": 2}` asks a training to stop, and
 `{"prepare": true}` lets it import what stages need before the first one is asked for.
 """
 
@@ -19,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from otrainer.diagnostics.say import make_log_legible
+from otrainer.stages.begun import on_begun
 from otrainer.storage.experiments import Experiment
 from otrainer.storage.gc_pause import collector_paused, keep_all
 from otrainer.storage.lasting_streams import make_lasting
 from otrainer.storage.processes import STOPPING, end_with_parent
 from otrainer.tasks.interrupts import CUT_SHORT
+from otrainer.tasks.worker.client import BEGUN
 from otrainer.tasks.worker.execute import execute
 
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
@@ -45,6 +48,7 @@ def main(requests: int, answers: int) -> None:
     inbox: Requests = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=listen, args=(requests, inbox, busy), daemon=True).start()
+    on_begun(lambda: os.write(answers, BEGUN))
     served = 0
     while (request := inbox.get()) is not None:
         answer = prepare() if "prepare" in request else serve(request)

@@ -17,6 +17,7 @@ import time
 
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError, Finding, SourceLocation
+from otrainer.stages.begun import say_begun
 from otrainer.stages.outcome import Outcome
 from otrainer.storage.canonical_json import digest, read_json, write_json
 from otrainer.storage.experiments import all_experiments
@@ -140,6 +141,7 @@ def leave(experiment, root, stage, files, artifacts):
 def fit(experiment, root):
     validated = read_json(root / experiment.built("validated.json"))
     run_dir = root / validated["run_dir"]
+    say_begun()
     with lock_run(run_dir), StopRequest() as stop:
         run = run_json.read_run(run_dir)
         if run and run["definition"] != validated["definition"]:
