@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -23,7 +23,7 @@ from otrainer.fingerprint.names import IMPORTING, WHOLE, Remembered, Symbol
 from otrainer.fingerprint.normal_form import digest_of
 from otrainer.fingerprint.registrations import REGISTER
 from otrainer.fingerprint.sources import Sources
-from otrainer.fingerprint.unfollowed import UNFOLLOWED
+from otrainer.fingerprint.unfollowed import ENVIRONMENT, PROCESS, UNFOLLOWED, VARIABLE
 from otrainer.storage.gc_pause import collector_paused
 from otrainer.storage.project import PACKAGE_FOLDER, display_path
 
@@ -40,6 +40,16 @@ class Unseen(NamedTuple):
 
     place: str
     text: str
+    kind: str
+    what: str
+
+    def counts(self, seen: Collection[str]) -> bool:
+        """Return whether it counts all the same, where places or variables were `seen` to be read, run or loaded.
+
+        What another process reads is never seen, nor which variables are asked for by all of the environment.
+        """
+        by_itself = self.what.startswith(VARIABLE) if self.kind == ENVIRONMENT else self.kind != PROCESS
+        return by_itself and (self.place in seen or self.what in seen)
 
     def line(self) -> tuple[str, int]:
         file, _, line = self.place.rpartition(":")
@@ -189,7 +199,8 @@ class Fingerprints:
             for kind, what, line in each.node.opaque:
                 if kind in consequences and not is_own(module):
                     place = f"{self.shown_file(module)}:{line}"
-                    notes[Unseen(place, f"`{place}` uses {what}: {consequences[kind]}.")] = None
+                    told = f"`{place}` uses {what}: {consequences[kind]}."
+                    notes[Unseen(place, told, kind, what)] = None
         return list(notes)
 
     def unfollowed(self, roots: Iterable[Symbol]) -> list[Unseen]:

@@ -21,6 +21,7 @@ UNFOLLOWED = {
     LOADED: "the code that it loads is not followed, unlike what is imported by its name",
     NAMED: "of what it imports, only the package's own modules and those that the config names are followed",
 }
+VARIABLE = "the environment variable "
 FULL_NAMES, ATTRIBUTES = kinds("unfollowed"), kinds("unfollowed attribute")
 MAPPINGS = frozenset(("os.environ", "os.environb"))
 GETTERS = frozenset(("os.getenv", "os.getenvb"))
@@ -108,10 +109,14 @@ class Unfollowed:
     def shown(self, node: ast.AST, variable: str = ALL) -> str:
         """Return an expression as a note names it: the names in it, with the one variable that it asks for."""
         if variable not in (ALL, COMPUTED):
-            return f"the environment variable `{variable}`"
+            return variable_shown(variable)
         if isinstance(node, ast.Attribute | ast.Name):
             return f"`{chain_of(node) or getattr(node, 'attr', '')}`"
         return "variables of the environment"
+
+
+def variable_shown(name: str) -> str:
+    return f"{VARIABLE}`{name}`"
 
 
 def literal(node: ast.expr) -> str:

@@ -33,15 +33,15 @@ def manifest_of(registry: Registry, prints: Fingerprints, seen: Collection[str] 
     modules = {name: module_row(registry.get_module(name), prints) for name in registry.list_modules()}
     ops = {name: op_row(registry.op_entry(name), prints) for name in registry.list_ops()}
     plugins = {name: prints.register_of(name).digest for name in registry.plugins}
-    codes = codes_of(registry, prints)
+    codes, marks = codes_of(registry, prints), set(seen)
     unfollowed = dict.fromkeys(each for code in codes for each in code.unfollowed)
     return {
         "modules": modules,
         "ops": ops,
         "plugins": plugins,
         "notes": list(dict.fromkeys(note for code in codes for note in code.notes)),
-        "not_followed": [text for place, text in unfollowed if place not in seen],
-        "seen": sorted({place for place, _ in unfollowed if place in seen}),
+        "not_followed": [each.text for each in unfollowed if not each.counts(seen)],
+        "seen": sorted(marks & {mark for each in unfollowed if each.counts(seen) for mark in (each.place, each.what)}),
     }
 
 

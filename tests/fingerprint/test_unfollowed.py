@@ -73,7 +73,10 @@ def test_what_a_method_reaches_without_a_name_is_told_once(package: Package, val
     code = written(package, f"return {value}").code("plug.parts:Part")
     place = f"plug/parts.py:{LINE}"
 
-    assert code.unfollowed == ((place, f"`{place}` uses {what}: {UNFOLLOWED[kind]}."),)
+    assert code.unfollowed == ((place, f"`{place}` uses {what}: {UNFOLLOWED[kind]}.", kind, what),)
+    can_be_seen = kind != PROCESS and what.count("the env") == (kind == ENVIRONMENT)
+    assert [each.counts([place]) for each in code.unfollowed] == [can_be_seen and "variables" not in what]
+    assert not any(each.counts([]) for each in code.unfollowed)
 
 
 @pytest.mark.parametrize("body", FOLLOWED)
@@ -95,7 +98,7 @@ def test_what_happens_at_import_is_left_to_who_watches_it_but_for_what_nobody_se
         "C = ctypes.CDLL(None)",
     )
     package.write({"plug/parts": "\n".join([*IMPORTS.splitlines(), *lines, "Part = A, LIB, CODE, ALL, DONE, C"])})
-    told = [text.partition(" uses ")[2].partition(":")[0] for _, text in package.code("plug.parts:Part").unfollowed]
+    told = [text.partition(" uses ")[2].partition(":")[0] for _, text, *_ in package.code("plug.parts:Part").unfollowed]
 
     assert told == ["`os.environ`", "`subprocess.run`", "`ctypes.CDLL`"]
 
@@ -105,7 +108,7 @@ def test_only_what_is_reached_is_told_and_a_place_that_two_reach_once(package: P
     text += "def both():\n    return read(), read()\n\n\nTABLE = {'a': both, 'b': read}\n"
     package.write({"plug/parts": text})
 
-    assert [place for place, _ in package.code("plug.parts:TABLE").unfollowed] == ["plug/parts.py:5"]
+    assert [place for place, *_ in package.code("plug.parts:TABLE").unfollowed] == ["plug/parts.py:5"]
 
 
 def test_what_is_told_counts_for_nothing(package: Package) -> None:
@@ -123,5 +126,5 @@ def test_what_is_only_perhaps_imported_is_not_told(package: Package) -> None:
     package.write({"plug/beside": "import os\n\n\ndef other():\n    return os.getenv('A')\n"})
     code = written(package, "return importlib.import_module(name)").code("plug.parts:Part")
 
-    assert [place for place, _ in code.unfollowed] == [f"plug/parts.py:{LINE}"]
+    assert [place for place, *_ in code.unfollowed] == [f"plug/parts.py:{LINE}"]
     assert "plug.beside:other" in code.symbols

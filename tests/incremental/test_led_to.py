@@ -15,7 +15,11 @@ import torch
 
 from otrainer.components.loss import LossOutput
 
-SPACE = runpy.run_path("parts/script.py")
+def run():
+    return runpy.run_path("parts/script.py"), os.environ.get("SEEN", "1")
+
+
+SPACE, SEEN = run()
 
 
 class Scaled:
@@ -25,7 +29,7 @@ class Scaled:
         self.more = float(os.environ.get("MORE", "1"))
 
     def __call__(self, *, outputs, targets, batch, stage):
-        scale = self.factor() * self.more * SPACE["FACTOR"]
+        scale = self.factor() * self.more * SPACE["FACTOR"] * float(SEEN)
         return LossOutput(torch.nn.functional.mse_loss(outputs, targets["y"]) * scale)
 
 
@@ -64,8 +68,8 @@ def test_code_that_the_config_leads_to_retrains_and_what_is_not_followed_is_told
     assert "`elsewhere/watching.py: Watch` changed (`elsewhere.watching.Watch` -> Watch)." in why
     assert "The data file `parts/script.py` changed." in why
     assert [line.split("`")[1] for line in why.splitlines() if "followed" in line] == [
-        "extensions/scaled.py:15",
-        "extensions/scaled.py:16",
+        "extensions/scaled.py:19",
+        "extensions/scaled.py:20",
     ]
     assert "the environment variable `MORE`: what it reads is not followed, unlike `${env:NAME}` in the config." in why
     assert ".  fit:scaled\n" in train

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from otrainer.fingerprint.locate import is_own
+from otrainer.fingerprint.unfollowed import variable_shown
 from otrainer.registry.plugins.variables import Tracker
 from otrainer.storage.held_files import held_files
 from otrainer.storage.installed import is_installed
@@ -161,8 +162,9 @@ def reads_noted(plugin: str) -> Iterator[None]:
 
 
 def seen_by(modules: Iterable[str]) -> set[str]:
-    """Return the lines of these modules, or of what they called, at which something was seen to be read or run."""
-    return {place for module in modules for place in places_of(module)}
+    """Return the lines at which these modules were seen to read or run something, and the variables that they read."""
+    found = {place for module in modules for place in places_of(module)}
+    return found | {variable_shown(name) for module in modules for name in asks_of(module).env}
 
 
 def read_by(modules: Mapping[str, Path]) -> dict[str, FileStamp | None]:

@@ -9,6 +9,7 @@ import ast
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from otrainer.fingerprint.unfollowed import variable_shown
 from otrainer.registry.static_source import definition_in, tree_of
 from otrainer.registry.usage import code_of
 from otrainer.stages.built import written_places
@@ -46,7 +47,9 @@ def not_followed(now: Now) -> tuple[str, ...]:
     rows = now.validated["code"] if now.validated else ()
     seen = now.manifest.get("seen", ()) if now.manifest else ()
     every = dict.fromkeys(each for row in rows for each in code_of(row, now.prints).unfollowed)
-    found = [text for place, text in every if place not in seen]
+    record = now.record("validate")
+    seen = {*seen, *map(variable_shown, record.env if record else ())}
+    found = [each.text for each in every if not each.counts(seen)]
     more = f"And {len(found) - MOST} more places, which `{now.experiment.built('manifest.json')}` lists."
     return (*found[:MOST], *([more] if len(found) > MOST else ()))
 
