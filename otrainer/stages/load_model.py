@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrainer.config import Settings
 from otrainer.engine.checkpoint import load_checkpoint, load_model_state
 from otrainer.errors import ConfigError, nearest
+from otrainer.fingerprint.locate import is_own
+from otrainer.fingerprint.sources import rules
 from otrainer.model import assemble, compile_model
 from otrainer.registry import build_registry, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
+from otrainer.registry.usage import keys_in
+from otrainer.stages.definition import fingerprints, outdated
+from otrainer.storage.canonical_json import read_json
 from otrainer.storage.project import project, project_root
+from otrainer.storage.runs.files import CODE, FINGERPRINTS
 from otrainer.storage.runs.run_json import LAST, read_run
 
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger("otrainer")
+
 
 def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None) -> torch.nn.Module:
     """Return the model of a run with its trained weights, on the CPU, in eval mode.
 
-    `checkpoint` picks one of the run's by name (`best`, `step_100`; default: `last`, else the newest).
+    `checkpoint` picks one of the run's by name (`best`, `step_100`; default: `last`, else the newest). A warning names
+    the parts of the model whose code is no longer that of the run.
     Raises ConfigError where `run_dir` is no run, or has no such checkpoint.
     """
     folder = Path(run_dir).absolute()
@@ -35,8 +45,26 @@ def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None
         conceal_secrets(config)
         load_plugins(config.get("imports"), registry=registry, settings=settings)
         model = assemble(compile_model(config["model"], registry=registry, settings=settings), registry, settings)
+        if changed := changed_since(folder, run):
+            log.warning(
+                "`%s`: since it was trained, the code of %s changed: the model is built of what the files say now. "
+                "The run's own sources are in `%s`.",
+                *(run_dir, ", ".join(f"`{key}`" for key in changed), folder / CODE),
+            )
     load_model_state(model, parts)
     return model.eval()
+
+
+def changed_since(folder: Path, run: dict[str, Any]) -> list[str]:
+    """Return the keys in a run's model whose code is another one now, as far as fingerprints are made as they were."""
+    try:
+        if read_json(folder / FINGERPRINTS)["rules"] != rules():
+            return []
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    used = {name for path, _, name in keys_in(run["config"]) if path[:1] == ("model",)}
+    rows = [row for row in run["code"] if row["key"] in used and not is_own(row["target"].partition(":")[0])]
+    return outdated(rows, fingerprints(project_root(folder)))
 
 
 def find_checkpoint(outputs: list[str], name: str | None, run_dir: str) -> str:
