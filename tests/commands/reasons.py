@@ -80,6 +80,12 @@ def quiet_plugin(root: Path) -> None:
     edit(BASE, "[extensions.parts]", "[extensions.parts, extensions.quiet]")(root)
 
 
+def idle(text: str, file: str = BASE) -> str:
+    """The answer where a value differs that cannot change what is trained: `fit` is up to date, and says it."""
+    note = f"{BELOW}{text.removesuffix('.')}, which does not retrain."
+    return says(resolve=[RUNS, f"`{file}` changed.", text], validate=[RUNS, text], more=note)
+
+
 IMPORTS = f'`imports` was ["extensions.parts"], is ["extensions.parts", "extensions.quiet"] ({BASE}:3).'
 VALUES: dict[str, tuple[Change, str]] = {
     "a value changed": (
@@ -89,6 +95,19 @@ VALUES: dict[str, tuple[Change, str]] = {
     "a value was added": (
         edit(BASE, "max_epochs: 1,", "max_epochs: 1, clip: 1.0,"),
         value(f"`trainer.clip` is new: 1.0 ({BASE}:5)."),
+    ),
+    "a note": (
+        edit(A, "run:", "params: {tried: once}\nrun:"),
+        idle(f'`params` is new: {{"tried": "once"}} ({A}:3).', A),
+    ),
+    "null for none": (edit(A, "run:", "scheduler: null\nrun:"), idle(f"`scheduler` is new: null ({A}:3).", A)),
+    "a logger that prints": (
+        edit(BASE, LOGGERS, "loggers: {_merge_: replace, _value_: [{_type_: log.stdout}]}"),
+        idle(f'`loggers[0]` is new: {{"_type_": "log.stdout"}} ({BASE}:9).'),
+    ),
+    "a default written down": (
+        edit(A, "{name: a,", "{name: a, compile: false,"),
+        idle(f"`run.compile` is new: false ({A}:3).", A),
     ),
     "a value was removed": (
         edit(BASE, ", scale: 1.0", ""),

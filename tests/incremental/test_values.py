@@ -39,7 +39,9 @@ STEPS = [
     Step("a touched checkpoint", touch("runs/a/checkpoints/last.pt"), "", 0),
     Step("settings that allow more", edit(BASE, "[otrainer., extensions.]", "[otrainer., extensions., other.]"), "resolve manifest validate", 0),
     Step("a run folder copied away and back", lambda project: [shutil.move(project / "runs/a", project / "b"), shutil.copytree(project / "b", project / "runs/a")], "", 0),
-    Step("a run folder gone", lambda project: shutil.rmtree(project / "runs/a"), "fit", 1),
+    Step("notes, and null for none", edit(A, "run:", "params: {note: 1}\nscheduler: null\nrun:"), "resolve validate", 0),
+    Step("a run renamed with its folder", lambda project: [shutil.move(project / "runs/a", project / "runs/b"), edit(A, "name:  a", "name: b")(project)], "resolve validate", 0),
+    Step("a run folder gone", lambda project: shutil.rmtree(project / "runs/b"), "fit", 1),
 ]  # fmt: skip
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from otrainer.registry.usage import COMPOSITION_ROOT, code_behind, keys_in, listed_in
 from otrainer.stages.definition import define, detail, fingerprints, outdated
+from otrainer.stages.freshness.counting import Compared
+from otrainer.storage.canonical_json import canonical_json, from_json
 from otrainer.storage.data_files import identify
 
 PARTS = '''\
@@ -170,6 +172,17 @@ def test_a_checkpoint_in_the_runs_own_folder_moves_with_it(root: Path) -> None:
     own = [in_folder(folder, resume_from=f"{folder}/checkpoints/last.pt") for folder in ("runs/a", "runs/b")]
 
     assert definition(root, own[0]) == definition(root, own[1]) != definition(root, in_folder("runs/a"))
+
+
+def test_nan_is_nan(root: Path) -> None:
+    """Read from YAML, from an artifact or made anew: it never equals itself in Python."""
+    config = config_with(loss={"fill": float("nan"), "list": [float("nan")]})
+    read = from_json(canonical_json(config))
+    other = config_with(loss={"fill": 0.0, "list": [float("nan")]})
+
+    assert definition(root, config) == definition(root, read) != definition(root, other)
+    assert Compared(config, read).counting() == Compared(config, read).idle() == []
+    assert [change.new_path for change in Compared(config, other).counting()] == [("loss", "fill")]
 
 
 PROMISES = {"my.part": {"workers": ["set"], "quiet": []}, "my.beside": {"*": []}}

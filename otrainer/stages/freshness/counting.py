@@ -29,16 +29,20 @@ class Compared:
         return [change for change in self._changes() if self.counts(change)]
 
     def idle(self) -> list[Change]:
-        """Return the differences that do not."""
-        return [change for change in self._changes() if not self.counts(change)]
+        """Return the differences in what does not count; a path into the run's folder is told with that folder."""
+        return [change for change in self._changes() if self.forms(change) == (None, None)]
 
     def _changes(self) -> Iterator[Change]:
         old, new = ({name: each[name] for name in each if name not in CHECKED_BEFORE} for each in (self.old, self.new))
         return changes(old, new)
 
     def counts(self, change: Change) -> bool:
+        old, new = self.forms(change)
+        return old != new
+
+    def forms(self, change: Change) -> tuple[str | None, str | None]:
         old = form_of(change.old, change.old_path, self.old, self._without_old)
-        return old != form_of(change.new, change.new_path, self.new, self._without_new)
+        return old, form_of(change.new, change.new_path, self.new, self._without_new)
 
     def same_in(self, sections: Sequence[str]) -> bool:
         """Return whether no difference in these sections counts."""
