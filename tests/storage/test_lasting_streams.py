@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from otrainer.storage import process_memory
-from otrainer.storage.lasting_streams import Lasting, say
+from otrainer.diagnostics.say import say
+from otrainer.storage.lasting_streams import Lasting
 
 
 @pytest.fixture(autouse=True)
