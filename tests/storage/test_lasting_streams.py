@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from otrainer.storage import process_memory
 from otrainer.diagnostics.say import say
+from otrainer.storage import process_memory
 from otrainer.storage.lasting_streams import Lasting
 
 

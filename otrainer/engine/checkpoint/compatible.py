@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from torch.nn.parameter import is_lazy
 
 from otrainer.engine.checkpoint.buffers import fitting
 from otrainer.engine.checkpoint.compare import same
 from otrainer.errors import ConfigError
-
-if TYPE_CHECKING:
-    import torch
 
 MOST_NAMED = 4
 
@@ -30,7 +28,7 @@ def check_model(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
     misfits = [f"it has no `{name}`" for name in now if name not in kept]
     misfits += [f"`{name}` of the checkpoint has no place here" for name in kept if name not in now]
     misfits += [
-        f"`{name}` is {list(now[name].shape)} here and {list(value.shape)} there"
+        f"`{name}` is {described(now[name], value)} here and {described(value, now[name])} there"
         for name, value in kept.items()
         if name in now and differs(now[name], value)
     ]
@@ -39,7 +37,28 @@ def check_model(model: torch.nn.Module, parts: Mapping[str, Any]) -> None:
 
 
 def differs(now: Any, kept: Any) -> bool:
-    return not is_lazy(now) and hasattr(now, "shape") and hasattr(kept, "shape") and now.shape != kept.shape
+    """Return whether numbers cannot go where others are; a wider or narrower type of the same kind can."""
+    if is_lazy(now) or not isinstance(now, torch.Tensor):
+        return False
+    if not isinstance(kept, torch.Tensor):
+        return True
+    return now.shape != kept.shape or kind_of(now) != kind_of(kept)
+
+
+def kind_of(tensor: torch.Tensor) -> tuple[Any, ...]:
+    whole = not (tensor.is_floating_point() or tensor.is_complex())
+    return tensor.layout, tensor.is_floating_point(), tensor.is_complex(), whole and tensor.dtype == torch.bool
+
+
+def described(value: Any, other: Any) -> str:
+    """Return the shape of a tensor, its type where that of the other differs, or what is there in place of one."""
+    if not isinstance(value, torch.Tensor):
+        return f"a `{type(value).__name__}`"
+    is_alike = not isinstance(other, torch.Tensor) or kind_of(value) == kind_of(other)
+    sparse = "sparse " if value.layout is not torch.strided else ""
+    return (
+        f"{list(value.shape)}" if is_alike else f"{sparse}{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    )
 
 
 def model_misfit(misfits: Sequence[str]) -> ConfigError:

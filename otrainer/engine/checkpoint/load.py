@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from otrainer.engine.checkpoint.file_format import DamagedError, read_container
+from otrainer.engine.checkpoint.form import deeper_flaws, flaws
 from otrainer.engine.checkpoint.save import FORMAT, READABLE
 from otrainer.engine.checkpoint.snapshot import Snapshots
 from otrainer.errors import ConfigError, Finding
@@ -16,6 +18,7 @@ PARTS = (
 )  # fmt: skip
 # What a file has under another name, or not at all, if it is older than a format.
 RENAMED = {"progress": "train_state"}
+MOST_TOLD = 4
 COUNTERS = ("epoch", "global_step", "micro_step_in_epoch", "epoch_complete")
 
 
@@ -64,7 +67,8 @@ def problem_with(parts: Any) -> Finding | None:
         return Finding("it is of another format")
     if not isinstance(state, dict) or not set(COUNTERS) <= set(state):
         return Finding("its `train_state` does not say where training stands")
-    return None if isinstance(parts["model"], dict) else Finding("its `model` is no state dict")
+    found = list(islice(chain(flaws(parts), deeper_flaws(parts)), MOST_TOLD))
+    return Finding("; ".join(found)) if found else None
 
 
 def not_a_checkpoint(message: str) -> ConfigError:

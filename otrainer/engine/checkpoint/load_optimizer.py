@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from otrainer.engine.checkpoint.decode import UNMAKEABLE
 from otrainer.engine.checkpoint.optimizer_state import (
     IMPLEMENTATION,
     NUMBERS,
@@ -36,7 +37,7 @@ def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, 
         state = rewritten(optimizer, state, plan)
     try:
         load_alone(optimizer, state)
-    except (ValueError, KeyError) as cause:
+    except UNMAKEABLE as cause:
         raise misfit(f"The checkpoint's optimizer state does not fit this optimizer: {cause}") from cause
     for number, group in enumerate(optimizer.param_groups):
         own = mine[min(number, len(mine) - 1)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 
+from otrainer.engine.checkpoint.form import told as told_leaf
 from otrainer.engine.checkpoint.parameters import (
     Name,
     Names,
@@ -79,6 +81,7 @@ class OptimizerState:
                 raise misfit(f"The state of `{kind}` goes by the order of the parameters, which changed.")
             return None
         numbers = [group["params"] for group in self.state["param_groups"]]
+        check_settings(self.state["param_groups"], optimizer)
         if [len(group) for group in numbers] != [len(group) for group in self.names]:
             raise misfit("The checkpoint names other parameters than its optimizer's state has.")
         plan = self._by_name(optimizer, parameters_by_name(parts), now, numbers)
@@ -117,6 +120,9 @@ class OptimizerState:
         numbers = flat(group["params"] for group in self.state["param_groups"])
         was = dict(zip(numbers, flat(self.shapes or ()), strict=True))
         name_of = dict(zip(numbers, flat(self.names or ()), strict=True))
+        for group in plan.groups if is_torch_s(optimizer) else ():
+            of_group = [plan.numbers[id(each)] for each in group if id(each) in plan.numbers]
+            check_keys((told(name_of[number]), self.state["state"].get(number)) for number in of_group)
         for parameter in flat(plan.groups):
             number = plan.numbers.get(id(parameter))
             if number is None:
@@ -170,6 +176,21 @@ def check_numbers(state: Any, optimizer: Any) -> None:
     check_whole(optimizer, state["state"], [held])
 
 
+def check_settings(groups: Sequence[Mapping[str, Any]], optimizer: Any) -> None:
+    """Raise ConfigError where a group's setting is no number, and is one here."""
+    now = {key: value for group in optimizer.param_groups for key, value in group.items() if is_number(value)}
+    for index, group in enumerate(groups):
+        for key in ("initial_lr", *now):
+            if key in group and not is_number(group[key]):
+                raise misfit(
+                    f"`param_groups[{index}].{key}` of the checkpoint is {told_leaf(group[key])}, not a number."
+                )
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, torch.Tensor) and value.numel() == 1)
+
+
 def is_torch_s(optimizer: Any) -> bool:
     """Return whether an optimizer is one of torch's, whose kernels trust the shapes of their state, or extends one."""
     bases = [base for base in type(optimizer).__mro__ if base.__module__.startswith("torch.optim.")]
@@ -181,10 +202,38 @@ def check_tensors(optimizer: Any, parameter: torch.Tensor, state: Any, name: str
     if not is_torch_s(optimizer) or isinstance(optimizer, torch.optim.LBFGS) or not isinstance(state, dict):
         return
     for key, value in state.items():
-        if not isinstance(value, torch.Tensor) or value.shape == wanted_shape(optimizer, key, parameter, value.shape):
-            continue
-        shapes = f"{list(value.shape)} in the checkpoint, and the parameter {list(parameter.shape)}"
-        raise misfit(f"`{key}` of {name} is {shapes}.")
+        found = value.shape if isinstance(value, torch.Tensor) else torch.Size()
+        if isinstance(value, torch.Tensor) and found != wanted_shape(optimizer, key, parameter, found):
+            shapes = f"{list(found)} in the checkpoint, and the parameter {list(parameter.shape)}"
+            raise misfit(f"`{key}` of {name} is {shapes}.")
+        if key in LIKE_PARAMETER or key in NUMBERS:
+            check_kind(key, value, parameter, name)
+
+
+def check_kind(key: str, value: Any, parameter: torch.Tensor, name: str) -> None:
+    """Raise ConfigError where state that torch's kernels take for real numbers is of another kind."""
+    is_tensor_of_numbers = isinstance(value, torch.Tensor) and value.dtype != torch.bool
+    if key in NUMBERS:
+        is_number = type(value) in (int, float) or (
+            is_tensor_of_numbers and value.numel() == 1 and not value.is_complex()
+        )
+        if not is_number or not math.isfinite(float(value)) or (key == "step" and float(value) < 0):
+            raise misfit(f"`{key}` of {name} is {told_leaf(value)}, and counts steps.")
+        return
+    if value is None or value is parameter:
+        return
+    same_kind = is_tensor_of_numbers and value.is_complex() <= parameter.is_complex() and value.layout is torch.strided
+    if not same_kind or not (value.is_floating_point() or value.is_complex()):
+        raise misfit(f"`{key}` of {name} is {told_leaf(value)}, and the parameter {told_leaf(parameter)}.")
+
+
+def check_keys(states: Iterable[tuple[str, Any]]) -> None:
+    """Raise ConfigError where the state of a parameter lacks what a step takes, and others of its group have."""
+    known = [(name, state.keys() & {*LIKE_PARAMETER, *NUMBERS}) for name, state in states if isinstance(state, dict)]
+    wanted = {key for _, keys in known for key in keys}
+    for name, keys in known:
+        if keys and (missing := sorted(wanted - keys)):
+            raise misfit(f"The state of {name} has no `{missing[0]}`.")
 
 
 def wanted_shape(optimizer: Any, key: str, parameter: torch.Tensor, found: torch.Size) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.attributes import USUAL
-from otrainer.engine.checkpoint.decode import Decoder, Missing, NotSavedError
+from otrainer.engine.checkpoint.decode import UNMAKEABLE, Decoder, Missing, NotSavedError
 from otrainer.engine.checkpoint.encode import LOST, is_marked
 from otrainer.engine.checkpoint.kinds import LostError
 from otrainer.engine.checkpoint.made_again import Reading
@@ -36,8 +36,10 @@ def load_part(part: Any, state: Mapping[str, Any] | None, ctx: RunContext, where
     elif "module" in state:
         with restoring(part, where):
             reading.load_module(part, {**state["module"], "state": state["state_dict"]})
-    elif callable(getattr(part, "load_state_dict", None)):
-        part.load_state_dict(decoded(part, state["state_dict"], where, reading.decoder))
+    elif callable(getattr(part, "load_state_dict", None)) and "state_dict" in state:
+        found = decoded(part, state["state_dict"], where, reading.decoder)
+        with taking(part, where) if type(part).__module__.startswith("otrainer.") else nullcontext():
+            part.load_state_dict(found)
 
 
 def load_attributes(
@@ -73,6 +75,18 @@ def decoded(part: Any, data: Any, where: ConfigPath, decoder: Decoder | None = N
 
 def has_lost(data: Any) -> bool:
     return is_marked(data, LOST) or any(has_lost(item) for _, item in children(data) or ())
+
+
+@contextmanager
+def taking(part: Any, where: ConfigPath) -> Iterator[None]:
+    """Let what a part of ours or of torch's does not take be told as such: it comes from the checkpoint."""
+    try:
+        yield
+    except UNMAKEABLE as cause:
+        what = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+        message = f"The checkpoint's state of `{type(part).__qualname__}` is not what that takes ({what})."
+        hint = "Continue from another checkpoint, or train from the start."
+        raise ConfigError(message, title="state cannot be restored", config_path=where, hint=hint) from cause
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.load_optimizer import load_optimizer
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION, OptimizerState
 from otrainer.engine.checkpoint.parameters import names_in_groups, plain
-from otrainer.engine.checkpoint.part_state import decoded, load_model_attributes, load_part
+from otrainer.engine.checkpoint.part_state import decoded, load_model_attributes, load_part, taking
 from otrainer.engine.checkpoint.recompute import recompute
 from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
@@ -89,11 +89,13 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
         # It has stepped before, in another process: torch would warn of a scheduler that goes first.
         ctx.optimizer._opt_called = parts["train_state"]["global_step"] > 0  # type: ignore[attr-defined]
         if unchanged:
-            ctx.scheduler.load_state_dict(decoded(ctx.scheduler, parts["scheduler"], ("scheduler",)))
+            with taking(ctx.scheduler, ("scheduler",)):
+                ctx.scheduler.load_state_dict(decoded(ctx.scheduler, parts["scheduler"], ("scheduler",)))
         else:
             recompute(ctx, parts)
     if ctx.scaler is not None and parts["scaler"] is not None:
-        ctx.scaler.load_state_dict(parts["scaler"])
+        with taking(ctx.scaler, ("scaler",)):
+            ctx.scaler.load_state_dict(parts["scaler"])
     load_lists(ctx, parts)
     # A schedule of another rhythm was put to where the run stands, this turn included.
     ctx.turns.scheduler &= ctx.built["rhythm"] == parts["meta"]["built"].get("rhythm")
@@ -102,18 +104,23 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     load_part(ctx.loss, parts["loss"], ctx, ("loss",))
     load_part(ctx.io, parts["io"], ctx, ("io",))
     load_part(ctx.datamodule, parts["data"]["module"], ctx, ("data",))
-    ctx.train.load_state_dict(decoded(ctx.train, parts["data"]["train"], ("data",)))
+    with taking(ctx.train, ("data",)):
+        ctx.train.load_state_dict(decoded(ctx.train, parts["data"]["train"], ("data",)))
     ctx.state.load_state_dict(parts["train_state"])
-    load_logs(ctx, decoded(None, parts.get("logs") or {}, ("logs",)))
+    with taking(ctx.state, ("logs",)):
+        load_logs(ctx, decoded(None, parts.get("logs") or {}, ("logs",)))
     if trained := parts.get("trained"):
-        train_on(ctx.optimizer, trained)
+        with taking(ctx.optimizer, ("optimizer",)):
+            train_on(ctx.optimizer, trained)
     if not ctx.state.epoch_complete:
-        ctx.state.micro_step_in_epoch = ctx.train.position(ctx.state.micro_step_in_epoch)
+        with taking(ctx.train, ("data",)):
+            ctx.state.micro_step_in_epoch = ctx.train.position(ctx.state.micro_step_in_epoch)
     if parts["meta"].get("definition") != ctx.run.definition:
         ctx.should_stop = False  # it was to end under another config
     for name, part in with_flags(ctx).items():
         set_flags(part, parts["flags"].get(name, {}))
-    set_random_state(parts["rng"])
+    with taking(ctx.state, ("rng",)):
+        set_random_state(parts["rng"])
 
 
 def begin_state(ctx: RunContext) -> None:
