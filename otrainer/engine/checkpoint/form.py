@@ -127,6 +127,23 @@ def is_scale(value: Any) -> bool:
     return is_number(value) and math.isfinite(value) and value > 0
 
 
+def refuse_unlike(now: Any, saved: Any, path: tuple[Any, ...] = ()) -> None:
+    """Raise TypeError where the state of a scheduler has something else in the place of a number, a text or several."""
+    key = path[-1] if path else ""
+    if isinstance(now, dict) and isinstance(saved, dict):
+        for name in now.keys() & saved.keys():
+            refuse_unlike(now[name], saved[name], (*path, name))
+    elif isinstance(now, list | tuple) and isinstance(saved, list | tuple):
+        for index, (one, other) in enumerate(zip(now, saved, strict=False)):
+            refuse_unlike(one, other, (*path, index))
+    elif key in ("last_epoch", "_step_count") and not is_count(saved):
+        raise TypeError(f"`{dotted(path)}` is {told(saved)}, not a whole number from 0")
+    elif isinstance(now, int | float) and not isinstance(saved, int | float):
+        raise TypeError(f"`{dotted(path)}` is {told(saved)}, not a number")
+    elif isinstance(now, str | dict | list | tuple) and not isinstance(saved, type(now)):
+        raise TypeError(f"`{dotted(path)}` is {told(saved)}, not {told(now)}")
+
+
 COUNT, TRUTH, TEXT = (is_count, "a whole number from 0"), (is_truth, "true or false"), (is_text, "a text")
 NUMBER = (is_number, "a number")
 MAPPING, MAPPING_OR_NONE = (is_mapping, "a mapping"), (optional(is_mapping), "a mapping or None")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from otrainer.engine.checkpoint.file_format import DamagedError, read_container
-from otrainer.engine.checkpoint.form import deeper_flaws, flaws
+from otrainer.engine.checkpoint.form import deeper_flaws, flaws, told
+from otrainer.engine.checkpoint.plain import NotPlainError
 from otrainer.engine.checkpoint.save import FORMAT, READABLE
 from otrainer.engine.checkpoint.snapshot import Snapshots
-from otrainer.errors import ConfigError, Finding
+from otrainer.errors import ConfigError, Finding, dotted
 
 PARTS = (
     "model", "optimizer", "scheduler", "scaler", "parameters", "callbacks", "metrics", "loggers", "loss", "io", "data",
@@ -51,8 +52,14 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if problem := problem_with(parts):
         raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {problem.message}.")
     # What is loaded may be kept as it is, and shall not depend on a file that somebody may change.
-    copies = Snapshots(keep=False)
-    return {name: part if name == "model" else copies.take(part)[0] for name, part in parts.items()}
+    copies, taken = Snapshots(keep=False), {}
+    for name, part in parts.items():
+        try:
+            taken[name] = part if name == "model" else copies.take(part)[0]
+        except NotPlainError as cause:
+            what = f"`{dotted((name, *cause.path))}` is {told(cause.value)} that no checkpoint holds"
+            raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {what}.") from cause
+    return taken
 
 
 def problem_with(parts: Any) -> Finding | None:

@@ -13,6 +13,7 @@ from otrainer.engine.checkpoint.compare import marked_lost
 from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
 from otrainer.engine.checkpoint.encode import Encoder
 from otrainer.engine.checkpoint.flags import set_flags
+from otrainer.engine.checkpoint.form import refuse_unlike
 from otrainer.engine.checkpoint.lists import load_again, load_lists
 from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.load_optimizer import load_optimizer
@@ -89,8 +90,10 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
         # It has stepped before, in another process: torch would warn of a scheduler that goes first.
         ctx.optimizer._opt_called = parts["train_state"]["global_step"] > 0  # type: ignore[attr-defined]
         if unchanged:
+            state = decoded(ctx.scheduler, parts["scheduler"], ("scheduler",))
             with taking(ctx.scheduler, ("scheduler",)):
-                ctx.scheduler.load_state_dict(decoded(ctx.scheduler, parts["scheduler"], ("scheduler",)))
+                refuse_unlike(ctx.scheduler.state_dict(), state)
+                ctx.scheduler.load_state_dict(state)
         else:
             recompute(ctx, parts)
     if ctx.scaler is not None and parts["scaler"] is not None:
