@@ -8,7 +8,8 @@ Parts: `model` (the plain state dict), `attributes` of its modules, `optimizer`,
 
 from __future__ import annotations
 
-from otrainer.engine.checkpoint.load import PARTS, damaged, load_checkpoint, unreadable
+from otrainer.engine.checkpoint.form import PARTS
+from otrainer.engine.checkpoint.load import damaged, load_checkpoint, unreadable
 from otrainer.engine.checkpoint.restore import (
     begin_state,
     check_fits,

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import torch
 
+from otrainer.engine.checkpoint.save import READABLE
 from otrainer.engine.tree import is_tensor, leaves_with_paths
-from otrainer.errors import dotted
+from otrainer.errors import Finding, dotted
 
 LARGEST = 2**62
 # A view may repeat what is stored, as an expanded buffer does; beyond this it only takes memory.
 MOST_REPEATED = 1 << 30
+PARTS = (
+    "model", "optimizer", "scheduler", "scaler", "parameters", "callbacks", "metrics", "loggers", "loss", "io", "data",
+    "flags", "train_state", "rng", "meta",
+)  # fmt: skip
+MOST_TOLD = 4
+COUNTERS = ("epoch", "global_step", "micro_step_in_epoch", "epoch_complete")
 Check = Callable[[Any], bool]
+
+
+def problem_with(parts: Any) -> Finding | None:
+    """Return what keeps loaded data from being a checkpoint, in a few words."""
+    if not isinstance(parts, dict):
+        return Finding("it is no mapping")
+    missing = [name for name in PARTS if name not in parts]
+    if missing:
+        return Finding(f"it has no part `{missing[0]}`")
+    meta, state = parts["meta"], parts["train_state"]
+    if not isinstance(meta, dict) or meta.get("format") not in READABLE:
+        return Finding("it is of another format")
+    if not isinstance(state, dict) or not set(COUNTERS) <= set(state):
+        return Finding("its `train_state` does not say where training stands")
+    found = list(islice(chain(flaws(parts), deeper_flaws(parts)), MOST_TOLD))
+    return Finding("; ".join(found)) if found else None
 
 
 def flaws(parts: Mapping[str, Any]) -> Iterator[str]:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from otrainer.engine.checkpoint.file_format import DamagedError, read_container
-from otrainer.engine.checkpoint.form import deeper_flaws, flaws, told
+from otrainer.engine.checkpoint.form import problem_with, told
 from otrainer.engine.checkpoint.plain import NotPlainError
-from otrainer.engine.checkpoint.save import FORMAT, READABLE
+from otrainer.engine.checkpoint.save import FORMAT
 from otrainer.engine.checkpoint.snapshot import Snapshots
-from otrainer.errors import ConfigError, Finding, dotted
+from otrainer.errors import ConfigError, dotted
 
-PARTS = (
-    "model", "optimizer", "scheduler", "scaler", "parameters", "callbacks", "metrics", "loggers", "loss", "io", "data",
-    "flags", "train_state", "rng", "meta",
-)  # fmt: skip
 # What a file has under another name, or not at all, if it is older than a format.
 RENAMED = {"progress": "train_state"}
-MOST_TOLD = 4
-COUNTERS = ("epoch", "global_step", "micro_step_in_epoch", "epoch_complete")
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -60,22 +53,6 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             what = f"`{dotted((name, *cause.path))}` is {told(cause.value)} that no checkpoint holds"
             raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {what}.") from cause
     return taken
-
-
-def problem_with(parts: Any) -> Finding | None:
-    """Return what keeps loaded data from being a checkpoint, in a few words."""
-    if not isinstance(parts, dict):
-        return Finding("it is no mapping")
-    missing = [name for name in PARTS if name not in parts]
-    if missing:
-        return Finding(f"it has no part `{missing[0]}`")
-    meta, state = parts["meta"], parts["train_state"]
-    if not isinstance(meta, dict) or meta.get("format") not in READABLE:
-        return Finding("it is of another format")
-    if not isinstance(state, dict) or not set(COUNTERS) <= set(state):
-        return Finding("its `train_state` does not say where training stands")
-    found = list(islice(chain(flaws(parts), deeper_flaws(parts)), MOST_TOLD))
-    return Finding("; ".join(found)) if found else None
 
 
 def not_a_checkpoint(message: str) -> ConfigError:
