@@ -93,8 +93,9 @@ def finite(value: float) -> float:
 
 
 def overflows(text: str) -> bool:
-    """Return whether `text` is a number of no great length that is too large for a float."""
-    return len(text) <= MAX_DIGITS and FLOAT.fullmatch(text) is not None and math.isinf(float(text))
+    """Return whether `text` is a number too large for a float, and not just longer than any that is read."""
+    too_long = len(text) > MAX_DIGITS and NUMERIC.fullmatch(text) is not None
+    return not too_long and FLOAT.fullmatch(text) is not None and math.isinf(float(text))
 
 
 def as_written(text: str, at: int, value: Plain) -> str | None:
