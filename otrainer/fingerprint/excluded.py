@@ -12,6 +12,7 @@ EXCLUDED = {
     "otrainer.registry": "which keys there are, and what is refused of them; what a key stands for counts itself",
     "otrainer.registry.build.signature": "what is refused before anything is called",
     "otrainer.registry.build.targets": "what is refused of a `_target_`, which counts itself",
+    "otrainer.engine.checkpoint.form": "what is refused of a checkpoint before any part takes it",
     "otrainer.engine.schedule_length": "what is told or refused of a schedule before it begins",
     "otrainer.engine.stage_notes": "what is said of a failure; then nothing more is trained",
     "otrainer.stages": "when something is trained, and what is judged, written down and told besides",

@@ -83,8 +83,8 @@ def taking(part: Any, where: ConfigPath) -> Iterator[None]:
     try:
         yield
     except UNMAKEABLE as cause:
-        what = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-        message = f"The checkpoint's state of `{type(part).__qualname__}` is not what that takes ({what})."
+        kind = type(cause).__name__
+        message = f"The checkpoint's state of `{type(part).__qualname__}` is not what that takes ({kind}: {cause})."
         hint = "Continue from another checkpoint, or train from the start."
         raise ConfigError(message, title="state cannot be restored", config_path=where, hint=hint) from cause
 
