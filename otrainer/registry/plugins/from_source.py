@@ -14,6 +14,7 @@ from types import CodeType, ModuleType
 
 from otrainer.fingerprint.locate import OWN, is_local
 from otrainer.registry.plugins.search_notes import additions_noted
+from otrainer.storage import process_memory
 
 
 class FromSource(SourceFileLoader):
@@ -25,8 +26,15 @@ class FromSource(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
+        loaded()[fullname] = content = self.get_data(path)
+        code: CodeType = self.source_to_code(content, path)
         return code
+
+
+def loaded() -> dict[str, bytes]:
+    """Return the source of each module that this process loaded, as it was then."""
+    sources: dict[str, bytes] = process_memory.get("loaded_sources", dict)
+    return sources
 
 
 class ProjectFinder(MetaPathFinder):

@@ -16,13 +16,14 @@ from otrainer.engine.signals import TrainingInterrupted
 from otrainer.stages.fit.git_state import git_state
 from otrainer.stages.fit.provenance import device_name, versions
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
+from otrainer.storage.canonical_json import digest
 from otrainer.storage.runs.archive import remove_empty
 from otrainer.storage.runs.files import files_below, foreign_files, is_passing
 from otrainer.storage.runs.ownership import measure
 from otrainer.storage.runs.run_json import LAST, RUN_FILE, read_run, utc_now, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from otrainer.engine.state import RunSettings
@@ -46,6 +47,8 @@ class RunRecord:
         # What code asked when it was imported and built, as soon as that is known.
         self.asked: Mapping[str, Any] = before.get("asked", {})
         self._marks: dict[str, Any] = {}
+        # Code that was trained without having been validated: the run is none of its plan's definition then.
+        self.strayed: Callable[[], dict[str, str]] = dict
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)
         self.values_before = before if parent is None else values_until(directory.begin.step, read_run(parent))
@@ -126,7 +129,7 @@ class RunRecord:
         """Write run.json for a run in `state`; without `whole`, checkpoints are taken for those found before."""
         if whole:
             self._marks = measure(self.run_dir, self.outputs())
-        steps, outputs = self.steps, dict(self._marks)
+        steps, outputs, strayed = self.steps, dict(self._marks), self.strayed()
         if state == "running" or (state != "complete" and outputs):
             steps = self.steps_saved  # what came after the last checkpoint is lost
         write_run(
@@ -135,7 +138,7 @@ class RunRecord:
                 "name": self.plan.name,
                 "experiment": self.plan.experiment,
                 "state": state,
-                "definition": self.plan.definition,
+                "definition": digest([self.plan.definition, strayed]) if strayed else self.plan.definition,
                 "global_step": steps[0],
                 "epoch": steps[1],
                 "metrics": {masked(name): plain(value) for name, value in self.metrics.items()},

@@ -13,6 +13,7 @@ from otrainer.errors import ConfigError
 from otrainer.registry.plugins.import_reads import asked_by, together
 from otrainer.stages.definition import fingerprints, outdated
 from otrainer.stages.fit.compose import composed, settings_of
+from otrainer.stages.fit.late_imports import LateImports, refuse_late
 from otrainer.stages.fit.parents_rows import carry_rows
 from otrainer.stages.fit.provenance import leave_provenance
 from otrainer.stages.fit.run_directory import run_directory
@@ -68,9 +69,12 @@ def train(
                 directory.announce(kept, checkpoint)
                 record.asked = asked_by_code(plan, whole.env, root)
                 prepare(whole, record)
+                late = LateImports(plan, root)
+                record.strayed = late.changed
                 with record:
                     leave_provenance(directory.path, plan, places, root)
                     whole.fit(run)
+                    refuse_late(late.changed())
     return RunResult(directory.path, record.steps[0], record.metrics, summary(record))
 
 
