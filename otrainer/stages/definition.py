@@ -10,7 +10,8 @@ from otrainer.fingerprint import Fingerprints
 from otrainer.fingerprint.search_path import SearchPath, add, search_path
 from otrainer.registry.effects import WHOLE, as_counted, relative, uncounted
 from otrainer.registry.usage import code_of
-from otrainer.stages.built import artifact
+from otrainer.stages.built import MANIFEST, artifact
+from otrainer.storage import process_memory
 from otrainer.storage.canonical_json import digest
 from otrainer.storage.data_files import identify
 
@@ -39,9 +40,22 @@ def looked(root: Path, _searched: SearchPath) -> Fingerprints:
 
 def search_as_left(experiment: Experiment, root: Path) -> None:
     """Look for modules where `manifest` saw the experiment's plugins add folders, which this process may not import."""
-    left = artifact(experiment, "manifest.json", root)
-    with suppress(TypeError, KeyError, AttributeError):
-        add(SearchPath.from_json(left[SEARCH], root))
+    with suppress(OSError):
+        status = (root / experiment.built(MANIFEST)).stat()
+        # A manifest is large, and read once for all experiments that share it.
+        known: dict[tuple[int, int, int], SearchPath] = process_memory.get("searches left", dict)
+        which = status.st_dev, status.st_ino, status.st_mtime_ns
+        if which not in known:
+            known[which] = search_in(artifact(experiment, MANIFEST, root), root)
+        add(known[which])
+
+
+def search_in(manifest: Any, root: Path) -> SearchPath:
+    """Return where a manifest says that plugins look for modules besides; nowhere where it says nothing readable."""
+    try:
+        return SearchPath.from_json(manifest[SEARCH], root)
+    except (TypeError, KeyError, AttributeError):
+        return SearchPath()
 
 
 def fingerprints(root: Path) -> Fingerprints:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from otrainer.storage.processes import beginning, is_alive
+from otrainer.storage.processes import is_alive, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,18 +71,19 @@ def new_file(path: str) -> IO[bytes]:
 
 def link_atomic(path: StrPath, target: str) -> None:
     """Let `path` be a link that says `target`. Raises OSError where there can be none."""
-    with suppress(OSError):
-        if os.readlink(path) == target:
+    try:
+        os.symlink(target, path)
+    except FileExistsError:
+        if os.path.islink(path) and os.readlink(path) == target:
             return
-    temp = temporary_beside(path)
-    os.symlink(target, temp)
-    os.replace(temp, path)
+        temp = temporary_beside(path)
+        os.symlink(target, temp)
+        os.replace(temp, path)
 
 
 def temporary_beside(target: StrPath) -> str:
     """Return a name beside `target` that no other thread or process has; `sweep` reads in it whose it is."""
-    pid = os.getpid()
-    return os.path.join(os.path.dirname(target), f"{TEMP_PREFIX}{pid}.{beginning(pid)}-{os.urandom(4).hex()}")
+    return os.path.join(os.path.dirname(target), f"{TEMP_PREFIX}{this_process()}-{os.urandom(4).hex()}")
 
 
 def sweep(folder: StrPath) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from functools import cache
 
 PR_SET_PDEATHSIG = 1
 # How far times of processes and of files may lie apart.
@@ -39,6 +40,17 @@ def beginning(pid: int) -> str | None:
     except OSError:
         return "" if is_running(pid) else None
     return None if state == b"Z" else fields[18].decode()
+
+
+def this_process() -> str:
+    """Return `PID.BEGINNING` of this process, for `is_alive`."""
+    pid = os.getpid()
+    return f"{pid}.{began_as(pid)}"
+
+
+@cache
+def began_as(pid: int) -> str | None:
+    return beginning(pid)
 
 
 def ran_at(pid: int, when: float) -> bool:

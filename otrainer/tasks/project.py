@@ -25,6 +25,7 @@ from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import Document, StageReporter
 from otrainer.tasks.runner import Runner
 from otrainer.tasks.selection import ABOUT_ONE, EVERY, LAST, NAMED, QUERIES, select, wanted_format
+from otrainer.tasks.state import MD5Checker
 
 OWN = (*EVERY, *NAMED, *QUERIES, *ABOUT_ONE, LAST)
 TaskDict = dict[str, Any]
@@ -64,6 +65,7 @@ class Project:
             "reporter": StageReporter,
             "backend": "sqlite3",
             "dep_file": "build/.doit.db",
+            "check_file_uptodate": MD5Checker,
             "continue": True,  # a broken experiment does not hide the others' findings
             "verbosity": 2,
             "sort": "definition",
