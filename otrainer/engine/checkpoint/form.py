@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
-import torch
-
 from otrainer.engine.checkpoint.save import READABLE
 from otrainer.engine.tree import is_tensor, leaves_with_paths
 from otrainer.errors import Finding, dotted
 
 LARGEST = 2**62
+# Types and layouts by their names, as this module only looks.
+STRIDED, BYTES = "torch.strided", "torch.uint8"
 # A view may repeat what is stored, as an expanded buffer does; beyond this it only takes memory.
 MOST_REPEATED = 1 << 30
 PARTS = (
@@ -76,7 +76,7 @@ def misfits(value: Any, form: Any, path: tuple[Any, ...]) -> Iterator[str]:
 
 def told(value: Any) -> str:
     """Return what a leaf is, in a few words."""
-    if isinstance(value, torch.Tensor):
+    if is_tensor(value):
         return f"a tensor of {str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST:
         return "a very large number"
@@ -85,11 +85,11 @@ def told(value: Any) -> str:
     return repr(value) if value is None or isinstance(value, bool | int | float) else f"a `{type(value).__name__}`"
 
 
-def flaw_of(tensor: torch.Tensor) -> str:
+def flaw_of(tensor: Any) -> str:
     """Say why a tensor can be nobody's; empty where it may be somebody's."""
     if tensor.is_meta:
         return "is a tensor without numbers"
-    if tensor.layout is not torch.strided:
+    if str(tensor.layout) != STRIDED:
         return ""  # whoever takes it knows whether it may be sparse
     size = tensor.numel() * tensor.element_size()
     stored = tensor.untyped_storage().nbytes()
@@ -130,12 +130,12 @@ def is_list_of(fits: Check) -> Check:
 
 def is_bytes(value: Any) -> bool:
     """Return whether a value is the state of one of torch's generators."""
-    return isinstance(value, torch.Tensor) and value.dtype == torch.uint8 and value.dim() == 1
+    return is_tensor(value) and str(value.dtype) == BYTES and value.dim() == 1
 
 
 def is_words(value: Any) -> bool:
-    is_whole = isinstance(value, torch.Tensor) and not value.is_floating_point() and not value.is_complex()
-    return is_whole and value.dim() == 1 and value.layout is torch.strided
+    is_whole = is_tensor(value) and not value.is_floating_point() and not value.is_complex()
+    return is_whole and value.dim() == 1 and str(value.layout) == STRIDED
 
 
 def is_component_state(value: Any) -> bool:
