@@ -73,7 +73,7 @@ def asked(trace: str, world: World) -> set[Asked]:
         name, at, fd, given, rest = match.groups()
         path = place(at or fd or world.root, given or "")
         inside = os.path.relpath(path, world.folder)
-        is_users = not inside.startswith("..") and inside != f"project/{EXPERIMENT}"
+        is_users = not inside.startswith(("..", "project/<")) and inside != f"project/{EXPERIMENT}"
         is_users &= not any(part in OWN for part in Path(inside).parts)
         if is_users and not any(flag in rest for flag in ("O_WRONLY", "O_RDWR", "O_CREAT")):
             how = {"getdents64": "listed", "openat": "opened", "open": "opened"}.get(name, "asked for")
