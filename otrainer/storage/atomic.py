@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from otrainer.storage import process_memory
 from otrainer.storage.processes import is_alive, this_process
 
 if TYPE_CHECKING:
@@ -103,12 +104,35 @@ def is_own_file(path: StrPath) -> bool:
 
 
 def sync_folder(folder: StrPath) -> None:
-    """Make renames inside `folder` outlast a power cut."""
+    """Make renames inside `folder` outlast a power cut, and the folder with those above it, which may be as new."""
+    sealed = process_memory.get("sealed folders", set[tuple[int, int]])
+    place = os.path.realpath(folder)
+    which = synced(place)
+    while which not in sealed:
+        sealed.add(which)
+        place = os.path.dirname(place)
+        try:
+            which = synced(place)
+        except OSError:  # this user may not, or nobody can: then it was there before
+            return
+
+
+def synced(folder: str) -> tuple[int, int]:
+    """Put the names in one folder on the disk, and return its device and inode."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+        status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def sync_file(file: IO[bytes], path: StrPath) -> None:
+    """Put what was appended to an open file on the disk, and the name that it may have got since."""
+    with naming(os.fspath(path)):
+        os.fsync(file.fileno())
+        sync_folder(os.path.dirname(path) or ".")
 
 
 @contextmanager

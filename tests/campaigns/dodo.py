@@ -12,6 +12,7 @@ CAMPAIGNS = (
     "soundness",
     "kills",
     "syscalls",
+    "powercuts",
     "flips",
     "exact",
     "true",

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from otrainer.components.loggers.own_rows import drop_own
 from otrainer.components.loggers.row import row_text
+from otrainer.storage.atomic import sync_file
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
 
@@ -26,6 +27,7 @@ class JsonLinesLogger:
         self._keep: int | None = None
         self._run: str | None = None
         self._stages = {"train", "val", "metrics"}
+        self._is_on_disk = True
 
     def log_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Learn in which folder the run is: a file elsewhere may have rows of other runs. What is too many goes now."""
@@ -45,6 +47,7 @@ class JsonLinesLogger:
         before = file.seek(0, os.SEEK_END)
         row = row if ends_line(file, before) else b"\n" + row
         written = 0
+        self._is_on_disk = False
         try:
             while written < len(row):
                 written += file.write(row[written:])
@@ -69,6 +72,7 @@ class JsonLinesLogger:
         self._keep = None
 
     def state_dict(self) -> dict[str, Any]:
+        self._seal()
         # Rows of a stretch before that are too many go once the folder of the run is known, and count already.
         size = self.path.stat().st_size if self.path.exists() else 0
         return {"bytes": size if self._keep is None else self._keep, "stages": sorted(self._stages)}
@@ -77,9 +81,16 @@ class JsonLinesLogger:
         self._keep = state["bytes"]
         self._stages.update(state.get("stages", ()))
 
+    def _seal(self) -> None:
+        """Put the rows on the disk: a checkpoint that counts them, and a run that is complete, may not outlive them."""
+        if self._file is not None and not self._is_on_disk:
+            sync_file(self._file, self.path)
+            self._is_on_disk = True
+
     def close(self) -> None:
         """Close the file; where nothing was logged since a resume, rows that are too many go now."""
         self._drop_spare()
+        self._seal()
         if self._file is not None:
             self._file.close()
             self._file = None
