@@ -1,6 +1,6 @@
 """Findings as people and tools read them: drawn for a terminal or a log, or written as JSON or SARIF.
 
-Nothing here is imported before there is something to tell.
+Nothing here but `say` is imported before there is a mistake to tell.
 """
 
 from __future__ import annotations
