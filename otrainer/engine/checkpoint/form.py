@@ -33,7 +33,7 @@ def problem_with(parts: Any) -> Finding | None:
     if missing:
         return Finding(f"it has no part `{missing[0]}`")
     meta, state = parts["meta"], parts["train_state"]
-    if not isinstance(meta, dict) or meta.get("format") not in READABLE:
+    if not isinstance(meta, dict) or not is_count(meta.get("format")) or meta["format"] not in READABLE:
         return Finding("it is of another format")
     if not isinstance(state, dict) or not set(COUNTERS) <= set(state):
         return Finding("its `train_state` does not say where training stands")

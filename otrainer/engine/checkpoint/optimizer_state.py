@@ -220,7 +220,7 @@ def check_kind(key: str, value: Any, parameter: torch.Tensor, name: str) -> None
         if not is_number or not math.isfinite(float(value)) or (key == "step" and float(value) < 0):
             raise misfit(f"`{key}` of {name} is {told_leaf(value)}, and counts steps.")
         return
-    if value is None or value is parameter:
+    if value is None and key == "momentum_buffer":  # before its first step
         return
     same_kind = is_tensor_of_numbers and value.is_complex() <= parameter.is_complex() and value.layout is torch.strided
     if not same_kind or not (value.is_floating_point() or value.is_complex()):
