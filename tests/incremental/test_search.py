@@ -179,5 +179,6 @@ def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project
     environ.clear()
     for name in ("words/a.txt", "switch"):
         (project / "extensions" / name).unlink()
+    assert "Nothing would be trained: the finished run in " in doit(project, "why", "EXP=asking").stdout
     trained()
     assert last.stat().st_mtime_ns == first, "the first run comes back"

@@ -14,9 +14,11 @@ from otrainer.stages.definition import fingerprints, search_as_left
 from otrainer.stages.freshness.decide import decide
 from otrainer.stages.resolve import resolved, resolved_artifacts
 from otrainer.storage.project import display_path
-from otrainer.storage.records import Record, reasons
+from otrainer.storage.records import NOTHING, Record, reasons
+from otrainer.storage.runs.fields import ASKED
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
     from pathlib import Path
 
     from otrainer.config import ResolvedConfig
@@ -79,8 +81,11 @@ class Now:
             return True
         return any(reasons(record._replace(outputs={}), {}, root=self.root, **current("manifest", self.root)))
 
-    def declares_anew(self) -> bool:
-        """Return whether something changed that a component read to say which files it declares."""
+    def declares_anew(self, asked: Mapping[str, Any] = NOTHING) -> bool:
+        """Return whether something changed that a component read to say which files it declares.
+
+        What a run `asked` is left out: it is for the caller to know that it is answered as it was for that run.
+        """
         record = self.record("validate")
         if record is None:
             return False
@@ -89,4 +94,10 @@ class Now:
         sources = sources_of((row["target"] for row in code if row["plugin"] is None), self.prints).values()
         known = {*declared, *(display_path(file, self.root) for file in sources)}
         files = {name: stamp for name, stamp in record.files.items() if name not in known}
-        return any(reasons(record._replace(files=files, outputs={}, version=Record().version), {}, root=self.root))
+        facts = {name: without(getattr(record, name), asked.get(name, ())) for name in ASKED}
+        kept = record._replace(files=files, outputs={}, version=Record().version, **facts)
+        return any(reasons(kept, {}, root=self.root))
+
+
+def without(facts: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+    return {name: fact for name, fact in facts.items() if name not in names}

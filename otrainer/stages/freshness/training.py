@@ -181,13 +181,27 @@ class Training:
     def data_now(self, rows: Rows) -> Data | None:
         """Return the identities of declared files as they are now; None where others may be declared."""
         if self.now.declares_anew():
-            return None
+            return self.data_as_asked(rows)
         sections = [name for name in self.config if name not in WITHOUT_FILES]
         sections += ["model"] if self.layers_may_declare(rows) else []
         for config, code, names in self.declared_before():
             if not names or Compared(config, self.config, code, rows).same_in(sections):
                 return self.identities(names)
         return None
+
+    def data_as_asked(self, rows: Rows) -> Data | None:
+        """Return the identities of the files of an earlier run whose code would get the same answers again, if any."""
+        for run in self.runs():
+            asked = run.get("asked")
+            if asked and next(asked_otherwise(run), None) is None and not self.now.declares_anew(asked):
+                sections = [name for name in self.config if name not in WITHOUT_FILES]
+                if Compared(run["config"], self.config, run["code"], rows).same_in(sections):
+                    return self.identities(run["data"])
+        return None
+
+    def runs(self) -> Iterator[Run]:
+        """Yield the run in the directory and those that are kept, newest first."""
+        yield from (run for run in (self.run, *map(read_run_or_none, archived_runs(self.run_dir))) if run is not None)
 
     def layers_may_declare(self, rows: Rows | None) -> bool:
         """Return whether some layer of the model is the user's own."""
@@ -199,9 +213,8 @@ class Training:
         """Yield the configs whose data files are known, with the rows of their code, and these."""
         if self.now.validated is not None:
             yield self.now.validated["config"], self.now.validated["code"], self.now.validated["data_files"]
-        for each in (self.run, *map(read_run_or_none, archived_runs(self.run_dir))):
-            if each is not None:
-                yield each["config"], each["code"], each["data"]
+        for each in self.runs():
+            yield each["config"], each["code"], each["data"]
 
     def identities(self, names: Iterable[str]) -> Data | None:
         try:
