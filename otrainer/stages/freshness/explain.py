@@ -6,18 +6,19 @@ Each verdict begins with what `decide` says of the stage, and adds what the stag
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from otrainer.fingerprint.unfollowed import variable_shown
 from otrainer.registry.static_source import definition_in, tree_of
 from otrainer.registry.usage import code_of
-from otrainer.stages.built import written_places
+from otrainer.stages.built import configured_run_dir, written_places
 from otrainer.stages.freshness.decide import FAILS, NO_CONFIG, RUNS, UNTOLD, Verdict
 from otrainer.stages.freshness.now import Now
 from otrainer.stages.freshness.training import explain_training
 from otrainer.stages.freshness.values import is_same, value_sentences
 from otrainer.storage.records import NOT_RUN
+from otrainer.storage.runs.run_json import read_run_or_none
 
 # Places that are told.
 MOST = 6
@@ -48,10 +49,19 @@ def not_followed(now: Now) -> tuple[str, ...]:
     seen = now.manifest.get("seen", ()) if now.manifest else ()
     every = dict.fromkeys(each for row in rows for each in code_of(row, now.prints).unfollowed)
     record = now.record("validate")
-    seen = {*seen, *map(variable_shown, record.env if record else ())}
+    counted = {*(record.env if record else ()), *variables_of_run(now)}
+    seen = {*seen, *map(variable_shown, counted)}
     found = [each.text for each in every if not each.counts(seen)]
     more = f"And {len(found) - MOST} more places, which `{now.experiment.built('manifest.json')}` lists."
     return (*found[:MOST], *([more] if len(found) > MOST else ()))
+
+
+def variables_of_run(now: Now) -> Iterable[str]:
+    """Return the variables that the code of the run in the directory read when it was imported and built."""
+    run_dir = configured_run_dir(now.experiment, now.root)
+    run = None if run_dir is None else read_run_or_none(run_dir)
+    env: Iterable[str] = run.get("asked", {}).get("env", ()) if run else ()
+    return env
 
 
 def explain_resolve(now: Now) -> Verdict:
