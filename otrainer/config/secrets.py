@@ -13,6 +13,7 @@ from otrainer.config.walk import texts, walk
 from otrainer.errors import ConfigPath, Finding, SourceLocation, dotted
 
 OPENING = "${secret:"
+REFERRED_TO = "secrets referred to"  # what a process remembers of the config whose plugins it runs
 TOKEN = re.compile(r"(?P<escape>\$\$\{(?=secret:))|\$\{secret:(?P<name>[^{}]*)\}")
 
 
@@ -26,6 +27,11 @@ def references(value: object, path: ConfigPath = ()) -> Iterator[tuple[str, Conf
 def mentions(value: object) -> bool:
     """Return whether a reference may stand anywhere in `value`, keys included, which a quick search tells."""
     return any(OPENING in text for text in texts(value))
+
+
+def secrets_in(value: object) -> list[str]:
+    """Return the names of the variables that `value` refers to as secrets."""
+    return list(dict.fromkeys(name for name, _ in references(value))) if mentions(value) else []
 
 
 def holds_secret(value: object) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import Reads, ResolvedConfig, Settings, SourceMap, resolve_config
+from otrainer.config.secrets import secrets_in
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import encoded, keep
 from otrainer.stages.outcome import Outcome
@@ -27,10 +28,13 @@ def resolve(experiment: Experiment, root: Path) -> Outcome:
 
 def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
     """Return what resolving leaves, as it is written."""
+    plugins = {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")}
+    if secrets := secrets_in(config.data):
+        plugins["secrets"] = sorted(secrets)  # whose variables plugins may read without retraining
     artifacts: dict[str, Any] = {
         "resolved.json": {"config": config.data, "used": sorted(config.used)},
         "sources.json": {"places": config.source_map.to_json(), "includes": config.source_map.includes},
-        "plugins.json": {"imports": config.data.get("imports") or [], "settings": config.data.get("settings")},
+        "plugins.json": plugins,
     }
     return encoded("resolve", artifacts)
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from otrainer.config.expressions import NAME
-from otrainer.config.secrets import TOKEN, mentions, references
+from otrainer.config.secrets import REFERRED_TO, TOKEN, mentions, references, secrets_in
 from otrainer.diagnostics.redaction.streams import conceal
 from otrainer.diagnostics.redaction.values import SHORTEST
 from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.storage import process_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,12 @@ class Secrets:
 
 
 def conceal_secrets(config: object) -> None:
-    """Keep the secrets that `config` refers to out of what this process prints from here on, as far as they are set."""
-    names = dict.fromkeys(name for name, _ in references(config)) if mentions(config) else {}
+    """Keep the secrets that `config` refers to out of what this process prints from here on, as far as they are set.
+
+    Their variables are then no input of any code: another value of a secret retrains nothing.
+    """
+    names = secrets_in(config)
+    process_memory.put(REFERRED_TO, frozenset(names))
     conceal({name: os.environ[name] for name in names if problem_with(name) is None})
 
 

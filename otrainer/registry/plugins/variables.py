@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from otrainer.config.credentials import credential_in
+from otrainer.config.secrets import REFERRED_TO
+from otrainer.storage import process_memory
 from otrainer.storage.watch_reads import ReadTracker
 
 # Where a run happens, and who started it, is not what it is.
@@ -76,4 +78,6 @@ class Variables(Tracker):
 
 def counts(name: str) -> bool:
     """Return whether another value of a variable may train something else; those of credentials are never kept."""
-    return name not in PLACES and not name.startswith(BEGINNINGS) and credential_in(name) is None
+    secrets: frozenset[str] = process_memory.get(REFERRED_TO, frozenset)
+    is_place = name in PLACES or name.startswith(BEGINNINGS)
+    return not is_place and credential_in(name) is None and name not in secrets
