@@ -6,8 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, Finding, nearest
-from otrainer.storage.experiments import EXPERIMENTS, Experiment, all_experiments, find_experiment, listed, sentence
-from otrainer.storage.project import display_path
+from otrainer.storage.experiments import Experiment, all_experiments, find_experiment, listed, sentence
 from otrainer.tasks.elsewhere import experiment_before_doit, option_behind, unknown_variables
 
 if TYPE_CHECKING:
@@ -189,7 +188,10 @@ def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selectio
         if verb in wanted:
             return Selection(message=which_one(verb, root))
     if LAST in wanted:
-        return interrupted_last(root)
+        from otrainer.tasks.last_run import interrupted_last
+
+        meant = interrupted_last(root)
+        return Selection(message=meant) if isinstance(meant, str) else Selection((meant,))
     if any(verb in wanted for verb in EVERY):
         everything = tuple(all_experiments(root))
         return Selection(everything, "" if everything else listed([]))
@@ -205,25 +207,6 @@ def which_one(verb: str, root: Path) -> str:
     line = f"  doit {verb} EXP={first}{f' WITH={other}' if verb == 'diff' else ''}"
     rows = table({each.name: sentence(each, root) for each in experiments})
     return "\n".join([f"`doit {verb}` is about an experiment:", "", line, "", "Experiments:", *rows])
-
-
-def interrupted_last(root: Path) -> Selection:
-    """Return the experiment whose run was interrupted last."""
-    from otrainer.storage.runs.run_json import last_interrupted, read_run
-
-    run_dir = last_interrupted(root / "runs")
-    run = read_run(run_dir) if run_dir else None
-    if run_dir is None or run is None:
-        return Selection(message="No run below `runs` was interrupted: there is nothing to resume.")
-    if run["experiment"] is None:
-        what = f"The run in `{display_path(run_dir, root)}` was interrupted last, but no YAML file is known for it"
-        return Selection(message=f"{what}: resume it from the program that started it, or name an experiment with EXP.")
-    found = next((each for each in all_experiments(root) if each.file.as_posix() == run["experiment"]), None)
-    if found is None:  # what a run folder names is data: somebody else may have written it
-        where = f"The run in `{display_path(run_dir, root)}` was interrupted last"
-        what = f"it names `{run['experiment']}`, which is no experiment below `{EXPERIMENTS.as_posix()}`"
-        return Selection(message=f"{where}; {what}. If it is to be resumed, name it yourself: `doit resume EXP=...`.")
-    return Selection((found,))
 
 
 def overview(verbs: Mapping[str, str], root: Path) -> str:

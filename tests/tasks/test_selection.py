@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from run_folders import made
 
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.errors import ConfigError
+from otrainer.stages.resolve import resolve
 from otrainer.storage import process_memory
-from otrainer.storage.experiments import CALLING_FOLDER
+from otrainer.storage.experiments import CALLING_FOLDER, find_experiment
 from otrainer.storage.runs.run_json import read_run, write_run
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.selection import select, wanted_format
+
+from .processes import REPO
 
 VERBS = dict.fromkeys(["resolve", "manifest", "validate", "fit", "resume", "train", "audit"], "A sentence.")
 
@@ -240,3 +245,47 @@ def test_a_resume_of_the_last_run_reads_no_config_that_a_run_folder_names(root, 
     chosen = select(CommandLine.parse(["resume"]), VERBS, root)
     assert chosen.experiments == ()
     assert f"it names `{named}`, which is no experiment below `configs/experiments`" in chosen.message
+
+
+@pytest.fixture
+def sweep(root, monkeypatch):
+    """A project whose run of `sweep`, of which SEED names the folder, was interrupted under SEED=1."""
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("SEED", "1")
+    shutil.copytree(REPO / "configs", root / "configs", dirs_exist_ok=True)
+    config = "defaults: [baseline.yaml]\nrun: {name: 'sweep-${env:int:SEED,0}'}\n"
+    (root / "configs/experiments/sweep.yaml").write_text(config)
+    resolve(find_experiment("sweep", root), root)
+    made(root / "runs/sweep-1", "first", state="interrupted")
+    run = read_run(root / "runs/sweep-1")
+    config = {"run": {"name": "sweep-1", "out_dir": "runs/sweep-1"}}
+    facts = {"experiment": "configs/experiments/sweep.yaml", "config": config, "ended": "2026-01-01T00:00:00Z"}
+    write_run(root / "runs/sweep-1", {**run, **facts})
+    return root
+
+
+def test_a_resume_of_the_last_run_goes_on_with_that_run(sweep):
+    assert selected(sweep, "resume") == ["sweep"]
+
+
+@pytest.mark.parametrize("build", ["as it was", "made anew", "gone"])
+@pytest.mark.parametrize("seed", [None, "2"])
+def test_a_resume_of_the_last_run_says_where_its_experiment_would_train_now(sweep, monkeypatch, build, seed):
+    """Another run would be resumed, or none found; the variable is named as long as it is known to be the reason."""
+    monkeypatch.setenv("SEED", seed) if seed else monkeypatch.delenv("SEED")
+    if build == "made anew":
+        resolve(find_experiment("sweep", sweep), sweep)
+    elif build == "gone":
+        shutil.rmtree(sweep / "build")
+    happened = "changed" if seed else "is not set any more"
+    why = f"the environment variable `SEED` {happened}"
+    if build != "as it was":
+        why = f'`run.name` was "sweep-1", is "sweep-{seed or 0}" (configs/experiments/sweep.yaml:2)'
+    now = f"its experiment `sweep` now resolves to `runs/sweep-{seed or 0}`"
+    assert mistakes(sweep, "resume") == [f"`runs/sweep-1` was interrupted last; {now}, since {why}."]
+    assert selected(sweep, "resume EXP=sweep") == ["sweep"]
+
+
+def test_a_resume_of_the_last_run_whose_config_is_broken_leaves_that_to_the_stages(sweep):
+    (sweep / "configs/experiments/sweep.yaml").write_text("run: {name: [\n")
+    assert selected(sweep, "resume") == ["sweep"]
