@@ -39,7 +39,7 @@ def task_validate() -> Iterator[TaskDict]:
         yield project.stage(
             "validate",
             exp,
-            task_dep=[f"resolve:{exp.task_name}", f"manifest:{exp.task_name}"],
+            task_dep=[*project.begun_by(exp), f"resolve:{exp.task_name}", f"manifest:{exp.task_name}"],
             file_dep=[exp.built("resolved.json"), exp.built("manifest.json")],
             uptodate=project.unchanged("validate", exp),
             targets=[exp.built("validated.json")],

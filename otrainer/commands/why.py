@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.drawing import draw_error
 from otrainer.diagnostics.say import in_a_line
+from otrainer.stages.freshness.chain import chain_note
 from otrainer.stages.freshness.explain import explain
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def why(question: Question) -> str:
 
 def verdicts_of(experiment: Experiment, question: Question) -> str:
     verdicts, error = explain(experiment, question.root)
+    if note := chain_note(experiment, question.root):
+        verdicts["fit"] = verdicts["fit"]._replace(notes=(note, *verdicts["fit"].notes))
     lines = [f"{experiment.name}:"]
     for stage, verdict in verdicts.items():
         lines += stage_lines(stage, verdict)

@@ -60,11 +60,24 @@ def artifact(experiment: Experiment, name: str, root: Path) -> Any:
 
 def validated_run(experiment: Experiment, root: Path) -> dict[str, str] | None:
     """Return `run_dir` and `definition` as `validate` left them; None where it left nothing that can be read."""
-    validated = artifact(experiment, "validated.json", root)
+    return run_in(artifact(experiment, "validated.json", root))
+
+
+def run_in(validated: Any) -> dict[str, str] | None:
+    """Return `run_dir` and `definition` as validated.json has them; None where it has none."""
     try:
         return {name: str(validated[name]) for name in ("run_dir", "definition")}
     except (TypeError, KeyError):
         return None
+
+
+def named_in(validated: Any) -> str | None:
+    """Return the checkpoint that `run.resume_from` names in validated.json, if any."""
+    try:
+        named = validated["config"]["run"].get("resume_from")
+    except (TypeError, KeyError, AttributeError):
+        return None
+    return named if isinstance(named, str) else None
 
 
 def configured_run_dir(experiment: Experiment, root: Path) -> Path | None:

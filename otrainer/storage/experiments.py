@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.errors import ConfigError, nearest
 from otrainer.storage import process_memory
@@ -107,6 +107,23 @@ def all_experiments(root: Path) -> list[Experiment]:
     """
     found = (experiment_of(Path(path), root) for path in yaml_files(root / EXPERIMENTS))
     return sorted(found, key=lambda experiment: experiment.name)
+
+
+def listed_experiment(file: Any, root: Path) -> Experiment | None:
+    """Return the one of all experiments that has this file, as a run.json names it; None where none has.
+
+    What a run folder names is data: somebody else may have written it.
+    """
+    if not isinstance(file, str) or not file.isprintable() or os.path.normpath(file) != file:
+        return None
+    path = Path(file)
+    names = path.parts[len(EXPERIMENTS.parts) :]
+    if not path.is_relative_to(EXPERIMENTS) or path.suffix not in SUFFIXES or any(name[0] == "." for name in names):
+        return None
+    folders = [root / above for above in path.parents if above.is_relative_to(EXPERIMENTS) and above != EXPERIMENTS]
+    if any(folder.is_symlink() for folder in folders) or not (root / path).is_file():
+        return None
+    return experiment_of(path, root)
 
 
 def yaml_files(folder: str | Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.stages.built import record_path
-from otrainer.storage.experiments import EXPERIMENTS, Experiment, all_experiments
+from otrainer.storage.experiments import EXPERIMENTS, Experiment, listed_experiment
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, env_reason
 from otrainer.storage.runs.run_json import last_interrupted, read_run
@@ -32,8 +32,8 @@ def interrupted_last(root: Path) -> Experiment | str:
     if run["experiment"] is None:
         what = f"{where}, but no YAML file is known for it"
         return f"{what}: resume it from the program that started it, or name an experiment with EXP."
-    found = next((each for each in all_experiments(root) if each.file.as_posix() == run["experiment"]), None)
-    if found is None:  # what a run folder names is data: somebody else may have written it
+    found = listed_experiment(run["experiment"], root)
+    if found is None:
         what = f"it names `{run['experiment']}`, which is no experiment below `{EXPERIMENTS.as_posix()}`"
         return f"{where}; {what}. If it is to be resumed, name it yourself: `doit resume EXP=...`."
     refuse_another(found, run_dir, run, root)
@@ -58,8 +58,8 @@ def refuse_another(experiment: Experiment, run_dir: Path, run: Mapping[str, Any]
         f"`{display_path(run_dir, root)}` was interrupted last; its experiment `{experiment.name}` now resolves to "
         f"`{out_dir}`{since}.",
         title="nothing to resume",
-        hint=f"Call it as it was called then; or name the experiment, `doit resume EXP={experiment.name}`, to go on "
-        f"with `{out_dir}`.",
+        hint=f"Set what it was trained under again; or name the experiment, `doit resume EXP={experiment.name}`, to go "
+        f"on with `{out_dir}`.",
     )
 
 

@@ -24,7 +24,7 @@ from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import Document, StageReporter
 from otrainer.tasks.runner import Runner
-from otrainer.tasks.selection import ABOUT_ONE, EVERY, LAST, NAMED, QUERIES, select, wanted_format
+from otrainer.tasks.selection import ABOUT_ONE, EVERY, LAST, NAMED, QUERIES, chained, select, wanted_format
 from otrainer.tasks.state import MD5Checker
 
 OWN = (*EVERY, *NAMED, *QUERIES, *ABOUT_ONE, LAST)
@@ -45,6 +45,7 @@ class Project:
         self.variables: Mapping[str, str] = {}
         self.interrupts = Interrupts()
         self._executes = False
+        self._chains: Mapping[Experiment, Experiment] = {}
         self.runner = Runner(self.root, self.interrupts, alone=True, trains=False)
 
     def configure(self, namespace: Mapping[str, Any]) -> TaskDict:
@@ -102,6 +103,11 @@ class Project:
         """Up to date while the run directory holds a complete run of the validated definition."""
         return [lambda: self._is_finished(experiment)]
 
+    def begun_by(self, experiment: Experiment) -> list[str]:
+        """Return the training from whose run the experiment begins, where both are to be trained."""
+        first = self._chains.get(experiment)
+        return [] if first is None else [f"fit:{first.task_name}"]
+
     def sentence(self, experiment: Experiment) -> str:
         """Return the sentence with which the experiment describes itself."""
         return sentence(experiment, self.root)
@@ -117,11 +123,19 @@ class Project:
 
     def _is_finished(self, experiment: Experiment) -> bool:
         verdict = decide(RESUME, experiment, self.root)
+        if self._executes and verdict.begins_from is not None:
+            self._say_chain(experiment)
         if self._executes and self.runner.holds.before_training(experiment, is_due=not verdict.is_up_to_date):
             return False
         if verdict.is_up_to_date and verdict.notes and first_told(experiment, self.root, verdict.notes):
             say("\n".join(in_a_line(f"   {experiment.name}: {note}") for note in verdict.notes))
         return verdict.is_up_to_date
+
+    def _say_chain(self, experiment: Experiment) -> None:
+        from otrainer.stages.freshness.chain import chain_note
+
+        if note := chain_note(experiment, self.root):
+            say(in_a_line(f"   {experiment.name}: {note}"))
 
     def _prepare(self, once_loaded: Callable[[], None]) -> None:
         self.interrupts.install()
@@ -154,6 +168,7 @@ class Project:
         alone = len(self.selected) == 1
         self.runner = Runner(self.root, self.interrupts, alone=alone, trains=line.trains, again=line.always)
         self.runner.holds.selected = self.selected
+        self._chains = chained(self.selected, line, self.root)
         if line.command == "list" and not self.selected:
             self.listed = tuple(all_experiments(self.root))
 

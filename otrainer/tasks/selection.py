@@ -10,7 +10,7 @@ from otrainer.storage.experiments import Experiment, all_experiments, find_exper
 from otrainer.tasks.elsewhere import experiment_before_doit, option_behind, unknown_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from otrainer.tasks.commandline import CommandLine
@@ -196,6 +196,22 @@ def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selectio
         everything = tuple(all_experiments(root))
         return Selection(everything, "" if everything else listed([]))
     return Selection()
+
+
+def chained(experiments: Sequence[Experiment], line: CommandLine, root: Path) -> Mapping[Experiment, Experiment]:
+    """Return which of the experiments that `line` trains begins from the run of which other one."""
+    wanted = [task.partition(":") for task in line.tasks or ("train",)]
+    names = [rest or "*" for verb, _, rest in wanted if verb in NAMED]
+    trained = [
+        each
+        for each in experiments
+        if any(each.task_name == name or fnmatchcase(each.task_name, name) for name in names)
+    ]
+    if line.command != "run" or len(trained) < 2:
+        return {}
+    from otrainer.stages.freshness.chain import chains
+
+    return chains(trained, root)
 
 
 def which_one(verb: str, root: Path) -> str:

@@ -396,6 +396,23 @@ def test_resume_continues_the_run_interrupted_last(project):
     assert project.doit("resume", "EXP=b").lines[-1] == "-- resume:b"
 
 
+@pytest.mark.parametrize("words", [["train", "EXP=fine,pre"], ["-n", "2", "train:fine", "fit:pre"]])
+def test_a_run_is_trained_before_one_that_begins_from_it(project, words):
+    """In whatever order they are named; where it fails, the other one is not begun."""
+    checkpoint = "runs/pre/last.pt"
+    project.write("pre")
+    project.write("fine", f"resume_from: {checkpoint}\ndata: {checkpoint}\n")
+    assert project.doit("resolve", "EXP=fine,pre").code == 0
+    project.taken()
+    done = project.doit(*words)
+    assert (done.code, done.err) == (0, "")
+    executed = project.executed()
+    assert executed.index("fit pre") < executed.index("validate fine") < executed.index("fit fine")
+    project.write("pre", "lr: 2\nwrong: fit\n")
+    assert project.doit(*words).code == 1
+    assert project.executed() == ["resolve pre", "validate pre", "fit pre"]
+
+
 def test_a_damaged_state_file_is_set_aside_with_a_word(project):
     """What doit had remembered is only a cache: the stages run again, and no traceback is shown."""
     assert project.doit("train", "EXP=a").code == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import current
-from otrainer.stages.built import RECEIPT, record_path, validated_run, why_not_shared
+from otrainer.stages.built import RECEIPT, artifact, named_in, record_path, run_in, why_not_shared
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import Record, every_reason, why_stale
 from otrainer.storage.runs.run_json import judge
@@ -25,6 +25,7 @@ UP_TO_DATE, RUNS, FAILS, UNTOLD = "up to date", "would run", "would fail", "cann
 MANIFEST, FIT, RESUME, SCHEMA = "manifest", "fit", "resume", "schema"
 TRAINING = (FIT, RESUME)
 NOT_TRAINED = "It was not trained yet."
+STILL_COMPLETE = "Nothing would be trained: the run is complete."
 NO_CONFIG = "The config does not resolve."
 KEYS = "keys.json"
 Looks = dict[tuple[int, int, int], str | None]  # by device, inode and time of the record that was looked at
@@ -33,13 +34,15 @@ Looks = dict[tuple[int, int, int], str | None]  # by device, inode and time of t
 class Verdict(NamedTuple):
     """What becomes of a stage, in words; the reasons, and what else there is to say.
 
-    `more` is where all reasons are found if they are too many to be shown.
+    `more` is where all reasons are found if they are too many to be shown, `begins_from` the checkpoint that a
+    training begins from by its config, if any.
     """
 
     word: str = UP_TO_DATE
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     more: str = ""
+    begins_from: str | None = None
 
     @property
     def is_up_to_date(self) -> bool:
@@ -66,10 +69,12 @@ def decide(
     `looks` keeps what was found of a manifest's record for the next experiment that shares it.
     """
     if stage in TRAINING:
-        run = validated_run(experiment, root)
+        validated = artifact(experiment, "validated.json", root)
+        run = run_in(validated)
         if run is None:
             return Verdict.because(NOT_TRAINED)
-        return decide_training(stage, experiment, root, **run)
+        verdict, named = decide_training(stage, experiment, root, **run), named_in(validated)
+        return verdict if named is None else verdict._replace(begins_from=named)
     record, held_against = record_path(stage, experiment, root), {"root": root, **current(stage, root)}
     if every:
         verdict = Verdict.because(*every_reason(record, {}, **held_against))
@@ -102,7 +107,7 @@ def decide_training(stage: str, experiment: Experiment, root: Path, run_dir: str
         return Verdict.refused(error)
     receipt = experiment.built(RECEIPT)
     if reason is None and stage == FIT and not (root / receipt).exists():
-        return Verdict(RUNS, (f"`{receipt}` is gone.",), ("Nothing would be trained: the run is complete.",))
+        return Verdict(RUNS, (f"`{receipt}` is gone.",), (STILL_COMPLETE,))
     return Verdict.because(reason)._replace(notes=(complete_without(gone),) if gone else ())
 
 

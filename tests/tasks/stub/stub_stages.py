@@ -1,7 +1,7 @@
 """Stages without torch or YAML: an experiment is lines of `key: value`, and training is appending to a log.
 
 `log.txt` in the project counts executions, one line each: stage, experiment, pid. Keys that the stages obey:
-`plugin` (read by manifest; its first line is its keys), `data` (a file that validate reads), `out_dir`,
+`plugin` (read by manifest; its first line is its keys), `data` (a file that validate reads), `out_dir`, `resume_from`,
 `say: WORDS` (a report), `wrong: STAGE` (a mistake in the config), `crash: STAGE` (an exception),
 `exit: STAGE` (sys.exit), `die: STAGE`, `orphan: STAGE` (leaves a forked child behind),
 `wait: STAGE` (until a signal, or until a file `go` is there),
@@ -93,7 +93,8 @@ def resolve(experiment, root):
     config = settings(experiment, root)
     config = {"out_dir": f"runs/{experiment.name}", **config}
     files = stamp_files([experiment.file], root)
-    whole = {"config": {**config, "run": {"out_dir": config["out_dir"]}}}
+    run = {key: config[key] for key in ("out_dir", "resume_from") if key in config}
+    whole = {"config": {**config, "run": run}}
     write_json(root / experiment.built("resolved.json"), whole)
     write_json(root / experiment.built("sources.json"), (root / experiment.file).read_text().splitlines())
     write_json(root / experiment.built("plugins.json"), [config[key] for key in ("plugin",) if key in config])
