@@ -26,7 +26,10 @@ from typing import Any, NamedTuple, NoReturn
 os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads cannot be forked
 
 BASE = tuple(path for path in sys.path if path and not Path(path).is_relative_to(Path(__file__).parents[1]))
-ENVIRON = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "EXP")}
+# What the world's own environment says, and what would keep Python from leaving compiled files, as it does for people.
+OTHERS = ("PYTHONPATH", "EXP", "PYTHONDONTWRITEBYTECODE")
+ENVIRON = {name: value for name, value in os.environ.items() if name not in OTHERS}
+sys.dont_write_bytecode = False
 
 
 class Ended(NamedTuple):
