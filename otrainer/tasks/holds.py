@@ -74,7 +74,7 @@ class Holds:
         if os.getpid() == self.pid and experiment in self._builds:
             self._builds.pop(experiment).close()
 
-    def note(self, stage: str, experiment: Experiment) -> None:
+    def observe(self, stage: str, experiment: Experiment) -> None:
         """Remember what a stage left as what this doit goes on with."""
         if stage in LEFT:
             self._made[stage, experiment] = self._left(stage, experiment)

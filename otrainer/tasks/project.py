@@ -118,7 +118,7 @@ class Project:
             self.runner.holds.build(experiment)  # which may wait for another doit that makes it
             is_fresh = decide(stage, experiment, self.root).is_up_to_date
         if is_fresh:
-            self.runner.holds.note(stage, experiment)
+            self.runner.holds.observe(stage, experiment)
         return is_fresh
 
     def _is_finished(self, experiment: Experiment) -> bool:

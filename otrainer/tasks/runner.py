@@ -95,7 +95,7 @@ class Runner:
             self._say_why(stage, experiment)
             ahead = self._start_ahead(experiment)
             settled = self._settle(self._resolve(experiment), stage, experiment)
-            self.holds.note(stage, experiment)
+            self.holds.observe(stage, experiment)
             if ahead and settled is None:
                 read_sources(experiment, self.root)
             return settled
@@ -114,7 +114,7 @@ class Runner:
         self._say_why(stage, experiment)
         asked = "fit-anew" if anew and is_trained(experiment, self.root) else stage
         outcome = self.client.run(asked, experiment, begun=lambda: self.holds.release(experiment))
-        self.holds.note(stage, experiment)
+        self.holds.observe(stage, experiment)
         if stage == "validate" and not self._trains:
             self.holds.release(experiment)
         return self._settle(outcome, stage, experiment)

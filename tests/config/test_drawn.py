@@ -455,7 +455,7 @@ unknown schema version ── exp.yaml:1:17
   1 | schema_version: 2
     |                 ^
   `schema_version` 2 is not known here; this version reads 1.
-  Write `schema_version: 1` at the top of the file.
+  Write `schema_version: 1` at the top of the file, or once in the base under all of them.
 
 unknown setting ── exp.yaml:2:12
   1 | schema_version: 2

@@ -29,7 +29,7 @@ class Scaled:
         self.more = float(os.environ.get("MORE", "1"))
 
     def __call__(self, *, outputs, targets, batch, stage):
-        scale = self.factor() * self.more * SPACE["FACTOR"] * float(SEEN)
+        scale = self.factor() * self.more * SPACE["FACTOR"] * float(SEEN) * float(os.environ.get("LATE", "1"))
         return LossOutput(torch.nn.functional.mse_loss(outputs, targets["y"]) * scale)
 
 
@@ -69,7 +69,7 @@ def test_code_that_the_config_leads_to_retrains_and_what_is_not_followed_is_told
     assert "The data file `parts/script.py` changed." in why
     assert [line.split("`")[1] for line in why.splitlines() if "followed" in line] == [
         "extensions/scaled.py:19",
-        "extensions/scaled.py:20",
+        "extensions/scaled.py:23",
     ]
-    assert "the environment variable `MORE`: what it reads is not followed, unlike `${env:NAME}` in the config." in why
+    assert "the environment variable `LATE`: what it reads is not followed, unlike `${env:NAME}` in the config." in why
     assert ".  fit:scaled\n" in train
