@@ -47,7 +47,7 @@ class RunRecord:
         # What code asked when it was imported and built, as soon as that is known.
         self.asked: Mapping[str, Any] = before.get("asked", {})
         self._marks: dict[str, Any] = {}
-        # Code that was trained without having been validated: the run is none of its plan's definition then.
+        # Code and data that were trained without having been validated: the run is none of its plan's definition then.
         self.strayed: Callable[[], dict[str, str]] = dict
         self.started = before.get("started") or utc_now()
         self.wall_before = float(before.get("wall_s") or 0.0)

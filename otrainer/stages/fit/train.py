@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import check_fits
-from otrainer.errors import ConfigError
 from otrainer.registry.plugins.import_reads import asked_by, together
-from otrainer.stages.definition import fingerprints, outdated
+from otrainer.stages.definition import fingerprints
+from otrainer.stages.fit.changed import changed_code, changed_data, refuse_changed, told_at_the_end
 from otrainer.stages.fit.compose import composed, settings_of
 from otrainer.stages.fit.late_imports import LateImports, refuse_late
 from otrainer.stages.fit.parents_rows import carry_rows
@@ -19,7 +19,6 @@ from otrainer.stages.fit.provenance import leave_provenance
 from otrainer.stages.fit.run_directory import run_directory
 from otrainer.stages.fit.run_record import RunRecord
 from otrainer.stages.fit.summary import summary
-from otrainer.storage.data_files import identify
 from otrainer.storage.records import Record
 from otrainer.storage.runs.fields import ASKED
 
@@ -75,7 +74,10 @@ def train(
                     leave_provenance(directory.path, plan, places, root)
                     whole.fit(run)
                     refuse_late(late.changed())
-    return RunResult(directory.path, record.steps[0], record.metrics, summary(record))
+                    code, data = changed_code(plan, root), changed_data(plan, root)
+                    record.strayed = lambda: {**late.changed(), **data}
+    words = "\n  ".join([summary(record), *told_at_the_end(code, list(data))])
+    return RunResult(directory.path, record.steps[0], record.metrics, words)
 
 
 def prepare(whole: Composed, record: RunRecord) -> None:
@@ -98,20 +100,3 @@ def asked_by_code(plan: Plan, env: Mapping[str, str | None], root: Path) -> dict
     modules = fingerprints(root).modules(plan.config.get("imports") or ())
     asked = together(asked_by(modules), Record(env=env))
     return {name: dict(facts) for name in ASKED if (facts := getattr(asked, name))}
-
-
-def refuse_changed(plan: Plan, root: Path) -> None:
-    """Raise ConfigError where sources or data are not those that were validated."""
-    changed = [f"the code of `{key}`" for key in outdated(plan.code, fingerprints(root))]
-    changed += [f"`{name}`" for name, facts in plan.data_files.items() if not is_same(name, facts, root)]
-    if changed:
-        message = f"Since it was validated, {', '.join(changed)} changed."
-        raise ConfigError(message, title="changed meanwhile", hint="Run the same command again.")
-
-
-def is_same(name: str, facts: Mapping[str, Any], root: Path) -> bool:
-    """Return whether a data file has the content that was validated."""
-    try:
-        return bool(identify(name, root).sha256 == facts["sha256"])
-    except OSError:
-        return False
