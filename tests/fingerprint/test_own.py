@@ -35,9 +35,9 @@ TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".
 # Functions some of whose words become a part of messages only; each has such a word still.
 HAS_WORDS = {
     "StdoutLogger", "activated", "build_torch", "check_loss", "check_monitors", "check_name", "check_same_kind",
-    "different_shapes", "get_path", "gradient_not_finite", "holder_of", "known", "misfit", "model_misfit", "moved", "not_loadable",
-    "of_sequences", "read_order", "read_out", "same_length", "shown", "step_not_finite", "tell_left_out",
-    "unknown_monitor",
+    "different_shapes", "get_path", "gradient_not_finite", "holder_of", "known", "misfit", "model_misfit", "moved",
+    "not_loadable", "of_sequences", "read_order", "read_out", "same_length", "shown", "step_not_finite",
+    "tell_left_out", "unknown_monitor",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {
