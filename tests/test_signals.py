@@ -31,11 +31,12 @@ import torch
 
 
 class Slow:
-    def __init__(self, seconds=0.2):
+    def __init__(self, seconds=0.2, length=100_000):
         self.seconds = seconds
+        self.length = length
 
     def __len__(self):
-        return 100_000
+        return self.length
 
     def __getitem__(self, index):
         with open("workers.txt", "a") as file:
@@ -159,7 +160,9 @@ SHORT = """\
 defaults: [baseline.yaml]
 imports: [extensions.slow]
 run: {name: short}
-data: {_merge_: replace, _value_: {_type_: data.dataset, batch_size: 4000, train: {_type_: dataset.slow, seconds: 0}}}
+data:
+  _merge_: replace
+  _value_: {_type_: data.dataset, batch_size: 4, train: {_type_: dataset.slow, seconds: 0, length: 100}}
 loggers: {_merge_: replace, _value_: [{_type_: log.stdout, every_n_steps: 1}]}
 trainer: {max_epochs: 1, log_every_n_steps: 1}
 """
