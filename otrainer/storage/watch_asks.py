@@ -126,6 +126,11 @@ def watched(probe: Callable[..., Any]) -> Callable[..., Any]:
     return looks
 
 
+def environments() -> tuple[os._Environ[Any], ...]:
+    """Return the environment as text and, where the system has it so, as bytes: two views of the same."""
+    return (os.environ, os.environb) if os.supports_bytes_environ else (os.environ,)
+
+
 @contextmanager
 def asks_watched(current: Callable[[], Asked | None], is_theirs: Callable[[str], bool]) -> Iterator[None]:
     """Tell whom `current` names of what code asks in this block that lies in files of which `is_theirs` holds."""
@@ -138,12 +143,14 @@ def asks_watched(current: Callable[[], Asked | None], is_theirs: Callable[[str],
             for supported in (getattr(os, each) for each in SUPPORTS):
                 if probe in supported:
                     supported.add(getattr(os, name))
-        os.environ.__class__ = Environ  # it has the same attributes
+        for environ in environments():
+            environ.__class__ = Environ  # it has the same attributes
     try:
         yield
     finally:
         asking().current, asking().is_theirs = outer
         if kind is not Environ:
-            os.environ.__class__ = kind
+            for environ in environments():
+                environ.__class__ = kind
             for name, probe in kept.items():
                 setattr(os, name, probe)

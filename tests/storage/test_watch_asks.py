@@ -65,6 +65,9 @@ def test_what_asks_for_the_size_of_a_file_depends_on_its_content(tracker: ReadTr
     [
         lambda: os.environ["SCALE"],
         lambda: os.environ.get("SCALE"),
+        lambda: os.environb[b"SCALE"],
+        lambda: os.getenvb(b"SCALE"),
+        lambda: b"SCALE" in os.environb,
         lambda: os.getenv("SCALE"),
         lambda: "SCALE" in os.environ,
         lambda: os.environ.setdefault("SCALE", "3"),
@@ -90,6 +93,7 @@ def test_a_variable_that_is_read_is_seen_and_only_its_hash_is_kept(
         lambda: os.environ | {"SCALE": "3"},
         lambda: list(os.environ.items()),
         lambda: list(os.environ.values()),
+        lambda: dict(os.environb),
         lambda: Path.home(),
     ],
 )
@@ -151,9 +155,9 @@ def test_each_other_answer_is_a_reason(tracker: ReadTracker) -> None:
 
 
 def test_all_is_as_before_when_nobody_watches_any_more(tracker: ReadTracker) -> None:
-    before = os.stat, os.lstat, os.access, type(os.environ)
+    before = os.stat, os.lstat, os.access, type(os.environ), type(os.environb)
     with pytest.raises(LookupError), tracking(tracker), tracking(ReadTracker(tracker.root)):
         assert os.stat in os.supports_dir_fd  # which decides how the standard library removes trees
         raise LookupError
 
-    assert before == (os.stat, os.lstat, os.access, type(os.environ))
+    assert before == (os.stat, os.lstat, os.access, type(os.environ), type(os.environb))
