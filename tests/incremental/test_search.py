@@ -133,6 +133,10 @@ HERE = Path(__file__).parent
 WORDS = len(list((HERE / "words").glob("*.txt")))
 ON = (HERE / "switch").exists()
 SCALE = float(os.environ.get("ASKED_SCALE", "1"))
+try:
+    WORDS += len((HERE / "more.txt").read_text())
+except FileNotFoundError:
+    pass
 
 
 class Asking:
@@ -151,6 +155,7 @@ def register(registry):
 def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project: Path) -> None:
     (project / "extensions/asking.py").write_text(ASKING)
     (project / "extensions/words").mkdir()
+    (project / "extensions/more.txt").write_text("12")
     write(project, "asking", EXPERIMENT.format(name="asking") + "trainer: {max_epochs: 1}\n")
     write(project, "beside", "defaults: [baseline.yaml]\nrun: {name: beside}\ntrainer: {max_epochs: 1}\n")
     environ = {}
@@ -166,6 +171,8 @@ def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project
     environ.update(ASKED_SCALE="2", ASKED_MORE="3")
     (project / "extensions/words/a.txt").touch()
     (project / "extensions/switch").touch()
+    more = project / "extensions/more.txt"
+    more.rename(project / "away.txt")
     why = doit(project, "why", "EXP=asking", **environ).stdout.partition("  fit ")[2].splitlines()
     assert list(map(str.strip, why)) == [
         "would run",
@@ -177,6 +184,7 @@ def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project
     assert trained() == ".  fit:asking\n"
     assert trained() == ""
     environ.clear()
+    (project / "away.txt").rename(more)
     for name in ("words/a.txt", "switch"):
         (project / "extensions" / name).unlink()
     assert "Nothing would be trained: the finished run in " in doit(project, "why", "EXP=asking").stdout

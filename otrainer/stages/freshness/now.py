@@ -18,7 +18,7 @@ from otrainer.storage.records import NOTHING, Record, reasons
 from otrainer.storage.runs.fields import ASKED
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterable, Mapping
     from pathlib import Path
 
     from otrainer.config import ResolvedConfig
@@ -81,10 +81,10 @@ class Now:
             return True
         return any(reasons(record._replace(outputs={}), {}, root=self.root, **current("manifest", self.root)))
 
-    def declares_anew(self, asked: Mapping[str, Any] = NOTHING) -> bool:
+    def declares_anew(self, asked: Mapping[str, Any] = NOTHING, read: Iterable[str] = ()) -> bool:
         """Return whether something changed that a component read to say which files it declares.
 
-        What a run `asked` is left out: it is for the caller to know that it is answered as it was for that run.
+        What a run `asked` and `read` is left out: it is for the caller to know that it is as it was for that run.
         """
         record = self.record("validate")
         if record is None:
@@ -92,7 +92,7 @@ class Now:
         declared = self.validated["data_files"] if self.validated else {}
         code = self.validated["code"] if self.validated else ()
         sources = sources_of((row["target"] for row in code if row["plugin"] is None), self.prints).values()
-        known = {*declared, *(display_path(file, self.root) for file in sources)}
+        known = {*declared, *read, *(display_path(file, self.root) for file in sources)}
         files = {name: stamp for name, stamp in record.files.items() if name not in known}
         facts = {name: without(getattr(record, name), asked.get(name, ())) for name in ASKED}
         kept = record._replace(files=files, outputs={}, version=Record().version, **facts)

@@ -190,14 +190,21 @@ class Training:
         return None
 
     def data_as_asked(self, rows: Rows) -> Data | None:
-        """Return the identities of the files of an earlier run whose code would get the same answers again, if any."""
+        """Return the identities of the files of an earlier run whose code would get the same answers again, if any.
+
+        A run whose files are as they were for it goes before others.
+        """
+        sections, other = [name for name in self.config if name not in WITHOUT_FILES], None
         for run in self.runs():
             asked = run.get("asked")
-            if asked and next(asked_otherwise(run), None) is None and not self.now.declares_anew(asked):
-                sections = [name for name in self.config if name not in WITHOUT_FILES]
-                if Compared(run["config"], self.config, run["code"], rows).same_in(sections):
-                    return self.identities(run["data"])
-        return None
+            if asked is None or next(asked_otherwise(run), None) or self.now.declares_anew(asked, run["data"]):
+                continue
+            if Compared(run["config"], self.config, run["code"], rows).same_in(sections):
+                found = self.identities(run["data"])
+                if found == run["data"]:
+                    return found
+                other = other or found
+        return other
 
     def runs(self) -> Iterator[Run]:
         """Yield the run in the directory and those that are kept, newest first."""
