@@ -44,7 +44,7 @@ class Asked(NamedTuple):
 
 @dataclass
 class Recorded:
-    """All that the records of an experiment's stages name, as absolute paths."""
+    """All that the records of an experiment's stages name, as absolute paths; `missing` may be there, and was asked for."""
 
     files: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
@@ -77,6 +77,8 @@ def asked(trace: str, world: World) -> set[Asked]:
         is_users &= not any(part in OWN for part in Path(inside).parts)
         if is_users and not any(flag in rest for flag in ("O_WRONLY", "O_RDWR", "O_CREAT")):
             how = {"getdents64": "listed", "openat": "opened", "open": "opened"}.get(name, "asked for")
+            if how == "opened" and Path(path).is_dir():
+                how = "asked for"  # as by who seals it; what it holds is told by a listing
             found.add(Asked(how, path, " = -1 E" not in rest))
     return found
 
@@ -105,6 +107,7 @@ def recorded(world: World) -> Recorded:
         record = json.loads(file.read_text())
         for name, stamp in record["files"].items():
             (found.missing if stamp is None else found.files).add(place(root, name))
+        found.missing |= {place(root, name) for name in record.get("kinds", {})}
         searched |= {place(root, name) for name in record.get("search", {}).get("folders", ())}
         found.listings |= {place(root, name) for name in record.get("listings", {})}
     found.searched = {root, *searched, *(str(world.folder / name) for name in world.pythonpath)}
