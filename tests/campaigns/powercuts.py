@@ -4,8 +4,9 @@ A real training is watched by strace. Then, for one cut after the other, the fol
 operations up to there, of which those that no fsync had sealed are dropped, kept, torn or filled with zeros: names by
 the folder's fsync, content by the file's. Whatever comes of it has to be what some moment of the run allowed: each
 checkpoint whole, none older than one that was durable, no run.json that names one which is not there, all rows up to the
-checkpoint. From a sample of them training goes on, to the bits and rows of a run that nobody cut.
-First it is shown to notice a training that seals neither its folders nor its rows.
+checkpoint, and for a complete run all rows, its config and its sources. From a sample of them training goes on, to the
+weights, rows, config, sources and run.json of a run that nobody cut.
+First it is shown to notice a training that seals neither its folders nor its rows nor its config.
 `python tests/campaigns/powercuts.py --cuts 400 --continued 20` exits with 1 where anything was violated.
 """
 
@@ -36,18 +37,21 @@ from otrainer.components.loggers import json_lines
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment
+from otrainer.stages.fit import run_record
 from otrainer.storage import process_memory
 
 REPO = Path(__file__).parents[2]
 CONFIG = """\
 defaults: [baseline.yaml]
+imports: [extensions.mine]
 run: {name: cut}
 trainer: {max_epochs: 3, log_every_n_steps: 1}
 data: {steps_per_epoch: 3, val_steps_per_epoch: 1}
-callbacks: {_merge_: replace, _value_: [{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints', every_n_steps: 2, keep_last: 2}]}
+callbacks: {_merge_: replace, _value_: [{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints', every_n_steps: 2, keep_last: 2, monitor: val_loss}]}
 loggers: {_merge_: replace, _value_: [{_type_: log.json_lines, path: '${run.out_dir}/metrics.jsonl'}]}
 """
 RUN, LAST, ROWS = "cut/run.json", "cut/checkpoints/last.pt", "cut/metrics.jsonl"
+SAID = ("state", "global_step", "epoch", "metrics", "metrics_step", "files")
 CALLS = "openat,write,pwrite64,writev,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync"
 CALLS += ",fdatasync,ftruncate,lseek"
 LINE = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(?: resumed>|\()(.*)")
@@ -260,6 +264,7 @@ def lay_out(root: Path) -> Path:
         shutil.copytree(REPO / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = root / "configs/experiments/cut.yaml"
     path.write_text(CONFIG)
+    (root / "extensions/mine.py").write_text('"""A source that the run keeps."""\n')
     return path
 
 
@@ -280,6 +285,7 @@ def traced(root: Path, path: Path, *, broken: bool) -> list[tuple[str, str]]:
         if broken:
             process_memory.put("sealed folders", Everything())
             json_lines.sync_file = lambda *_: None
+            run_record.seal_provenance = lambda _: None
         train(path)
 
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
@@ -305,18 +311,35 @@ class Everything(set[tuple[int, int]]):
 
 @dataclass(frozen=True)
 class Whole:
-    """What a run that nobody cut ends with."""
+    """What a run that nobody cut ends with: its weights, what it keeps beside them, and what run.json says."""
 
     weights: dict[str, torch.Tensor]
-    rows: bytes
+    kept: dict[str, bytes]
+    said: dict[str, Any]
+
+    @property
+    def rows(self) -> bytes:
+        return self.kept[ROWS]
 
     @classmethod
     def of(cls, runs: Path) -> Whole:
-        return cls(load_checkpoint(runs / LAST)["model"], (runs / ROWS).read_bytes())
+        run = json.loads((runs / RUN).read_bytes())
+        said = {**{name: run[name] for name in SAID}, "outputs": sorted(run["outputs"])}
+        return cls(load_checkpoint(runs / LAST)["model"], kept_in(runs), said)
 
-    def is_like(self, other: Whole) -> bool:
-        same = self.weights.keys() == other.weights.keys() and self.rows == other.rows
-        return same and all(torch.equal(tensor, other.weights[name]) for name, tensor in self.weights.items())
+    def differs(self, other: Whole) -> list[str]:
+        """Return what is another."""
+        found = [name for name in {**self.kept, **other.kept} if self.kept.get(name) != other.kept.get(name)]
+        found += [f"{name} {said}" for name, said in self.said.items() if said != other.said[name]]
+        if self.weights.keys() != other.weights.keys():
+            return [*found, "weights"]
+        return found + [name for name, held in self.weights.items() if not torch.equal(held, other.weights[name])]
+
+
+def kept_in(runs: Path) -> dict[str, bytes]:
+    """Return what lies in the folder of the run, but for its checkpoints and run.json."""
+    names = (path.relative_to(runs).as_posix() for path in (runs / "cut").rglob("*") if path.is_file())
+    return {name: (runs / name).read_bytes() for name in names if name != RUN and not name.endswith(".pt")}
 
 
 def place(found: dict[str, bytes | None], runs: Path) -> None:
@@ -361,8 +384,10 @@ def look(runs: Path, durable: int, whole: Whole, where: str, seen: Seen) -> None
         return
     if missing := [name for name in run["outputs"] if name.endswith("last.pt") and not (runs / "cut" / name).is_file()]:
         seen.note("named", f"{where}: run.json names {missing}")
-    if run["state"] == "complete" and (runs / ROWS).read_bytes() != whole.rows:
-        seen.note("rows", f"{where}: complete, and rows are missing")
+    if run["state"] == "complete":
+        there = kept_in(runs)
+        for name in (name for name, content in whole.kept.items() if there.get(name) != content):
+            seen.note("rows" if name == ROWS else "kept", f"{where}: complete, and {name} is not whole")
 
 
 def durable_step(disk: Disk, folder: Path) -> int:
@@ -380,8 +405,8 @@ def goes_on(root: Path, path: Path, whole: Whole, where: str, seen: Seen) -> Non
     _, status = os.waitpid(fork(lambda: train(path)), 0)
     if status:
         seen.note("not continued", where)
-    elif not Whole.of(root / "runs").is_like(whole):
-        seen.note("not exact", where)
+    elif found := Whole.of(root / "runs").differs(whole):
+        seen.note("not exact", f"{where}: {', '.join(found)}")
     seen.counts["continued"] += 1
 
 
@@ -402,7 +427,8 @@ def campaign(cuts: int, continued: int, seed: int, *, broken: bool = False) -> S
         for name in (LAST, ROWS):
             if replay.disk.files[int(replay.disk.names[name] or 0)].now() != (runs / name).read_bytes():
                 raise AssertionError(f"the model has another {name} than the disk")
-        wanted = Counter(chance.choices(changing, k=cuts))
+        at_the_end = cuts // 20  # when nothing is sealed any more
+        wanted = Counter([*chance.choices(changing, k=cuts - at_the_end), *changing[-1:] * at_the_end])
         replay = Replay(runs)
         sampled = set(chance.sample(range(cuts), min(continued, cuts)))
         durable = 0
@@ -431,9 +457,9 @@ def main() -> int:
         return 2
     blind = campaign(40, 0, given.seed, broken=True)
     seen = campaign(given.cuts, given.continued, given.seed)
-    for kind in ("lost", "rows"):
+    for kind in ("lost", "rows", "kept"):
         if not blind.counts[kind]:
-            seen.note("blind", f"nothing is {kind} where folders and rows are never sealed")
+            seen.note("blind", f"nothing is {kind} where folders, rows and the config are never sealed")
     for name in sorted(seen.counts):
         print(f"{name:<24}{seen.counts[name]:>6}")
     print(*seen.wrong[:30], sep="\n")

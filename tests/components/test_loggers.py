@@ -233,3 +233,65 @@ def test_json_lines_drops_a_row_that_was_cut_off(tmp_path: Path) -> None:
     logger.close()
 
     assert path.read_text() == '{"step": 1, "stage": "train"}\n'
+
+
+KEPT, SPARE = b'{"step": 1, "stage": "train"}\n', b'{"step": 2, "stage": "train"}\n'
+LOST = b"\0" * len(SPARE)
+LEFT_BY_A_CUT = {
+    "zeros at the end": LOST,
+    "zeros before a row": LOST + SPARE,
+    "zeros between rows": SPARE + LOST + SPARE,
+    "a row without its end": SPARE[:-8] + LOST,
+    "a row without its beginning": LOST + SPARE[9:],
+    "a row without its middle": SPARE[:12] + LOST + SPARE[-4:],
+    "the middle of a row": LOST + SPARE[9:14] + LOST,
+    "the end of a line": LOST + b"\n",
+    "a row without its newline": SPARE[:-1],
+    "half a letter": '{"step": 2, "stage": "train", "ä'.encode()[:-1],
+}
+
+
+@pytest.mark.parametrize("left", LEFT_BY_A_CUT.values(), ids=LEFT_BY_A_CUT)
+@pytest.mark.parametrize("mine", [b"", b"mine\n", b'{"a": 1}\n', b"no end"])
+def test_what_a_power_cut_left_of_rows_goes_and_what_somebody_wrote_stays(
+    tmp_path: Path, left: bytes, mine: bytes
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(KEPT + mine + (b"" if mine.endswith(b"\n") or left[:1] == b"\0" or not mine else b"\n") + left)
+    logger = JsonLinesLogger(str(path))
+    logger.load_state_dict({"bytes": len(KEPT)})
+    logger.log_hparams({})
+    logger.log_metrics({}, step=2, stage="train")
+    logger.close()
+
+    assert path.read_bytes() == KEPT + mine + (b"\n" if mine == b"no end" else b"") + SPARE
+
+
+def test_a_run_that_shares_a_file_drops_what_a_cut_left_of_its_rows_and_leaves_other_runs_rows(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    text = json.dumps({"step": 2, "stage": "train", "run": str(tmp_path / "runs/one"), "loss": 1.0}).encode()
+    other = text.replace(b"one", b"two")
+    path.write_bytes(other + b"\0" * 9 + text + b"\n" + b"\0" * 40 + other + b"\n" + text[:-4])
+    logger = JsonLinesLogger(str(path))
+    logger.load_state_dict({"bytes": 0})
+    logger.log_hparams(hparams(tmp_path, "one"))
+    logger.close()
+
+    assert [json.loads(line) for line in path.read_bytes().splitlines()] == [json.loads(other)] * 2
+
+
+def test_a_run_that_begins_in_a_file_with_zeros_leaves_only_lines_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    many = KEPT * ((3 << 20) // len(KEPT))
+    path.write_bytes(many + LOST + KEPT + SPARE[:12] + b"\0" * (1 << 16))
+    logger = JsonLinesLogger(str(path))
+    logger.log_hparams(hparams(tmp_path, "new"))
+    logger.log_metrics({}, step=1, stage="train")
+    logger.close()
+
+    rows = path.read_bytes()
+    assert rows.startswith(many)
+    assert [json.loads(line).get("run") for line in rows[len(many) :].splitlines()] == [
+        None,
+        str(tmp_path / "runs/new"),
+    ]

@@ -97,6 +97,8 @@ class ModelCheckpoint:
         if not all(each.background for each in self._together):
             self._writer = Writer(background=False)
         self._at_start = ctx.state.state_dict()
+        if ctx.run.resume_from is not None:
+            self._note_unlisted(ctx)
 
     def on_train_step_end(self, ctx: RunContext) -> None:
         if not self._saves:
@@ -162,6 +164,13 @@ class ModelCheckpoint:
                 self._tell_lost(ctx, exc)
         finally:
             self._writer.close()
+
+    def _note_unlisted(self, ctx: RunContext) -> None:
+        """Note what came of the save that this run goes on from: it may have been killed before it noted them."""
+        step, epochs = ctx.state.global_step, ctx.state.epochs_done
+        names = [f"step_{step}.pt", *([self._best.name] if self.best is not None and self._best else [])]
+        if there := [str(path) for name in names if is_checkpoint(path := self.save_dir / name)]:
+            ctx.run.progress.note_outputs(there, at=(step, epochs))
 
     def _saves_now(self, ctx: RunContext, exc: BaseException, name: str) -> bool:
         """Save this state; False where that is refused for parameters that are not finite, as `exc` says already."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from otrainer.components.loggers.own_rows import drop_own
+from otrainer.components.loggers.own_rows import drop_own, drop_zeros
 from otrainer.components.loggers.row import row_text
 from otrainer.storage.atomic import sync_file
 from otrainer.storage.inside_project import refuse_outside
@@ -17,8 +17,9 @@ from otrainer.storage.project import project_root
 class JsonLinesLogger:
     """Append a JSON object a row to `path`: `{"step", "stage", <name>: <value>, ...}`; what is not finite is null.
 
-    After a resume the file goes on where the checkpoint left it: rows of steps that are trained again are dropped, and
-    those of others stay. In a file outside of the run's folder each row also says its `run`, by that folder.
+    After a resume the file goes on where the checkpoint left it: rows of steps that are trained again are dropped, as
+    is what a power cut left of rows, and those of others stay. In a file outside of the run's folder each row also says
+    its `run`, by that folder.
     """
 
     def __init__(self, path: str) -> None:
@@ -60,6 +61,8 @@ class JsonLinesLogger:
         if self._file is None:
             refuse_outside(self.path, project_root(), ("loggers",))
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self._keep is None and self.path.exists():
+                drop_zeros(self.path)
             self._file = self.path.open("a+b", buffering=0)
             self._drop_spare()
         return self._file

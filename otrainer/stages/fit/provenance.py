@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from otrainer.fingerprint.sources import rules
 from otrainer.registry.plugins.packages import all_installed
 from otrainer.stages.definition import detail, fingerprints
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
-from otrainer.storage.atomic import is_own_file, write_atomic
+from otrainer.storage.atomic import is_own_file, sweep, sync_file, write_atomic
 from otrainer.storage.canonical_json import write_json
 from otrainer.storage.runs.files import CODE, FINGERPRINTS, RESOLVED, SOURCES, code_files
 from otrainer.storage.runs.ownership import refuse_links
@@ -33,6 +32,8 @@ def leave_provenance(run_dir: Path, plan: Plan, places: SourceMap | None, root: 
     """
     prints, code = fingerprints(root), run_dir / CODE
     refuse_links(run_dir / name for name in (RESOLVED, CODE, FINGERPRINTS, SOURCES))
+    for folder in (run_dir, code):
+        sweep(folder)
     write_atomic(run_dir / RESOLVED, annotated(plan.config, places).encode(), durable=False)
     remove_code(run_dir)  # of an earlier stretch of this run
     modules = [row["target"].partition(":")[0] for row in plan.code]
@@ -41,13 +42,24 @@ def leave_provenance(run_dir: Path, plan: Plan, places: SourceMap | None, root: 
         for name, path in prints.modules([*modules, *(plan.config.get("imports") or ())]).items()
         if name.partition(".")[0] != "otrainer"
     }
-    # Named first: a run that is killed meanwhile knows which files are its own.
+    # Named first, on the disk too: a run that is cut off meanwhile knows which files, torn ones too, are its own.
     whole = {"rules": rules(), **detail(plan.code, prints), "files": sorted(sources)}
-    write_json(run_dir / FINGERPRINTS, whole, durable=False)
+    write_json(run_dir / FINGERPRINTS, whole)
     for name, path in sources.items():
         copy_source(path, code / name, code)
     if places is not None:
         write_json(run_dir / SOURCES, {"places": places.to_json()}, durable=False)
+
+
+def seal_provenance(run_dir: Path) -> None:
+    """Put what `leave_provenance` wrote on the disk; by then most of it is there, so that little is waited for."""
+    kept = (
+        run_dir / name
+        for name in (RESOLVED, FINGERPRINTS, SOURCES, *(f"{CODE}/{each}" for each in code_files(run_dir)))
+    )
+    for path in filter(is_own_file, kept):
+        with path.open("rb") as file:
+            sync_file(file, path)
 
 
 def remove_code(run_dir: Path) -> None:
@@ -68,7 +80,7 @@ def copy_source(path: Path, target: Path, code: Path) -> None:
         message = f"`{target}` is no source that this run keeps, and one would take its place."
         raise ConfigError(message, title="name taken", config_path=OUT_DIR, hint="Move what is there.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, target)
+    target.write_bytes(path.read_bytes())
 
 
 def place_of(path: Path, root: Path) -> Path:

@@ -14,7 +14,7 @@ from otrainer.components.loggers.row import plain
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.stages.fit.git_state import git_state
-from otrainer.stages.fit.provenance import device_name, versions
+from otrainer.stages.fit.provenance import device_name, seal_provenance, versions
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.canonical_json import digest
 from otrainer.storage.runs.archive import remove_empty
@@ -118,6 +118,8 @@ class RunRecord:
         unfinished = "interrupted" if isinstance(exc, TrainingInterrupted | KeyboardInterrupt) else "failed"
         state = "complete" if kind is None else unfinished
         try:
+            if state == "complete":  # nothing writes anew then what a power cut takes; an unfinished run does
+                seal_provenance(self.run_dir)
             self._write(state, utc_now())
         except OSError as failed:
             if exc is None:
@@ -162,7 +164,8 @@ class RunRecord:
     def _files(self) -> list[str]:
         """Return what training has written into the run's folder so far, sorted."""
         found = (name for name in files_below(self.run_dir) if not is_passing(name))
-        return sorted(name for name in found if name not in self.foreign)
+        # A checkpoint that was saved just before the run was killed is noted only now.
+        return sorted(name for name in found if name not in self.foreign or name in self._marks)
 
     @property
     def wall_s(self) -> float:

@@ -19,11 +19,13 @@ import yaml
 from incremental.steps import edit, write
 from trained import BASE, A, ask, copy, inside, train
 
+from otrainer.config import SourceMap
 from otrainer.errors import ConfigError
 from otrainer.stages.failures import ComponentError
 from otrainer.stages.fit.git_state import git_state
 from otrainer.stages.fit.provenance import leave_provenance, place_of
 from otrainer.stages.plan import Plan
+from otrainer.storage.atomic import TEMP_PREFIX
 from otrainer.storage.runs.run_json import KEYS
 
 RUN, LAST = "runs/a/run.json", "runs/a/checkpoints/last.pt"
@@ -187,6 +189,24 @@ def test_a_stretch_replaces_the_sources_that_the_one_before_kept_and_nothing_els
     names = sorted(path.name for path in (root / "runs/a/code").rglob("*") if path.is_file())
 
     assert names == ["__init__.py", "fingerprints.json", "helper.py", "notes.md", "parts.py", "sources.json"]
+
+
+def test_a_stretch_replaces_what_the_one_before_left_torn_or_half_written(root: Path) -> None:
+    """A power cut leaves zeros and temporary files of processes that are gone."""
+    folder = root / "runs/a"
+    names = ["resolved.yaml", "code/sources.json", "code/extensions/parts.py"]
+    before = {name: (folder / name).read_bytes() for name in names[::2]}
+    for name in names:
+        (folder / name).write_bytes(b"\0" * 40)
+    for name in ("", "code/"):
+        (folder / f"{name}{TEMP_PREFIX}{2**22 + 1}-aa").write_bytes(b"half")
+    plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
+    places = SourceMap.from_json(json.loads((root / "build/a/sources.json").read_text())["places"])
+    leave_provenance(folder, plan, places, root)
+
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert json.loads((folder / "code/sources.json").read_text())
+    assert not [path for path in folder.rglob("*") if path.name.startswith(TEMP_PREFIX)]
 
 
 @pytest.mark.parametrize("link", ["resolved.yaml", "code", "code/extensions", "code/extensions/parts.py"])

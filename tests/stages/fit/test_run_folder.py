@@ -254,3 +254,20 @@ def test_a_save_looks_at_what_it_wrote_however_many_are_kept(root: Path, monkeyp
     saves, kept = 60 + 20 + 1, 61  # by steps, by epochs and at the end; 60 steps and the last one
     assert len(run_of(root / "runs/a")["outputs"]) == kept
     assert 2 * 60 < len(looked) <= 2 * saves + kept
+
+
+def test_a_run_that_was_killed_before_it_noted_its_last_save_lists_it_once_it_has_gone_on(root: Path) -> None:
+    saving = f"cb.model_checkpoint, save_dir: {OUT}/checkpoints', every_n_steps: 3"
+    with (root / BASE).open("a") as file:
+        file.write(f"callbacks: {{_merge_: replace, _value_: [{{_type_: {saving}}}]}}\n")
+    train(root)
+    path = root / "runs/a/run.json"
+    whole = json.loads(path.read_text())
+    noted = {"checkpoints/last.pt": whole["outputs"]["checkpoints/last.pt"]}
+    killed = {"state": "running", "ended": None, "outputs": noted, "files": ["checkpoints/last.pt", "run.json"]}
+    path.write_text(json.dumps({**whole, **killed}))
+    train(root)
+    run = json.loads(path.read_text())
+
+    assert {"checkpoints/step_3.pt", "checkpoints/last.pt"} == set(run["outputs"])
+    assert [run[name] for name in ("state", "files")] == [whole[name] for name in ("state", "files")]
