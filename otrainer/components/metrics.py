@@ -12,6 +12,8 @@ import torch
 
 from otrainer.components.io import checked_path, pick_one
 from otrainer.components.metric_state import counts_of, restore_state, state_of
+from otrainer.engine.checkpoint.form import refuse_misfits
+from otrainer.engine.checkpoint.forms import COUNT, MAPPING, Each
 from otrainer.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class TorchMetric:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        refuse_misfits(state, Each({"updates": COUNT, "metrics?": Each({"updates": COUNT, "values": MAPPING})}))
         for stage, metric in self._metrics.items():
             saved = state[stage]
             restore_state(metric, saved.get("metrics", {"": saved}))  # older checkpoints hold the outermost alone

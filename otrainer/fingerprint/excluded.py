@@ -13,6 +13,7 @@ EXCLUDED = {
     "otrainer.registry.build.signature": "what is refused before anything is called",
     "otrainer.registry.build.targets": "what is refused of a `_target_`, which counts itself",
     "otrainer.engine.checkpoint.form": "what is refused of a checkpoint before any part takes it",
+    "otrainer.engine.checkpoint.forms": "what the parts of a checkpoint have to be made of",
     "otrainer.engine.schedule_length": "what is told or refused of a schedule before it begins",
     "otrainer.engine.stage_notes": "what is said of a failure; then nothing more is trained",
     "otrainer.stages": "when something is trained, and what is judged, written down and told besides",

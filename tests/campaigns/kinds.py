@@ -39,7 +39,7 @@ from otrainer.stages.freshness.decide import decide
 from otrainer.stages.freshness.reason import Reasons
 from otrainer.storage.experiments import find_experiment
 from otrainer.storage.runs.archive import move_aside
-from otrainer.tasks.selection import interrupted_last
+from otrainer.tasks.last_run import interrupted_last
 
 SECONDS, ROOM = 20, 3 << 30
 NESTED: Any = json.loads("[" * 500 + "]" * 500)

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.checkpoint.form import refuse_misfits
+from otrainer.engine.checkpoint.forms import COUNT, NUMBER, TEXT, Maybe
 from otrainer.engine.checkpoint.writer import replace_by_link
 from otrainer.engine.monitor import improves, monitored
 from otrainer.storage.runs.archive import left_by_the_run_of
@@ -77,6 +79,7 @@ class Best:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same monitor and mode; the best by another one says nothing of this one."""
         if (state.get("monitor", self.monitor), state.get("mode", self.mode)) == (self.monitor, self.mode):
+            refuse_misfits(state, {"best": Maybe(NUMBER), "step?": Maybe(COUNT), "place?": Maybe(TEXT)})
             self.value, self.step, self.place = state["best"], state.get("step"), state.get("place")
 
 

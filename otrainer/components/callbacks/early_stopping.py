@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.checkpoint.form import refuse_misfits
+from otrainer.engine.checkpoint.forms import COUNT, NUMBER, Maybe
 from otrainer.engine.monitor import check_mode, improves, monitored, place_of
 from otrainer.errors import check_whole
 
@@ -50,4 +52,5 @@ class EarlyStopping:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same monitor and mode; the best by another one says nothing of this one."""
         if (state.get("monitor", self.monitor), state.get("mode", self.mode)) == (self.monitor, self.mode):
+            refuse_misfits(state, {"best": Maybe(NUMBER), "waited": COUNT})
             self.best, self.waited = state["best"], state["waited"]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.components.callbacks.best import Best, name_apart
+from otrainer.engine.checkpoint.form import refuse_misfits
+from otrainer.engine.checkpoint.forms import COUNT
 from otrainer.engine.checkpoint.save import capture, naming_component
 from otrainer.engine.checkpoint.writer import Saved, Writer, taken_by
 from otrainer.engine.finite import NotFiniteError
@@ -331,6 +333,7 @@ class ModelCheckpoint:
         return {**best, "steps": [*self._steps] if any(each.keep_last for each in self._together) else []}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        refuse_misfits(state, {"steps": [COUNT]})
         if self._best is not None:
             self._best.load_state_dict(state)
         self._steps = {step: None for step in state["steps"] if (self.save_dir / f"step_{step}.pt").exists()}

@@ -9,6 +9,8 @@ from typing import IO, Any
 
 from otrainer.components.loggers.own_rows import drop_own, drop_zeros
 from otrainer.components.loggers.row import row_text
+from otrainer.engine.checkpoint.form import refuse_misfits
+from otrainer.engine.checkpoint.forms import COUNT, TEXT
 from otrainer.storage.atomic import sync_file
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
@@ -81,6 +83,7 @@ class JsonLinesLogger:
         return {"bytes": size if self._keep is None else self._keep, "stages": sorted(self._stages)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        refuse_misfits(state, {"bytes": COUNT, "stages?": [TEXT]})
         self._keep = state["bytes"]
         self._stages.update(state.get("stages", ()))
 

@@ -9,6 +9,7 @@ Parts: `model` (the plain state dict), `attributes` of its modules, `optimizer`,
 from __future__ import annotations
 
 from otrainer.engine.checkpoint.form import PARTS
+from otrainer.engine.checkpoint.forms import FORMAT
 from otrainer.engine.checkpoint.load import damaged, load_checkpoint, unreadable
 from otrainer.engine.checkpoint.restore import (
     begin_state,
@@ -17,7 +18,7 @@ from otrainer.engine.checkpoint.restore import (
     load_model_state,
     restore,
 )
-from otrainer.engine.checkpoint.save import FORMAT, capture, check_loadable, save_checkpoint
+from otrainer.engine.checkpoint.save import capture, check_loadable, save_checkpoint
 
 __all__ = [
     "FORMAT", "PARTS", "begin_state", "capture", "check_fits", "check_loadable", "damaged", "hyperparameters",

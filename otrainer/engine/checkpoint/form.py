@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
-from otrainer.engine.checkpoint.save import READABLE
+from otrainer.engine.checkpoint.forms import BY_PARAMETER, FORMS, LARGEST, READABLE, STRIDED, Each, Maybe, is_count
 from otrainer.engine.tree import is_tensor, leaves_with_paths
 from otrainer.errors import Finding, dotted
 
-LARGEST = 2**62
-# Types and layouts by their names, as this module only looks.
-STRIDED, BYTES = "torch.strided", "torch.uint8"
 # A view may repeat what is stored, as an expanded buffer does; beyond this it only takes memory.
 MOST_REPEATED = 1 << 30
 PARTS = (
@@ -22,7 +18,6 @@ PARTS = (
 )  # fmt: skip
 MOST_TOLD = 4
 COUNTERS = ("epoch", "global_step", "micro_step_in_epoch", "epoch_complete")
-Check = Callable[[Any], bool]
 
 
 def problem_with(parts: Any) -> Finding | None:
@@ -37,7 +32,7 @@ def problem_with(parts: Any) -> Finding | None:
         return Finding("it is of another format")
     if not isinstance(state, dict) or not set(COUNTERS) <= set(state):
         return Finding("its `train_state` does not say where training stands")
-    found = list(islice(chain(flaws(parts), deeper_flaws(parts)), MOST_TOLD))
+    found = list(islice(chain(flaws(parts), by_parameter(parts["optimizer"])), MOST_TOLD))
     return Finding("; ".join(found)) if found else None
 
 
@@ -52,26 +47,44 @@ def flaws(parts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def misfits(value: Any, form: Any, path: tuple[Any, ...]) -> Iterator[str]:
-    """Yield where a value has not the form: a check with its words, a mapping of forms, or a list of one."""
-    if isinstance(form, tuple):
+    """Yield where a value has not the form: a check with its words, a mapping of forms, each or a list of one."""
+    if isinstance(form, Maybe):
+        if value is not None:
+            yield from misfits(value, form.form, path)
+    elif isinstance(form, tuple):
         fits, what = form
         if not fits(value):
             yield f"`{dotted(path)}` is {told(value)}, not {what}"
-    elif isinstance(form, dict):
+    elif isinstance(form, dict | Each):
         if not isinstance(value, dict):
             yield f"`{dotted(path)}` is {told(value)}, not a mapping"
             return
-        for key, inside in form.items():
-            name = key.removesuffix("?")
-            if name in value:
-                yield from misfits(value[name], inside, (*path, name))
-            elif name == key:
-                yield f"`{dotted(path)}` has no `{name}`"
+        yield from misfits_inside(value, form, path)
     elif not isinstance(value, list):
         yield f"`{dotted(path)}` is {told(value)}, not a list"
     else:
         for index, item in enumerate(value):
             yield from misfits(item, form[0], (*path, index))
+
+
+def misfits_inside(value: dict[Any, Any], form: Any, path: tuple[Any, ...]) -> Iterator[str]:
+    """Yield where what a mapping has by its names has not the form, and which names it lacks."""
+    if isinstance(form, Each):
+        for name, item in value.items():
+            yield from misfits(item, form.form, (*path, name))
+        return
+    for key, inside in form.items():
+        name = key.removesuffix("?")
+        if name in value:
+            yield from misfits(value[name], inside, (*path, name))
+        elif name == key:
+            yield f"`{dotted(path)}` has no `{name}`"
+
+
+def refuse_misfits(state: Any, form: Any) -> None:
+    """Raise TypeError where the state of a component is not of a form, and say where."""
+    if found := list(islice(misfits(state, form, ("state_dict",)), MOST_TOLD)):
+        raise TypeError("; ".join(found))
 
 
 def told(value: Any) -> str:
@@ -96,61 +109,6 @@ def flaw_of(tensor: Any) -> str:
     return "is a tensor of more numbers than are stored" if size > max(stored, MOST_REPEATED) else ""
 
 
-def is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < LARGEST
-
-
-def is_number(value: Any) -> bool:
-    return type(value) in (int, float)
-
-
-def is_truth(value: Any) -> bool:
-    return type(value) is bool
-
-
-def is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def is_mapping(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def optional(fits: Check) -> Check:
-    return lambda value: value is None or fits(value)
-
-
-def is_mapping_of(fits: Check) -> Check:
-    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
-
-
-def is_list_of(fits: Check) -> Check:
-    return lambda value: isinstance(value, list | tuple) and all(map(fits, value))
-
-
-def is_bytes(value: Any) -> bool:
-    """Return whether a value is the state of one of torch's generators."""
-    return is_tensor(value) and str(value.dtype) == BYTES and value.dim() == 1
-
-
-def is_words(value: Any) -> bool:
-    is_whole = is_tensor(value) and not value.is_floating_point() and not value.is_complex()
-    return is_whole and value.dim() == 1 and str(value.layout) == STRIDED
-
-
-def is_component_state(value: Any) -> bool:
-    """Return whether a value has one of the forms in which components keep their state."""
-    if value is None:
-        return True
-    if not isinstance(value, dict) or not isinstance(value.get("attributes", {}), dict):
-        return False
-    return "module" not in value or (isinstance(value["module"], dict) and "state_dict" in value)
-
-
-def is_scale(value: Any) -> bool:
-    return is_number(value) and math.isfinite(value) and value > 0
-
-
 def refuse_unlike(now: Any, saved: Any, path: tuple[Any, ...] = ()) -> None:
     """Raise TypeError where the state of a scheduler has something else in the place of a number, a text or several."""
     key = path[-1] if path else ""
@@ -168,77 +126,21 @@ def refuse_unlike(now: Any, saved: Any, path: tuple[Any, ...] = ()) -> None:
         raise TypeError(f"`{dotted(path)}` is {told(saved)}, not {told(now)}")
 
 
-COUNT, TRUTH, TEXT = (is_count, "a whole number from 0"), (is_truth, "true or false"), (is_text, "a text")
-NUMBER = (is_number, "a number")
-MAPPING, MAPPING_OR_NONE = (is_mapping, "a mapping"), (optional(is_mapping), "a mapping or None")
-STATE = (is_component_state, "a component's state")
-SIZES = is_list_of(is_list_of(is_list_of(is_count)))
-NAMES = (is_list_of(is_list_of(optional(is_list_of(is_text)))), "lists of names")
-# What each part has; a key with a question mark may be missing.
-COMPONENT = {"class": TEXT, "state": STATE, "ahead?": COUNT, "turn?": TRUTH}
-FLAGS = (optional(is_mapping_of(is_mapping_of(is_mapping_of(is_truth)))), "true or false for each name")
-FORMS: dict[str, Any] = {
-    "model": (lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value), "a state dict"),
-    "scheduler": MAPPING_OR_NONE,
-    "scaler": (optional(is_mapping), "a mapping or None"),
-    "callbacks": [COMPONENT],
-    "metrics": [COMPONENT],
-    "loggers": [COMPONENT],
-    "loss": STATE,
-    "io": STATE,
-    "data": {"module": STATE, "train": MAPPING_OR_NONE},
-    "flags": FLAGS,
-    "attributes": (is_mapping_of(is_mapping), "a mapping of modules to their attributes"),
-    "train_state": {
-        "epoch": COUNT,
-        "global_step": COUNT,
-        "micro_step_in_epoch": COUNT,
-        "epoch_complete": TRUTH,
-        "should_stop?": TRUTH,
-    },
-    "logs": MAPPING_OR_NONE,
-    "turns": {"scheduler?": TRUTH, "row?": TRUTH, "hook?": TEXT},
-    "rng": {
-        "torch": (is_bytes, "a generator's state"),
-        "python": {
-            "version": COUNT,
-            "words": (is_words, "a generator's state"),
-            "gauss": (optional(is_number), "a number or None"),
-        },
-        "cuda?": [(is_bytes, "a generator's state")],
-        "numpy?": {
-            "kind": TEXT,
-            "words": (is_words, "a generator's state"),
-            "position": COUNT,
-            "has_gauss": COUNT,
-            "gauss": NUMBER,
-        },
-    },
-    "meta": {
-        "definition?": (optional(is_text), "a text or None"),
-        "built": {"optimizer": {"class": TEXT}, "scheduler": MAPPING_OR_NONE, "rhythm?": MAPPING_OR_NONE},
-        "reshaped?": (
-            is_mapping_of(optional(is_list_of(is_count))),
-            "a mapping of names to shapes",
-        ),
-    },
-}
-PARAMETERS = {"names": NAMES, "shapes": (SIZES, "lists of shapes")}
-SCALER = {
-    "scale?": (is_scale, "a positive number"),
-    "growth_factor?": NUMBER,
-    "backoff_factor?": NUMBER,
-    "growth_interval?": COUNT,
-}
+def setting_in_place_of(mine: Any, saved: Any, is_strict: bool) -> str:
+    """Say what a setting of an optimizer has to be, as it is here; empty where it is that."""
+    if is_strict and isinstance(mine, bool):
+        return "" if isinstance(saved, bool | None) else "true or false"
+    if is_strict and isinstance(mine, list | tuple) and mine:
+        is_alike = isinstance(saved, list | tuple) and len(saved) == len(mine)
+        kinds = [setting_in_place_of(*both, is_strict) for both in zip(mine, saved, strict=True)] if is_alike else []
+        return "" if is_alike and not any(kinds) else f"{len(mine)} numbers"
+    if isinstance(mine, int | float) or is_tensor(mine):
+        is_number = isinstance(saved, int | float) or (is_tensor(saved) and saved.numel() == 1)
+        return "" if is_number else "a number"
+    return ""
 
 
-def deeper_flaws(parts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong in parts that may be missing: the names of parameters, and the scaler."""
-    for name, form in {"parameters": PARAMETERS, "scaler": SCALER}.items():
-        if parts.get(name) is not None:
-            yield from misfits(parts[name], form, (name,))
-    optimizer = parts.get("optimizer")
+def by_parameter(optimizer: Any) -> Iterator[str]:
+    """Yield what is wrong in the state of an optimizer that has the form of torch's own."""
     if isinstance(optimizer, dict) and {"state", "param_groups"} <= optimizer.keys():
-        groups = [{"params": (is_list_of(is_count), "a list of numbers")}]
-        yield from misfits(optimizer["param_groups"], groups, ("optimizer", "param_groups"))
-        yield from misfits(optimizer["state"], MAPPING, ("optimizer", "state"))
+        yield from misfits(optimizer, BY_PARAMETER, ("optimizer",))

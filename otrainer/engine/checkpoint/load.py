@@ -7,8 +7,8 @@ from typing import Any
 
 from otrainer.engine.checkpoint.file_format import DamagedError, read_container
 from otrainer.engine.checkpoint.form import problem_with, told
+from otrainer.engine.checkpoint.forms import FORMAT
 from otrainer.engine.checkpoint.plain import NotPlainError
-from otrainer.engine.checkpoint.save import FORMAT
 from otrainer.engine.checkpoint.snapshot import Snapshots
 from otrainer.errors import ConfigError, dotted
 

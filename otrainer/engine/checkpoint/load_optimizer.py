@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from otrainer.engine.checkpoint.decode import UNMAKEABLE
+from otrainer.engine.checkpoint.optimizer_settings import check_needed, is_torch_s
 from otrainer.engine.checkpoint.optimizer_state import (
     IMPLEMENTATION,
     NUMBERS,
     OptimizerState,
     Plan,
     flat,
-    is_torch_s,
     several,
 )
 from otrainer.engine.checkpoint.parameters import misfit
@@ -43,6 +43,7 @@ def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, 
         own = mine[min(number, len(mine) - 1)]
         is_own = number < len(mine) and not unchanged
         group.update({key: value for key, value in own.items() if is_own or key in IMPLEMENTATION})
+    check_needed(optimizer)
     keep_types(optimizer, saved, numbers_of(optimizer, saved, plan))
 
 

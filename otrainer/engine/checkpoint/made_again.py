@@ -12,6 +12,7 @@ from otrainer.engine.checkpoint.buffers import make_room, room_for, set_buffer
 from otrainer.engine.checkpoint.decode import Decoder, Missing
 from otrainer.engine.checkpoint.encode import GONE, MARK, is_marked
 from otrainer.engine.checkpoint.flags import set_flags
+from otrainer.engine.checkpoint.form import told
 from otrainer.engine.checkpoint.held import (
     OBJECT,
     PART,
@@ -29,6 +30,10 @@ from otrainer.engine.checkpoint.kinds.kind import find_class
 
 if TYPE_CHECKING:
     from otrainer.protocols import Context
+
+
+class UnlikeError(TypeError):
+    """A component of otrainer's has something else in the place of an attribute."""
 
 
 class Reading:
@@ -69,7 +74,11 @@ class Reading:
         if name in buffers:
             set_buffer(part, name, self.decoder.decode(data))
         else:
-            set_value(part, name, self.decoder.decode(data, own_values(part).get(name, Missing)))
+            fresh = own_values(part).get(name, Missing)
+            made = self.decoder.decode(data, fresh)
+            if fresh is not Missing and callable(fresh) and not callable(made) and is_own(part):
+                raise UnlikeError(f"`{name}` is {told(made)} there, and is called")
+            set_value(part, name, made)
 
     def stateful(self, data: Mapping[str, Any], fresh: Any) -> Any:
         if not is_stateful(fresh):
@@ -129,3 +138,8 @@ class Reading:
         if not is_plain_object(made, package):
             raise LostError(f"was a `{name}`, which is more than its attributes")
         return made
+
+
+def is_own(part: Any) -> bool:
+    """Return whether a component is otrainer's, which knows what its attributes may be."""
+    return type(part).__module__.startswith("otrainer.")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from otrainer.engine.checkpoint.form import told as told_leaf
+from otrainer.engine.checkpoint.optimizer_settings import check_settings, is_torch_s
 from otrainer.engine.checkpoint.parameters import (
     Name,
     Names,
@@ -84,6 +85,8 @@ class OptimizerState:
         check_settings(self.state["param_groups"], optimizer)
         if [len(group) for group in numbers] != [len(group) for group in self.names]:
             raise misfit("The checkpoint names other parameters than its optimizer's state has.")
+        if [len(group) for group in self.shapes or ()] != [len(group) for group in self.names]:
+            raise misfit("The checkpoint's `parameters.shapes` are of other parameters than its `parameters.names`.")
         plan = self._by_name(optimizer, parameters_by_name(parts), now, numbers)
         self._check_shapes(optimizer, plan)
         self._check_order(plan, now)
@@ -130,7 +133,7 @@ class OptimizerState:
             if list(parameter.shape) != was[number]:
                 shapes = f"{list(parameter.shape)} here and {was[number]} in the checkpoint"
                 raise misfit(f"{told(name_of[number])} is {shapes}.")
-            check_tensors(optimizer, parameter, self.state["state"].get(number), told(name_of[number]))
+            check_tensors(optimizer, parameter, self.state["state"].get(number, {}), told(name_of[number]))
         check_whole(optimizer, self.state["state"], plan.groups)
 
     def _check_order(self, plan: Plan, now: Names) -> None:
@@ -171,35 +174,19 @@ def check_numbers(state: Any, optimizer: Any) -> None:
         return
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = flat(group.get("params", ()) for group in groups)
+    check_settings(groups, optimizer)
     for place, (number, parameter) in enumerate(zip(numbers, held, strict=False)):
-        check_tensors(optimizer, parameter, state["state"].get(number), f"parameter {place}")
+        check_tensors(optimizer, parameter, state["state"].get(number, {}), f"parameter {place}")
     check_whole(optimizer, state["state"], [held])
-
-
-def check_settings(groups: Sequence[Mapping[str, Any]], optimizer: Any) -> None:
-    """Raise ConfigError where a group's setting is no number, and is one here."""
-    now = {key: value for group in optimizer.param_groups for key, value in group.items() if is_number(value)}
-    for index, group in enumerate(groups):
-        for key in ("initial_lr", *now):
-            if key in group and not is_number(group[key]):
-                raise misfit(
-                    f"`param_groups[{index}].{key}` of the checkpoint is {told_leaf(group[key])}, not a number."
-                )
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) or (isinstance(value, torch.Tensor) and value.numel() == 1)
-
-
-def is_torch_s(optimizer: Any) -> bool:
-    """Return whether an optimizer is one of torch's, whose kernels trust the shapes of their state, or extends one."""
-    bases = [base for base in type(optimizer).__mro__ if base.__module__.startswith("torch.optim.")]
-    return any(base is not torch.optim.Optimizer for base in bases)
 
 
 def check_tensors(optimizer: Any, parameter: torch.Tensor, state: Any, name: str) -> None:
     """Raise ConfigError where one of torch's optimizers would read or write beside a parameter's state."""
-    if not is_torch_s(optimizer) or isinstance(optimizer, torch.optim.LBFGS) or not isinstance(state, dict):
+    if not is_torch_s(optimizer):
+        return
+    if not isinstance(state, dict):
+        raise misfit(f"The state of {name} is {told_leaf(state)}, not a mapping.")
+    if isinstance(optimizer, torch.optim.LBFGS):
         return
     for key, value in state.items():
         found = value.shape if isinstance(value, torch.Tensor) else torch.Size()

@@ -11,7 +11,7 @@ from otrainer.engine.attributes import USUAL
 from otrainer.engine.checkpoint.decode import UNMAKEABLE, Decoder, Missing, NotSavedError
 from otrainer.engine.checkpoint.encode import LOST, is_marked
 from otrainer.engine.checkpoint.kinds import LostError
-from otrainer.engine.checkpoint.made_again import Reading
+from otrainer.engine.checkpoint.made_again import Reading, UnlikeError, is_own
 from otrainer.engine.tree import children
 from otrainer.errors import ConfigError, ConfigPath, dotted
 
@@ -38,7 +38,7 @@ def load_part(part: Any, state: Mapping[str, Any] | None, ctx: RunContext, where
             reading.load_module(part, {**state["module"], "state": state["state_dict"]})
     elif callable(getattr(part, "load_state_dict", None)) and "state_dict" in state:
         found = decoded(part, state["state_dict"], where, reading.decoder)
-        with taking(part, where) if type(part).__module__.startswith("otrainer.") else nullcontext():
+        with taking(part, where) if is_own(part) else nullcontext():
             part.load_state_dict(found)
 
 
@@ -47,7 +47,8 @@ def load_attributes(
 ) -> None:
     for name, data in attributes.items():
         try:
-            reading.put(part, name, data)
+            with taking(part, where, UnlikeError):
+                reading.put(part, name, data)
         except NotSavedError:
             continue  # told when it was not
         except LostError as cause:
@@ -78,11 +79,13 @@ def has_lost(data: Any) -> bool:
 
 
 @contextmanager
-def taking(part: Any, where: ConfigPath) -> Iterator[None]:
+def taking(
+    part: Any, where: ConfigPath, kinds: type[Exception] | tuple[type[Exception], ...] = UNMAKEABLE
+) -> Iterator[None]:
     """Let what a part of ours or of torch's does not take be told as such: it comes from the checkpoint."""
     try:
         yield
-    except UNMAKEABLE as cause:
+    except kinds as cause:
         kind = type(cause).__name__
         message = f"The checkpoint's state of `{type(part).__qualname__}` is not what that takes ({kind}: {cause})."
         hint = "Continue from another checkpoint, or train from the start."

@@ -11,6 +11,7 @@ import torch
 
 from otrainer.engine.checkpoint.compare import lost_in
 from otrainer.engine.checkpoint.encode import Encoder
+from otrainer.engine.checkpoint.forms import FORMAT
 from otrainer.engine.checkpoint.held import LISTS, Writing
 from otrainer.engine.checkpoint.lists import states_of
 from otrainer.engine.checkpoint.parameters import described
@@ -25,9 +26,6 @@ from otrainer.errors import ConfigError, ConfigPath, dotted
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
-
-FORMAT = 3
-READABLE = (2, FORMAT)
 
 
 def capture(ctx: RunContext) -> dict[str, Any]:

@@ -147,6 +147,15 @@ class Generators:
             if kept is not None and kept["kind"] == type(each).__name__:
                 set_state(each, from_plain(kept["state"]))
 
+    def check(self, *states: Mapping[str, Any]) -> None:
+        """Raise what a generator raises of a state that it cannot be put to; all stay where they are."""
+        before = self.state()
+        try:
+            for state in states:
+                self.load(state)
+        finally:
+            self.load(before)
+
     def items(self) -> Iterator[tuple[str, Any]]:
         return iter(self.found.items())
 

@@ -131,6 +131,8 @@ class Loader:
         check_same_kind(saved, part)
         if part is not None:
             part.load_state_dict(saved.part)
+        self._generators.check(saved.generators["beginning"], saved.generators["now"])
+        saved.went_on()
         self._saved, self._first = saved, (saved.facts or {}).get("first")
         if self._beside is not None and saved.beside is not None:
             self._beside.load_state_dict(saved.beside)
