@@ -121,7 +121,8 @@ def listed_experiment(file: Any, root: Path) -> Experiment | None:
     if not path.is_relative_to(EXPERIMENTS) or path.suffix not in SUFFIXES or any(name[0] == "." for name in names):
         return None
     folders = [root / above for above in path.parents if above.is_relative_to(EXPERIMENTS) and above != EXPERIMENTS]
-    if any(folder.is_symlink() for folder in folders) or not (root / path).is_file():
+    # A Path raises where a name is too long for a file.
+    if any(map(os.path.islink, folders)) or not os.path.isfile(root / path):  # noqa: PTH113
         return None
     return experiment_of(path, root)
 

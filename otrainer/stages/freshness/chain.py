@@ -77,7 +77,7 @@ def before(section: Mapping[str, Any] | None, root: Path) -> Iterator[Experiment
     """Yield the experiments from whose runs one begins, the nearest first, by the configs that these runs had."""
     while section is not None and isinstance(section.get("resume_from"), str):
         above = in_root(section["resume_from"], root).parents
-        folder = next((each for each in above if (each / RUN_FILE).is_file()), None)
+        folder = next((each for each in above if os.path.isfile(each / RUN_FILE)), None)  # noqa: PTH113 - a Path raises
         run = None if folder is None or folder == in_root(section["out_dir"], root) else read_run_or_none(folder)
         first = None if run is None else listed_experiment(run["experiment"], root)
         if folder is None or run is None or first is None or trains_elsewhere(first, folder, root):
@@ -124,4 +124,7 @@ def section_in(holder: Any) -> Mapping[str, Any] | None:
 
 
 def in_root(path: str, root: Path) -> Path:
-    return Path(os.path.realpath(root / path))
+    try:
+        return Path(os.path.realpath(root / path))
+    except ValueError:  # no file has such a name
+        return root / path

@@ -108,9 +108,26 @@ def test_a_run_whose_config_is_broken_may_be_out_of_date(root: Path) -> None:
         edit(A, "name: a", "name: other"),
         begins("fine", "runs/fine/checkpoints/last.pt"),
         begins("fine", "elsewhere/last.pt"),
+        begins("fine", "x" * 300 + "/last.pt"),
+        with_run(experiment=f"configs/experiments/{'x' * 300}.yaml"),
+        with_run(config={"run": {"out_dir": "runs/a", "resume_from": "a\0b"}}),
         lambda root: (root / A).unlink(),
     ],
-    ids=["comment", "no build", "no receipt", "kept", "foreign", "unknown", "renamed", "own", "no run", "gone"],
+    ids=[
+        "comment",
+        "no build",
+        "no receipt",
+        "kept",
+        "foreign",
+        "unknown",
+        "renamed",
+        "own",
+        "no run",
+        "a long name",
+        "a long experiment",
+        "no name",
+        "gone",
+    ],
 )
 def test_what_stays_as_it_is_is_not_told(root: Path, change: Change) -> None:
     """Nothing would be trained there, or nobody knows an experiment that would train into that folder."""
