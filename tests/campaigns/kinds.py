@@ -99,11 +99,26 @@ def verbs(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     experiment = find_experiment("a", root)
     yield "runs", lambda: ask("runs", root)
     yield "prune", lambda: ask("prune", root)
+    yield "prune YES=1", lambda: pruned(root)
+    yield "decide", lambda: [decide(stage, experiment, root) for stage in ("resolve", "manifest", "validate", "fit")]
+    yield "resume", lambda: interrupted_last(root)
+
+
+def slow_verbs(root: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Those that resolve the config or read sources, a good half second each: a case has one of them, drawn."""
+    experiment = find_experiment("a", root)
     yield "why", lambda: ask("why", root, "a")
     yield "diff", lambda: ask("diff", root, "a", WITH="runs/a")
-    yield "decide", lambda: [decide(stage, experiment, root) for stage in ("resolve", "manifest", "validate", "fit")]
+    yield "show", lambda: ask("show", root, "a")
     yield "reason", lambda: [Reasons(root, whole=True).line(stage, experiment) for stage in ("manifest", "resume")]
-    yield "resume", lambda: interrupted_last(root)
+
+
+def pruned(root: Path) -> None:
+    """Remove the kept runs of a copy."""
+    with tempfile.TemporaryDirectory() as text:
+        for folder in ("runs", "configs"):
+            shutil.copytree(root / folder, Path(text) / folder)
+        ask("prune", Path(text), YES="1")
 
 
 def project(folder: Path) -> Path:
@@ -121,11 +136,12 @@ def file_cases(root: Path, seed: int, count: int) -> Iterator[str]:
     """Try so many fields, and tell of those that broke something."""
     names = sorted({path for pattern in FILES for path in root.glob(pattern)})
     drawn = [(path, place, value) for path in names for place in places(read(path)) for value in VALUES]
-    for path, place, value in random.Random(seed).sample(drawn, min(count, len(drawn))):
+    draw = random.Random(seed)
+    for path, place, value in draw.sample(drawn, min(count, len(drawn))):
         before = path.read_bytes()
         # What reads it next shall take it for what was left, so that nothing but the value is odd.
         path.write_text(json.dumps(changed(read(path), place, value)), encoding="utf-8")
-        for verb, call in verbs(root):
+        for verb, call in (*verbs(root), draw.choice([*slow_verbs(root)])):
             if problem := outcome_of(call):
                 yield f"{verb}: {path.relative_to(root)} {place} = {value!r:.60}\n{problem}"
         path.write_bytes(before)
