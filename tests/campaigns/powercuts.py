@@ -427,7 +427,7 @@ def campaign(cuts: int, continued: int, seed: int, *, broken: bool = False) -> S
         for name in (LAST, ROWS):
             if replay.disk.files[int(replay.disk.names[name] or 0)].now() != (runs / name).read_bytes():
                 raise AssertionError(f"the model has another {name} than the disk")
-        at_the_end = cuts // 20  # when nothing is sealed any more
+        at_the_end = cuts // 5  # when nothing is sealed any more
         wanted = Counter([*chance.choices(changing, k=cuts - at_the_end), *changing[-1:] * at_the_end])
         replay = Replay(runs)
         sampled = set(chance.sample(range(cuts), min(continued, cuts)))
