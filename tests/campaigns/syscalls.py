@@ -152,7 +152,8 @@ def one_fault(before: Path, folder: Path, call: Call, fault: str, seen: Seen, *,
         seen.counts["errors told" if said else "errors got over"] += 1
         if temporary(folder):
             seen.note("strays", f"{where}: {temporary(folder)}")
-    ModelCheckpoint(str(folder)).on_fit_start(SimpleNamespace(callbacks=(), state=TrainState()))
+    beginning = SimpleNamespace(callbacks=(), state=TrainState(), run=SimpleNamespace(resume_from=None))
+    ModelCheckpoint(str(folder)).on_fit_start(beginning)
     if temporary(folder):
         seen.note("strays", f"{where}: after the next start {temporary(folder)}")
     shutil.rmtree(folder)
