@@ -36,6 +36,7 @@ class Sources:
         self.locator = Locator()
         self.cache_folder = cache_folder
         self._summaries: dict[str, Summary | None] = {}
+        self._closures: dict[tuple[str, ...], dict[str, Path]] = {}
 
     def summary(self, module: str) -> Summary | None:
         """Return the summary of a local module; None for one that is not local."""
@@ -82,6 +83,11 @@ class Sources:
 
     def closure(self, names: list[str]) -> dict[str, Path]:
         """Return the modules `names` and all local ones that they import at any time, with their files, sorted."""
+        if (asked := tuple(names)) not in self._closures:  # of a thousand experiments, most ask for the same
+            self._closures[asked] = self._followed(names)
+        return dict(self._closures[asked])
+
+    def _followed(self, names: list[str]) -> dict[str, Path]:
         found: dict[str, Path] = {}
         waiting = list(names)
         while waiting:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from inspect import isclass, ismethod
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,12 @@ def is_made_otherwise(cls: type) -> bool:
 
 def reaches_files(target: Any, prints: Fingerprints) -> bool:
     """Return whether the user's code behind `target` defines or sets something called `files`."""
-    code = prints.symbol(":".join(named(target)))
+    return leads_to_files(":".join(named(target)), prints)
+
+
+@cache
+def leads_to_files(target: str, prints: Fingerprints) -> bool:
+    code = prints.symbol(target)
     seen, waiting = set(code.roots), list(code.roots)
     while waiting:
         symbol = waiting.pop()
