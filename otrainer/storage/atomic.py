@@ -89,10 +89,14 @@ def temporary_beside(target: StrPath) -> str:
 
 def sweep(folder: StrPath) -> None:
     """Remove what killed processes of this machine left half-written in `folder`: files of exactly such names."""
-    for path in Path(folder).glob(f"{TEMP_PREFIX}*"):
-        name = TEMPORARY.fullmatch(path.name)
-        if name is not None and is_own_file(path) and not is_alive(name[1]):
-            path.unlink(missing_ok=True)
+    for path in filter(is_left_over, Path(folder).glob(f"{TEMP_PREFIX}*")):
+        path.unlink(missing_ok=True)
+
+
+def is_left_over(path: Path) -> bool:
+    """Return whether a killed process of this machine left a file half-written."""
+    name = TEMPORARY.fullmatch(path.name)
+    return name is not None and is_own_file(path) and not is_alive(name[1])
 
 
 def is_own_file(path: StrPath) -> bool:

@@ -402,9 +402,10 @@ def durable_step(disk: Disk, folder: Path) -> int:
 
 def goes_on(root: Path, path: Path, whole: Whole, where: str, seen: Seen) -> None:
     """Train on from what a cut left."""
+    left = sorted(path.relative_to(root / "runs").as_posix() for path in (root / "runs").rglob("*"))
     _, status = os.waitpid(fork(lambda: train(path)), 0)
     if status:
-        seen.note("not continued", where)
+        seen.note("not continued", f"{where}: {', '.join(left)}")
     elif found := Whole.of(root / "runs").differs(whole):
         seen.note("not exact", f"{where}: {', '.join(found)}")
     seen.counts["continued"] += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError, nearest
-from otrainer.storage.atomic import is_own_file, sync_folder
+from otrainer.storage.atomic import is_own_file, sweep, sync_folder
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.files import ELSEWHERE, waiting_name
 from otrainer.storage.runs.ownership import altered, is_checkpoint, is_output, is_written_under, refuse_links
@@ -43,6 +43,7 @@ def move_aside(run_dir: StrPath) -> Path | None:
     run = read_run(folder)
     if run is None:
         refuse_foreign(folder, run_dir)
+        sweep(folder)
         return None
     kept = archive_folder(folder)
     refuse_links((kept.parent, kept, folder / ELSEWHERE), ("run", "out_dir"))

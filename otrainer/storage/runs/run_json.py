@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
+from otrainer.storage.atomic import is_left_over
 from otrainer.storage.canonical_json import read_json, write_json
 from otrainer.storage.processes import ran_at
 from otrainer.storage.project import display_path, project_root
@@ -147,9 +148,12 @@ def is_of_a_step(name: str) -> bool:
 
 
 def refuse_foreign(folder: Path, named: StrPath) -> None:
-    """Raise ConfigError unless `folder` is missing or empty; the error calls it as it was `named`."""
+    """Raise ConfigError unless `folder` is missing or empty; the error calls it as it was `named`.
+
+    What a process left half-written that was killed over its first run.json is nothing.
+    """
     try:
-        empty = not any(folder.iterdir())
+        empty = all(map(is_left_over, folder.iterdir()))
     except FileNotFoundError:
         return
     except NotADirectoryError:

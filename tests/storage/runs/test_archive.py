@@ -14,6 +14,7 @@ import pytest
 from run_folders import made, sealed
 
 from otrainer.errors import ConfigError
+from otrainer.storage.atomic import atomic_file
 from otrainer.storage.runs import run_json as runs
 from otrainer.storage.runs.archive import (
     archived_path,
@@ -219,6 +220,29 @@ def test_a_kill_at_any_rename_loses_nothing_and_the_next_call_ends_well(tmp_path
     else:
         raise AssertionError("it was never left to end")
     assert number >= 3
+
+
+KILLED_OVER_ITS_FIRST = """
+import os, signal, sys
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from otrainer.storage.atomic import write_atomic
+write_atomic(sys.argv[1], b"{}")
+"""
+
+
+def test_a_run_that_was_killed_over_its_first_run_json_is_in_nobodys_way(tmp_path: Path) -> None:
+    run_dir = tmp_path / "x"
+    done = subprocess.run([sys.executable, "-c", KILLED_OVER_ITS_FIRST, str(run_dir / "run.json")])
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(run_dir.iterdir())) == 1
+
+    assert move_aside(run_dir) is None
+    assert list(run_dir.iterdir()) == []
+
+
+def test_what_another_process_is_writing_is_in_the_way(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "x/run.json"), pytest.raises(ConfigError, match="not a run of ours"):
+        move_aside(tmp_path / "x")
 
 
 def test_a_run_is_found_by_name_by_folder_and_by_the_beginning_of_its_definition(tmp_path: Path) -> None:
