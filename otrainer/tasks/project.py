@@ -18,6 +18,7 @@ from otrainer.stages.built import first_told
 from otrainer.stages.freshness.decide import RESUME, SCHEMA, decide
 from otrainer.storage import process_memory
 from otrainer.storage.experiments import ALL, CALLING_FOLDER, Experiment, all_experiments, sentence
+from otrainer.storage.gc_pause import keep_all
 from otrainer.storage.lasting_streams import make_lasting
 from otrainer.tasks import doit_patches
 from otrainer.tasks.commandline import CommandLine
@@ -138,6 +139,7 @@ class Project:
             say(in_a_line(f"   {experiment.name}: {note}"))
 
     def _prepare(self, once_loaded: Callable[[], None]) -> None:
+        keep_all()  # what doit and this load: else all of it is gone through once more as the process ends
         self.interrupts.install()
         doit_patches.install(once_loaded)
         process_memory.put(CALLING_FOLDER, get_initial_workdir() or "")
