@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from importlib.machinery import FrozenImporter, ModuleSpec, PathFinder
@@ -28,9 +29,8 @@ class Locator:
         self._folders: dict[str, list[str] | None] = {}
         self._below: dict[str, list[str]] = {}
 
-    def is_current(self) -> bool:
-        """Return whether all that was looked for, also in vain, would be found just so again."""
-        now = Locator()
+    def agrees(self, now: Locator) -> bool:
+        """Return whether `now`, a new look, finds all that was looked for, also in vain, just so again."""
         return (
             all(now.source(name) == path for name, path in self._local.items())
             and all(now._search_path(package) == folders for package, folders in self._folders.items())
@@ -109,7 +109,7 @@ class Locator:
             return None
         if package:
             folders = self._search_path(package)
-            return next((found for folder in folders or () if (found := in_folder(Path(folder), last))), None)
+            return next((Path(found) for folder in folders or () if (found := in_folder(folder, last))), None)
         spec = self._top(name)
         return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
@@ -156,9 +156,10 @@ def found_by_finders(name: str, folders: list[str]) -> ModuleSpec | None:
     return None
 
 
-def in_folder(folder: Path, name: str) -> Path | None:
+def in_folder(folder: str, name: str) -> str | None:
     """Return the source of the module `name` in `folder`; a package goes before a file, as Python has it."""
-    return next((path for path in (folder / name / "__init__.py", folder / f"{name}.py") if path.is_file()), None)
+    module = os.path.join(folder, name)
+    return next((path for path in (os.path.join(module, "__init__.py"), f"{module}.py") if os.path.isfile(path)), None)
 
 
 def is_own(name: str) -> bool:

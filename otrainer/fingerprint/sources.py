@@ -48,7 +48,7 @@ class Sources:
     def is_current(self) -> bool:
         """Return whether every source that was read is still the same, and none is found elsewhere, or anew."""
         now = Sources(self.cache_folder)
-        return self.locator.is_current() and all(now.summary(name) is it for name, it in self._summaries.items())
+        return self.locator.agrees(now.locator) and all(now.summary(name) is it for name, it in self._summaries.items())
 
     def read(self, path: Path, module: str) -> Summary | None:
         summaries: dict[tuple[str, str, str], Summary] = process_memory.get("summaries", dict)
