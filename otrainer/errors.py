@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 ConfigPath = tuple[str | int, ...]
+# Something else has the name of what is to be written, or of a folder above it.
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.EINVAL, errno.ESPIPE)
 
 
 class SourceLocation(NamedTuple):
@@ -131,6 +134,13 @@ class ConfigError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return ConfigError.of, (self.findings,)
+
+
+def not_written(error: OSError, config_path: ConfigPath = ()) -> Finding:
+    """Return the finding for a file or folder that the operating system lets nobody write."""
+    is_taken = error.errno in IN_THE_WAY
+    hint = "Move away what is in its place." if is_taken else "Make room there, or let this user write to it."
+    return Finding(f"`{error.filename}` cannot be written: {error.strerror}.", "cannot write", config_path, hint=hint)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from otrainer.errors import ConfigError, dotted
 from otrainer.fingerprint.sources import rules
 from otrainer.registry.effects import CHECKED_BEFORE
 from otrainer.registry.usage import code_behind, listed_in
-from otrainer.stages.built import artifact
+from otrainer.stages.built import MANIFEST, VALIDATED, as_left
 from otrainer.stages.definition import detail, fingerprints, search_as_left
 from otrainer.stages.fit.provenance import versions
 from otrainer.stages.freshness.code import display_symbol
@@ -88,7 +88,7 @@ def side_of_experiment(experiment: Experiment, root: Path) -> Side:
     """Return an experiment as its files are now, with its code and data as far as it was validated before."""
     config = resolve_config(root / experiment.file, root=root)
     side = Side(experiment.name, config.data, config.source_map, rules=rules())
-    manifest, validated = artifact(experiment, "manifest.json", root), artifact(experiment, "validated.json", root)
+    manifest, validated = as_left(experiment, MANIFEST, root), as_left(experiment, VALIDATED, root)
     search_as_left(experiment, root)
     try:
         prints = fingerprints(root)

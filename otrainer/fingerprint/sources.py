@@ -15,6 +15,7 @@ from otrainer.fingerprint.summary import Summary, summary_of_json
 from otrainer.storage import process_memory
 from otrainer.storage.atomic import write_atomic
 from otrainer.storage.contents import content_hash
+from otrainer.storage.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,17 +69,20 @@ class Sources:
         mark = hashlib.sha256(f"{rules()} {module} {is_package} ".encode() + content).hexdigest()[:40]
         kept = None if self.cache_folder is None else self.cache_folder / f"{mark}.json"
         if kept is not None:
-            # Not there, or damaged: made anew.
-            with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-                version, data = json.loads(kept.read_bytes())
-                if version <= VERSION:
-                    return summary_of_json(data)
+            # Not there, or not as it was written: made anew.
+            with suppress(OSError, ValueError):
+                seal, _, text = read_regular(kept).partition(b"\n")
+                if seal == sealed(text):
+                    version, data = json.loads(text)
+                    if version <= VERSION:
+                        return summary_of_json(data)
         from otrainer.fingerprint.summary import summary_of
 
         made = summary_of(content, module, is_package=is_package)
         if kept is not None and made.is_read:  # a newer Python may read what this one cannot
             with suppress(OSError):  # what cannot be kept is only parsed once more
-                write_atomic(kept, json.dumps([VERSION, made]).encode(), durable=False)
+                text = json.dumps([VERSION, made]).encode()
+                write_atomic(kept, sealed(text) + b"\n" + text, durable=False)
         return made
 
     def closure(self, names: list[str]) -> dict[str, Path]:
@@ -113,6 +117,11 @@ class Sources:
             listing = self.summary(star)
             for each in listing.statements if listing else ():
                 yield from (f"{star}.{text}" for text in each.shows if text.isidentifier())
+
+
+def sealed(text: bytes) -> bytes:
+    """Return what stands before a text that is kept, and tells whether any byte of it is another by now."""
+    return hashlib.sha256(text).hexdigest().encode()
 
 
 @cache

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.stages.built import record_path
+from otrainer.stages.built import VERSIONS, record_path
 from otrainer.storage.atomic import link_atomic, write_changed
 from otrainer.storage.canonical_json import canonical_json
 from otrainer.storage.project import display_path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from otrainer.storage.experiments import Experiment
 
-VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
 # These recorded a file of otrainer's own.
 OF_OTRAINER = ("manifest", "schema")
 

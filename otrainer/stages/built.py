@@ -1,4 +1,8 @@
-"""What stages left in the build folder of an experiment, read back where it is there and whole."""
+"""What stages left in the build folder of an experiment, read back where it is there and whole.
+
+Whoever looks deeper into an artifact than at a few values reads it by `as_left` or `needed`: only where each byte is as
+the record of its stage knows it, values have the kinds that the stage gave them.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.storage.canonical_json import read_json, write_json
+from otrainer.errors import ConfigError
+from otrainer.storage.canonical_json import from_json, read_json, write_json
 from otrainer.storage.experiments import BUILD
 from otrainer.storage.records import Record
+from otrainer.storage.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +23,22 @@ if TYPE_CHECKING:
     from otrainer.config import SourceMap
     from otrainer.storage.experiments import Experiment
 
+VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
+RESOLVED, SOURCES, PLUGINS, KEYS, VALIDATED = (
+    "resolved.json",
+    "sources.json",
+    "plugins.json",
+    "keys.json",
+    "validated.json",
+)
 RECEIPT, TOLD = "fit.json", "told"
 MANIFEST = "manifest.json"
 MANIFESTS = BUILD / ".manifests"
+MADE_BY = {
+    **dict.fromkeys((RESOLVED, SOURCES, PLUGINS), "resolve"),
+    **dict.fromkeys((MANIFEST, KEYS), "manifest"),
+    VALIDATED: "validate",
+}
 
 
 def record_path(stage: str, experiment: Experiment, root: Path) -> Path:
@@ -32,7 +51,7 @@ def shared_manifest(experiment: Experiment, root: Path) -> Experiment:
 
     Raises OSError where `resolve` has not left those.
     """
-    plugins = (root / experiment.built("plugins.json")).read_bytes()
+    plugins = read_regular(root / experiment.built(PLUGINS))
     return experiment._replace(build=MANIFESTS / hashlib.sha256(plugins).hexdigest()[:16])
 
 
@@ -43,24 +62,51 @@ def why_not_shared(experiment: Experiment, root: Path) -> str | None:
         if record.is_symlink() and path.readlink().parent == record.readlink().parent:
             return None
         left = {stamp.sha256 for stamp in Record.read(record).outputs.values()}  # a copy, as `cp -L` makes them
-        is_it = hashlib.sha256(path.read_bytes()).hexdigest() in left
+        is_it = hashlib.sha256(read_regular(path)).hexdigest() in left
     except (OSError, ValueError):
         is_it = False
     happened = "altered" if path.exists() else "deleted"
     return None if is_it else f"`{experiment.built(MANIFEST).as_posix()}` was {happened}."
 
 
+def as_left(experiment: Experiment, name: str, root: Path) -> Any:
+    """Return an artifact just as its stage left it; None where it is gone, or any byte of it is another.
+
+    So is one that another version of otrainer left, which may have given it another form.
+    """
+    stage = MADE_BY[name]
+    try:
+        content, record = read_regular(root / experiment.built(name)), Record.read(record_path(stage, experiment, root))
+        left = {Path(path).name: stamp.sha256 for path, stamp in record.outputs.items()}
+        is_it = record.version == VERSIONS[stage] and left.get(name) == hashlib.sha256(content).hexdigest()
+        return from_json(content) if is_it else None
+    except (OSError, ValueError):
+        return None
+
+
+def needed(experiment: Experiment, name: str, root: Path) -> Any:
+    """Return an artifact just as its stage left it. Raises ConfigError where it is not; it is made anew then."""
+    content = as_left(experiment, name, root)
+    if content is None:
+        with suppress(OSError):  # its times and size may tell nothing
+            record_path(MADE_BY[name], experiment, root).resolve().unlink()
+        message = f"`{experiment.built(name).as_posix()}` is not as `{MADE_BY[name]}` left it."
+        hint = "Run the same command again: it is made anew."
+        raise ConfigError(message, title="damaged artifact", hint=hint)
+    return content
+
+
 def artifact(experiment: Experiment, name: str, root: Path) -> Any:
-    """Return an artifact as it is; None where it is not there, or cannot be read."""
+    """Return an artifact as it is, whoever wrote it; None where it is not there, or cannot be read."""
     try:
         return read_json(root / experiment.built(name))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None
 
 
 def validated_run(experiment: Experiment, root: Path) -> dict[str, str] | None:
     """Return `run_dir` and `definition` as `validate` left them; None where it left nothing that can be read."""
-    return run_in(artifact(experiment, "validated.json", root))
+    return run_in(artifact(experiment, VALIDATED, root))
 
 
 def run_in(validated: Any) -> dict[str, str] | None:
@@ -84,7 +130,7 @@ def configured_run_dir(experiment: Experiment, root: Path) -> Path | None:
     """Return where the resolved config wants the run, before anybody validated it; None where none may be."""
     from otrainer.storage.inside_project import way_out  # not imported to find that nothing has to be done
 
-    resolved = artifact(experiment, "resolved.json", root)
+    resolved = artifact(experiment, RESOLVED, root)
     try:
         run_dir = Path(resolved["config"]["run"]["out_dir"])
     except (TypeError, KeyError):
@@ -96,11 +142,8 @@ def written_places(experiment: Experiment, root: Path) -> SourceMap:
     """Return where the values of the resolved config were written, as far as `resolve` left that."""
     from otrainer.config import SourceMap  # not imported to find that nothing has to be done
 
-    sources = artifact(experiment, "sources.json", root)
-    try:
-        return SourceMap.from_json(sources["places"], sources["includes"])
-    except (TypeError, LookupError, AttributeError):
-        return SourceMap()
+    sources = as_left(experiment, SOURCES, root)
+    return SourceMap() if sources is None else SourceMap.from_json(sources["places"], sources["includes"])
 
 
 def leave_receipt(experiment: Experiment, root: Path, run: Mapping[str, Any] | None) -> None:

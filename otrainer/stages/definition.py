@@ -10,7 +10,7 @@ from otrainer.fingerprint import Fingerprints
 from otrainer.fingerprint.search_path import SearchPath, add, search_path
 from otrainer.registry.effects import WHOLE, as_counted, relative, uncounted
 from otrainer.registry.usage import code_of
-from otrainer.stages.built import MANIFEST, artifact
+from otrainer.stages.built import MANIFEST, as_left
 from otrainer.storage import process_memory
 from otrainer.storage.canonical_json import digest
 from otrainer.storage.data_files import identify
@@ -46,7 +46,7 @@ def search_as_left(experiment: Experiment, root: Path) -> None:
         known: dict[tuple[int, int, int], SearchPath] = process_memory.get("searches left", dict)
         which = status.st_dev, status.st_ino, status.st_mtime_ns
         if which not in known:
-            known[which] = search_in(artifact(experiment, MANIFEST, root), root)
+            known[which] = search_in(as_left(experiment, MANIFEST, root), root)
         add(known[which])
 
 

@@ -15,12 +15,11 @@ from otrainer.registry.manifest import manifest_of
 from otrainer.registry.plugins.import_reads import asked_by, read_by, seen_by
 from otrainer.registry.plugins.search_notes import needed_by
 from otrainer.stages.artifacts import current, encoded, keep, names_left, share
-from otrainer.stages.built import record_path, shared_manifest
+from otrainer.stages.built import KEYS, MANIFEST, PLUGINS, as_left, record_path, shared_manifest
 from otrainer.stages.definition import SEARCH, look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.storage import process_memory
-from otrainer.storage.canonical_json import read_json
 from otrainer.storage.module_search import search_of
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files, why_stale
@@ -68,9 +67,9 @@ def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes],
     files = stamp_files({**walked(modules, prints.sources), **modules}.values(), root)
     read = read_by(modules)
     listed = manifest_of(registry, prints, seen_by(modules))
-    artifacts = {"manifest.json": listed, "keys.json": interface_of(registry, built_in=False)}
+    artifacts = {MANIFEST: listed, KEYS: interface_of(registry, built_in=False)}
     if added := needed_by(modules, prints.sources.locator):
-        artifacts["manifest.json"][SEARCH] = added.to_json(root)
+        artifacts[MANIFEST][SEARCH] = added.to_json(root)
     record = asked_by(modules)._replace(files={**files, **before, **read}, search=searched(modules, prints, root))
     return encoded("manifest", artifacts), record
 
@@ -90,8 +89,9 @@ def read_sources(experiment: Experiment, root: Path) -> None:
 
     What is wrong with them, `manifest` says.
     """
-    with suppress(OSError, ValueError):
-        look(root).modules([*PACKAGE, *(read_json(root / experiment.built("plugins.json"))["imports"])])
+    if (plugins := as_left(experiment, PLUGINS, root)) is not None:
+        with suppress(OSError, ValueError):
+            look(root).modules([*PACKAGE, *plugins["imports"]])
 
 
 def own_modules(registry: Registry) -> list[str]:

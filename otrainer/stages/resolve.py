@@ -9,11 +9,13 @@ from otrainer.config import Reads, ResolvedConfig, Settings, SourceMap, resolve_
 from otrainer.config.secrets import secrets_in
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import encoded, keep
+from otrainer.stages.built import PLUGINS, RESOLVED, SOURCES, needed
 from otrainer.stages.outcome import Outcome
-from otrainer.storage.canonical_json import read_json
 from otrainer.storage.records import Record, hash_env
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otrainer.storage.experiments import Experiment
 
 
@@ -32,17 +34,20 @@ def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
     if secrets := secrets_in(config.data):
         plugins["secrets"] = sorted(secrets)  # whose variables plugins may read without retraining
     artifacts: dict[str, Any] = {
-        "resolved.json": {"config": config.data, "used": sorted(config.used)},
-        "sources.json": {"places": config.source_map.to_json(), "includes": config.source_map.includes},
-        "plugins.json": plugins,
+        RESOLVED: {"config": config.data, "used": sorted(config.used)},
+        SOURCES: {"places": config.source_map.to_json(), "includes": config.source_map.includes},
+        PLUGINS: plugins,
     }
     return encoded("resolve", artifacts)
 
 
 def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
-    """Return the config as the stage `resolve` left it."""
-    kept = read_json(root / experiment.built("resolved.json"))
-    sources = read_json(root / experiment.built("sources.json"))
+    """Return the config as the stage `resolve` left it. Raises ConfigError where that was altered since."""
+    return config_of(needed(experiment, RESOLVED, root), needed(experiment, SOURCES, root))
+
+
+def config_of(kept: Mapping[str, Any], sources: Mapping[str, Any]) -> ResolvedConfig:
+    """Return the config of which `resolve` left these two artifacts."""
     return ResolvedConfig(
         data=kept["config"],
         settings=Settings.of(kept["config"].get("settings")),

@@ -10,6 +10,7 @@ from otrainer.registry.plugins.import_reads import asked_by, read_by, together
 from otrainer.registry.plugins.packages import metadata_files
 from otrainer.registry.plugins.variables import Tracker
 from otrainer.stages.artifacts import encoded, keep
+from otrainer.stages.built import VALIDATED
 from otrainer.stages.definition import is_own, look, search_as_left
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import make_plan
@@ -42,5 +43,5 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     missed = {name: None for name, stamp in read_by(modules).items() if stamp is None}
     asked = together(asked_by(modules), Record(env=tracker.env, listings=tracker.listings, kinds=tracker.kinds))
     record = asked._replace(files={**files, **tracker.files, **missed})
-    keep(experiment, root, "validate", encoded("validate", {"validated.json": plan.to_json()}), record)
+    keep(experiment, root, "validate", encoded("validate", {VALIDATED: plan.to_json()}), record)
     return Outcome()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from otrainer.storage import process_memory
 from otrainer.storage.processes import is_alive, this_process
+from otrainer.storage.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +24,19 @@ TEMPORARY = re.compile(rf"{re.escape(TEMP_PREFIX)}(\d+(\.\d*)?)-[0-9a-f]+")
 
 def write_changed(path: StrPath, content: bytes, *, durable: bool = True) -> bool:
     """Write `content` to `path` unless it already holds it; says whether it was written."""
-    with suppress(FileNotFoundError), open(path, "rb") as stream:  # not there the first time
-        if stream.read() == content:
-            return False
+    if holds(path, content):
+        return False
     write_atomic(path, content, durable=durable)
     return True
+
+
+def holds(path: StrPath, content: bytes) -> bool:
+    """Return whether a regular file holds just this content; whatever else is in its place, nobody waits for."""
+    try:
+        with open_regular(path) as stream:
+            return os.fstat(stream.fileno()).st_size == len(content) and stream.readall() == content
+    except OSError:  # not there the first time
+        return False
 
 
 def write_atomic(path: StrPath, content: bytes, *, durable: bool = True) -> None:

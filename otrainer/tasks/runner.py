@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from otrainer.commands import Question
@@ -145,10 +145,11 @@ class Runner:
     ) -> StageFailed | None:
         """Answer a question as doit's action: in this process, unless that takes torch, and executing no stage."""
         from otrainer.commands import answer
+        from otrainer.tasks.worker.execute import ended
 
         # Most questions take no worker, nor the client's imports.
         question = Question(self.root, experiments, variables, ask=lambda *stage: self.client.run(*stage))
-        return self._settle(answer(query, question), query, *experiments)
+        return self._settle(ended(partial(answer, query, question)), query, *experiments)
 
     def _resolve(self, experiment: Experiment) -> Outcome:
         """Resolve; where that fails over mistakes, let the worker look for the mistakes behind the first ones too."""

@@ -19,6 +19,9 @@ from doit.dependency import MD5Checker as OfDoit
 from doit.exceptions import InvalidCommand  # type: ignore[import-untyped]  # doit ships no types
 
 # A table of another shape is an SQLITE_ERROR; a full disk or another process at work is no damage.
+# What doit keeps of a task by these names; by any other, the state of a file: its time, size and hash.
+KINDS = {"_values_:": (dict,), "result:": (dict, str), "checker:": (str,), "ignore:": (str,), "deps:": (list,)}
+STATES = ([float, int, str], [int, int, str])
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
@@ -74,8 +77,8 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
 
     def _get_task_data(self, task_id: str) -> dict[str, Any]:
         try:
-            return dict(super()._get_task_data(task_id).items())
-        except (sqlite3.Error, ValueError, AttributeError) as error:
+            return checked(super()._get_task_data(task_id))
+        except (sqlite3.Error, ValueError, AttributeError, TypeError, RecursionError) as error:
             self._start_over_after(error)
             return {}
 
@@ -148,8 +151,13 @@ class MD5Checker(OfDoit):  # type: ignore[misc]  # doit ships no types
             return None
         which = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
         if which not in self._hashes:
-            self._hashes[which] = get_file_md5(dep)
+            self._hashes[which] = hashed(dep)
         return status.st_mtime, status.st_size, self._hashes[which]
+
+    def check_modified(self, file_path: str, file_stat: os.stat_result, state: Any) -> bool:
+        """Return whether a file has another content than `state` says."""
+        time, size, known = state
+        return bool(file_stat.st_mtime != time and (file_stat.st_size != size or hashed(file_path) != known))
 
 
 class State(Dependency):  # type: ignore[misc]  # doit ships no types
@@ -187,10 +195,27 @@ class State(Dependency):  # type: ignore[misc]  # doit ships no types
         show([Finding(not_kept(Path(self.name), why), "cannot write", hint=hint)])
 
 
+def checked(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a task. Raises TypeError for what doit never writes of one, as another tool may."""
+    for name, value in data.items():
+        kinds = KINDS.get(name)
+        is_state = isinstance(value, list) and [type(each) for each in value] in STATES
+        if not (isinstance(value, kinds) if kinds else is_state):
+            raise TypeError(f"doit keeps no such value of {name}")
+    if not all(isinstance(each, str) for each in data.get("deps:") or ()):
+        raise TypeError("doit names files by text")
+    return dict(data)
+
+
 def is_remembered(task: Any) -> bool:
     """Tell whether anything of a task counts later: not of a question, nor of a group, whose tasks count themselves."""
     is_query = task.meta and task.meta.get("query")
     return bool(not is_query and (task.actions or task.file_dep or task.uptodate))
+
+
+def hashed(path: str) -> str:
+    """Return the hash of a file as doit makes it, and nothing for what is no file, as a pipe would wait for ever."""
+    return str(get_file_md5(path)) if os.path.isfile(path) else ""  # noqa: PTH113 - asked of a thousand experiments
 
 
 def not_kept(path: Path, why: Exception) -> str:
@@ -202,7 +227,7 @@ def is_damage(error: Exception | None) -> bool:
     """Tell whether `error` means that the file itself is broken, as values do that are no JSON mappings."""
     if isinstance(error, sqlite3.Error):
         return (error.sqlite_errorcode & 0xFF) in DAMAGE
-    return isinstance(error, (ValueError, AttributeError))
+    return isinstance(error, (ValueError, AttributeError, TypeError, RecursionError))
 
 
 def is_gone(error: Exception, path: Path) -> bool:

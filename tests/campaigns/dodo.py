@@ -13,6 +13,8 @@ CAMPAIGNS = (
     "kills",
     "syscalls",
     "powercuts",
+    "kinds",
+    "oddfiles",
     "flips",
     "exact",
     "true",

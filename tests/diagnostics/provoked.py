@@ -58,6 +58,7 @@ from otrainer.fingerprint import Fingerprints
 from otrainer.model.lazy import materialize
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
+from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.fit.start import refuse_taken, resumed_start
 from otrainer.stages.fit.train import refuse_changed
@@ -429,6 +430,10 @@ def a_plugin_that_was_edited_after_it_was_imported() -> None:
 def a_damaged_run() -> None:
     Path("run.json").write_text("{")
     read_run(Path.cwd())
+
+
+def an_artifact_that_is_not_as_it_was_left() -> None:
+    needed(Experiment("x", Path("configs/experiments/x.yaml"), Path("build/x")), VALIDATED, Path.cwd())
 
 
 def a_folder_that_is_no_run() -> None:

@@ -146,6 +146,34 @@ def test_a_damaged_or_foreign_file_is_ignored_and_written_anew(
     assert {path: path.read_bytes() for path in cache.iterdir()} == good
 
 
+@pytest.mark.parametrize(("old", "new"), [(b'"x"', b'"y"'), (b"true]]", b"null]]"), (b"[[3, ", b"[[2, ")])
+def test_one_that_reads_well_but_for_a_changed_byte_is_ignored(
+    plug: Package, tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    cache = tmp_path / "cache"
+    process_memory.forget("summaries")
+    before = look(plug, cache)
+    good = {path: path.read_bytes() for path in cache.iterdir()}
+    for path, content in good.items():
+        path.write_bytes(content.replace(old, new) if old in content else content[:-1])
+    process_memory.forget("summaries")
+
+    assert look(plug, cache) == before
+    assert {path: path.read_bytes() for path in cache.iterdir()} == good
+
+
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(plug: Package, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    process_memory.forget("summaries")
+    before = look(plug, cache)
+    for path in list(cache.iterdir()):
+        path.unlink()
+        os.mkfifo(path)
+    process_memory.forget("summaries")
+
+    assert look(plug, cache) == before
+
+
 def look(plug: Package, cache: Path) -> str:
     return Fingerprints(root=plug.folder, cache=cache).symbol("plug.parts:Part").digest
 
@@ -213,7 +241,7 @@ def test_processes_that_write_at_once_find_the_same(plug: Package, tmp_path: Pat
     found = [json.loads(process.communicate()[0])[0] for process in processes]
 
     assert found[0] == found[1] == found[2] == looked(plug.folder, cache)[0]
-    assert all(json.loads(path.read_bytes()) for path in cache.iterdir())
+    assert all(json.loads(path.read_bytes().partition(b"\n")[2]) for path in cache.iterdir())
     assert len(list(cache.iterdir())) == 3
 
 

@@ -141,3 +141,18 @@ def test_no_torch_and_no_yaml_stand_behind_the_files():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("odd", ["a pipe", "a device", "an enormous file"])
+def test_whatever_is_in_the_place_of_a_file_is_replaced_without_reading_it(tmp_path, odd):
+    path = tmp_path / "a.json"
+    if odd == "a pipe":
+        os.mkfifo(path)
+    elif odd == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as stream:
+            stream.truncate(1 << 40)
+
+    assert write_json(path, {})
+    assert path.read_text() == "{}\n"

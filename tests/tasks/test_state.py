@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import pytest
 from doit.dependency import JSONCodec, MD5Checker, SqliteDB
 from doit.exceptions import InvalidCommand
 
+from otrainer.tasks.state import MD5Checker as OurChecker
 from otrainer.tasks.state import State, is_damage
 
 
@@ -115,6 +117,65 @@ def test_values_that_are_no_json_are_replaced(tmp_path, capsys):
     with sqlite3.connect(path) as connection:
         connection.execute("insert into doit values ('fit:b', ?)", [json.dumps([1])])
     assert state(path).get_values("fit:b") == {}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"deps:": 3},
+        {"deps:": [3]},
+        {"checker:": ["MD5Checker"]},
+        {"_values_:": [1]},
+        {"result:": 7},
+        {"ignore:": {}},
+        {"build/a/resolved.json": 7},
+        {"build/a/resolved.json": [1.5, 2]},
+        {"build/a/resolved.json": ["new", 2, "x"]},
+        None,
+        "x",
+    ],
+    ids=str,
+)
+def test_values_that_doit_never_writes_are_replaced(tmp_path, capsys, row):
+    """What doit does with them would end in a traceback."""
+    path = tmp_path / "db"
+    state(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("insert into doit values ('fit:a', ?)", [json.dumps(row)])
+    task = Task("fit:a")
+    task.file_dep, task.targets = {str(path)}, []
+    assert state(path).get_status(task, {}).status == "run"
+    assert "was damaged" in capsys.readouterr().err
+
+
+def test_what_doit_writes_is_kept(tmp_path):
+    path = tmp_path / "db"
+    (tmp_path / "dep").write_text("x")
+    task = Task("fit:a")
+    task.file_dep, task.targets, task.result = {str(tmp_path / "dep")}, [], {"x": 1}
+    task.values = {"steps": 3}
+    first = state(path)
+    first.save_success(task)
+    first.ignore(task)
+    first.close()
+    again = state(path)
+    assert again.get_values("fit:a") == {"steps": 3}
+    assert again.get_status(task, {}).status == "up-to-date"
+    assert again.status_is_ignore(task)
+    again.close()
+
+
+def test_a_pipe_that_a_task_depends_on_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "dep")
+    task = Task("mine")
+    task.file_dep, task.targets = {str(tmp_path / "dep")}, []
+    kept = State(SqliteDB, str(tmp_path / "db"), checker_cls=OurChecker, codec_cls=JSONCodec)
+    kept.save_success(task)
+    assert kept.get_status(task, {}).status == "up-to-date"
+    (tmp_path / "dep").unlink()
+    (tmp_path / "dep").write_text("x")
+    assert kept.get_status(task, {}).status == "run"
+    kept.close()
 
 
 def test_a_file_with_other_tables_is_replaced(tmp_path):

@@ -10,11 +10,12 @@ from otrainer.commands.schema import schema_of
 from otrainer.commands.schema.values import FILE
 from otrainer.registry import build_registry
 from otrainer.registry.describe.interface import interface_of
-from otrainer.stages.artifacts import VERSIONS, keep
+from otrainer.stages.artifacts import keep
+from otrainer.stages.built import KEYS, as_left
 from otrainer.stages.definition import look
 from otrainer.stages.manifest import own_modules
 from otrainer.stages.outcome import Outcome
-from otrainer.storage.canonical_json import canonical_json, read_json
+from otrainer.storage.canonical_json import canonical_json
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files
@@ -45,7 +46,7 @@ def stamps(experiments: list[Experiment], root: Path) -> dict[str, FileStamp | N
     """Stamp what the schema is made of besides otrainer; None for an experiment without a manifest so far."""
     found: dict[str, FileStamp | None] = {}
     for experiment in experiments:
-        path = experiment.built("keys.json")
+        path = experiment.built(KEYS)
         try:
             found[display_path(path, root)] = FileStamp.of(root / path)
         except OSError:
@@ -55,11 +56,8 @@ def stamps(experiments: list[Experiment], root: Path) -> dict[str, FileStamp | N
 
 def keys_of(experiment: Experiment, root: Path) -> dict[str, Any] | None:
     """Return the keys that an experiment's plugins register; None where this version has not left them."""
-    try:
-        keys: dict[str, Any] = read_json(root / experiment.built("keys.json"))
-    except (OSError, ValueError):
-        return None
-    return keys if isinstance(keys, dict) and keys.get("version") == VERSIONS["manifest"] else None
+    keys: dict[str, Any] | None = as_left(experiment, KEYS, root)
+    return keys
 
 
 def summary(known: int, lacking: list[str]) -> str:

@@ -17,6 +17,7 @@ from otrainer.commands.verify_resume.compare import Trace, compare, stops_of, su
 from otrainer.config.walk import walk
 from otrainer.diagnostics.serialize import from_plain
 from otrainer.errors import ConfigError, Finding
+from otrainer.stages.built import SOURCES, VALIDATED, needed
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.storage.canonical_json import read_json, write_json
@@ -50,9 +51,9 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
 
 def train(experiment: Experiment, root: Path, folder: Path, stops: list[str]) -> Trace:
     """Train up to each of `stops`, each stretch in a process of its own, all below `folder`; return the steps."""
-    plan = relocate(read_json(root / experiment.built("validated.json")), folder)
+    plan = relocate(needed(experiment, VALIDATED, root), folder)
     write_json(folder / "plan.json", plan, durable=False)
-    shutil.copy(root / experiment.built("sources.json"), folder)
+    write_json(folder / SOURCES, needed(experiment, SOURCES, root), durable=False)
     for stop in stops:
         train_stretch(root, folder, stop)
     trace = folder / "trace.jsonl"  # there is none where the trainer has no steps that callbacks see

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from itertools import groupby
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.exceptions.raised import Raised
-from otrainer.errors import Finding, SourceLocation
+from otrainer.errors import Finding, SourceLocation, not_written
 from otrainer.storage.project import display_path
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 MOST_STEPS = 6
 MEND = "Mend that line, or what the config gives it."
 WHOLE = "OTRAINER_TRACEBACK=1 in the environment shows the whole traceback."
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+WRITES = "otrainer.storage.atomic"
 Related = tuple[str, SourceLocation]
 
 
@@ -65,11 +67,19 @@ def place_of_failure(cause: BaseException) -> SourceLocation | None:
 
 
 def cannot_write(error: BaseException) -> Finding | None:
-    """Return the finding for a disk that is full, broken or read-only, which is no fault of the code that writes."""
-    if not isinstance(error, OSError) or error.errno not in DISK_ERRORS:
+    """Return the finding for what is no fault of the code that writes; None for any other error.
+
+    That is a disk that is full, broken or read-only, and whatever keeps otrainer itself from writing a file.
+    """
+    if not isinstance(error, OSError) or not (error.errno in DISK_ERRORS or is_raised_in(error, WRITES)):
         return None
-    hint = "Make room there, or let this user write to it."
-    return Finding(f"`{error.filename}`: {error.strerror}.", title="cannot write", hint=hint)
+    return not_written(error)
+
+
+def is_raised_in(error: BaseException, module: str) -> bool:
+    """Return whether a module raised an error itself."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__") == module
 
 
 def unexplained(error: BaseException, after: BaseException | None = None) -> Finding:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.diagnostics.say import in_a_line, say
 from otrainer.engine.signals import StopRequest
-from otrainer.errors import ConfigError, errors_at
+from otrainer.errors import ConfigError, errors_at, not_written
 from otrainer.stages.fit.start import Start, folders_elsewhere, refuse_taken
 from otrainer.storage.inside_project import all_outside
 from otrainer.storage.project import display_path
@@ -139,9 +139,7 @@ def folder_errors_at(*path: str | int) -> Iterator[None]:
         with errors_at(*path):
             yield
     except OSError as error:
-        message = f"`{error.filename}` cannot be written: {error.strerror}."
-        hint = "Make room there, or let this user write to it."
-        raise ConfigError(message, title="cannot write", config_path=path, hint=hint) from error
+        raise ConfigError.of([not_written(error, path)]) from error
 
 
 def describe_return(came: tuple[Path, Path | None], root: Path) -> str:

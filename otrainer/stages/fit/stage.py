@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.signals import TrainingInterrupted
 from otrainer.errors import ConfigError
 from otrainer.stages.begun import say_begun
-from otrainer.stages.built import leave_receipt
+from otrainer.stages.built import VALIDATED, leave_receipt, needed
 from otrainer.stages.definition import search_as_left
 from otrainer.stages.fit.start import first_start
 from otrainer.stages.fit.train import train
@@ -15,7 +15,6 @@ from otrainer.stages.freshness.decide import is_trained
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import Plan
 from otrainer.stages.resolve import resolved
-from otrainer.storage.canonical_json import read_json
 from otrainer.storage.project import project
 from otrainer.storage.runs.run_json import read_run
 
@@ -38,7 +37,7 @@ def fit_anew(experiment: Experiment, root: Path) -> Outcome:
 
 def trained(experiment: Experiment, root: Path, start: Callable[..., Any], *, anew: bool = False) -> Outcome:
     """Train what was validated from where `start` says, and leave word of it in the build."""
-    plan = Plan.from_json(read_json(root / experiment.built("validated.json")))
+    plan = Plan.from_json(needed(experiment, VALIDATED, root))
     run = {"run_dir": plan.run_dir, "definition": plan.definition}
     if not anew and is_trained(experiment, root):
         leave_receipt(experiment, root, run)

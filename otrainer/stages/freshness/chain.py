@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
-from otrainer.stages.built import artifact
+from otrainer.stages.built import RESOLVED, artifact
 from otrainer.stages.freshness.decide import FAILS, MANIFEST, RESUME, RUNS, STILL_COMPLETE, UNTOLD, decide
 from otrainer.stages.freshness.reason import counted
 from otrainer.storage.experiments import listed_experiment
@@ -105,7 +105,7 @@ def training_of(experiment: Experiment, root: Path) -> Verdict | None:
 def run_section(experiment: Experiment, root: Path) -> Mapping[str, Any] | None:
     """Return the section `run` of a config as it is now; None where it does not resolve."""
     if decide("resolve", experiment, root, every=True).is_up_to_date:
-        return section_in(artifact(experiment, "resolved.json", root))
+        return section_in(artifact(experiment, RESOLVED, root))
     from otrainer.config import resolve_config
 
     try:

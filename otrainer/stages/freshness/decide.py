@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.errors import ConfigError
 from otrainer.stages.artifacts import current
-from otrainer.stages.built import RECEIPT, artifact, named_in, record_path, run_in, why_not_shared
+from otrainer.stages.built import KEYS, RECEIPT, VALIDATED, artifact, named_in, record_path, run_in, why_not_shared
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import Record, every_reason, why_stale
 from otrainer.storage.runs.run_json import judge
@@ -27,7 +27,6 @@ TRAINING = (FIT, RESUME)
 NOT_TRAINED = "It was not trained yet."
 STILL_COMPLETE = "Nothing would be trained: the run is complete."
 NO_CONFIG = "The config does not resolve."
-KEYS = "keys.json"
 Looks = dict[tuple[int, int, int], str | None]  # by device, inode and time of the record that was looked at
 
 
@@ -69,7 +68,7 @@ def decide(
     `looks` keeps what was found of a manifest's record for the next experiment that shares it.
     """
     if stage in TRAINING:
-        validated = artifact(experiment, "validated.json", root)
+        validated = artifact(experiment, VALIDATED, root)
         run = run_in(validated)
         if run is None:
             return Verdict.because(NOT_TRAINED)

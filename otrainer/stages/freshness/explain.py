@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.fingerprint.unfollowed import variable_shown
 from otrainer.registry.static_source import definition_in, tree_of
 from otrainer.registry.usage import code_of
-from otrainer.stages.built import configured_run_dir, written_places
+from otrainer.stages.built import PLUGINS, RESOLVED, configured_run_dir, written_places
 from otrainer.stages.freshness.decide import FAILS, NO_CONFIG, RUNS, UNTOLD, Verdict
 from otrainer.stages.freshness.now import Now
 from otrainer.stages.freshness.training import explain_training
@@ -77,7 +77,7 @@ def explain_resolve(now: Now) -> Verdict:
 
 def explain_manifest(now: Now) -> Verdict:
     decided = now.decided["manifest"]
-    if not decided.is_up_to_date or not now.differs("plugins.json"):
+    if not decided.is_up_to_date or not now.differs(PLUGINS):
         return decided
     old = now.old["config"] if now.old else {}
     new = now.config.data if now.config and now.old else {}
@@ -103,7 +103,7 @@ def config_changes(now: Now, config: dict[str, Any]) -> Iterator[str]:
     before, places = written_places(now.experiment, now.root), now.config.source_map if now.config else None
     values = list(value_sentences(known["config"], config, places, before)) if known else []
     yield from values
-    if not values and now.differs("resolved.json"):
+    if not values and now.differs(RESOLVED):
         reordered = known and list(known["config"]) != list(config)
         yield "The sections come in another order." if reordered else "`resolved.json` would be another."
 

@@ -9,12 +9,13 @@ from otrainer.config import resolve_config
 from otrainer.errors import ConfigError
 from otrainer.registry.dotted_names import sources_of
 from otrainer.stages.artifacts import current
-from otrainer.stages.built import artifact, record_path
+from otrainer.stages.built import MANIFEST, PLUGINS, RESOLVED, SOURCES, VALIDATED, as_left, record_path
 from otrainer.stages.definition import fingerprints, search_as_left
 from otrainer.stages.freshness.decide import decide
-from otrainer.stages.resolve import resolved, resolved_artifacts
+from otrainer.stages.resolve import config_of, resolved_artifacts
 from otrainer.storage.project import display_path
 from otrainer.storage.records import NOTHING, Record, reasons
+from otrainer.storage.regular import read_regular
 from otrainer.storage.runs.fields import ASKED
 
 if TYPE_CHECKING:
@@ -36,24 +37,18 @@ class Now:
         self.experiment, self.root = experiment, root
         search_as_left(experiment, root)
         self.prints = fingerprints(root)
-        self.old = self.left("resolved.json", "config")
-        self.manifest = self.left("manifest.json", "modules", "ops", "plugins")
-        self.validated = self.left("validated.json", "config", "code", "data_files")
+        names = (RESOLVED, MANIFEST, VALIDATED)
+        self.old, self.manifest, self.validated = (as_left(experiment, name, root) for name in names)
         stages = ("resolve", "manifest", "validate")
         self.decided: dict[str, Verdict] = {stage: decide(stage, experiment, root, every=True) for stage in stages}
         self.config: ResolvedConfig | None = None
         self.error: ConfigError | None = None
         try:
-            is_left = self.decided["resolve"].is_up_to_date
-            self.config = resolved(experiment, root) if is_left else resolve_config(root / experiment.file, root=root)
+            sources = as_left(experiment, SOURCES, root)
+            is_left = self.decided["resolve"].is_up_to_date and self.old is not None and sources is not None
+            self.config = config_of(self.old, sources) if is_left else resolve_config(root / experiment.file, root=root)
         except ConfigError as error:
             self.error = error
-
-    def left(self, name: str, *keys: str) -> dict[str, Any] | None:
-        """Return an artifact with mappings or lists at `keys`; None where it is not there, or damaged."""
-        found = artifact(self.experiment, name, self.root)
-        is_whole = isinstance(found, dict) and all(isinstance(found.get(key), dict | list) for key in keys)
-        return found if is_whole else None
 
     def record(self, stage: str) -> Record | None:
         """Return the record of a stage; None where there is none, or it is damaged."""
@@ -69,7 +64,7 @@ class Now:
         path, record = self.experiment.built(name), self.record("resolve")
         left = record.outputs.get(path.as_posix()) if record else None
         try:
-            digest = left.sha256 if left else hashlib.sha256((self.root / path).read_bytes()).hexdigest()
+            digest = left.sha256 if left else hashlib.sha256(read_regular(self.root / path)).hexdigest()
         except OSError:
             return True
         return digest != hashlib.sha256(resolved_artifacts(self.config)[name]).hexdigest()
@@ -77,7 +72,7 @@ class Now:
     def lists_anew(self) -> bool:
         """Return whether `manifest` would read something else than it did, whatever became of what it left."""
         record = self.record("manifest")
-        if record is None or self.differs("plugins.json"):
+        if record is None or self.differs(PLUGINS):
             return True
         return any(reasons(record._replace(outputs={}), {}, root=self.root, **current("manifest", self.root)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
@@ -12,6 +13,7 @@ from otrainer.stages.outcome import Outcome
 from otrainer.tasks.interrupts import Ended
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from otrainer.errors import Finding
@@ -28,16 +30,21 @@ def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
     from otrainer.diagnostics.redaction.exceptions import masked_finding
     from otrainer.diagnostics.redaction.values import masked
 
-    outcome = ended(stage, experiment, root)
+    outcome = ended(partial(_run, stage, experiment, root))
     findings = tuple(map(masked_finding, outcome.findings))
     return outcome._replace(report=masked(outcome.report), findings=findings)
 
 
-def ended(stage: str, experiment: Experiment, root: Path) -> Outcome:
+def _run(stage: str, experiment: Experiment, root: Path) -> Outcome:
     from otrainer.tasks.worker.table import run_stage
 
+    return run_stage(stage, experiment, root=root)
+
+
+def ended(call: Callable[[], Outcome]) -> Outcome:
+    """Return the outcome of a call: whatever it raises becomes findings."""
     try:
-        return run_stage(stage, experiment, root=root)
+        return call()
     except ConfigError as error:
         return Outcome.failed([in_full(finding, error.__cause__) for finding in error.findings])
     except Ended:

@@ -344,7 +344,7 @@ def on_fit_start(self, ctx):
         "  3 | imports: [extensions.odd]\n"
         "  4 | callbacks: {_merge_: replace, _value_: [{_type_: cb.odd}]}\n"
         "    |                                         ^\n"
-        "  `rows.csv`: No space left on device.\n"
+        "  `rows.csv` cannot be written: No space left on device.\n"
         "  Make room there, or let this user write to it."
     )
 
