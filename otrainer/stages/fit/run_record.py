@@ -46,6 +46,8 @@ class RunRecord:
         self.outputs_before = list(before.get("outputs", {}))
         # What code asked when it was imported and built, as soon as that is known.
         self.asked: Mapping[str, Any] = before.get("asked", {})
+        # Where its rows begin in files outside of the folder.
+        self.rows: Mapping[str, int] = before.get("rows", {})
         self._marks: dict[str, Any] = {}
         # Code and data that were trained without having been validated: the run is none of its plan's definition then.
         self.strayed: Callable[[], dict[str, str]] = dict
@@ -158,6 +160,7 @@ class RunRecord:
                 "files": self._files(),
                 "metrics_step": self.metrics_step,
                 "asked": self.asked,
+                **({"rows": self.rows} if self.rows else {}),
             },
         )
 

@@ -16,6 +16,7 @@ from otrainer.stages.fit.compose import composed, settings_of
 from otrainer.stages.fit.late_imports import LateImports, refuse_late
 from otrainer.stages.fit.parents_rows import carry_rows
 from otrainer.stages.fit.provenance import leave_provenance
+from otrainer.stages.fit.rows_elsewhere import begin_rows, rows_of_attempt
 from otrainer.stages.fit.run_directory import run_directory
 from otrainer.stages.fit.run_record import RunRecord
 from otrainer.stages.fit.summary import summary
@@ -67,7 +68,7 @@ def train(
                     check_fits(checkpoint, whole.trainer, whole.parts)
                 directory.announce(kept, checkpoint)
                 record.asked = asked_by_code(plan, whole.env, root)
-                prepare(whole, record)
+                prepare(whole, record, kept)
                 late = LateImports(plan, root)
                 record.strayed = late.changed
                 with record:
@@ -80,10 +81,14 @@ def train(
     return RunResult(directory.path, record.steps[0], record.metrics, words)
 
 
-def prepare(whole: Composed, record: RunRecord) -> None:
-    """Let rows of a parent be in its child's files, and say before anything is trained that nothing would be saved."""
+def prepare(whole: Composed, record: RunRecord, kept: Path | None) -> None:
+    """See to rows of earlier runs in the files of this one, and say before anything is trained that nothing would be
+    saved."""
     if record.parent is not None:
         carry_rows(record.parent, whole.parts.loggers)
+    if record.directory.begin.checkpoint is None:
+        attempt = rows_of_attempt(kept, record.plan.definition)
+        record.rows = begin_rows(whole.parts.loggers, record.run_dir, attempt)
     if not any(isinstance(callback, ModelCheckpoint) for callback in whole.parts.callbacks):
         own = [callback for callback in whole.parts.callbacks if not type(callback).__module__.startswith("otrainer.")]
         unless = ", unless a callback of your own does" if own else ""

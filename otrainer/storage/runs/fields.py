@@ -156,5 +156,6 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "files": (is_list_of(is_text), "a list of paths"),
     "metrics_step": COUNT_OR_NULL,
+    "rows": (is_mapping_of(is_whole), "a mapping of paths to sizes"),
     "asked": (has({}, **dict.fromkeys(ASKED, is_mapping_of(optional(is_text)))), "what the code asked"),
 }

@@ -272,3 +272,53 @@ def test_an_interruption_without_a_checkpoint_says_that_nothing_was_saved(projec
 
     assert process.returncode == 143
     assert "stopped by SIGTERM; no checkpoint was saved, so there is nothing to continue from" in said
+
+
+KILLS = '''
+import os, signal
+from pathlib import Path
+
+
+class Kills:
+    """Ends the process as the kernel does, at a step, as long as somebody wants that."""
+
+    def on_train_step_end(self, ctx):
+        if ctx.state.global_step == 7 and Path("wanted").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def register(registry):
+    registry.register_module("cb.kills", Kills)
+'''
+
+
+def test_rows_of_an_attempt_that_saved_nothing_go_from_a_file_that_others_share(project: Path) -> None:
+    (project / "extensions/kills.py").write_text(KILLS)
+    config = """
+        defaults: [baseline.yaml]
+        imports: [extensions.kills]
+        run: {name: NAME, seed: SEED}
+        trainer: {max_epochs: 1, log_every_n_steps: 1}
+        data: {steps_per_epoch: 10, val_steps_per_epoch: 1}
+        callbacks: {_merge_: append, _value_: [{_type_: cb.kills}]}
+        loggers: {_merge_: replace, _value_: [{_type_: log.json_lines, path: logs/all.jsonl}]}
+    """.replace("        ", "")
+
+    def train(name: str, *, seed: int, killed: bool = False) -> None:
+        write(project, name, config.replace("NAME", name).replace("SEED", str(seed)))
+        (project / "wanted").touch() if killed else (project / "wanted").unlink(missing_ok=True)
+        assert (doit(project, "train", f"EXP={name}").returncode == 0) != killed
+
+    def steps() -> list[tuple[str, int]]:
+        rows = map(json.loads, filter(str.strip, (project / "logs/all.jsonl").read_text().splitlines()))
+        return [(row["run"], row["step"]) for row in rows if row["stage"] == "train"]
+
+    ten = range(1, 11)
+    train("mine", seed=1)
+    train("mine", seed=2, killed=True)
+    train("other", seed=1)
+    train("mine", seed=2, killed=True)
+    train("mine", seed=2)
+
+    mine, other = [("runs/mine", step) for step in ten], [("runs/other", step) for step in ten]
+    assert steps() == [*mine, *other, *mine]
