@@ -6,6 +6,7 @@ several values) is escaped.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +27,12 @@ def references(value: object, path: ConfigPath = ()) -> Iterator[tuple[str, Conf
 
 def mentions(value: object) -> bool:
     """Return whether a reference may stand anywhere in `value`, keys included, which a quick search tells."""
-    return any(OPENING in text for text in texts(value))
+    if isinstance(value, str):
+        return OPENING in value
+    try:
+        return OPENING in json.dumps(value)  # which changes none of its characters, and is written in C
+    except (TypeError, ValueError, RecursionError):  # what is no plain data, or too deep
+        return any(OPENING in text for text in texts(value))
 
 
 def secrets_in(value: object) -> list[str]:
@@ -36,7 +42,7 @@ def secrets_in(value: object) -> list[str]:
 
 def holds_secret(value: object) -> bool:
     """Return whether `value` refers to a secret, anywhere inside."""
-    return next(references(value), None) is not None
+    return mentions(value) and next(references(value), None) is not None
 
 
 def out_of_place(path: ConfigPath, *, why: str, at: SourceLocation | None = None, on_key: bool = False) -> Finding:

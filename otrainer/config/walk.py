@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 # Most of what is walked over; asked first, since whether something is a `Mapping` takes ten times as long to tell.
-SCALARS = (str, int, float, type(None))
+SCALARS = frozenset((str, int, float, bool, type(None)))
+Found = tuple["ConfigPath", object]
 
 
 def walk(
@@ -24,31 +25,38 @@ def walk(
     while stack:
         here, item = stack.pop()
         yield here, item
-        if isinstance(item, SCALARS) or (into is not None and not into(item)):
-            continue
-        if isinstance(item, dict | Mapping):
-            stack.extend(((*here, key), item[key]) for key in reversed(list(item)))
-        elif isinstance(item, list | tuple):
-            stack.extend(((*here, index), item[index]) for index in reversed(range(len(item))))
+        if type(item) not in SCALARS and (into is None or into(item)):
+            stack += reversed(inside(item, here))
+
+
+def inside(item: object, here: ConfigPath) -> list[Found]:
+    """Return what is right in a collection that lies at a path; nothing for anything else."""
+    if isinstance(item, list | tuple):
+        return [((*here, index), each) for index, each in enumerate(item)]
+    return [((*here, key), each) for key, each in item.items()] if isinstance(item, Mapping) else []
 
 
 def mappings(
     value: object, path: ConfigPath = (), *, into: Callable[[object], bool] | None = None
 ) -> Iterator[tuple[ConfigPath, Mapping[str, Any]]]:
     """Yield the mappings that `walk` yields."""
-    found = walk(value, path, into=into)
-    return ((here, item) for here, item in found if not isinstance(item, SCALARS) and isinstance(item, Mapping))
+    stack: list[Found] = [(path, value)]
+    while stack:
+        here, item = stack.pop()
+        if isinstance(item, Mapping):
+            yield here, item
+        if into is None or into(item):
+            stack += (found for found in reversed(inside(item, here)) if type(found[1]) not in SCALARS)
 
 
 def texts(value: object) -> Iterator[str]:
     """Yield every string in `value`, keys included, in no promised order."""
     waiting = [value]
     for item in waiting:
-        if isinstance(item, SCALARS):
-            if isinstance(item, str):
-                yield item
-        elif isinstance(item, dict | Mapping):
-            waiting += item
-            waiting += item.values()
+        if isinstance(item, str):
+            yield item
         elif isinstance(item, list | tuple):
             waiting += item
+        elif type(item) not in SCALARS and isinstance(item, Mapping):
+            waiting += item
+            waiting += item.values()

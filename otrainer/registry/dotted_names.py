@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config.walk import walk
@@ -53,5 +54,10 @@ def target_of(text: str, prints: Fingerprints) -> str | None:
 
 def sources_of(targets: Iterable[str], prints: Fingerprints) -> dict[str, Path]:
     """Return the user's modules that code reaches which no plugin need import, with their files."""
+    return dict(sources_from(tuple(targets), prints))
+
+
+@cache
+def sources_from(targets: tuple[str, ...], prints: Fingerprints) -> dict[str, Path]:
     modules = dict.fromkeys(module for target in targets for module, _ in prints.roots_of(target))
     return {name: file for name, file in prints.modules(modules).items() if not is_own(name)}

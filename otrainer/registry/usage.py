@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otrainer.config.walk import walk
@@ -50,18 +50,25 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
     rows += package_rows(config)
     printed = ((row, code_of(row, prints)) for row in rows)
     return [
-        {**row, **words_in(code, prints), "fingerprint": code.digest}
+        {**row, **words_in(row, prints), "fingerprint": code.digest}
         for row, code in printed
         if code.symbols or len(row) > PLAIN
     ]
 
 
-def words_in(code: Code, prints: Fingerprints) -> dict[str, list[str]]:
+def words_in(row: Mapping[str, Any], prints: Fingerprints) -> dict[str, list[str]]:
     """Return which of the words that `effects` looks for stand in the project's modules that code reaches."""
-    modules = dict.fromkeys(symbol.partition(":")[0] for symbol in code.symbols)
-    files = [prints.file_of(name) for name in modules if not name.startswith(PACKAGE) and not is_own(name)]
-    found = sorted({word for file in files if file is not None for word in said_in(file)})
-    return {"reads": found} if found else {}
+    found = () if row["key"].startswith(PACKAGE) else words_behind(row["key"], row["target"], row["plugin"], prints)
+    return {"reads": list(found)} if found else {}
+
+
+@cache
+def words_behind(key: str, target: str, plugin: str | None, prints: Fingerprints) -> tuple[str, ...]:
+    """Return the words that the code behind a key says, as the sources were when this look at them was taken."""
+    symbols = code_of({"key": key, "target": target, "plugin": plugin}, prints).symbols
+    modules = dict.fromkeys(symbol.partition(":")[0] for symbol in symbols)
+    files = [prints.file_of(name) for name in modules if not is_own(name)]
+    return tuple(sorted({word for file in files if file is not None for word in said_in(file)}))
 
 
 def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:

@@ -20,7 +20,8 @@ from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding, errors_at
-from otrainer.model import blueprint, check_model, compile_model
+from otrainer.model import blueprint
+from otrainer.model.compile import read_model
 from otrainer.model.meta import model_summary
 from otrainer.registry import Registry, build_registry, check_call, check_value, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
@@ -36,6 +37,7 @@ from otrainer.storage.project import project_root
 
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
+    from otrainer.model.ir import ModelIR
 
 T = TypeVar("T")
 COMPONENTS = tuple(section.name for section in SECTIONS)
@@ -140,16 +142,13 @@ def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) ->
 def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     if "model" not in config.data:
         return []  # which resolving it tells
-    findings, inputs = remembered(judged_model, "model", config, registry)
-    return findings if inputs is None else [*findings, *check_inputs(config.data, inputs)]
+    ir, findings = remembered(judged_model, "model", config, registry)
+    return findings if findings or ir is None else list(check_inputs(config.data, list(ir.program.inputs)))
 
 
-def judged_model(name: str, config: ResolvedConfig, registry: Registry) -> tuple[list[Finding], list[str] | None]:
-    """Return what is wrong with a model's section; with nothing wrong, the names of its inputs too."""
-    model = config.data[name]
-    if findings := check_model(model, registry=registry, settings=config.settings):
-        return findings, None
-    return [], list(compile_model(model, registry=registry, settings=config.settings).program.inputs)
+def judged_model(name: str, config: ResolvedConfig, registry: Registry) -> tuple[ModelIR | None, list[Finding]]:
+    """Return what a model's section comes to, and what is wrong with it."""
+    return read_model(config.data[name], registry, config.settings, (name,))
 
 
 def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> dict[str, Any]:
@@ -210,7 +209,9 @@ def check_resume(path: str | None) -> None:
 
 def trial_model(name: str, config: ResolvedConfig, registry: Registry) -> dict[str, Any]:
     """Return the shape of the model, built without storage for its numbers."""
-    ir = compile_model(config.data[name], registry=registry, settings=config.settings)
+    ir, findings = remembered(judged_model, name, config, registry)
+    if findings or ir is None:
+        raise ConfigError.of(findings)
     return model_summary(blueprint(ir, registry, config.settings))
 
 
