@@ -85,6 +85,19 @@ class ReadTracker:
             self.listings[name] = hash_listing(self.root / path, is_root=name == ".")
 
 
+class Writes(ReadTracker):
+    """Sees for another tracker what is written, and nothing else."""
+
+    def __init__(self, reader: ReadTracker) -> None:
+        super().__init__(reader.root, written=reader.written)
+
+    def opened(self, path: str) -> None: ...
+
+    def asked(self, path: str) -> None: ...
+
+    def listed(self, path: str) -> None: ...
+
+
 _tracker: ContextVar[ReadTracker | None] = ContextVar("tracker", default=None)
 
 
@@ -99,6 +112,17 @@ def tracking(tracker: ReadTracker) -> Iterator[None]:
     finally:
         _tracker.reset(token)
         tracker.settle()
+
+
+@contextmanager
+def writes_noted(tracker: ReadTracker) -> Iterator[None]:
+    """Let `tracker`, which saw what was read before, see what this thread writes, and no more."""
+    add_hook()
+    token = _tracker.set(Writes(tracker))
+    try:
+        yield
+    finally:
+        _tracker.reset(token)
 
 
 def is_theirs(file: str) -> bool:

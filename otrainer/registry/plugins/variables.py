@@ -8,54 +8,13 @@ from otrainer.storage import process_memory
 from otrainer.storage.watch_reads import ReadTracker
 
 # Where a run happens, and who started it, is not what it is.
-PLACES = frozenset(
-    (
-        *(
-            "PATH",
-            "PYTHONPATH",
-            "LD_LIBRARY_PATH",
-            "HOME",
-            "USER",
-            "LOGNAME",
-            "HOSTNAME",
-            "PWD",
-            "OLDPWD",
-            "SHELL",
-            "TERM",
-        ),
-        *("COLUMNS", "LINES", "DISPLAY", "NO_COLOR", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "CONDA_PREFIX", "CI"),
-        *(
-            "RANK",
-            "LOCAL_RANK",
-            "NODE_RANK",
-            "GROUP_RANK",
-            "WORLD_SIZE",
-            "LOCAL_WORLD_SIZE",
-            "MASTER_ADDR",
-            "MASTER_PORT",
-        ),
-        *(
-            "CUDA_VISIBLE_DEVICES",
-            "NVIDIA_VISIBLE_DEVICES",
-            "HIP_VISIBLE_DEVICES",
-            "OMP_NUM_THREADS",
-            "MKL_NUM_THREADS",
-        ),
-    )
-)
-BEGINNINGS = (
-    "SLURM",
-    "PBS_",
-    "LSB_",
-    "SGE_",
-    "OMPI_",
-    "PMI_",
-    "TORCHELASTIC_",
-    "KUBERNETES_",
-    "GITHUB_",
-    "XDG_",
-    "OTRAINER_",
-)
+PLACES = """
+    PATH PYTHONPATH LD_LIBRARY_PATH HOME USER LOGNAME HOSTNAME PWD OLDPWD SHELL TERM
+    COLUMNS LINES DISPLAY NO_COLOR TMPDIR TEMP TMP VIRTUAL_ENV CONDA_PREFIX CI
+    RANK LOCAL_RANK NODE_RANK GROUP_RANK WORLD_SIZE LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT
+    CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES OMP_NUM_THREADS MKL_NUM_THREADS
+"""
+BEGINNINGS = "SLURM PBS_ LSB_ SGE_ OMPI_ PMI_ TORCHELASTIC_ KUBERNETES_ GITHUB_ XDG_ OTRAINER_"
 
 
 class Tracker(ReadTracker):
@@ -66,18 +25,8 @@ class Tracker(ReadTracker):
             super().variable(name, value)
 
 
-class Variables(Tracker):
-    """Sees variables alone: what else a component that trains reads may be large, and is its own to declare."""
-
-    def opened(self, path: str) -> None: ...
-
-    def listed(self, path: str) -> None: ...
-
-    def asked(self, path: str) -> None: ...
-
-
 def counts(name: str) -> bool:
     """Return whether another value of a variable may train something else; those of credentials are never kept."""
     secrets: frozenset[str] = process_memory.get(REFERRED_TO, frozenset)
-    is_place = name in PLACES or name.startswith(BEGINNINGS)
+    is_place = name in PLACES.split() or name.startswith(tuple(BEGINNINGS.split()))
     return not is_place and credential_in(name) is None and name not in secrets

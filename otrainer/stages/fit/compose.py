@@ -15,14 +15,14 @@ from otrainer.model import assemble, compile_model
 from otrainer.model.build import build_module
 from otrainer.registry import Built, build_registry, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import require_secrets
-from otrainer.registry.plugins.variables import Variables
+from otrainer.registry.plugins.build_reads import BuildTracker
 from otrainer.stages.checks import COMPONENTS
 from otrainer.stages.failures import Origins
 from otrainer.storage.project import project_root
 from otrainer.storage.watch_reads import tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from otrainer.errors import Places
     from otrainer.stages.plan import Plan
@@ -35,14 +35,14 @@ BUILT = ("model", *COMPONENTS)
 class Composed:
     """A run's settings, its trainer, the parts that this fits, and what all of it came from.
 
-    `env` are the variables that the parts read when they were built, as a record keeps them.
+    `reads` saw what the parts read and asked when they were built.
     """
 
     settings: RunSettings
     trainer: Any
     parts: Parts
     origins: Origins
-    env: Mapping[str, str | None]
+    reads: BuildTracker
 
     def fit(self, run: RunSettings, **instead: Any) -> None:
         """Fit the parts, or some `instead` of them. Raises ConfigError for whatever a part raises, chained to it."""
@@ -67,9 +67,9 @@ def composed(plan: Plan, places: Places | None = None) -> Iterator[Composed]:
     """Build everything that a plan names, under its settings, which hold as long as the block. All code here counts."""
     settings = settings_of(plan)
     with numerics(settings):
-        with tracking(read := Variables(project_root())):
+        with tracking(reads := BuildTracker(project_root(), known={*plan.data_files, plan.run_dir})):
             built = build_parts(plan, settings.seed, places)
-        yield Composed(settings, *built, read.env)
+        yield Composed(settings, *built, reads)
 
 
 def build_parts(plan: Plan, seed: int, places: Places | None = None) -> tuple[Any, Parts, Origins]:

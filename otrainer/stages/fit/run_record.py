@@ -45,7 +45,7 @@ class RunRecord:
         self.foreign = set(foreign_files(self.run_dir, earlier))
         self.outputs_before = list(before.get("outputs", {}))
         # What code asked when it was imported and built, as soon as that is known.
-        self.asked: Mapping[str, Any] = before.get("asked", {})
+        self.asked: Callable[[], Mapping[str, Any]] = lambda: before.get("asked", {})
         # Where its rows begin in files outside of the folder.
         self.rows: Mapping[str, int] = before.get("rows", {})
         self._marks: dict[str, Any] = {}
@@ -159,7 +159,7 @@ class RunRecord:
                 "config": self.plan.config,
                 "files": self._files(),
                 "metrics_step": self.metrics_step,
-                "asked": self.asked,
+                "asked": self.asked(),
                 **({"rows": self.rows} if self.rows else {}),
             },
         )

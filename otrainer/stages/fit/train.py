@@ -20,13 +20,14 @@ from otrainer.stages.fit.rows_elsewhere import begin_rows, rows_of_attempt
 from otrainer.stages.fit.run_directory import run_directory
 from otrainer.stages.fit.run_record import RunRecord
 from otrainer.stages.fit.summary import summary
-from otrainer.storage.records import Record
-from otrainer.storage.runs.fields import ASKED
+from otrainer.storage.runs.fields import HASHED
+from otrainer.storage.watch_reads import writes_noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from otrainer.config import SourceMap
+    from otrainer.registry.plugins.build_reads import BuildTracker
     from otrainer.stages.fit.compose import Composed
     from otrainer.stages.fit.start import Start
     from otrainer.stages.plan import Plan
@@ -67,11 +68,11 @@ def train(
                 if checkpoint is not None:
                     check_fits(checkpoint, whole.trainer, whole.parts)
                 directory.announce(kept, checkpoint)
-                record.asked = asked_by_code(plan, whole.env, root)
+                record.asked = asked_by_code(plan, whole.reads, root)
                 prepare(whole, record, kept)
                 late = LateImports(plan, root)
                 record.strayed = late.changed
-                with record:
+                with writes_noted(whole.reads), record:
                     leave_provenance(directory.path, plan, places, root)
                     whole.fit(run)
                     refuse_late(late.changed())
@@ -100,8 +101,17 @@ def prepare(whole: Composed, record: RunRecord, kept: Path | None) -> None:
         )
 
 
-def asked_by_code(plan: Plan, env: Mapping[str, str | None], root: Path) -> dict[str, Any]:
-    """Return what the code of a run asked: its plugins when they were imported, and of variables its parts, too."""
-    modules = fingerprints(root).modules(plan.config.get("imports") or ())
-    asked = together(asked_by(modules), Record(env=env))
-    return {name: dict(facts) for name in ASKED if (facts := getattr(asked, name))}
+def asked_by_code(plan: Plan, parts: BuildTracker, root: Path) -> Callable[[], dict[str, Any]]:
+    """Return what says what the code of a run asked: its plugins when they were imported, its parts when they were
+    built. These read files besides; what plugins read counts with their code.
+    """
+    plugins = asked_by(fingerprints(root).modules(plan.config.get("imports") or ()))
+
+    def asked() -> dict[str, Any]:
+        built = parts.answers()
+        both = together(plugins, built)
+        files = {name: None if stamp is None else list(stamp) for name, stamp in built.files.items()}
+        found = {"files": files, **{name: dict(getattr(both, name)) for name in HASHED}}
+        return {name: facts for name, facts in found.items() if facts}
+
+    return asked

@@ -16,7 +16,7 @@ from otrainer.stages.resolve import config_of, resolved_artifacts
 from otrainer.storage.project import display_path
 from otrainer.storage.records import NOTHING, Record, reasons
 from otrainer.storage.regular import read_regular
-from otrainer.storage.runs.fields import ASKED
+from otrainer.storage.runs.fields import HASHED
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -87,9 +87,9 @@ class Now:
         declared = self.validated["data_files"] if self.validated else {}
         code = self.validated["code"] if self.validated else ()
         sources = sources_of((row["target"] for row in code if row["plugin"] is None), self.prints).values()
-        known = {*declared, *read, *(display_path(file, self.root) for file in sources)}
+        known = {*declared, *read, *asked.get("files", ()), *(display_path(file, self.root) for file in sources)}
         files = {name: stamp for name, stamp in record.files.items() if name not in known}
-        facts = {name: without(getattr(record, name), asked.get(name, ())) for name in ASKED}
+        facts = {name: without(getattr(record, name), asked.get(name, ())) for name in HASHED}
         kept = record._replace(files=files, outputs={}, version=Record().version, **facts)
         return any(reasons(kept, {}, root=self.root))
 

@@ -154,13 +154,13 @@ class Training:
 
     def differences(self, run: Run, rows: Rows | None, data: Data | None) -> Iterator[str]:
         """Yield what tells `run` from the one that would be trained, as far as that is known."""
-        yield from asked_otherwise(run)
         before = run_places(self.run_dir)
         yield from (sentence(each, self.places, before) for each in self.compared(run, rows).counting())
         if rows is not None:
             yield from code_sentences(run["code"], rows, run_detail(self.run_dir), self.now.prints)
         if data is not None:
             yield from data_sentences(run["data"], data)
+        yield from asked_otherwise(run)
 
     def idle(self, run: Run, rows: Rows | None) -> Iterator[str]:
         """Yield what `run` was trained with otherwise, and need not be trained anew for."""

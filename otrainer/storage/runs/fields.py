@@ -12,8 +12,8 @@ SCHEMA = 1
 STATES = ("running", "interrupted", "failed", "complete")
 # Beyond what any counter, size or time in nanoseconds comes to.
 LARGEST = 2**63
-# What the code of a run asked, each as a record has it: variables, names in folders, what paths lead to.
-ASKED = ("env", "listings", "kinds")
+# What the code of a run asked, each as a record has it: variables, names in folders, what paths lead to, files.
+HASHED = ("env", "listings", "kinds")
 SHOWN = 40
 MOST_TOLD = 4
 
@@ -101,6 +101,11 @@ def is_mark(mark: Any) -> bool:
     return bool(0 <= mark[0] < LARGEST and -LARGEST < mark[1] < LARGEST)
 
 
+def is_stamp(stamp: Any) -> bool:
+    """Return whether a value is a file's stamp: a hash and five numbers."""
+    return isinstance(stamp, list) and [type(each) for each in stamp] == [str, int, int, int, int, int]
+
+
 def is_file_name(text: Any) -> bool:
     """Return whether a text may name a file: a name that the system takes may be an odd one."""
     try:
@@ -125,6 +130,7 @@ def is_lineage(value: Any) -> bool:
 
 
 CODE = {"key": is_text, "target": is_text, "plugin": optional(is_text), "fingerprint": is_text}
+ARE_STAMPS = is_mapping_of(optional(is_stamp))
 DATA = {"sha256": is_text, "size": is_whole}
 TEXT, TEXT_OR_NULL = (is_text, "a text"), (optional(is_text), "a text or null")
 COUNT_OR_NULL = (optional(is_whole), "a whole number or null")
@@ -157,5 +163,5 @@ OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "files": (is_list_of(is_text), "a list of paths"),
     "metrics_step": COUNT_OR_NULL,
     "rows": (is_mapping_of(is_whole), "a mapping of paths to sizes"),
-    "asked": (has({}, **dict.fromkeys(ASKED, is_mapping_of(optional(is_text)))), "what the code asked"),
+    "asked": (has({}, files=ARE_STAMPS, **dict.fromkeys(HASHED, is_mapping_of(optional(is_text)))), "what code asked"),
 }

@@ -13,9 +13,8 @@ from otrainer.errors import ConfigError
 from otrainer.storage.atomic import is_left_over
 from otrainer.storage.canonical_json import read_json, write_json
 from otrainer.storage.processes import ran_at
-from otrainer.storage.project import display_path, project_root
-from otrainer.storage.records import Record, reasons
-from otrainer.storage.runs.fields import ASKED, FIELDS, SCHEMA, flaw
+from otrainer.storage.project import display_path
+from otrainer.storage.runs.fields import FIELDS, SCHEMA, flaw
 from otrainer.storage.runs.lock import LOCKS, Holder, in_use, is_locked, lock_file, lock_run, read_holder
 from otrainer.storage.runs.ownership import altered
 
@@ -125,10 +124,10 @@ def is_of(run: Mapping[str, Any], definition: str) -> bool:
 
 def asked_otherwise(run: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is another answer now to what the code of a run asked when it was imported and built."""
-    asked = run.get("asked")
-    if asked:
-        root = project_root()
-        yield from reasons(Record(**{name: asked.get(name, {}) for name in ASKED}), {}, root=root)
+    if run.get("asked"):
+        from otrainer.storage.runs.asked import other_answers  # the code of most runs asks nothing
+
+        yield from other_answers(run["asked"])
 
 
 def needed_of(gone: Collection[str], run: Mapping[str, Any]) -> list[str]:
