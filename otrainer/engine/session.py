@@ -177,10 +177,10 @@ def places_of(calls: Sequence[Call]) -> tuple[int, ...]:
 def report_failed(part: Any, method: str, failed: Exception, first: BaseException) -> None:
     """Log what a method of a part raised after the `first` error, which is the one that ends the run."""
     from otrainer.diagnostics.drawing import draw, draw_error  # drawn only where something fails
-    from otrainer.diagnostics.exceptions import unexplained
+    from otrainer.diagnostics.exceptions import cannot_write, unexplained
 
     if isinstance(failed, ConfigError):
         log.error("%s", draw_error(failed))
     else:
-        report = draw(unexplained(failed, after=first))
+        report = draw(cannot_write(failed) or unexplained(failed, after=first))
         log.error("%s of %s failed as well: %s", method, type(part).__qualname__, report)

@@ -142,8 +142,10 @@ def synced(folder: str) -> tuple[int, int]:
 
 
 def sync_file(file: IO[bytes], path: StrPath) -> None:
-    """Put what was appended to an open file on the disk, and the name that it may have got since."""
+    """Put what was appended to an open file on the disk, and the name that it may have got since; a device has none."""
     with naming(os.fspath(path)):
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return
         os.fsync(file.fileno())
         sync_folder(os.path.dirname(path) or ".")
 

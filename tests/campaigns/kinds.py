@@ -134,10 +134,8 @@ def project(folder: Path) -> Path:
 
 def file_cases(root: Path, seed: int, count: int) -> Iterator[str]:
     """Try so many fields, and tell of those that broke something."""
-    names = sorted({path for pattern in FILES for path in root.glob(pattern)})
-    drawn = [(path, place, value) for path in names for place in places(read(path)) for value in VALUES]
     draw = random.Random(seed)
-    for path, place, value in draw.sample(drawn, min(count, len(drawn))):
+    for path, place, value in drawn_fields(root, draw, count):
         before = path.read_bytes()
         # What reads it next shall take it for what was left, so that nothing but the value is odd.
         path.write_text(json.dumps(changed(read(path), place, value)), encoding="utf-8")
@@ -145,6 +143,18 @@ def file_cases(root: Path, seed: int, count: int) -> Iterator[str]:
             if problem := outcome_of(call):
                 yield f"{verb}: {path.relative_to(root)} {place} = {value!r:.60}\n{problem}"
         path.write_bytes(before)
+
+
+def drawn_fields(root: Path, draw: random.Random, count: int) -> Iterator[tuple[Path, tuple[Any, ...], Any]]:
+    """Yield so many fields with what to put there: of each file as many as of the others, and of each level in it."""
+    names = sorted({path for pattern in FILES for path in root.glob(pattern)})
+    levels: dict[Path, list[list[tuple[Any, ...]]]] = {}
+    for path in names:
+        found = list(places(read(path), levels=6))
+        levels[path] = [[place for place in found if len(place) == level] for level in range(7)]
+    for _ in range(count):
+        path = draw.choice(names)
+        yield path, draw.choice(draw.choice([each for each in levels[path] if each])), draw.choice(VALUES)
 
 
 def read(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -295,3 +296,23 @@ def test_a_run_that_begins_in_a_file_with_zeros_leaves_only_lines_that_can_be_re
         None,
         str(tmp_path / "runs/new"),
     ]
+
+
+@pytest.mark.parametrize("odd", ["a pipe", "a folder"])
+@pytest.mark.parametrize("resumed", [False, True], ids=["anew", "resumed"])
+def test_what_keeps_no_rows_is_told_by_name_and_keeps_nobody_waiting(tmp_path: Path, odd: str, resumed: bool) -> None:
+    path = tmp_path / "rows.jsonl"
+    os.mkfifo(path) if odd == "a pipe" else path.mkdir()
+    logger = JsonLinesLogger(str(path))
+    if resumed:
+        logger.load_state_dict({"bytes": 10})
+
+    with pytest.raises(OSError, match=r"neither a file nor a device|Is a directory") as error:
+        logger.log_metrics({"loss": 1.0}, step=1, stage="train")
+    assert error.value.filename == str(path)
+
+
+def test_a_device_takes_rows(tmp_path: Path) -> None:
+    logger = JsonLinesLogger(os.devnull)
+    logger.log_metrics({"loss": 1.0}, step=1, stage="train")
+    logger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from otrainer.components.loggers.own_rows import drop_own, drop_zeros
 from otrainer.components.loggers.row import row_text
 from otrainer.engine.checkpoint.form import refuse_misfits
 from otrainer.engine.checkpoint.forms import COUNT, TEXT
-from otrainer.storage.atomic import sync_file
+from otrainer.storage.atomic import naming, sync_file
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
 
@@ -54,18 +55,20 @@ class JsonLinesLogger:
         try:
             while written < len(row):
                 written += file.write(row[written:])
-        except OSError:
+        except OSError as error:
             if file.seek(0, os.SEEK_END) == before + written:  # nobody has appended since
                 file.truncate(before)
-            raise
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _open(self) -> IO[bytes]:
         if self._file is None:
             refuse_outside(self.path, project_root(), ("loggers",))
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self._keep is None and self.path.exists():
-                drop_zeros(self.path)
-            self._file = self.path.open("a+b", buffering=0)
+            with naming(str(self.path)):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                refuse_what_keeps_no_rows(self.path)
+                if self._keep is None and self.path.exists():
+                    drop_zeros(self.path)
+                self._file = self.path.open("a+b", buffering=0)
             self._drop_spare()
         return self._file
 
@@ -73,7 +76,9 @@ class JsonLinesLogger:
         """Drop the rows of steps that are trained again; other loggers of this file have not added any yet."""
         if self._keep is not None and self.path.exists():
             refuse_outside(self.path, project_root(), ("loggers",))
-            drop_own(self.path, self._keep, self._run, self._stages)
+            with naming(str(self.path)):
+                refuse_what_keeps_no_rows(self.path)
+                drop_own(self.path, self._keep, self._run, self._stages)
         self._keep = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,6 +105,14 @@ class JsonLinesLogger:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def refuse_what_keeps_no_rows(path: Path) -> None:
+    """Raise OSError for what neither ends nor is read again, as a pipe, whose reader training would wait for."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not (path.is_file() or path.is_char_device()):
+        raise OSError(errno.EINVAL, "it is neither a file nor a device")
 
 
 def ends_line(file: IO[bytes], size: int) -> bool:

@@ -12,6 +12,7 @@ from otrainer.config.source_map import SourceMap
 from otrainer.errors import ConfigPath, dotted
 from otrainer.registry.plugins.packages import installed
 from otrainer.storage.canonical_json import read_json
+from otrainer.storage.runs.fields import has, is_list_of, is_mapping_of, is_text, is_whole
 from otrainer.storage.runs.files import FINGERPRINTS, SOURCES
 
 if TYPE_CHECKING:
@@ -164,16 +165,31 @@ def version_now(package: str) -> str | None:
 
 def run_detail(run_dir: Path) -> Mapping[str, Any] | None:
     """Return what the code of a run was made of; None where that is not there, or damaged."""
-    try:
-        detail: Mapping[str, Any] = read_json(run_dir / FINGERPRINTS)
-        return detail if {"roots", "symbols", "uses"} <= detail.keys() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+    detail: Mapping[str, Any] | None = kept_in(run_dir / FINGERPRINTS)
+    return detail if IS_DETAIL(detail) else None
 
 
 def run_places(run_dir: Path) -> SourceMap | None:
     """Return where the values of a run's config were written then; None where that is not known."""
+    sources = kept_in(run_dir / SOURCES)
+    return SourceMap.from_json(sources["places"]) if ARE_PLACES(sources) else None
+
+
+def kept_in(path: Path) -> Any:
+    """Return what a run keeps, whoever wrote it; None where it is not there, or is no JSON."""
     try:
-        return SourceMap.from_json(read_json(run_dir / SOURCES)["places"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return read_json(path)
+    except (OSError, ValueError):
         return None
+
+
+def is_row(value: Any) -> bool:
+    """Return whether a value says where another one was written: its file, and two places of which one may lack."""
+    if not isinstance(value, list) or len(value) != 5 or not isinstance(value[0], str):
+        return False
+    return all(map(is_whole, value[1:3])) and all(each is None or is_whole(each) for each in value[3:])
+
+
+USES = is_mapping_of(is_list_of(is_text))
+IS_DETAIL = has({"roots": USES, "symbols": is_mapping_of(is_text), "uses": USES}, rules=is_text)
+ARE_PLACES = has({"places": is_mapping_of(is_row)})
