@@ -38,7 +38,10 @@ def test_code_of_other_kinds_is_none(tmp_path: Path, key: str, odd: Any) -> None
 
 @pytest.mark.parametrize(
     "odd",
-    [None, [], {"x": None}, {"x": ["a", 1]}, {"x": [1, 1, 1, 1, 1]}, {"x": ["a", "1", 1, 1, 1]}, {"x": ["a", 1, math.inf, None, None]}],
+    [
+        None, [], {"x": None}, {"x": ["a", 1]}, {"x": [1, 1, 1, 1, 1]}, {"x": ["a", "1", 1, 1, 1]},
+        {"x": ["a", 1, math.inf, None, None]},
+    ],
     ids=str,
 )  # fmt: skip
 def test_places_of_other_kinds_are_none(tmp_path: Path, odd: Any) -> None:
