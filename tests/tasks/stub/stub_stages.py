@@ -109,6 +109,10 @@ def resolved(_experiment, _root):
     raise LookupError("there is no config of otrainer's")
 
 
+def config_of(_kept, _sources):
+    raise LookupError("there is no config of otrainer's")
+
+
 def manifest(experiment, root):
     plugins = read_json(root / experiment.built("plugins.json"))
     files = stamp_files([experiment.built("plugins.json"), *plugins], root)
