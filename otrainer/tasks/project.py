@@ -25,7 +25,7 @@ from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import Document, StageReporter
 from otrainer.tasks.runner import Runner
-from otrainer.tasks.selection import ABOUT_ONE, EVERY, LAST, NAMED, QUERIES, chained, select, wanted_format
+from otrainer.tasks.selection import ABOUT_ONE, CHECKED, EVERY, LAST, NAMED, QUERIES, chained, select, wanted_format
 from otrainer.tasks.state import MD5Checker
 
 OWN = (*EVERY, *NAMED, *QUERIES, *ABOUT_ONE, LAST)
@@ -114,6 +114,8 @@ class Project:
         return sentence(experiment, self.root)
 
     def _is_unchanged(self, stage: str, experiment: Experiment) -> bool:
+        if self.runner.is_ahead(stage, experiment):
+            return False
         is_fresh = decide(stage, experiment, self.root, looks=self.runner.looks).is_up_to_date
         if not is_fresh and self._executes:
             self.runner.holds.build(experiment)  # which may wait for another doit that makes it
@@ -170,6 +172,7 @@ class Project:
         alone = len(self.selected) == 1
         self.runner = Runner(self.root, self.interrupts, alone=alone, trains=line.trains, again=line.always)
         self.runner.holds.selected = self.selected
+        self.runner.only_checks = self._executes and line.tasks == (CHECKED,)
         self._chains = chained(self.selected, line, self.root)
         if line.command == "list" and not self.selected:
             self.listed = tuple(all_experiments(self.root))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from otrainer.commands import Question
 from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import ConfigError
-from otrainer.stages.built import leave_receipt, validated_run, written_places
+from otrainer.stages.built import leave_receipt, record_path, validated_run, written_places
 from otrainer.stages.freshness.decide import TRAINING, is_trained
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
+from otrainer.storage.records import NOT_RUN
 from otrainer.tasks.holds import Holds
 from otrainer.tasks.reporter import StageFailed
 
@@ -64,6 +65,8 @@ class Runner:
         self._again = again
         self._pid = os.getpid()
         self.holds = Holds(root, trains=trains)
+        self.only_checks = False
+        self._ahead: set[Experiment] = set()  # those that are validated before doit asks for it
         self.looks: Looks = {}  # for the next experiments, as long as nothing that takes its time has run
 
     @cached_property
@@ -113,11 +116,27 @@ class Runner:
             return self._refuse(error, experiment)
         self._say_why(stage, experiment)
         asked = "fit-anew" if anew and is_trained(experiment, self.root) else stage
-        outcome = self.client.run(asked, experiment, begun=lambda: self.holds.release(experiment))
+        then = "validate" if stage == "manifest" and self._goes_on(experiment) else None
+        outcome = self.client.run(asked, experiment, begun=lambda: self.holds.release(experiment), then=then)
         self.holds.observe(stage, experiment)
         if stage == "validate" and not self._trains:
             self.holds.release(experiment)
         return self._settle(outcome, stage, experiment)
+
+    def is_ahead(self, stage: str, experiment: Experiment) -> bool:
+        """Return whether a stage runs, or has run, before doit asked for it; it is then due."""
+        return stage == "validate" and experiment in self._ahead
+
+    def _goes_on(self, experiment: Experiment) -> bool:
+        """Return whether the worker may validate an experiment at once, while this process is about the next one.
+
+        It may where that is asked for, and never ran: then nothing stands against it, and the reason is known.
+        """
+        record = record_path("validate", experiment, self.root)
+        if not self.only_checks or self._alone or os.getpid() != self._pid or os.path.lexists(record):
+            return False
+        self._ahead.add(experiment)
+        return True
 
     def _refuse(self, error: ConfigError, experiment: Experiment) -> StageFailed | None:
         """Tell doit of a build or run directory that somebody else has."""
@@ -137,7 +156,8 @@ class Runner:
         if stage == "verify-resume":
             return  # it was asked for
         task = "" if os.getpid() == self._pid else f"{stage}:{experiment.task_name}: "
-        if text := self._reasons.line(stage, experiment) or ("`-a` asks for it." if self._again else ""):
+        reason = NOT_RUN if self.is_ahead(stage, experiment) else self._reasons.line(stage, experiment)
+        if text := reason or ("`-a` asks for it." if self._again else ""):
             print(f"   {task}{text}\n", end="", flush=True)  # in one piece, since others may print at the same time
 
     def answer(

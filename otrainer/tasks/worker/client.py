@@ -9,10 +9,12 @@ import select
 import signal
 import subprocess
 import sys
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otrainer.diagnostics.say import unguarded
 from otrainer.errors import Finding
 from otrainer.stages.freshness.decide import TRAINING
 from otrainer.stages.outcome import Outcome
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otrainer.storage.experiments import Experiment
+    from otrainer.tasks.worker.gathered import Printed
 
 CLOSE_S = 10.0
 BEGUN = b'{"begun": true}\n'
@@ -63,13 +66,24 @@ class Worker:
 
     def ask(self, stage: str, experiment: Experiment, begun: Callable[[], None] = nothing) -> Outcome | None:
         """Let the worker run a stage; None if it died of it. `begun` is called once a training has read its plan."""
+        self.send(stage, experiment)
+        return self.receive(begun)[0]
+
+    def send(self, stage: str, experiment: Experiment, *, ahead: bool = False) -> None:
+        """Ask for a stage; one that is `ahead` of its turn prints nothing, and gives what it would print."""
         names = {"name": experiment.name, "file": str(experiment.file), "build": str(experiment.build)}
-        self._send({"stage": stage, "experiment": names})
+        self._send({"stage": stage, "experiment": names, "ahead": ahead})
+
+    def receive(self, begun: Callable[[], None] = nothing) -> tuple[Outcome | None, Printed]:
+        """Wait for what the next stage that was asked for came to, and printed; None if the worker died of it."""
         answer = self._receive()
         if answer == BEGUN:
             begun()
             answer = self._receive()
-        return Outcome.from_json(json.loads(answer)) if answer else None
+        if not answer:
+            return None, []
+        data = json.loads(answer)
+        return Outcome.from_json(data["outcome"]), data["printed"]
 
     def prepare(self) -> None:
         """Let the worker import what every stage needs; no answer comes."""
@@ -129,6 +143,9 @@ class Client:
         self.interrupts = interrupts
         self.alone = alone
         self._worker: Worker | None = None
+        self._sent: deque[tuple[str, Experiment]] = deque()  # ahead of their turn, and not answered yet
+        self._answered: dict[tuple[str, Experiment], tuple[Outcome, Printed]] = {}  # whose turn has not come yet
+        self._died = False  # of something: from then on nothing is ahead of its turn, so that it shows what
         atexit.register(self.close)
 
     def start(self) -> bool:
@@ -139,19 +156,56 @@ class Client:
         self._worker.prepare()
         return True
 
-    def run(self, stage: str, experiment: Experiment, begun: Callable[[], None] = nothing) -> Outcome:
+    def run(
+        self, stage: str, experiment: Experiment, begun: Callable[[], None] = nothing, then: str | None = None
+    ) -> Outcome:
         """Run `stage` in a worker; if that dies, the outcome says of what.
 
-        `begun` is called once a training needs the build no more.
+        `begun` is called once a training needs the build no more. Where the stage goes well, the worker goes on with
+        the stage `then`, if there is one, and this process with whatever else it has to do before it asks for that.
         """
         sys.stdout.flush()
         sys.stderr.flush()
         if stage in (*TRAINING, "fit-anew"):
             return self._train(stage, experiment, begun)
-        if self._worker is None:
-            self._worker = Worker(self.root)
-        outcome = self._worker.ask(stage, experiment)
-        return outcome or self._bury(self._worker, stage, experiment)
+        if (stage, experiment) in self._sent:
+            self._receive_ahead(until=(stage, experiment))
+        if (stage, experiment) in self._answered:
+            outcome, printed = self._answered.pop((stage, experiment))
+            for name, text in printed:
+                unguarded(getattr(sys, name)).write(text)
+            return outcome
+        return self._ask(stage, experiment, then)
+
+    def _ask(self, stage: str, experiment: Experiment, then: str | None) -> Outcome:
+        worker = self._worker = self._worker or Worker(self.root)
+        worker.send(stage, experiment)
+        if then and not self._died:
+            worker.send(then, experiment, ahead=True)
+        if self._sent and not self._receive_ahead():
+            return self._ask(stage, experiment, None)
+        outcome, _ = worker.receive()
+        if then and not self._died and outcome is not None and outcome.status == "ok":  # else it leaves that out
+            self._sent.append((then, experiment))
+        return outcome or self._bury(worker, stage, experiment)
+
+    def _receive_ahead(self, until: tuple[str, Experiment] | None = None) -> bool:
+        """Receive the answers of stages that were sent ahead, all or up to one; return whether the worker lives.
+
+        What it died of shows when the turn of those comes which it has not answered.
+        """
+        while self._sent and self._worker is not None:
+            stage, experiment = asked = self._sent.popleft()
+            outcome, printed = self._worker.receive()
+            if outcome is None:
+                self._died = True
+                self._sent.clear()
+                self._bury(self._worker, stage, experiment)
+                return False
+            self._answered[asked] = outcome, printed
+            if asked == until:
+                break
+        return True
 
     def close(self) -> None:
         """End the worker that checks, if there is one."""

@@ -2,7 +2,8 @@
 
 Started as `python -m otrainer.tasks.worker.process REQUESTS ANSWERS`, two inherited pipes with a JSON object a line:
 `{"stage": ..., "experiment": {...}}` is answered by an outcome, before which a training that has read its plan says
-`{"begun": true}`; `{"signal": 2}` asks a training to stop, and
+`{"begun": true}`; with `"ahead": true` the answer also has what the stage printed, and where the stage before it of the
+same experiment failed, it is left out, without an answer. `{"signal": 2}` asks a training to stop, and
 `{"prepare": true}` lets it import what stages need before the first one is asked for.
 """
 
@@ -15,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from otrainer.storage.processes import STOPPING, end_with_parent
 from otrainer.tasks.interrupts import CUT_SHORT
 from otrainer.tasks.worker.client import BEGUN
 from otrainer.tasks.worker.execute import execute
+from otrainer.tasks.worker.gathered import Printed, Streams
 
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
 GRACE_S = 0.1
 
-Requests = queue.SimpleQueue[dict[str, Any] | None]
+Requests = queue.Queue[dict[str, Any] | None]
 
 
 def main(requests: int, answers: int) -> None:
@@ -45,14 +47,17 @@ def main(requests: int, answers: int) -> None:
     os.register_at_fork(after_in_child=lambda: os.closerange(answers, answers + 1))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    inbox: Requests = queue.SimpleQueue()
-    busy = threading.Event()
-    threading.Thread(target=listen, args=(requests, inbox, busy), daemon=True).start()
+    inbox: Requests = queue.Queue()
+    streams = Streams()
+    threading.Thread(target=listen, args=(requests, inbox), daemon=True).start()
     on_begun(lambda: os.write(answers, BEGUN))
-    served = 0
+    served, went_well = 0, True
     while (request := inbox.get()) is not None:
-        answer = prepare() if "prepare" in request else serve(request)
-        busy.clear()
+        if request.get("ahead") and not went_well:
+            inbox.task_done()
+            continue
+        answer, went_well = (prepare(), True) if "prepare" in request else serve(request, streams)
+        inbox.task_done()
         served += 1
         if served == 1:
             keep_all()  # the first stage has imported what the others need
@@ -67,21 +72,24 @@ def prepare() -> bytes:
     return b""
 
 
-def serve(request: dict[str, Any]) -> bytes:
-    """Run the stage that `request` names; the answer is one line."""
+def serve(request: dict[str, Any], streams: Streams) -> tuple[bytes, bool]:
+    """Run the stage that `request` names; return the answer, which is one line, and whether the stage went well."""
     names = request["experiment"]
     experiment = Experiment(names["name"], Path(names["file"]), Path(names["build"]))
+    printed: Printed = []
     try:
-        outcome = execute(request["stage"], experiment, Path.cwd())
+        with streams.gathered() if request.get("ahead") else nullcontext(printed) as printed:
+            outcome = execute(request["stage"], experiment, Path.cwd())
     except KeyboardInterrupt:
         # A second Ctrl-C: doit ends as well, and says so.
         os._exit(CUT_SHORT)
     sys.stdout.flush()
     sys.stderr.flush()
-    return json.dumps(outcome.to_json()).encode() + b"\n"
+    answer = {"outcome": outcome.to_json(), "printed": printed}
+    return json.dumps(answer).encode() + b"\n", outcome.status == "ok"
 
 
-def listen(requests: int, inbox: Requests, busy: threading.Event) -> None:
+def listen(requests: int, inbox: Requests) -> None:
     """Take messages from the pipe: stages go to `inbox`, signals to this process, and its end ends everything."""
     with os.fdopen(requests, "rb", closefd=False) as stream:
         for line in stream:
@@ -89,9 +97,8 @@ def listen(requests: int, inbox: Requests, busy: threading.Event) -> None:
             if "signal" in message:
                 pass_on(message["signal"])
             else:
-                busy.set()
                 inbox.put(message)
-    if busy.is_set():
+    if inbox.unfinished_tasks:
         os.kill(os.getpid(), signal.SIGKILL)  # doit is gone, and nobody waits for the answer
     inbox.put(None)
 

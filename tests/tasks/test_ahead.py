@@ -1,0 +1,88 @@
+"""A check of many experiments: the worker validates one while doit resolves the next, and nobody can tell."""
+
+from __future__ import annotations
+
+IN_ORDER = [
+    f".  {stage}:{name}"
+    for stages, names in ((("resolve", "manifest"), "ab"), (("validate",), "ab"))
+    for name in names
+    for stage in stages
+]
+
+
+def test_an_experiment_is_validated_while_the_next_one_is_resolved(project):
+    """The worker was through with it before it had the next one's manifest to make; doit tells its own order."""
+    project.write("b")
+    done = project.doit("validate")
+    assert (done.code, done.err, done.lines) == (0, "", IN_ORDER)
+    ran = project.executed()
+    assert sorted(ran) == sorted(f"{stage} {name}" for stage in ("resolve", "manifest", "validate") for name in "ab")
+    assert ran.index("manifest a") < ran.index("validate a") < ran.index("manifest b") < ran.index("validate b")
+
+
+def test_what_a_stage_prints_ahead_of_its_turn_stands_below_its_own_line(project):
+    """Not below the line of whatever doit was about when it was printed."""
+    (project.root / "go").touch()
+    for name in ("a", "b", "c"):
+        project.write(name, f"wait: validate\nsay: report of {name}\n")
+    lines = [line for line in project.doit("validate").out.splitlines() if "not run" not in line]
+    at = lines.index(".  validate:a")
+    assert lines[at:] == [
+        words for name in "abc" for words in (f".  validate:{name}", "waiting", f"report of {name}")
+    ]  # fmt: skip
+    assert "waiting" not in lines[:at]
+
+
+def test_where_a_manifest_fails_the_worker_does_not_go_on(project):
+    """The next experiment is checked all the same, and the failure told once."""
+    project.write("a", "wrong: manifest\n")
+    project.write("b")
+    done = project.doit("validate")
+    assert done.code == 1
+    assert done.err.count("wrong value") == 1
+    assert "validate a" not in project.executed()
+    assert done.lines == [line for line in IN_ORDER if line != ".  validate:a"]
+
+
+def test_a_mistake_that_shows_ahead_is_told_of_its_own_experiment(project):
+    """With the others validated, and nothing run twice."""
+    project.write("a", "wrong: validate\n")
+    project.write("b")
+    done = project.doit("validate")
+    assert (done.code, done.lines) == (1, IN_ORDER)
+    assert "configs/experiments/a.yaml" in done.err
+    assert project.executed().count("validate a") == 1
+    assert project.doit("validate").lines == [
+        "-- resolve:a", "-- manifest:a", "-- resolve:b", "-- manifest:b", ".  validate:a", "-- validate:b",
+    ]  # fmt: skip
+
+
+def test_a_worker_that_dies_ahead_dies_again_in_its_turn(project):
+    """There it is told of whom it died; what doit asked it for at the time runs in another worker."""
+    project.write("a", "die: validate\n")
+    project.write("b")
+    done = project.doit("validate")
+    assert (done.code, done.lines) == (1, IN_ORDER)
+    assert "The process that ran `validate:a` was ended by SIGKILL." in done.err
+    assert "manifest:b" not in done.err
+    ran = project.executed()
+    assert (ran.count("validate a"), ran.count("validate b")) == (2, 1)
+
+
+def test_what_ran_before_waits_for_doit_to_find_it_stale(project):
+    """Only of what never ran is it certain before its turn that it is due."""
+    project.write("b")
+    project.doit("validate")
+    project.executed()
+    for name in ("a", "b"):
+        project.write(name, "lr: 2\n")
+    assert project.doit("validate").code == 0
+    ran = project.executed()
+    assert ran.index("validate a") > ran.index("resolve b")
+
+
+def test_nothing_that_was_not_asked_for_runs_ahead(project):
+    """As where only the manifests are wanted."""
+    project.write("b")
+    assert project.doit("manifest").code == 0
+    assert not any(line.startswith("validate") for line in project.executed())
