@@ -29,10 +29,13 @@ class Question(NamedTuple):
 
 def answer(query: str, question: Question) -> Outcome:
     """Answer a question: return the outcome; a mistake in the question is a finding of it."""
-    from otrainer.config.limits import room_beyond  # loads all of config, which a check that nothing changed needs not
+    from otrainer.config.limits import (
+        room_beyond,
+        room_for_files,
+    )  # loads all of config, which a check that nothing changed needs not
 
     try:
-        with room_beyond():
+        with room_beyond(), room_for_files():
             found: str | Outcome = getattr(import_module(f"otrainer.commands.{query}"), query)(question)
     except ConfigError as error:
         return Outcome.failed(error.findings)

@@ -7,12 +7,13 @@ import re
 import sys
 from collections.abc import Iterator
 from collections.abc import Mapping as AnyMapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final
 
 from otrainer.errors import ConfigError, nearest
+from otrainer.storage.canonical_json import MOST_LEVELS
 
 VARIABLE: Final = "OTRAINER_LIMITS"
 COUNT: Final = re.compile(r"[0-9]+(_[0-9]+)*", re.ASCII)
@@ -113,6 +114,11 @@ def room_beyond() -> Iterator[None]:
     depth = limits_in_force().depth
     with room_for(depth) if depth > DEFAULTS.depth else nullcontext():
         yield
+
+
+def room_for_files() -> AbstractContextManager[None]:
+    """Let this process go down whatever a run.json may hold, whoever wrote it, as deep as any file of ours is read."""
+    return room_for(MOST_LEVELS)
 
 
 def or_raise(hint: str, limit: str) -> str:

@@ -88,7 +88,11 @@ def link_atomic(path: StrPath, target: str) -> None:
             return
         temp = temporary_beside(path)
         os.symlink(target, temp)
-        os.replace(temp, path)
+        try:
+            os.replace(temp, path)
+        except OSError:  # as where a folder is in its place
+            os.unlink(temp)
+            raise
 
 
 def temporary_beside(target: StrPath) -> str:

@@ -43,6 +43,7 @@ def interrupted_last(root: Path) -> Experiment | str:
 def refuse_another(experiment: Experiment, run_dir: Path, run: Mapping[str, Any], root: Path) -> None:
     """Raise ConfigError where an experiment's run lies elsewhere than in `run_dir` by its config as it is now."""
     from otrainer.config import resolve_config  # yaml comes with it
+    from otrainer.config.limits import room_for_files
 
     try:
         config = resolve_config(root / experiment.file, root=root)
@@ -52,7 +53,8 @@ def refuse_another(experiment: Experiment, run_dir: Path, run: Mapping[str, Any]
         return  # the stages will say what is wrong
     if is_there:
         return
-    reasons = [each.removesuffix(".") for each in (*variables(experiment, root), *values(run_dir, run, config))]
+    with room_for_files():
+        reasons = [each.removesuffix(".") for each in (*variables(experiment, root), *values(run_dir, run, config))]
     since = f", since {reasons[0][0].lower()}{reasons[0][1:]}" if reasons else ""
     raise ConfigError(
         f"`{display_path(run_dir, root)}` was interrupted last; its experiment `{experiment.name}` now resolves to "

@@ -98,3 +98,18 @@ def test_a_folder_in_its_place_is_told(root: Path) -> None:
     assert (outcome.status, finding.title) == ("crashed", "cannot write")
     assert finding.message.endswith("build/a/plugins.json` cannot be written: Is a directory.")
     assert finding.hint == "Move away what is in its place."
+
+
+@pytest.mark.parametrize("query", ["why", "diff", "runs"])
+@pytest.mark.parametrize("levels", [150, 900])
+def test_questions_are_answered_over_a_run_whose_config_is_nested_deep(root: Path, query: str, levels: int) -> None:
+    path = root / "runs/a/run.json"
+    run = json.loads(path.read_bytes())
+    deep: object = []
+    for _ in range(levels):
+        deep = [deep]
+    run["config"]["model"]["sequential"]["layers"][0]["out_features"] = deep
+    path.write_text(json.dumps(run))
+
+    outcome = ask(query, root, *([] if query == "runs" else ["a"]), **({"WITH": "runs/a"} if query == "diff" else {}))
+    assert outcome.status == "ok", outcome.drawn

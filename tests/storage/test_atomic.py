@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otrainer.storage.atomic import TEMP_PREFIX, atomic_file, sweep, write_atomic
+from otrainer.storage.atomic import TEMP_PREFIX, atomic_file, link_atomic, sweep, write_atomic
 from otrainer.storage.canonical_json import canonical_json, digest, from_json, read_json, write_json
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -156,3 +156,11 @@ def test_whatever_is_in_the_place_of_a_file_is_replaced_without_reading_it(tmp_p
 
     assert write_json(path, {})
     assert path.read_text() == "{}\n"
+
+
+def test_a_link_that_finds_a_folder_in_its_place_leaves_nothing_beside_it(tmp_path):
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/mine").touch()
+    with pytest.raises(OSError, match=r"directory|not empty"):
+        link_atomic(str(tmp_path / "link"), "elsewhere")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]

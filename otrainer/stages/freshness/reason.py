@@ -54,9 +54,11 @@ class Reasons:
         """Return the verdicts of `doit why`; none where nothing ran before, which costs nothing to tell."""
         if not self.whole or not record_path("resolve", experiment, self.root).exists():
             return {}
+        from otrainer.config.limits import room_for_files
         from otrainer.stages.freshness.explain import explain  # yaml comes with it
 
-        verdicts, _ = explain(experiment, self.root)
+        with room_for_files():
+            verdicts, _ = explain(experiment, self.root)
         return verdicts
 
 
