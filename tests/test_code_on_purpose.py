@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from incremental.steps import edit, write
-from projects import doit
 from trained import A, ask, copy, forget_plugins, inside
+from warm import doit
 
 from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from projects import doit
+from warm import doit
 
 import otrainer
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from projects import doit, write
+from projects import write
+from warm import doit
 
 PLUGIN = """\
 import importlib

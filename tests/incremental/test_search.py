@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from projects import doit, write
+from projects import write
+from warm import doit
 
 from .steps import edit
 

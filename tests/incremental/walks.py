@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from projects import doit
 from trained import ask, inside
+from warm import doit
 
 from .steps import Step
 

@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from projects import doit, write
+from projects import write
+from warm import doit
 
 from otrainer.storage.records import hash_listing
 from otrainer.storage.watch_reads import ReadTracker, tracking

@@ -15,7 +15,7 @@ def number_of(world: World) -> int | str:
     with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile() as out:
 
         def work() -> int:
-            start.begin(world.root, world.environ, world.site, out.fileno(), str(world.root))
+            start.begin(world.root, world.environ, world.site, (out.fileno(), out.fileno()), str(world.root))
             told.write(json.dumps(trained(world.root)))
             told.flush()
             return 0

@@ -7,7 +7,9 @@ and of nothing else: each child has the working directory, the environment and t
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
+import json
 import os
 import pkgutil
 import select
@@ -30,6 +32,7 @@ BASE = tuple(path for path in sys.path if path and not Path(path).is_relative_to
 OTHERS = ("PYTHONPATH", "EXP", "PYTHONDONTWRITEBYTECODE")
 ENVIRON = {name: value for name, value in os.environ.items() if name not in OTHERS}
 sys.dont_write_bytecode = False
+LONGEST_CALL = 1 << 20
 
 
 class Ended(NamedTuple):
@@ -56,20 +59,48 @@ def import_all() -> None:
                 continue  # what it needs is not installed
     importlib.import_module("otrainer.tasks.worker.process")
     doit.doit_cmd.DoitMain()
+    gc.freeze()  # else each child's collector would write to all of it, and so copy it
 
 
 def doit(root: Path, *arguments: str, environ: Mapping[str, str], site_folder: Path | None = None) -> Ended:
     """Run doit in a project as a process of its own, and the worker that it starts."""
-    ours, theirs = socket.socketpair()
     with tempfile.TemporaryFile() as out:
-        child = fork(lambda: run_doit(root, arguments, environ, site_folder, out.fileno(), theirs))
-        theirs.close()
-        workers = serve(ours, environ, site_folder, root)
-        status = ended(child)
-        for each in workers:
-            ended(each)
+        status = doit_into((out.fileno(), out.fileno()), root, arguments, environ, site_folder)
         out.seek(0)
         return Ended(status, out.read().decode("utf-8", "replace"))
+
+
+def doit_into(
+    streams: tuple[int, int],
+    root: Path,
+    arguments: tuple[str, ...],
+    environ: Mapping[str, str],
+    site_folder: Path | None = None,
+) -> int:
+    """Run it with these as what it prints to, and return its exit status."""
+    ours, theirs = socket.socketpair()
+    child = fork(lambda: run_doit(root, arguments, environ, site_folder, streams, theirs))
+    theirs.close()
+    workers = serve(ours, environ, site_folder, root)
+    status = ended(child)
+    for each in workers:
+        ended(each)
+    return status
+
+
+def answer_calls(caller: int) -> None:
+    """Answer each call of doit that comes over a socket, with the two files that it prints to, by its exit status."""
+    import_all()
+    with socket.socket(fileno=caller) as calls:
+        while True:
+            message, streams, _, _ = socket.recv_fds(calls, LONGEST_CALL, 2)
+            if not message:
+                return
+            root, arguments, environ = json.loads(message)
+            status = doit_into((streams[0], streams[1]), Path(root), tuple(arguments), environ)
+            for each in streams:
+                os.close(each)
+            calls.send(str(status).encode())
 
 
 def ended(child: int) -> int:
@@ -104,7 +135,7 @@ def serve(asked: socket.socket, environ: Mapping[str, str], site_folder: Path | 
     workers = []
     with asked:
         while True:
-            message, fds, _, _ = socket.recv_fds(asked, 1, 4)
+            message, fds, _, _ = socket.recv_fds(asked, 1, 5)
             if not message:
                 return workers
             workers.append(fork(lambda fds=fds: run_worker(root, environ, site_folder, *fds)))
@@ -139,10 +170,12 @@ def leave(status: int) -> NoReturn:
         os._exit(status)
 
 
-def begin(root: Path, environ: Mapping[str, str], site_folder: Path | None, out: int, first: str) -> None:
+def begin(
+    root: Path, environ: Mapping[str, str], site_folder: Path | None, streams: tuple[int, int], first: str
+) -> None:
     """Be as a Python that has just started in `root`."""
-    os.dup2(out, 1)
-    os.dup2(out, 2)
+    os.dup2(streams[0], 1)
+    os.dup2(streams[1], 2)
     os.chdir(root)
     os.environ.clear()
     os.environ.update({**ENVIRON, **environ})
@@ -155,13 +188,18 @@ def begin(root: Path, environ: Mapping[str, str], site_folder: Path | None, out:
 
 
 def run_doit(
-    root: Path, arguments: tuple[str, ...], environ: Mapping[str, str], site_folder: Path | None, out: int, asked: Any
+    root: Path,
+    arguments: tuple[str, ...],
+    environ: Mapping[str, str],
+    site_folder: Path | None,
+    streams: tuple[int, int],
+    asked: Any,
 ) -> int:
     from doit.doit_cmd import DoitMain
 
     from otrainer.tasks.worker import client
 
-    begin(root, environ, site_folder, out, str(root))
+    begin(root, environ, site_folder, streams, str(root))
     client.subprocess = SimplePopen(asked)  # type: ignore[attr-defined]
     sys.argv = ["doit", *arguments]
     return int(DoitMain().run(list(arguments)) or 0)
@@ -178,7 +216,7 @@ class SimplePopen:
     def Popen(self, command: list[str], **_options: Any) -> Any:  # noqa: N802
         requests, answers = map(int, command[-2:])
         done, held = os.pipe()
-        socket.send_fds(self.asked, [b"w"], [requests, answers, 1, held])
+        socket.send_fds(self.asked, [b"w"], [requests, answers, 1, 2, held])
         os.close(held)
         return Forked(done)
 
@@ -201,12 +239,19 @@ class Forked:
 
 
 def run_worker(
-    root: Path, environ: Mapping[str, str], site_folder: Path | None, requests: int, answers: int, out: int, _done: int
+    root: Path,
+    environ: Mapping[str, str],
+    site_folder: Path | None,
+    requests: int,
+    answers: int,
+    out: int,
+    err: int,
+    _done: int,
 ) -> int:
     from otrainer.tasks.worker.process import main
 
     path = os.pathsep.join(filter(None, [str(root), environ.get("PYTHONPATH", "")]))
-    begin(root, {**environ, "PYTHONPATH": path}, site_folder, out, str(root))
+    begin(root, {**environ, "PYTHONPATH": path}, site_folder, (out, err), str(root))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     main(requests, answers)
     return 0

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from projects import doit, write
+from projects import write
+from warm import doit
 
 from otrainer.commands.verify_resume import relocate, report_end
 from otrainer.commands.verify_resume.beside import kept_beside

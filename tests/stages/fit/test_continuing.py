@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from projects import doit, weights, write
+from projects import weights, write
+from warm import doit
 
 import otrainer
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from projects import doit, write
+from projects import write
+from warm import doit
 
 from otrainer.errors import ConfigError
 from otrainer.experiment import run_experiment

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from incremental.steps import edit, write
-from projects import doit
 from trained import HELPER, A, ask, copy, inside, train
+from warm import doit
 
 from otrainer.stages.freshness.chain import chain_note, chains
 from otrainer.storage.experiments import find_experiment, listed_experiment

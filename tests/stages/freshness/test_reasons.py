@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from incremental.steps import edit, touch, write
 from incremental.walks import LINE, reasons_told, trainings
-from projects import doit
 from trained import BASE, HELPER, PARTS, A, ask, inside, lay_out
+from warm import doit
 
 
 @pytest.fixture
