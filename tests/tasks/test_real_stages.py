@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from warm import doit
 
 from .processes import REPO
 
@@ -57,3 +58,33 @@ def test_a_change_costs_the_real_stages_that_it_touches(root):
     assert executed(root) == ["resolve"]
     config.write_text(config.read_text() + "\noptimizer: {kwargs: {lr: 2.0e-3}}\n")
     assert executed(root) == ["resolve", "validate", "fit"]
+
+
+def test_experiments_that_are_checked_together_leave_what_each_leaves_alone(root, tmp_path_factory):
+    """What one process keeps from one experiment for the next one shows in no byte."""
+    experiments = root / "configs/experiments"
+    for path in experiments.glob("*.yaml"):
+        if path.stem != "baseline":
+            path.unlink()
+    for name, change in {
+        "wide": "model: {sequential: {layers: {_merge_: replace, _value_: [{_type_: mlp, dims: [32, 48, 16]}]}}}",
+        "slow": "optimizer: {kwargs: {lr: 1.0e-5}}",
+        "other": "trainer: {max_epochs: 5}",
+        "wrong": "optimizer: {kwargs: {learning: 1.0}}",
+    }.items():
+        text = f"defaults: [baseline.yaml]\nrun: {{name: {name}, seed: 3}}\n{change}\n"
+        (experiments / f"{name}.yaml").write_text(text)
+    alone = tmp_path_factory.mktemp("alone")
+    shutil.copytree(root, alone, dirs_exist_ok=True)
+    together = doit(root, "validate")
+    reports = [doit(alone, "validate", f"EXP={path.stem}") for path in sorted(experiments.glob("*.yaml"))]
+
+    assert together.returncode == 1
+    assert [each.returncode for each in reports] == [0, 0, 0, 0, 1]
+    found = [{path.relative_to(each): path.read_bytes() for path in left_in(each)} for each in (root, alone)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 5 * 6 - 1  # what is wrong is not validated
+
+
+def left_in(project):
+    return [path for path in (project / "build").glob("[!.]*/*.json") if not path.name.endswith(".record.json")]
