@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from otrainer.fingerprint.known_names import kinds, sections
 from otrainer.fingerprint.side_effects import chain_of
@@ -58,9 +58,12 @@ def opaque_calls(node: ast.AST, full: Full, *, imports_in_texts: bool) -> Iterat
                     yield kind, f"`{each.module}.{one.name}`", each.lineno
 
 
-def may_hide(parts: Iterable[str]) -> bool:
-    """Return whether a name in a form is one that could hide something: most statements need no closer look."""
-    return not TELLING.isdisjoint(parts)
+def may_hide(parts: Collection[str], aliases: Mapping[str, tuple[str, str | None]]) -> bool:
+    """Return whether a name in a form is one that could hide something, or stands for one: most statements need no
+    closer look."""
+    return not TELLING.isdisjoint(parts) or any(
+        each in TELLING and name in parts for name, (_, each) in aliases.items()
+    )
 
 
 def named(node: ast.expr, full: Full) -> str:

@@ -168,6 +168,7 @@ class Graph(Meanings):
             draft.use(self.following_opaque(module, statement))
             draft.opaque += statement.opaque
             draft.add_form(statement)
+            draft.add(*self.folders_found(statement))
         draft.use((star, WHOLE) for _, star in self.stars(module))
         draft.use((name, WHOLE) for name in self.imports(module) if name.startswith(f"{module}."))
         return draft.node()
@@ -219,10 +220,18 @@ class Graph(Meanings):
 
     def found_inside(self, statement: Statement) -> str:
         """Return which imports inside a statement find something: where one fails, it may do without."""
+        found = self.folders_found(statement)
         if not statement.inner:
-            return ""
+            return " ".join(found)
         modules = [name for name in (*statement.modules, *statement.later) if self.sources.summary(name) is not None]
-        return " ".join(modules) + meant(each for _, alias in statement.inner for each in self.named(*alias, ()))
+        reached = meant(each for _, alias in statement.inner for each in self.named(*alias, ()))
+        return " ".join([*modules, *found]) + reached
+
+    def folders_found(self, statement: Statement) -> list[str]:
+        """Return what a statement looks for by name, or tries to import, that is a folder with nothing to follow."""
+        names = [what for kind, what, _ in statement.opaque if kind == IMPORT]
+        names += [*statement.modules, *statement.later] if statement.inner else []
+        return [name for name in names if self.sources.locator.is_bare(name)]
 
     @Remembered
     def acting(self, module: str) -> list[tuple[list[str], int]]:

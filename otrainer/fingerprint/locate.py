@@ -53,6 +53,10 @@ class Locator:
         """Return whether `name` is a folder without `__init__.py` in which local modules may lie."""
         return self._find(name) is None and self._search_path(name) is not None
 
+    def is_bare(self, name: str) -> bool:
+        """Return whether importing `name` finds nothing but such a folder, and not one that is installed."""
+        return self.holds(name) and any(is_local(name, Path(each, "x.py")) for each in self._search_path(name) or ())
+
     def is_package(self, name: str) -> bool:
         return self._search_path(name) is not None
 

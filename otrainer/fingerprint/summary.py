@@ -200,7 +200,7 @@ class Summarizer:
 
     def opaque(self, node: ast.stmt, names: Names, parts: Collection[str]) -> Iterator[tuple[str, str, int]]:
         """Yield what hides in a statement or leads out of it, whatever name it has there."""
-        hides, leads_out = may_hide(parts), not self.own_code and may_lead_out(parts, self.aliases)
+        hides, leads_out = may_hide(parts, self.aliases), not self.own_code and may_lead_out(parts, self.aliases)
         if not hides and not leads_out:
             return
         aliases = dict(self.aliases)

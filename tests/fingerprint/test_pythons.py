@@ -16,6 +16,7 @@ from otrainer.fingerprint import Fingerprints
 from otrainer.fingerprint.known_names import BUILTIN_NAMES
 from otrainer.fingerprint.locate import Locator
 from otrainer.fingerprint.normal_form import digest_of
+from otrainer.fingerprint.sources import sealed
 from otrainer.fingerprint.summary import summary_of
 from otrainer.storage import process_memory
 
@@ -59,11 +60,12 @@ def test_what_a_newer_python_remembers_is_not_taken_from_it(package: Package, tm
     package.write({"kept": "X = 1\n"})
     before = Fingerprints(root=package.folder, cache=tmp_path / "cache").symbol("kept:X").digest
     (kept,) = (tmp_path / "cache").iterdir()
-    version, summary = json.loads(kept.read_bytes())
+    version, summary = json.loads(kept.read_bytes().partition(b"\n")[2])
     summary[1][0][2] = "another digest"
     found = {}
     for name, by in (("older", [3, 11]), ("newer", [3, 99])):
-        kept.write_text(json.dumps([by, summary]))
+        text = json.dumps([by, summary]).encode()
+        kept.write_bytes(sealed(text) + b"\n" + text)
         process_memory.get("summaries", dict).clear()  # as another process
         found[name] = Fingerprints(root=package.folder, cache=tmp_path / "cache").symbol("kept:X").digest
 

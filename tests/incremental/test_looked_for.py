@@ -133,3 +133,29 @@ def test_a_folder_that_leaves_the_path_is_told_where_something_was_found_there(
     monkeypatch.setattr("sys.path", [each for each in __import__("sys").path if each != str(root / "other")])
 
     assert told(record, root) == [f"`{root}/other` is not on Python's path any more."]
+
+
+LOOKS = {
+    "looked for": "import importlib.util\nVALUE = importlib.util.find_spec('comes') is not None\n",
+    "looked for under another name": "from importlib.util import find_spec as look\nVALUE = look('comes')\n",
+    "tried": "try:\n    import comes\n    VALUE = 1\nexcept ImportError:\n    VALUE = 0\n",
+    "tried within a package": "try:\n    from inside import comes\n    VALUE = 1\nexcept ImportError:\n    VALUE = 0\n",
+    "tried by a function": "def VALUE():\n    try:\n        import comes\n    except ImportError:\n        return 0\n    return 1\n",
+}
+
+
+@pytest.mark.parametrize("how", LOOKS)
+def test_an_empty_folder_is_found_by_who_looks_for_a_package(root: Path, how: str) -> None:
+    for name in ("probe.py", "inside/__init__.py", "other.py"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(LOOKS[how] if name == "probe.py" else "VALUE = 1\n")
+
+    def digests() -> list[str]:
+        return [Fingerprints(root=root).symbol(f"{name}:VALUE").digest for name in ("probe", "other")]
+
+    before = digests()
+    (root / "unasked").mkdir()
+    assert digests() == before
+    (root / ("inside/comes" if "inside" in LOOKS[how] else "comes")).mkdir()
+
+    assert [one == two for one, two in zip(digests(), before, strict=True)] == [False, True]
