@@ -259,6 +259,7 @@ class Graph(Meanings):
         """Return whether importing `name` imports `module`, if that were not being done already."""
         return name != module and any(module in self.imported(each) for each in reachable([name], self.imported))
 
+    @Remembered
     def acts(self, module: str) -> bool:
         """Return whether importing a module, with all that it imports, acts: then the order of imports counts."""
         return any(map(self.acts_itself, reachable([module], self.imported_with)))
