@@ -29,7 +29,7 @@ from campaigns.world.make import ALL, drawn, lay_out
 from campaigns.world.oracle import held, number_of
 from campaigns.world.place import World
 
-EDITS_A_WORLD = 6
+EDITS_A_WORLD = 12
 VERDICT = re.compile(r"^  fit +(.+)$", re.MULTILINE)
 RAN = re.compile(r"^\.  (\w+):a$", re.MULTILINE)
 NOT_TRAINED = ("Nothing would be trained", "comes back")
@@ -113,6 +113,7 @@ def campaign(edits: int, seed: int, way: Way) -> Tally:
         while tally.edits < edits:
             one_world(Path(folder), f"{seed}.{number}", tally, way)
             number += 1
+            print(f"{tally.edits} edits of {number} worlds, {sum(tally.needless.values())} trained in vain", flush=True)
     return tally
 
 
