@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError
 from otrainer.storage.canonical_json import from_json, read_json, write_json
 from otrainer.storage.experiments import BUILD
-from otrainer.storage.records import Record
+from otrainer.storage.records import SHARED, Record, place_of
 from otrainer.storage.regular import read_regular
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ RESOLVED, SOURCES, PLUGINS, KEYS, VALIDATED = (
 )
 RECEIPT, TOLD = "fit.json", "told"
 MANIFEST = "manifest.json"
-MANIFESTS = BUILD / ".manifests"
+MANIFESTS = BUILD / SHARED
 MADE_BY = {
     **dict.fromkeys((RESOLVED, SOURCES, PLUGINS), "resolve"),
     **dict.fromkeys((MANIFEST, KEYS), "manifest"),
@@ -89,7 +89,7 @@ def needed(experiment: Experiment, name: str, root: Path) -> Any:
     content = as_left(experiment, name, root)
     if content is None:
         with suppress(OSError):  # its times and size may tell nothing
-            record_path(MADE_BY[name], experiment, root).resolve().unlink()
+            Path(place_of(record_path(MADE_BY[name], experiment, root))).unlink()
         message = f"`{experiment.built(name).as_posix()}` is not as `{MADE_BY[name]}` left it."
         hint = "Run the same command again: it is made anew."
         raise ConfigError(message, title="damaged artifact", hint=hint)

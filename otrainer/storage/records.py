@@ -35,6 +35,8 @@ LEFT = ("was altered", "was deleted")
 NOT_RUN = "It has not run yet."
 # What otrainer and its runs write there is no input of a stage.
 OWN_FOLDERS = ("build", "runs")
+# The folder below `build` with what experiments share.
+SHARED = ".manifests"
 NOW_IT_IS = {"": "is gone", "file": "is a file now", "folder": "is a folder now", "other": "is something else now"}
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -66,7 +68,7 @@ class Record(NamedTuple):
         more = {"listings": self.listings, "search": self.search, "kinds": self.kinds, "links": self.links}
         whole |= {name: dict(facts) for name, facts in more.items() if facts}
         # What it vouches for was written before it: if it is lost, the stage only runs again.
-        write_atomic(os.path.realpath(path), json.dumps(whole).encode(), durable=False)
+        write_atomic(place_of(path), json.dumps(whole).encode(), durable=False)
 
     @classmethod
     def read(cls, path: StrPath) -> Record:
@@ -91,6 +93,13 @@ class Record(NamedTuple):
             raise TypeError("variables and folders have hashes, and paths kinds and ends")
         search = checked_search(data.get("search", {}))
         return cls(files, env, outputs, data["version"], listings, search, kinds, links)
+
+
+def place_of(path: StrPath) -> str:
+    """Return where a record is written: at the end of a link to one that is shared, and in the place of any other."""
+    end = os.path.realpath(path)
+    is_shared = os.path.basename(os.path.dirname(os.path.dirname(end))) == SHARED
+    return end if is_shared and os.path.basename(end) == os.path.basename(path) else os.fspath(path)
 
 
 def checked_stamp(data: list[Any]) -> FileStamp:

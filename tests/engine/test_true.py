@@ -21,12 +21,22 @@ SEEDS = (
 )  # fmt: skip
 
 
+# What oneDNN says where a processor lacks the instructions for a layer in half precision: torch alone ends alike.
+NO_KERNEL = "could not create a primitive descriptor"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_experiment_trains_as_plain_torch_does_and_two_stops_change_nothing(seed: int) -> None:
     """What differs names itself; `shrink` makes the experiment as plain as it can be."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert judge(draw(seed)).differs == []
+        try:
+            differs = judge(draw(seed)).differs
+        except RuntimeError as error:
+            if NO_KERNEL not in str(error):
+                raise
+            pytest.skip(f"torch on this processor: {error}")
+        assert differs == []
 
 
 def test_these_try_each_value_of_each_choice() -> None:

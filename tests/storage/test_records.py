@@ -301,3 +301,21 @@ def test_a_record_of_other_kinds_is_damaged(project, change):
     record = json.loads((project / "x.record.json").read_text())
     (project / "x.record.json").write_text(json.dumps({**record, **change}))
     assert why(project) == "Its record `x.record.json` is damaged."
+
+
+def test_a_record_is_written_through_a_link_to_a_shared_one_alone(project):
+    """Another link may lead anywhere, as to somebody's file or a device."""
+    shared, own = project / "build/.manifests/1/x.record.json", project / "own.txt"
+    shared.parent.mkdir(parents=True)
+    shared.touch()
+    own.write_text("somebody's own")
+    for end in (shared, own, project / "build/.manifests/1/own.txt"):
+        link = project / "build/a/x.record.json"
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(end)
+        Record().write(link)
+        assert link.is_symlink() == (end == shared)
+        assert Record.read(link) == Record()
+    assert own.read_text() == "somebody's own"
+    assert Record.read(shared) == Record()

@@ -278,13 +278,10 @@ def test_an_exit_is_an_error_like_any_other(failing):
 
 
 def test_where_no_line_is_the_users_own_the_librarys_is_told(failing):
-    drawn = draw_error(failing(only("loggers", "[{_type_: log.json_lines, path: extensions}]"))).splitlines()
+    drawn = draw_error(failing(only("loggers", '[{_type_: log.json_lines, path: "a\\0b"}]'))).splitlines()
     assert drawn[0] == "logger failed ── configs/experiments/a.yaml:3:39"
-    assert (
-        drawn[4]
-        == "  In `log_metrics`, `log.json_lines` raised IsADirectoryError: [Errno 21] Is a directory: 'extensions'"
-    )
-    assert drawn[5].startswith("  raised in `open`: /")
+    assert drawn[4] == "  In `log_hparams`, `log.json_lines` raised ValueError: embedded null byte"
+    assert drawn[5].startswith("  raised in `_joinrealpath`: <frozen posixpath>:")
     assert drawn[6:] == ["  OTRAINER_TRACEBACK=1 in the environment shows the whole traceback."]
 
 
