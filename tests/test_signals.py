@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from projects import parsed_before, write
+from projects import write
 
 from otrainer.engine.signals import StopRequest
 from otrainer.experiment import run_experiment
@@ -91,7 +91,6 @@ def group(process: subprocess.Popen[str], signum: int) -> None:
 def training(project: Path, name: str, until: str) -> Iterator[subprocess.Popen[str]]:
     """doit in a process group of its own, training, once a line begins with `until`."""
     (project / "extensions/slow.py").write_text(PLUGIN)
-    parsed_before(project)
     command = [sys.executable, "-m", "doit", "train", f"EXP={name}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
@@ -172,7 +171,6 @@ trainer: {max_epochs: 1, log_every_n_steps: 1}
 def shell(project: Path, command: str) -> subprocess.CompletedProcess[str]:
     (project / "extensions/slow.py").write_text(PLUGIN)
     (project / "workers.txt").touch()
-    parsed_before(project)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
         ["bash", "-c", command],  # noqa: S607 - the shell that people have
@@ -220,7 +218,6 @@ def test_a_terminal_that_is_gone_costs_no_step(project: Path) -> None:
     write(project, "slow", WORKERS)
     (project / "extensions/slow.py").write_text(PLUGIN)
     (project / "workers.txt").touch()
-    parsed_before(project)
     command = [sys.executable, "-m", "doit", "train", "EXP=slow"]
     here, there = os.openpty()
     process = subprocess.Popen(

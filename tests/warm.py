@@ -16,8 +16,6 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from projects import parsed_before
-
 CAMPAIGNS = Path(__file__).parent / "campaigns"
 SERVING = "import sys; from world import start; start.answer_calls(int(sys.argv[1]))"
 OWN_ENVIRONMENT = ("PATH", "HOME")  # all else comes with each call
@@ -27,7 +25,6 @@ DEADLINE_S = 120
 def doit(project: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Call doit as `projects.doit` does, unless the environment says something to a Python that starts."""
     assert not any(name.startswith("PYTHON") for name in environ), "only a real start obeys these"
-    parsed_before(project)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environ}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         call = json.dumps([str(project), arguments, environment]).encode()

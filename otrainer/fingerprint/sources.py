@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otrainer.fingerprint import kept
 from otrainer.fingerprint.locate import Locator, parents
-from otrainer.fingerprint.summary import Summary, summary_of_json
 from otrainer.storage import process_memory
-from otrainer.storage.atomic import write_atomic
 from otrainer.storage.contents import content_hash
-from otrainer.storage.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otrainer.fingerprint.summary import Statement
+    from otrainer.fingerprint.summary import Statement, Summary
 
 HERE = Path(__file__).parent
 # Those that only follow summaries; all other files here decide what a summary says.
-FOLLOWING = ("__init__.py", "graph.py", "identity.py", "looked_for.py", "names.py", "sources.py")
+FOLLOWING = ("__init__.py", "graph.py", "identity.py", "kept.py", "looked_for.py", "names.py", "sources.py")
 RULES = sorted({path.name for path in HERE.iterdir() if path.suffix in (".py", ".txt")} - {*FOLLOWING})
-# A summary is the same under every Python that can parse the source, and those after the one that did can.
-VERSION = list(sys.version_info[:2])
 
 
 class Sources:
@@ -67,22 +60,13 @@ class Sources:
         """Return the summary of a file's content, from the cache where it was parsed before."""
         is_package = path.name == "__init__.py"
         mark = hashlib.sha256(f"{rules()} {module} {is_package} ".encode() + content).hexdigest()[:40]
-        kept = None if self.cache_folder is None else self.cache_folder / f"{mark}.json"
-        if kept is not None:
-            # Not there, or not as it was written: made anew.
-            with suppress(OSError, ValueError):
-                seal, _, text = read_regular(kept).partition(b"\n")
-                if seal == sealed(text):
-                    version, data = json.loads(text)
-                    if version <= VERSION:
-                        return summary_of_json(data)
+        if (known := kept.find(mark, path, self.cache_folder)) is not None:
+            return known
         from otrainer.fingerprint.summary import summary_of
 
         made = summary_of(content, module, is_package=is_package)
-        if kept is not None and made.is_read:  # a newer Python may read what this one cannot
-            with suppress(OSError):  # what cannot be kept is only parsed once more
-                text = json.dumps([VERSION, made]).encode()
-                write_atomic(kept, sealed(text) + b"\n" + text, durable=False)
+        if made.is_read:  # a newer Python may read what this one cannot
+            kept.keep(made, mark, path, self.cache_folder)
         return made
 
     def closure(self, names: list[str]) -> dict[str, Path]:
@@ -117,11 +101,6 @@ class Sources:
             listing = self.summary(star)
             for each in listing.statements if listing else ():
                 yield from (f"{star}.{text}" for text in each.shows if text.isidentifier())
-
-
-def sealed(text: bytes) -> bytes:
-    """Return what stands before a text that is kept, and tells whether any byte of it is another by now."""
-    return hashlib.sha256(text).hexdigest().encode()
 
 
 @cache

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from otrainer.fingerprint import Fingerprints
+from otrainer.fingerprint.kept import sealed
 from otrainer.fingerprint.known_names import BUILTIN_NAMES
 from otrainer.fingerprint.locate import Locator
 from otrainer.fingerprint.normal_form import digest_of
-from otrainer.fingerprint.sources import sealed
 from otrainer.fingerprint.summary import summary_of
 from otrainer.storage import process_memory
 
@@ -60,11 +60,11 @@ def test_what_a_newer_python_remembers_is_not_taken_from_it(package: Package, tm
     package.write({"kept": "X = 1\n"})
     before = Fingerprints(root=package.folder, cache=tmp_path / "cache").symbol("kept:X").digest
     (kept,) = (tmp_path / "cache").iterdir()
-    version, summary = json.loads(kept.read_bytes().partition(b"\n")[2])
+    version, mark, summary = json.loads(kept.read_bytes().partition(b"\n")[2])
     summary[1][0][2] = "another digest"
     found = {}
     for name, by in (("older", [3, 11]), ("newer", [3, 99])):
-        text = json.dumps([by, summary]).encode()
+        text = json.dumps([by, mark, summary]).encode()
         kept.write_bytes(sealed(text) + b"\n" + text)
         process_memory.get("summaries", dict).clear()  # as another process
         found[name] = Fingerprints(root=package.folder, cache=tmp_path / "cache").symbol("kept:X").digest
