@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.factories import check_optimizer
 from otrainer.engine.loss_modules import loss_parameters
 from otrainer.engine.unregistered import unregistered
@@ -22,6 +23,7 @@ MOST_NAMED = 4
 FUSED = "fused"
 
 
+@off_the_compiler()
 def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
     """Return what the optimizer's factory builds, over the parameters of the loss too.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.diagnostics.redaction.exceptions import hide_in
+from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.turns import KEPT_HOOKS
 from otrainer.errors import ConfigError
 from otrainer.protocols import HOOKS
@@ -109,7 +110,8 @@ class Session:
         """Do what `zero_grad` does, in a fifth of its time; call an optimizer's own where it has one."""
         optimizer = self.ctx.optimizer
         if type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad:
-            optimizer.zero_grad(set_to_none=True)
+            with off_the_compiler():
+                optimizer.zero_grad(set_to_none=True)
             return
         for group in optimizer.param_groups:
             for parameter in group["params"]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -18,6 +16,7 @@ from otrainer.config.validate import check_inputs
 from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
+from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding, errors_at
 from otrainer.model import blueprint
@@ -240,17 +239,6 @@ def without_plugins(value: Any, registry: Registry) -> Any:
         name: [] if isinstance(part, Mapping) and not is_built_in(part, registry) else part
         for name, part in value.items()
     }
-
-
-@contextmanager
-def off_the_compiler() -> Iterator[None]:
-    """Let optimizers be built without torch.compile, which torch imports, for a second, to shield them from it."""
-    shielded = torch.optim.Optimizer.add_param_group
-    torch.optim.Optimizer.add_param_group = inspect.unwrap(shielded)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        torch.optim.Optimizer.add_param_group = shielded  # type: ignore[method-assign]
 
 
 def is_built_in(value: Any, registry: Registry) -> bool:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from otrainer.engine.bare_step import BareStep
 from otrainer.engine.tree import leaves
 
 GIB = 2**30
@@ -69,7 +70,7 @@ def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
         # The plain implementation keeps the same and has all its kernels.
         group.update({name: False for name in ("foreach", "fused") if name in group})
     with MadeUpReads():
-        optimizer.step()
+        BareStep(optimizer)()
     kept = {storage_key(tensor): storage_bytes(tensor) for tensor in leaves(list(optimizer.state.values()))}
     return sum(kept.values())
 

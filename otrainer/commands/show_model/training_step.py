@@ -16,12 +16,12 @@ from otrainer.commands.show_model.graph_run import BROKEN, DEPENDS, Break, Graph
 from otrainer.commands.show_model.labels import describe_shapes, label, label_calls
 from otrainer.commands.show_model.memory import SavedTensors, model_tensors, optimizer_bytes, tensor_bytes
 from otrainer.engine.accelerator import AUTOCAST
+from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.loss_check import check_loss
 from otrainer.engine.tree import leaves
 from otrainer.errors import ConfigError, Finding
 from otrainer.model.codegen import write_graph
 from otrainer.model.meta import META, empty_like, remade
-from otrainer.stages.checks import off_the_compiler
 
 if TYPE_CHECKING:
     from otrainer.commands.show_model.estimate import Estimate, Row

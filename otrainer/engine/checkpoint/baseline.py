@@ -18,6 +18,7 @@ from otrainer.engine.checkpoint.identity import identity_of
 from otrainer.engine.checkpoint.kinds.generators import is_generator
 from otrainer.engine.checkpoint.there import There
 from otrainer.engine.checkpoint.unsaved import Unsaved
+from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.loss_modules import loss_modules
 from otrainer.errors import ConfigPath, dotted
 
@@ -146,7 +147,11 @@ class Baseline:
 
     def data_of(self, part: Any, name: str) -> Any:
         """Return the `state_dict` of the model, or what trains it, as plain data; None where there is no such part."""
-        return None if part is None else self.told(Encoder().encode(part.state_dict()), part, (name,))
+        if part is None:
+            return None
+        with off_the_compiler():
+            state = part.state_dict()
+        return self.told(Encoder().encode(state), part, (name,))
 
     def told(self, data: Any, part: Any, where: ConfigPath) -> Any:
         """Return encoded data as plain data, once it is told what of it cannot be written."""

@@ -19,11 +19,13 @@ from otrainer.engine.checkpoint.optimizer_state import (
     several,
 )
 from otrainer.engine.checkpoint.parameters import misfit
+from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.tree import children, with_children
 
 log = logging.getLogger("otrainer")
 
 
+@off_the_compiler()
 def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, unchanged: bool) -> None:
     """Load the optimizer's tensors; hyperparameters are the checkpoint's only where the config is `unchanged`.
 

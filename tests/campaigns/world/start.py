@@ -46,7 +46,6 @@ def import_all() -> None:
     """Import what any process of these may need, once."""
     import doit.doit_cmd  # type: ignore[import-untyped]
     import torch
-    import torch._dynamo  # what the first optimizer imports
 
     import otrainer
 
