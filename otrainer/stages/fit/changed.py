@@ -12,20 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from otrainer.fingerprint import Fingerprints
     from otrainer.stages.plan import Plan
 
 
-def refuse_changed(plan: Plan, root: Path) -> None:
-    """Raise ConfigError where sources or data are not those that were validated."""
-    changed = [*changed_code(plan, root), *(f"`{name}`" for name in changed_data(plan, root))]
+def refuse_changed(plan: Plan, root: Path) -> Fingerprints:
+    """Return a look at the sources as they are now; raise ConfigError where these, or data, are not as validated."""
+    prints = fingerprints(root)
+    changed = [*changed_code(plan, prints), *(f"`{name}`" for name in changed_data(plan, root))]
     if changed:
         message = f"Since it was validated, {', '.join(changed)} changed."
         raise ConfigError(message, title="changed meanwhile", hint="Run the same command again.")
+    return prints
 
 
-def changed_code(plan: Plan, root: Path) -> list[str]:
-    """Return the parts whose code is another one now, in words."""
-    return [f"the code of `{key}`" for key in outdated(plan.code, fingerprints(root))]
+def changed_code(plan: Plan, prints: Fingerprints) -> list[str]:
+    """Return the parts whose code is another one than was validated, in words."""
+    return [f"the code of `{key}`" for key in outdated(plan.code, prints)]
 
 
 def changed_data(plan: Plan, root: Path) -> dict[str, str]:

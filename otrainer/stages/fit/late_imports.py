@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError
 from otrainer.registry.plugins.from_source import loaded
-from otrainer.stages.definition import fingerprints
 from otrainer.storage.canonical_json import digest
 
 if TYPE_CHECKING:
+    from otrainer.fingerprint import Fingerprints
     from otrainer.stages.plan import Plan
 
 
 class LateImports:
     """The project's modules that are not imported as a training begins, with their code as it is then."""
 
-    def __init__(self, plan: Plan, root: Path) -> None:
-        self.prints = fingerprints(root)
+    def __init__(self, plan: Plan, prints: Fingerprints) -> None:
+        self.prints = prints
         names = [*(plan.config.get("imports") or ()), *(row["target"].partition(":")[0] for row in plan.code)]
         modules = self.prints.modules(names)
         self.waiting = {name: path for name, path in modules.items() if name not in sys.modules}

@@ -12,7 +12,7 @@ from otrainer.config.to_yaml import annotated
 from otrainer.errors import ConfigError
 from otrainer.fingerprint.sources import rules
 from otrainer.registry.plugins.packages import all_installed
-from otrainer.stages.definition import detail, fingerprints
+from otrainer.stages.definition import detail
 from otrainer.stages.fit.run_directory import OUT_DIR, folder_errors_at
 from otrainer.storage.atomic import is_own_file, sweep, sync_file, write_atomic
 from otrainer.storage.canonical_json import write_json
@@ -21,16 +21,17 @@ from otrainer.storage.runs.ownership import refuse_links
 
 if TYPE_CHECKING:
     from otrainer.config import SourceMap
+    from otrainer.fingerprint import Fingerprints
     from otrainer.stages.plan import Plan
 
 
 @folder_errors_at(*OUT_DIR)
-def leave_provenance(run_dir: Path, plan: Plan, places: SourceMap | None, root: Path) -> None:
-    """Write `resolved.yaml` and `code/` into a run folder.
+def leave_provenance(run_dir: Path, plan: Plan, places: SourceMap | None, prints: Fingerprints, root: Path) -> None:
+    """Write `resolved.yaml` and `code/` into a run folder, from the look at the sources by which it trains.
 
     Raises ConfigError where a link, or a file that otrainer did not write, is in the way.
     """
-    prints, code = fingerprints(root), run_dir / CODE
+    code = run_dir / CODE
     refuse_links(run_dir / name for name in (RESOLVED, CODE, FINGERPRINTS, SOURCES))
     for folder in (run_dir, code):
         sweep(folder)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otrainer.config import SourceMap
+    from otrainer.fingerprint import Fingerprints
     from otrainer.registry.plugins.build_reads import BuildTracker
     from otrainer.stages.fit.compose import Composed
     from otrainer.stages.fit.start import Start
@@ -64,19 +65,20 @@ def train(
             run = replace(settings, resume_from=None if checkpoint is None else str(checkpoint))
             record = RunRecord(directory, run, parent=directory.parent(checkpoint))
             with record.claimed(), composed(plan, places) as whole:
-                refuse_changed(plan, root)
+                # What is imported by now is what was validated; another look comes when it has trained.
+                prints = refuse_changed(plan, root)
+                late = LateImports(plan, prints)
+                record.strayed = late.changed
                 if checkpoint is not None:
                     check_fits(checkpoint, whole.trainer, whole.parts)
                 directory.announce(kept, checkpoint)
-                record.asked = asked_by_code(plan, whole.reads, root)
+                record.asked = asked_by_code(plan, whole.reads, prints)
                 prepare(whole, record, kept)
-                late = LateImports(plan, root)
-                record.strayed = late.changed
                 with writes_noted(whole.reads), record:
-                    leave_provenance(directory.path, plan, places, root)
+                    leave_provenance(directory.path, plan, places, prints, root)
                     whole.fit(run)
                     refuse_late(late.changed())
-                    code, data = changed_code(plan, root), changed_data(plan, root)
+                    code, data = changed_code(plan, fingerprints(root)), changed_data(plan, root)
                     record.strayed = lambda: {**late.changed(), **data}
     words = "\n  ".join([summary(record), *told_at_the_end(code, list(data))])
     return RunResult(directory.path, record.steps[0], record.metrics, words)
@@ -101,11 +103,11 @@ def prepare(whole: Composed, record: RunRecord, kept: Path | None) -> None:
         )
 
 
-def asked_by_code(plan: Plan, parts: BuildTracker, root: Path) -> Callable[[], dict[str, Any]]:
+def asked_by_code(plan: Plan, parts: BuildTracker, prints: Fingerprints) -> Callable[[], dict[str, Any]]:
     """Return what says what the code of a run asked: its plugins when they were imported, its parts when they were
     built. These read files besides; what plugins read counts with their code.
     """
-    plugins = asked_by(fingerprints(root).modules(plan.config.get("imports") or ()))
+    plugins = asked_by(prints.modules(plan.config.get("imports") or ()))
 
     def asked() -> dict[str, Any]:
         built = parts.answers()

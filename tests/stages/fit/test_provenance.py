@@ -21,6 +21,7 @@ from trained import BASE, A, ask, copy, inside, train
 
 from otrainer.config import SourceMap
 from otrainer.errors import ConfigError
+from otrainer.stages.definition import fingerprints
 from otrainer.stages.failures import ComponentError
 from otrainer.stages.fit.git_state import git_state
 from otrainer.stages.fit.provenance import leave_provenance, place_of
@@ -181,11 +182,11 @@ def test_a_stretch_replaces_the_sources_that_the_one_before_kept_and_nothing_els
     """The folder of a run that goes on may hold what people put there."""
     write("runs/a/code/notes.md", "mine")(root)
     write("runs/a/code/extensions/gone.py", "of an earlier stretch")(root)
-    fingerprints = json.loads((root / "runs/a/code/fingerprints.json").read_text())
-    fingerprints["files"].append("extensions/gone.py")
-    (root / "runs/a/code/fingerprints.json").write_text(json.dumps(fingerprints))
+    kept = json.loads((root / "runs/a/code/fingerprints.json").read_text())
+    kept["files"].append("extensions/gone.py")
+    (root / "runs/a/code/fingerprints.json").write_text(json.dumps(kept))
     plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
-    leave_provenance(root / "runs/a", plan, None, root)
+    leave_provenance(root / "runs/a", plan, None, fingerprints(root), root)
     names = sorted(path.name for path in (root / "runs/a/code").rglob("*") if path.is_file())
 
     assert names == ["__init__.py", "fingerprints.json", "helper.py", "notes.md", "parts.py", "sources.json"]
@@ -202,7 +203,7 @@ def test_a_stretch_replaces_what_the_one_before_left_torn_or_half_written(root: 
         (folder / f"{name}{TEMP_PREFIX}{2**22 + 1}-aa").write_bytes(b"half")
     plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
     places = SourceMap.from_json(json.loads((root / "build/a/sources.json").read_text())["places"])
-    leave_provenance(folder, plan, places, root)
+    leave_provenance(folder, plan, places, fingerprints(root), root)
 
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert json.loads((folder / "code/sources.json").read_text())
@@ -217,7 +218,7 @@ def test_no_keepsake_is_written_through_a_link_or_over_what_people_put_there(roo
     place.symlink_to(mine)
     plan = Plan.from_json(json.loads((root / "build/a/validated.json").read_text()))
     with pytest.raises(ConfigError):
-        leave_provenance(root / "runs/a", plan, None, root)
+        leave_provenance(root / "runs/a", plan, None, fingerprints(root), root)
 
     assert place.is_symlink()
     assert list(mine.iterdir()) == []
