@@ -23,20 +23,20 @@ MOST_NAMED = 4
 FUSED = "fused"
 
 
-@off_the_compiler()
 def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
     """Return what the optimizer's factory builds, over the parameters of the loss too.
 
     Raises ConfigError where that is no optimizer.
     """
-    optimizer: torch.optim.Optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
-    check_optimizer(optimizer, parts.optimizer_factory)
-    known = {id(parameter) for parameter in (*held(optimizer), *parts.model.parameters())}
-    own = [each for each in loss_parameters(parts.loss).values() if each.requires_grad and id(each) not in known]
-    if own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only
-        optimizer.param_groups[0]["params"].extend(own)
-    elif own:
-        optimizer.add_param_group({"params": own})
+    with off_the_compiler():
+        optimizer: torch.optim.Optimizer = parts.optimizer_factory.build(parts.model, registry=parts.registry)
+        check_optimizer(optimizer, parts.optimizer_factory)
+        known = {id(parameter) for parameter in (*held(optimizer), *parts.model.parameters())}
+        own = [each for each in loss_parameters(parts.loss).values() if each.requires_grad and id(each) not in known]
+        if own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only
+            optimizer.param_groups[0]["params"].extend(own)
+        elif own:
+            optimizer.add_param_group({"params": own})
     return optimizer
 
 

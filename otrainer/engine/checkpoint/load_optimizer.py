@@ -25,7 +25,6 @@ from otrainer.engine.tree import children, with_children
 log = logging.getLogger("otrainer")
 
 
-@off_the_compiler()
 def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, unchanged: bool) -> None:
     """Load the optimizer's tensors; hyperparameters are the checkpoint's only where the config is `unchanged`.
 
@@ -34,13 +33,14 @@ def load_optimizer(optimizer: Any, saved: OptimizerState, plan: Plan | None, *, 
     """
     mine = [settings_of(group) for group in optimizer.param_groups]
     state = saved.state
-    if plan is not None:
-        arrange(optimizer, state, plan)
-        state = rewritten(optimizer, state, plan)
-    try:
-        load_alone(optimizer, state)
-    except UNMAKEABLE as cause:
-        raise misfit(f"The checkpoint's optimizer state does not fit this optimizer: {cause}") from cause
+    with off_the_compiler():
+        if plan is not None:
+            arrange(optimizer, state, plan)
+            state = rewritten(optimizer, state, plan)
+        try:
+            load_alone(optimizer, state)
+        except UNMAKEABLE as cause:
+            raise misfit(f"The checkpoint's optimizer state does not fit this optimizer: {cause}") from cause
     for number, group in enumerate(optimizer.param_groups):
         own = mine[min(number, len(mine) - 1)]
         is_own = number < len(mine) and not unchanged
