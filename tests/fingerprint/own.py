@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
-import copy
+import atexit
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from otrainer.fingerprint import Fingerprints, named
 from otrainer.fingerprint.excluded import is_excluded
 from otrainer.fingerprint.messages import without_messages
+from otrainer.fingerprint.scopes import Names
 from otrainer.fingerprint.summary import Statement, Summarizer
 from otrainer.registry import build_registry
 from otrainer.registry.usage import COMPOSITION_ROOT
@@ -41,7 +44,7 @@ def targets() -> dict[str, str]:
 
 def looking_at(folder: Path) -> Fingerprints:
     """Fingerprints of the copy of the package that lies in a folder."""
-    prints = Fingerprints(root=folder)
+    prints = Fingerprints(root=folder, cache=kept())
     prints.sources.locator._folders["otrainer"] = [str(folder / "otrainer")]
     prints.sources.locator._local["otrainer"] = folder / "otrainer/__init__.py"
     return prints
@@ -53,6 +56,14 @@ def digests_in(folder: Path, *moved: tuple[str, str]) -> dict[str, str]:
     for old, new in moved:
         found = {key: re.sub(rf"^{re.escape(old)}\b", new, target) for key, target in found.items()}
     return {key: prints.symbol(target).digest for key, target in found.items()}
+
+
+@cache
+def kept() -> Path:
+    """Where it is kept until this process ends what was parsed of copies, most of whose files are the same."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return folder
 
 
 @cache
@@ -70,11 +81,43 @@ def modules() -> dict[str, Path]:
     return {name: path for name, path in every.items() if path is not None and not is_excluded(name)}
 
 
-def statements_of(tree: ast.Module, module: str, path: Path) -> dict[int, Statement]:
-    """What counts of a module, each statement by its line."""
-    without = without_messages(copy.deepcopy(tree))
-    summary = Summarizer(without, module, is_package=path.name == "__init__.py").summary("")
-    return {each.line: each._replace(opaque=()) for each in summary.statements}
+class Reading(Summarizer):
+    """What counts of a module, without what hides in its statements: that is told with places, not counted."""
+
+    def opaque(self, node: ast.stmt, names: Names, parts: Collection[str]) -> Iterator[tuple[str, str, int]]:
+        return iter(())
+
+    def at(self, line: int) -> Statement | None:
+        """What counts of the statement that begins there, if anything."""
+        both = zip(self.body, self.names, strict=True)
+        return next((self.statement(node, names) for node, names in both if node.lineno == line), None)
+
+
+class Silent:
+    """The statements of a module without their messages, each made anew only when it was changed."""
+
+    def __init__(self, tree: ast.Module, module: str, path: Path) -> None:
+        self.module, self.is_package = module, path.name == "__init__.py"
+        self.bodies = {each.lineno: silent(each) for each in tree.body}
+
+    def reading(self, changed: Mapping[int, ast.stmt]) -> Reading:
+        bodies = self.bodies | {line: silent(each) for line, each in changed.items()}
+        body = [each for found in bodies.values() for each in found]
+        return Reading(ast.Module(body, []), self.module, is_package=self.is_package)
+
+
+def silent(statement: ast.stmt) -> list[ast.stmt]:
+    return without_messages(ast.Module([copied(statement)], [])).body
+
+
+def copied(node: Any) -> Any:
+    """A copy of a tree, as `deepcopy` makes it in many times the time."""
+    if isinstance(node, list):
+        return [copied(each) for each in node]
+    if not isinstance(node, ast.AST):
+        return node
+    made = type(node)(**{name: copied(value) for name, value in ast.iter_fields(node)})
+    return ast.copy_location(made, node)
 
 
 class Edit(NamedTuple):
@@ -91,21 +134,24 @@ class Edit(NamedTuple):
 def edits(module: str, path: Path, find: Find, change: Change) -> Iterator[Edit]:
     """Change what `find` finds in each statement of a module, one place at a time.
 
-    Statements are read each for itself, so that one place in each of them is changed and looked at in one go.
+    Statements are read each for itself, so that one place in each of them is changed and looked at in one go; that
+    the others stay as they are is looked at the first time.
     """
     tree = ast.parse(path.read_bytes())
-    before = statements_of(tree, module, path)
-    todo = {statement.lineno: list(find(statement)) for statement in tree.body}
+    statements, silent = {each.lineno: each for each in tree.body}, Silent(tree, module, path)
+    reading = silent.reading({})
+    before = {line: reading.at(line) for line in statements}
+    todo = {line: list(find(statement)) for line, statement in statements.items()}
     for turn in range(max(map(len, todo.values()), default=0)):
         changed = {line: found[turn] for line, found in todo.items() if turn < len(found)}
         undo = [change(node) for node in changed.values()]
-        after = statements_of(tree, module, path)
+        after = silent.reading({line: statements[line] for line in changed})
         for each in undo:
             each()
-        assert all(before[line] == after[line] for line in before if line not in changed)
+        assert turn or all(before[line] == after.at(line) for line in before if line not in changed)
         for line, node in changed.items():
-            binds = before[line].binds if line in before else ()
-            yield Edit(f"{module} line {node.lineno}", before.get(line) != after.get(line), binds)
+            binds = was.binds if (was := before[line]) is not None else ()
+            yield Edit(f"{module} line {node.lineno}", was != after.at(line), binds)
 
 
 def messages_in(statement: ast.stmt) -> Iterator[ast.expr]:
@@ -224,6 +270,8 @@ def names_read(node: ast.AST) -> set[str]:
 
 def imported_from(text: str, name: str, source: str, target: str) -> str:
     """A source in which `name` is imported from `target`, where it was from `source`."""
+    if name not in text:
+        return text
     lines = text.splitlines()
     for node in reversed([each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.ImportFrom)]):
         if node.module == source and name in [each.name for each in node.names]:
