@@ -43,13 +43,30 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
     A process takes one look at the sources for all of them: an edit after it makes the record stale.
     """
     shared = shared_manifest(experiment, root)
-    left: dict[Path, list[str]] = process_memory.get("manifests", dict)
-    if root / shared.build not in left:
+    if not is_made(experiment, root):
         if why_stale(record_path("manifest", shared, root), root=root, **current("manifest", root)) is not None:
             keep(shared, root, "manifest", *made_manifest(resolved(experiment, root), root))
-        left[root / shared.build] = names_left("manifest", shared, root)
-    share(experiment, root, left[root / shared.build])
+        note_made(experiment, root)
+    share(experiment, root, left_here()[root / shared.build])
     return Outcome()
+
+
+def is_made(experiment: Experiment, root: Path) -> bool:
+    """Return whether the manifest for an experiment's plugins was made, or seen to be current, for this process."""
+    with suppress(OSError):  # which the stage says
+        return root / shared_manifest(experiment, root).build in left_here()
+    return False
+
+
+def note_made(experiment: Experiment, root: Path) -> None:
+    """Remember what the stage left for an experiment's plugins, and for all that have the same."""
+    shared = shared_manifest(experiment, root)
+    left_here()[root / shared.build] = names_left("manifest", shared, root)
+
+
+def left_here() -> dict[Path, list[str]]:
+    """Return the files of each manifest that was made for this process, by their folders."""
+    return process_memory.get("manifests", dict)
 
 
 def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -115,13 +116,32 @@ class Runner:
         except ConfigError as error:
             return self._refuse(error, experiment)
         self._say_why(stage, experiment)
-        asked = "fit-anew" if anew and is_trained(experiment, self.root) else stage
-        then = "validate" if stage == "manifest" and self._goes_on(experiment) else None
-        outcome = self.client.run(asked, experiment, begun=lambda: self.holds.release(experiment), then=then)
+        if stage == "manifest":
+            outcome = self._make_manifest(experiment)
+        else:
+            asked = "fit-anew" if anew and is_trained(experiment, self.root) else stage
+            outcome = self.client.run(asked, experiment, begun=lambda: self.holds.release(experiment))
         self.holds.observe(stage, experiment)
         if stage == "validate" and not self._trains:
             self.holds.release(experiment)
         return self._settle(outcome, stage, experiment)
+
+    def _make_manifest(self, experiment: Experiment) -> Outcome:
+        """Make a manifest, or share the one that was made here for the same plugins, and let the worker go on."""
+        from otrainer.stages.manifest import is_made, note_made
+        from otrainer.tasks.worker.execute import execute
+
+        then = "validate" if self._goes_on(experiment) else None
+        if not is_made(experiment, self.root):
+            outcome = self.client.run("manifest", experiment, then=then)
+            if outcome.status == "ok":
+                with suppress(OSError, ValueError):  # gone since, or damaged: it is asked for again
+                    note_made(experiment, self.root)
+            return outcome
+        outcome = execute("manifest", experiment, self.root)
+        if then and outcome.status == "ok":
+            self.client.run_ahead(then, experiment)
+        return outcome
 
     def is_ahead(self, stage: str, experiment: Experiment) -> bool:
         """Return whether a stage runs, or has run, before doit asked for it; it is then due."""

@@ -86,3 +86,50 @@ def test_nothing_that_was_not_asked_for_runs_ahead(project):
     project.write("b")
     assert project.doit("manifest").code == 0
     assert not any(line.startswith("validate") for line in project.executed())
+
+
+def test_those_that_share_a_manifest_are_validated_without_waiting_for_doit(project):
+    """Doit shares it by itself, and the worker goes from one to the next; what doit tells has its own order."""
+    for name in "abc":
+        project.write(name, "shared: yes\n")
+    done = project.doit("validate")
+    assert (done.code, done.err) == (0, "")
+    assert done.lines == [f".  {stage}:{name}" for name in "abc" for stage in ("resolve", "manifest")] + [
+        f".  validate:{name}" for name in "abc"
+    ]
+    pids = dict(line.rsplit(" ", 1) for line in project.taken())
+    assert len(pids) == 9
+    worker, doit = pids["manifest a"], pids["resolve a"]
+    assert {pids[f"validate {name}"] for name in "abc"} == {worker} != {doit}
+    assert (pids["manifest b"], pids["manifest c"]) == (doit, doit)
+
+
+def test_what_fails_ahead_keeps_none_behind_it_from_being_validated(project):
+    for name in "abc":
+        project.write(name, f"shared: yes\n{'wrong: validate' if name == 'b' else ''}\n")
+    done = project.doit("validate")
+    assert (done.code, done.err.count("wrong value")) == (1, 1)
+    assert [line.partition(" ")[2] for line in project.executed() if line.startswith("validate")] == ["a", "b", "c"]
+
+
+def test_those_behind_one_of_which_the_worker_dies_are_validated_by_another(project):
+    for name in "abcd":
+        project.write(name, f"shared: yes\n{'die: validate' if name == 'b' else ''}\n")
+    done = project.doit("validate")
+    assert done.code == 1
+    assert done.err.count("was ended by SIGKILL.") == 1
+    assert "The process that ran `validate:b`" in done.err
+    ran = project.executed()
+    assert [ran.count(f"validate {name}") for name in "abcd"] == [1, 2, 1, 1]
+
+
+def test_more_is_told_ahead_than_a_pipe_holds(project):
+    names = [f"e{number:02}" for number in range(40)]
+    for name in names:
+        project.write(name, f"shared: yes\nsay: {name} {'long ' * 2000}\n")
+    (project.root / "configs/experiments/a.yaml").unlink()
+    done = project.doit("validate")
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines() if " long " in line] == [
+        name for name in names for _ in ("resolve", "manifest")
+    ] + names

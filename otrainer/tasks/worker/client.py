@@ -69,10 +69,17 @@ class Worker:
         self.send(stage, experiment)
         return self.receive(begun)[0]
 
-    def send(self, stage: str, experiment: Experiment, *, ahead: bool = False) -> None:
-        """Ask for a stage; one that is `ahead` of its turn prints nothing, and gives what it would print."""
+    def send(self, stage: str, experiment: Experiment, **how: bool) -> None:
+        """Ask for a stage; one that is `ahead` of its turn prints nothing, and gives what it would print.
+
+        With `then` it runs only where the one before it goes well.
+        """
         names = {"name": experiment.name, "file": str(experiment.file), "build": str(experiment.build)}
-        self._send({"stage": stage, "experiment": names, "ahead": ahead})
+        self._send({"stage": stage, "experiment": names, **how})
+
+    def has_answered(self) -> bool:
+        """Return whether `receive` need not wait."""
+        return b"\n" in self._received or bool(select.select([self._answers], [], [], 0)[0])
 
     def receive(self, begun: Callable[[], None] = nothing) -> tuple[Outcome | None, Printed]:
         """Wait for what the next stage that was asked for came to, and printed; None if the worker died of it."""
@@ -177,11 +184,21 @@ class Client:
             return outcome
         return self._ask(stage, experiment, then)
 
+    def run_ahead(self, stage: str, experiment: Experiment) -> None:
+        """Let the worker run a stage before its turn, while this process goes on; its outcome is told in its turn."""
+        if self._worker is None or self._died:
+            return
+        while self._sent and self._worker.has_answered():  # else a pipe full of answers would keep the worker waiting
+            if not self._receive_ahead(until=self._sent[0]):
+                return
+        self._worker.send(stage, experiment, ahead=True)
+        self._sent.append((stage, experiment))
+
     def _ask(self, stage: str, experiment: Experiment, then: str | None) -> Outcome:
         worker = self._worker = self._worker or Worker(self.root)
         worker.send(stage, experiment)
         if then and not self._died:
-            worker.send(then, experiment, ahead=True)
+            worker.send(then, experiment, ahead=True, then=True)
         if self._sent and not self._receive_ahead():
             return self._ask(stage, experiment, None)
         outcome, _ = worker.receive()

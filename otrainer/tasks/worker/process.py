@@ -2,8 +2,8 @@
 
 Started as `python -m otrainer.tasks.worker.process REQUESTS ANSWERS`, two inherited pipes with a JSON object a line:
 `{"stage": ..., "experiment": {...}}` is answered by an outcome, before which a training that has read its plan says
-`{"begun": true}`; with `"ahead": true` the answer also has what the stage printed, and where the stage before it of the
-same experiment failed, it is left out, without an answer. `{"signal": 2}` asks a training to stop, and
+`{"begun": true}`; with `"ahead": true` the answer also has what the stage printed, and with `"then": true` it is
+left out, without an answer, where the stage before failed. `{"signal": 2}` asks a training to stop, and
 `{"prepare": true}` lets it import what stages need before the first one is asked for.
 """
 
@@ -53,7 +53,7 @@ def main(requests: int, answers: int) -> None:
     on_begun(lambda: os.write(answers, BEGUN))
     served, went_well = 0, True
     while (request := inbox.get()) is not None:
-        if request.get("ahead") and not went_well:
+        if request.get("then") and not went_well:
             inbox.task_done()
             continue
         answer, went_well = (prepare(), True) if "prepare" in request else serve(request, streams)

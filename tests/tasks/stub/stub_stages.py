@@ -1,7 +1,8 @@
 """Stages without torch or YAML: an experiment is lines of `key: value`, and training is appending to a log.
 
 `log.txt` in the project counts executions, one line each: stage, experiment, pid. Keys that the stages obey:
-`plugin` (read by manifest; its first line is its keys), `data` (a file that validate reads), `out_dir`, `resume_from`,
+`plugin` (read by manifest; its first line is its keys), `shared` (a manifest that was made before is its own too),
+`data` (a file that validate reads), `out_dir`, `resume_from`,
 `say: WORDS` (a report), `wrong: STAGE` (a mistake in the config), `crash: STAGE` (an exception),
 `exit: STAGE` (sys.exit), `die: STAGE`, `orphan: STAGE` (leaves a forked child behind),
 `wait: STAGE` (until a signal, or until a file `go` is there),
@@ -27,6 +28,8 @@ from otrainer.storage.runs.lock import lock_run
 from otrainer.storage.runs.ownership import measure
 
 DEADLINE_S = 60
+# Experiments whose manifest was made for this process.
+MADE = []
 
 
 def run_stage(stage, experiment, *, root):
@@ -43,6 +46,14 @@ def current(stage, root):
 
 def read_sources(experiment, root):
     """There are none."""
+
+
+def is_made(experiment, root):
+    return "shared" in settings(experiment, root) and bool(MADE)
+
+
+def note_made(experiment, _root):
+    MADE.append(experiment)
 
 
 def settings(experiment, root):
