@@ -13,6 +13,7 @@ from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION
 from otrainer.engine.optimizer import is_dense
 from otrainer.errors import ConfigError
 from otrainer.registry import Registry, validate_kwargs
+from otrainer.registry.build.signature import signatures_of
 
 T = TypeVar("T")
 WHOLE = (torch.float32, torch.float64)
@@ -54,7 +55,7 @@ class TorchOptimizerFactory:
         out most of what is in half precision on the CPU (pytorch#191763), and on a GPU they take momentum from a step
         that a gradient scaler leaves out: there the plain ones stay.
         """
-        if "fused" not in inspect.signature(cls).parameters or any(name in self.kwargs for name in IMPLEMENTATION):
+        if not takes_fused(cls) or any(name in self.kwargs for name in IMPLEMENTATION):
             return False
         if any(getattr(module, "sparse", False) for module in model.modules()):
             return False
@@ -63,6 +64,10 @@ class TorchOptimizerFactory:
         if is_sgd and not all(each.is_cpu and each.dtype in WHOLE for each in parameters):
             return False
         return all(is_dense(each) and not each.is_complex() for each in parameters)
+
+
+def takes_fused(cls: Callable[..., Any]) -> bool:
+    return any("fused" in signature.parameters for signature in signatures_of(cls))
 
 
 def checked_key(key: str, prefix: str, section: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Most of what is walked over; asked first, since whether something is a `Mapping` takes ten times as long to tell.
 SCALARS = frozenset((str, int, float, bool, type(None)))
+LISTS = (list, tuple)
+NO_MAPPINGS = SCALARS.union(LISTS)
 Found = tuple["ConfigPath", object]
 
 
@@ -31,9 +33,13 @@ def walk(
 
 def inside(item: object, here: ConfigPath) -> list[Found]:
     """Return what is right in a collection that lies at a path; nothing for anything else."""
-    if isinstance(item, list | tuple):
-        return [((*here, index), each) for index, each in enumerate(item)]
-    return [((*here, key), each) for key, each in item.items()] if isinstance(item, Mapping) else []
+    if is_mapping(item):
+        return [((*here, key), each) for key, each in item.items()]
+    return [((*here, index), each) for index, each in enumerate(item)] if isinstance(item, LISTS) else []
+
+
+def is_mapping(item: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(item, dict) or (type(item) not in NO_MAPPINGS and isinstance(item, Mapping))
 
 
 def mappings(
@@ -43,7 +49,7 @@ def mappings(
     stack: list[Found] = [(path, value)]
     while stack:
         here, item = stack.pop()
-        if isinstance(item, Mapping):
+        if is_mapping(item):
             yield here, item
         if into is None or into(item):
             stack += (found for found in reversed(inside(item, here)) if type(found[1]) not in SCALARS)
@@ -55,8 +61,8 @@ def texts(value: object) -> Iterator[str]:
     for item in waiting:
         if isinstance(item, str):
             yield item
-        elif isinstance(item, list | tuple):
+        elif isinstance(item, LISTS):
             waiting += item
-        elif type(item) not in SCALARS and isinstance(item, Mapping):
+        elif is_mapping(item):
             waiting += item
             waiting += item.values()

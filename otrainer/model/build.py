@@ -71,10 +71,11 @@ def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Buil
 def build_module(
     module: ModuleSpec, registry: Registry, settings: Settings, built: list[Built] | None = None
 ) -> nn.Module:
-    made = instantiate_value(module.spec, registry=registry, settings=settings, config_path=module.path, built=built)
+    spec, path = module.spec, module.path  # compiling the model has checked it
+    made = instantiate_value(spec, registry=registry, settings=settings, config_path=path, built=built, checked=True)
     if isinstance(made, nn.Module):
         return made
-    key = module.spec.get("_type_", module.spec.get("_target_"))
+    key = spec.get("_type_", spec.get("_target_"))
     message = f"`{key}` builds a value of type `{type(made).__name__}`, which is no module."
     hint = "Name a component that builds a `torch.nn.Module`."
-    raise ConfigError(message, title="no module", config_path=module.path, hint=hint)
+    raise ConfigError(message, title="no module", config_path=path, hint=hint)

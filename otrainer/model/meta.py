@@ -27,6 +27,7 @@ META = torch.device("meta")
 NUMBERLESS = (torch.empty, torch.empty_strided, torch.empty_permuted)
 # On the meta device the first of these imports half of torch.
 RANDOM = (torch.rand, torch.randn)
+CONTAINERS = (dict, list)
 DRAWING = tuple(
     getattr(torch.Tensor, f"{name}_")
     for name in ("normal", "uniform", "bernoulli", "exponential", "log_normal", "cauchy", "geometric", "random")
@@ -126,7 +127,7 @@ def tensors_in(place: Any, seen: set[int]) -> Iterator[tuple[Any, Any, torch.Ten
     for key, value in place.items() if isinstance(place, dict) else enumerate(place):
         if isinstance(value, torch.Tensor):
             yield place, key, value
-        elif isinstance(value, dict | list) and id(value) not in seen:
+        elif value and isinstance(value, CONTAINERS) and id(value) not in seen:
             yield from tensors_in(value, seen)
 
 

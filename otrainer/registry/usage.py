@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PLAIN = len(("key", "target", "plugin"))
 COMPOSITION_ROOT = "otrainer.stages.fit.compose:composed"
 ROOT_KEY = "otrainer"
+# Words that name what is called, and those that do so with names of some families alone.
+SPECS = ("_type_", "_target_")
+FAMILIES: Mapping[str | int, tuple[str, ...]] = {"type": ("optim_cls.", "sched_cls."), "call": ("op:",)}
 # From a key or an op (`op:NAME`) to what is known of it.
 Lookup: TypeAlias = Callable[[str], Known]
 
@@ -65,7 +68,7 @@ def words_in(row: Mapping[str, Any], prints: Fingerprints) -> dict[str, list[str
 @cache
 def words_behind(key: str, target: str, plugin: str | None, prints: Fingerprints) -> tuple[str, ...]:
     """Return the words that the code behind a key says, as the sources were when this look at them was taken."""
-    symbols = code_of({"key": key, "target": target, "plugin": plugin}, prints).symbols
+    symbols = code_at(key, target, plugin, prints).symbols
     modules = dict.fromkeys(symbol.partition(":")[0] for symbol in symbols)
     files = [prints.file_of(name) for name in modules if not is_own(name)]
     return tuple(sorted({word for file in files if file is not None for word in said_in(file)}))
@@ -75,9 +78,15 @@ def code_of(row: Mapping[str, Any], prints: Fingerprints) -> Code:
     """Return the code behind a row of `code_behind`, as the sources are now."""
     if row["key"].startswith(PACKAGE):
         return package_code(row["key"])
-    if row["target"] == f"{row['plugin']}:":
-        return prints.plugin(row["plugin"])
-    return prints.registered(row["plugin"], row["key"], row["target"])
+    return code_at(row["key"], row["target"], row["plugin"], prints)
+
+
+@cache
+def code_at(key: str, target: str, plugin: str | None, prints: Fingerprints) -> Code:
+    """Return the code behind a key, as the sources were when this look at them was taken."""
+    if plugin is not None and target == f"{plugin}:":
+        return prints.plugin(plugin)
+    return prints.registered(plugin, key, target)
 
 
 def registered_in(registry: Registry) -> Lookup:
@@ -108,12 +117,10 @@ def listed_in(manifest: Mapping[str, Any]) -> Lookup:
 def keys_in(config: Mapping[str, Any]) -> Iterator[tuple[ConfigPath, str, str]]:
     """Yield every registry key, target and op that a config names: where, under which word, and its name."""
     for path, name in walk(config):
-        word = path[-1] if path else None
-        if path[:1] not in (("params",), ("settings",)) and isinstance(name, str) and names_code(word, name):
-            yield path, str(word), name
+        if isinstance(name, str) and path and names_code(path[-1], name) and path[0] not in ("params", "settings"):
+            yield path, str(path[-1]), name
 
 
-def names_code(word: str | int | None, name: str) -> bool:
+def names_code(word: str | int, name: str) -> bool:
     """Return whether a config's entry `word: name` names something to call."""
-    families = {"type": ("optim_cls.", "sched_cls."), "call": ("op:",)}
-    return word in ("_type_", "_target_") or name.startswith(families.get(str(word), "\0"))
+    return word in SPECS or (word in FAMILIES and name.startswith(FAMILIES[word]))

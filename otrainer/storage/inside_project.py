@@ -91,12 +91,13 @@ def way_out(path: str | os.PathLike[str], root: Path) -> str | None:
     text = os.fspath(path)
     if os.path.isabs(text):  # noqa: PTH117 - asked often, and of text
         return None
-    base = Path(os.path.realpath(root))
-    place = Path(os.path.realpath(base / text))
-    if place == base:
+    whole = os.path.realpath(root)
+    place = os.path.realpath(os.path.join(whole, text))  # noqa: PTH118
+    if place == whole:
         return f"`{text}` is the project's own folder."
-    if place.is_relative_to(base):
+    if place.startswith(whole.rstrip(os.sep) + os.sep):
         return None
+    base = Path(whole)
     link = link_out(text, base)
     where = f": `{link.relative_to(base).as_posix()}` is a link to `{os.path.realpath(link)}`" if link else ""
     return f"`{text}` leads out of the project{where}."

@@ -54,10 +54,12 @@ def instantiate_value(
     config_path: ConfigPath = (),
     source_map: Places | None = None,
     built: list[Built] | None = None,
+    checked: bool = False,
 ) -> Any:
     """Return `value` with every spec in it built, innermost first, and its `${secret:VAR}` read from the environment.
 
-    What each spec came to is added to `built`, where that is given.
+    What each spec came to is added to `built`, where that is given. A value that was `checked`, by `check_value` under
+    the same registry and settings, is not judged again.
 
     Raises:
         ConfigError: all that `check_value` finds, all secrets that are not set, or the failure of a factory, chained
@@ -65,7 +67,7 @@ def instantiate_value(
     """
     path, settings = tuple(config_path), settings or Settings()
     try:
-        findings = check_value(value, registry=registry, settings=settings, config_path=path)
+        findings = [] if checked else check_value(value, registry=registry, settings=settings, config_path=path)
         secrets, unset = Secrets.read(value, path)
         if findings or unset:
             raise ConfigError.of([*findings, *unset])
