@@ -6,7 +6,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-NAMES = ("tasks.worker.table", "stages.artifacts", "stages.resolve", "stages.manifest")
+# A worker imports the last one before it is asked for anything, and torch with it.
+NAMES = ("tasks.worker.table", "stages.artifacts", "stages.resolve", "stages.manifest", "stages.fit.train")
 STUBBED = {f"otrainer.{name}" for name in NAMES}
 
 
