@@ -9,6 +9,7 @@ import doctest
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from readme_pages import ROOT, Block, anchors, blocks, links, page_text
-from trained import train
+from trained import inside, train
 
 from otrainer.config import resolve_config
 
@@ -47,6 +49,18 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S602 - the pages' own commands, as a shell runs them
         command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=180
     )
+
+
+def typed(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Do what a page has its reader type; doit is as a moment after its start."""
+    plain = command.startswith("doit ") and not set("|&;<>$`") & set(command)
+    return warm.doit(folder, *shlex.split(command)[1:]) if plain else run(folder, command)
+
+
+def ran(block: Block, folder: Path) -> None:
+    """Run a block of Python here, where torch is loaded already, as a script in the project would run."""
+    with inside(folder):
+        exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})  # noqa: S102 - the page's own code
 
 
 @dataclass
@@ -80,7 +94,7 @@ class Reader:
             "yaml": lambda: self.fragments.append(block),
             "yaml gives": lambda: self.compare(before, block),
             "yaml wrong": lambda: self.write_wrong(block, after),
-            "python": lambda: self.python(block),
+            "python": lambda: ran(block, self.folder),
             "bash": lambda: self.bash(block),
             "console": lambda: self.console(block),
             "mermaid": lambda: None,
@@ -93,23 +107,16 @@ class Reader:
     def bash(self, block: Block) -> None:
         for command in block.text.strip().splitlines():
             if not command.startswith(ELSEWHERE):
-                done = run(self.folder, command)
+                done = typed(self.folder, command)
                 assert done.returncode == 0, f"{block.place}: {command}\n{done.stdout}{done.stderr}"
 
     def console(self, block: Block) -> None:
         """Commands behind `$` with what they print, in which `...` stands for anything."""
         for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
             command, _, wanted = part.partition("\n")
-            done = run(self.folder, command)
+            done = typed(self.folder, command)
             said = done.stdout + done.stderr
             assert doctest.OutputChecker().check_output(wanted, said, SAME), f"{block.place}: {command}\n{said}"
-
-    def python(self, block: Block) -> None:
-        """Run a block here, where torch is loaded already, as a script in the project would run."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.folder)
-            patch.syspath_prepend(self.folder)
-            exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})  # noqa: S102 - the page's own code
 
     def compare(self, block: Block, wanted: Block) -> None:
         """The sections that the second block shows are what the first one, over the baseline, resolves to."""
@@ -138,7 +145,7 @@ class Reader:
             for name in names:
                 train(self.folder, name, stages="resolve manifest validate")
             return
-        drawn = run(self.folder, f"doit validate EXP={','.join([*names, *self.wrong])}").stderr
+        drawn = typed(self.folder, f"doit validate EXP={','.join([*names, *self.wrong])}").stderr
         for name in (*names, *self.wrong):
             assert (f" {name}\n" in f"{drawn}\n") == (name in self.wrong), f"{name}:\n{drawn}"
         for report in self.reports:
@@ -210,16 +217,13 @@ def test_the_second_block_installs_and_runs_the_tests() -> None:
 
 @pytest.mark.parametrize("index", range(sum(block.kind == "python" for block in blocks(README))))
 def test_its_python_runs(reader: Path, index: int) -> None:
-    code = [block.text for block in blocks(README) if block.kind == "python"][index]
-    result = subprocess.run([sys.executable, "-c", code], cwd=reader, capture_output=True, text=True, timeout=120)
-
-    assert result.returncode == 0, result.stderr
+    ran([block for block in blocks(README) if block.kind == "python"][index], reader)
 
 
 @pytest.mark.parametrize("name", ["wide", "huber"])
 def test_the_experiments_that_it_shows_train(reader: Path, name: str) -> None:
     assert f"configs/experiments/{name}.yaml" in [block.file for block in blocks(README)]
-    result = run(reader, f"doit train EXP={name}")
+    result = typed(reader, f"doit train EXP={name}")
 
     assert result.returncode == 0, result.stderr
     assert f"weights: runs/{name}/checkpoints/last.pt" in result.stdout
@@ -228,7 +232,7 @@ def test_the_experiments_that_it_shows_train(reader: Path, name: str) -> None:
 def test_the_mistake_that_it_draws_is_drawn_so(reader: Path) -> None:
     wide = reader / "configs/experiments/wide.yaml"
     wide.write_text(wide.read_text().replace("trainer:", "trianer:"))
-    result = run(reader, "doit validate EXP=wide")
+    result = typed(reader, "doit validate EXP=wide")
     shown = next(block.text for block in blocks(README) if block.is_report)
 
     assert result.returncode == 1
@@ -236,7 +240,7 @@ def test_the_mistake_that_it_draws_is_drawn_so(reader: Path) -> None:
 
 
 def test_it_names_the_verbs_that_there_are(reader: Path) -> None:
-    listed = run(reader, "doit list").stdout
+    listed = typed(reader, "doit list").stdout
     for verb in ("train", "validate", "resume"):
         assert f"`doit {verb}" in page_text(README)
         assert re.search(rf"^{verb}\b", listed, re.MULTILINE)
