@@ -1,4 +1,4 @@
-"""Whole experiments through doit, in real processes: what is trained when, and what is told when it cannot be."""
+"""Whole experiments through doit: what is trained when, what is told when it cannot be, and equal bytes each time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 
 import torch
-from projects import doit, weights, write
+from projects import doit as started
+from projects import weights, write
+from warm import doit
 
 from otrainer.experiment import run_experiment
 
@@ -52,7 +54,7 @@ def test_every_process_and_both_doors_come_to_the_same_bytes_and_weights(project
     for seed in ("1", "2"):
         shutil.rmtree(project / "build", ignore_errors=True)
         shutil.rmtree(project / "runs", ignore_errors=True)
-        assert doit(project, "train", "EXP=baseline", PYTHONHASHSEED=seed).returncode == 0
+        assert started(project, "train", "EXP=baseline", PYTHONHASHSEED=seed).returncode == 0
         artifacts = {
             path.name: path.read_bytes()
             for path in (project / "build/baseline").glob("*.json")
