@@ -73,8 +73,9 @@ def is_made_otherwise(cls: type) -> bool:
 
 
 def reaches_files(target: Any, prints: Fingerprints) -> bool:
-    """Return whether the user's code behind `target` defines or sets something called `files`."""
-    return leads_to_files(":".join(named(target)), prints)
+    """Return whether the user's code behind `target` defines or sets something called `files`; our own knows none."""
+    module, name = named(target)
+    return not is_own(module) and leads_to_files(f"{module}:{name}", prints)
 
 
 @cache

@@ -58,7 +58,18 @@ def import_all() -> None:
                 continue  # what it needs is not installed
     importlib.import_module("otrainer.tasks.worker.process")
     doit.doit_cmd.DoitMain()
+    read_own_sources()
     gc.freeze()  # else each child's collector would write to all of it, and so copy it
+
+
+def read_own_sources() -> None:
+    """Remember what is parsed of otrainer's own sources, which each process would read from files beside them."""
+    from otrainer.fingerprint import Fingerprints
+
+    with tempfile.TemporaryDirectory() as folder:
+        prints = Fingerprints(cache=Path(folder))
+        for module in prints.sources.locator.all_modules("otrainer"):
+            prints.sources.summary(module)
 
 
 def doit(root: Path, *arguments: str, environ: Mapping[str, str], site_folder: Path | None = None) -> Ended:
