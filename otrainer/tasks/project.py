@@ -21,6 +21,7 @@ from otrainer.storage.experiments import ALL, CALLING_FOLDER, Experiment, all_ex
 from otrainer.storage.gc_pause import keep_all
 from otrainer.storage.lasting_streams import make_lasting
 from otrainer.tasks import doit_patches
+from otrainer.tasks.ahead import Ahead
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import Document, StageReporter
@@ -114,7 +115,7 @@ class Project:
         return sentence(experiment, self.root)
 
     def _is_unchanged(self, stage: str, experiment: Experiment) -> bool:
-        if self.runner.is_ahead(stage, experiment):
+        if (stage, experiment) in self.runner.ahead:
             return False
         is_fresh = decide(stage, experiment, self.root, looks=self.runner.looks).is_up_to_date
         if not is_fresh and self._executes:
@@ -172,7 +173,8 @@ class Project:
         alone = len(self.selected) == 1
         self.runner = Runner(self.root, self.interrupts, alone=alone, trains=line.trains, again=line.always)
         self.runner.holds.selected = self.selected
-        self.runner.only_checks = self._executes and line.tasks == (CHECKED,)
+        if self._executes and line.tasks == (CHECKED,) and not alone:
+            self.runner.ahead = Ahead(self.root, self.runner.holds, self.selected)
         self._chains = chained(self.selected, line, self.root)
         if line.command == "list" and not self.selected:
             self.listed = tuple(all_experiments(self.root))

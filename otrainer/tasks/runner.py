@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from otrainer.commands import Question
 from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import ConfigError
-from otrainer.stages.built import leave_receipt, record_path, validated_run, written_places
+from otrainer.stages.built import leave_receipt, validated_run, written_places
 from otrainer.stages.freshness.decide import TRAINING, is_trained
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
 from otrainer.storage.records import NOT_RUN
+from otrainer.tasks.ahead import Ahead
 from otrainer.tasks.holds import Holds
 from otrainer.tasks.reporter import StageFailed
 
@@ -66,8 +67,7 @@ class Runner:
         self._again = again
         self._pid = os.getpid()
         self.holds = Holds(root, trains=trains)
-        self.only_checks = False
-        self._ahead: set[Experiment] = set()  # those that are validated before doit asks for it
+        self.ahead = Ahead(root, self.holds)
         self.looks: Looks = {}  # for the next experiments, as long as nothing that takes its time has run
 
     @cached_property
@@ -97,10 +97,9 @@ class Runner:
             from otrainer.stages.manifest import read_sources
 
             self._say_why(stage, experiment)
-            ahead = self._start_ahead(experiment)
+            is_first = self._start_worker(experiment)
             settled = self._settle(self._resolve(experiment), stage, experiment)
-            self.holds.observe(stage, experiment)
-            if ahead and settled is None:
+            if is_first and settled is None:
                 read_sources(experiment, self.root)
             return settled
         if stage in TRAINING:
@@ -131,9 +130,9 @@ class Runner:
         from otrainer.stages.manifest import is_made, note_made
         from otrainer.tasks.worker.execute import execute
 
-        then = "validate" if self._goes_on(experiment) else None
+        then = "validate" if self.ahead.may_validate(experiment) else None
         if not is_made(experiment, self.root):
-            outcome = self.client.run("manifest", experiment, then=then)
+            outcome = self.client.run("manifest", experiment, then=then, meanwhile=self.ahead.resolve_next)
             if outcome.status == "ok":
                 with suppress(OSError, ValueError):  # gone since, or damaged: it is asked for again
                     note_made(experiment, self.root)
@@ -143,21 +142,6 @@ class Runner:
             self.client.run_ahead(then, experiment)
         return outcome
 
-    def is_ahead(self, stage: str, experiment: Experiment) -> bool:
-        """Return whether a stage runs, or has run, before doit asked for it; it is then due."""
-        return stage == "validate" and experiment in self._ahead
-
-    def _goes_on(self, experiment: Experiment) -> bool:
-        """Return whether the worker may validate an experiment at once, while this process is about the next one.
-
-        It may where that is asked for, and never ran: then nothing stands against it, and the reason is known.
-        """
-        record = record_path("validate", experiment, self.root)
-        if not self.only_checks or self._alone or os.getpid() != self._pid or os.path.lexists(record):
-            return False
-        self._ahead.add(experiment)
-        return True
-
     def _refuse(self, error: ConfigError, experiment: Experiment) -> StageFailed | None:
         """Tell doit of a build or run directory that somebody else has."""
         from otrainer.stages.outcome import Outcome
@@ -165,7 +149,7 @@ class Runner:
         located = error.at_least(("run", "out_dir")).located(written_places(experiment, self.root))
         return self._settle(Outcome.failed(located.findings), "claim", experiment)
 
-    def _start_ahead(self, experiment: Experiment) -> bool:
+    def _start_worker(self, experiment: Experiment) -> bool:
         """Start the worker, which imports torch while this process resolves; tell whether it was not there yet."""
         if (self.root / experiment.built("manifest.json")).exists() or os.getpid() != self._pid:
             return False
@@ -176,7 +160,7 @@ class Runner:
         if stage == "verify-resume":
             return  # it was asked for
         task = "" if os.getpid() == self._pid else f"{stage}:{experiment.task_name}: "
-        reason = NOT_RUN if self.is_ahead(stage, experiment) else self._reasons.line(stage, experiment)
+        reason = NOT_RUN if (stage, experiment) in self.ahead else self._reasons.line(stage, experiment)
         if text := reason or ("`-a` asks for it." if self._again else ""):
             print(f"   {task}{text}\n", end="", flush=True)  # in one piece, since others may print at the same time
 
@@ -195,7 +179,10 @@ class Runner:
         """Resolve; where that fails over mistakes, let the worker look for the mistakes behind the first ones too."""
         from otrainer.tasks.worker.execute import execute
 
-        outcome = execute("resolve", experiment, self.root)
+        outcome = self.ahead.resolved(experiment)
+        if outcome is None:
+            outcome = execute("resolve", experiment, self.root)
+            self.holds.observe("resolve", experiment)
         if outcome.status != "failed":
             return outcome
         examined = self.client.run("examine", experiment)

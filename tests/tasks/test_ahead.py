@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .processes import until
+
 IN_ORDER = [
     f".  {stage}:{name}"
     for stages, names in ((("resolve", "manifest"), "ab"), (("validate",), "ab"))
@@ -133,3 +135,43 @@ def test_more_is_told_ahead_than_a_pipe_holds(project):
     assert [line.split()[0] for line in done.out.splitlines() if " long " in line] == [
         name for name in names for _ in ("resolve", "manifest")
     ] + names
+
+
+def test_doit_resolves_those_that_come_next_while_the_worker_makes_the_first_manifest(project):
+    """What it then tells of them has its own order, and each is resolved once."""
+    project.write("a", "wait: manifest\n")
+    for name in "bc":
+        project.write(name, "plugin: b.txt\n" if name == "b" else "wrong: resolve\n")
+    (project.root / "b.txt").write_text("keys\n")
+    running = project.start("validate")
+    try:
+        until(lambda: "resolve c" in logged(project))
+        assert not any(line.startswith("validate") for line in logged(project))
+    finally:
+        (project.root / "go").touch()
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert [line for line in out.splitlines() if line.startswith((".  ", "-- "))] == [
+        f".  {stage}"
+        for stage in ("resolve:a", "manifest:a", "resolve:b", "manifest:b", "resolve:c", "validate:a", "validate:b")
+    ]
+    assert err.count("while reading c") == 2  # of which one is found by a worker that examines it
+    assert [logged(project).count(f"resolve {name}") for name in "abc"] == [1, 1, 1]
+
+
+def test_one_that_was_resolved_before_waits_for_doit_to_look(project):
+    project.write("b")
+    project.doit("resolve", "EXP=b")
+    project.executed()
+    project.write("a", "wait: manifest\n")
+    running = project.start("validate")
+    until(lambda: "manifest a" in logged(project))
+    (project.root / "go").touch()
+    out, _ = running.communicate(timeout=60)
+    assert "-- resolve:b" in out.splitlines()
+    assert "resolve b" not in logged(project)
+
+
+def logged(project):
+    log = project.root / "log.txt"
+    return [line.rpartition(" ")[0] for line in log.read_text().splitlines()] if log.exists() else []

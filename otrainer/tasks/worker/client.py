@@ -41,6 +41,11 @@ def nothing() -> None:
     """Do nothing."""
 
 
+def no_more() -> bool:
+    """Return that there is nothing to do."""
+    return False
+
+
 class Worker:
     """A worker process that inherits the terminal and the environment, the project root first on its path."""
 
@@ -81,9 +86,14 @@ class Worker:
         """Return whether `receive` need not wait."""
         return b"\n" in self._received or bool(select.select([self._answers], [], [], 0)[0])
 
-    def receive(self, begun: Callable[[], None] = nothing) -> tuple[Outcome | None, Printed]:
-        """Wait for what the next stage that was asked for came to, and printed; None if the worker died of it."""
-        answer = self._receive()
+    def receive(
+        self, begun: Callable[[], None] = nothing, meanwhile: Callable[[], bool] = no_more
+    ) -> tuple[Outcome | None, Printed]:
+        """Wait for what the next stage that was asked for came to, and printed; None if the worker died of it.
+
+        As long as there is no answer, `meanwhile` is called, until it returns false.
+        """
+        answer = self._receive(meanwhile)
         if answer == BEGUN:
             begun()
             answer = self._receive()
@@ -122,10 +132,12 @@ class Worker:
         with suppress(BrokenPipeError):  # it is dead already, which whoever waits for the answer will notice
             os.write(self._requests, json.dumps(message).encode() + b"\n")
 
-    def _receive(self) -> bytes:
+    def _receive(self, meanwhile: Callable[[], bool] = no_more) -> bytes:
         """Return the next line from the worker, or nothing if it died."""
+        is_busy = True
         while b"\n" not in self._received:
-            ready, _, _ = select.select([self._answers], [], [], POLL_S)
+            is_busy = is_busy and meanwhile()
+            ready, _, _ = select.select([self._answers], [], [], 0 if is_busy else POLL_S)
             if not ready:
                 # A process that the worker left behind may keep the pipe open.
                 if self._process.poll() is not None:
@@ -164,12 +176,19 @@ class Client:
         return True
 
     def run(
-        self, stage: str, experiment: Experiment, begun: Callable[[], None] = nothing, then: str | None = None
+        self,
+        stage: str,
+        experiment: Experiment,
+        begun: Callable[[], None] = nothing,
+        *,
+        then: str | None = None,
+        meanwhile: Callable[[], bool] = no_more,
     ) -> Outcome:
         """Run `stage` in a worker; if that dies, the outcome says of what.
 
-        `begun` is called once a training needs the build no more. Where the stage goes well, the worker goes on with
-        the stage `then`, if there is one, and this process with whatever else it has to do before it asks for that.
+        `begun` is called once a training needs the build no more, `meanwhile` again and again, until it returns false,
+        while this process waits. Where the stage goes well, the worker goes on with the stage `then`, if there is one,
+        and this process with whatever else it has to do before it asks for that.
         """
         sys.stdout.flush()
         sys.stderr.flush()
@@ -182,7 +201,7 @@ class Client:
             for name, text in printed:
                 unguarded(getattr(sys, name)).write(text)
             return outcome
-        return self._ask(stage, experiment, then)
+        return self._ask(stage, experiment, then, meanwhile)
 
     def run_ahead(self, stage: str, experiment: Experiment) -> None:
         """Let the worker run a stage before its turn, while this process goes on; its outcome is told in its turn."""
@@ -194,14 +213,16 @@ class Client:
         self._worker.send(stage, experiment, ahead=True)
         self._sent.append((stage, experiment))
 
-    def _ask(self, stage: str, experiment: Experiment, then: str | None) -> Outcome:
+    def _ask(
+        self, stage: str, experiment: Experiment, then: str | None, meanwhile: Callable[[], bool] = no_more
+    ) -> Outcome:
         worker = self._worker = self._worker or Worker(self.root)
         worker.send(stage, experiment)
         if then and not self._died:
             worker.send(then, experiment, ahead=True, then=True)
         if self._sent and not self._receive_ahead():
             return self._ask(stage, experiment, None)
-        outcome, _ = worker.receive()
+        outcome, _ = worker.receive(meanwhile=meanwhile)
         if then and not self._died and outcome is not None and outcome.status == "ok":  # else it leaves that out
             self._sent.append((then, experiment))
         return outcome or self._bury(worker, stage, experiment)
