@@ -45,11 +45,11 @@ class Tally:
     needless_by: Counter = field(default_factory=Counter)
 
 
-def campaign(edits: int, seed: int, keep: Path | None = None, prints=Fingerprints) -> Tally:
-    """Try so many edits."""
+def campaign(edits: int, seed: int, keep: Path | None = None, prints=Fingerprints, enough: int = 1000) -> Tally:
+    """Try so many edits, or until `enough` went unseen."""
     tally, rng = Tally(), random.Random(seed)
     number = 0
-    while tally.edits < edits:
+    while tally.edits < edits and len(tally.unseen) < enough:
         number += 1
         with tempfile.TemporaryDirectory() as folder:
             sys.path.insert(0, folder)

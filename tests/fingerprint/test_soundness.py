@@ -34,7 +34,7 @@ from otrainer.fingerprint import Fingerprints
 from otrainer.fingerprint.graph import Graph
 {how}
 import soundness
-print(len(soundness.campaign(40, 3).unseen))
+print(len(soundness.campaign(40, 3, enough=1).unseen))
 """
 WAYS = {
     "effects of imports": "Graph.how_it_acts = lambda self, module, statement: 0",
