@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 # Rooms and modules, each with all that is in it; where several match, the longest name does.
 EXCLUDED = {
     "otrainer.errors": "what is said where something is wrong; then nothing is trained",
@@ -30,6 +32,7 @@ COUNTED = {
 }
 
 
+@cache
 def is_excluded(module: str) -> bool:
     """Return whether a module of otrainer's own decides nothing of what is trained."""
     while module and module not in COUNTED and module not in EXCLUDED:

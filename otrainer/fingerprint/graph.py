@@ -17,6 +17,7 @@ from otrainer.fingerprint.registrations import REGISTER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from otrainer.fingerprint.sources import Sources
     from otrainer.fingerprint.summary import Alias, Statement, Summary
 
 
@@ -65,6 +66,10 @@ class Draft:
 
 class Graph(Meanings):
     """The symbols of local modules, each made when it is first reached."""
+
+    def __init__(self, sources: Sources) -> None:
+        super().__init__(sources)
+        self.inert: set[str] = set()  # modules of which it is known that importing them does not act
 
     @Remembered
     def node(self, symbol: Symbol) -> Node:
@@ -262,7 +267,16 @@ class Graph(Meanings):
     @Remembered
     def acts(self, module: str) -> bool:
         """Return whether importing a module, with all that it imports, acts: then the order of imports counts."""
-        return any(map(self.acts_itself, reachable([module], self.imported_with)))
+        seen = []
+        for name in reachable([module], self.may_act):
+            if self.acts_itself(name):
+                return True
+            seen.append(name)
+        self.inert.update(seen)  # since nothing that these lead to acts
+        return False
+
+    def may_act(self, module: str) -> list[str]:
+        return [name for name in self.imported_with(module) if name not in self.inert]
 
     def imported_with(self, module: str) -> list[str]:
         """Return the modules that the import of a module runs beside it, if any of them may act."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import check_fits
-from otrainer.registry.plugins.import_reads import asked_by, together
 from otrainer.stages.definition import fingerprints
+from otrainer.stages.fit.asked import asked_by_code
 from otrainer.stages.fit.changed import changed_code, changed_data, refuse_changed, told_at_the_end
 from otrainer.stages.fit.compose import composed, settings_of
 from otrainer.stages.fit.late_imports import LateImports, refuse_late
@@ -20,15 +20,12 @@ from otrainer.stages.fit.rows_elsewhere import begin_rows, rows_of_attempt
 from otrainer.stages.fit.run_directory import run_directory
 from otrainer.stages.fit.run_record import RunRecord
 from otrainer.stages.fit.summary import summary
-from otrainer.storage.runs.fields import HASHED
 from otrainer.storage.watch_reads import writes_noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otrainer.config import SourceMap
-    from otrainer.fingerprint import Fingerprints
-    from otrainer.registry.plugins.build_reads import BuildTracker
     from otrainer.stages.fit.compose import Composed
     from otrainer.stages.fit.start import Start
     from otrainer.stages.plan import Plan
@@ -101,19 +98,3 @@ def prepare(whole: Composed, record: RunRecord, kept: Path | None) -> None:
             "include, unless it says `_merge_: append`.",
             unless,
         )
-
-
-def asked_by_code(plan: Plan, parts: BuildTracker, prints: Fingerprints) -> Callable[[], dict[str, Any]]:
-    """Return what says what the code of a run asked: its plugins when they were imported, its parts when they were
-    built. These read files besides; what plugins read counts with their code.
-    """
-    plugins = asked_by(prints.modules(plan.config.get("imports") or ()))
-
-    def asked() -> dict[str, Any]:
-        built = parts.answers()
-        both = together(plugins, built)
-        files = {name: None if stamp is None else list(stamp) for name, stamp in built.files.items()}
-        found = {"files": files, **{name: dict(getattr(both, name)) for name in HASHED}}
-        return {name: facts for name, facts in found.items() if facts}
-
-    return asked
