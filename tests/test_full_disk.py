@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from projects import doit
 from trained import copy
+from warm import doit
 
 from otrainer.storage.atomic import TEMP_PREFIX
 
