@@ -36,7 +36,7 @@ ALLOWED = {
     ("registry/entries.py", "importlib.import_module"): "what a key stands for, once it is used",
     ("registry/plugins/load.py", "importlib.import_module"): "plugins, once the settings allow them",
     ("registry/build/targets.py", "importlib.import_module"): "targets, once the settings allow them",
-    ("tasks/worker/client.py", "subprocess.Popen"): "this Python, as a worker",
+    ("tasks/worker/handle.py", "subprocess.Popen"): "this Python, as a worker",
     ("tasks/worker/table.py", "importlib.import_module"): "stages, by a table of their modules",
     ("storage/processes.py", "import ctypes"): "lets a worker end with doit",
     ("commands/verify_resume/__init__.py", "subprocess.run"): "this Python, to train a stretch",

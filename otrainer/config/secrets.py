@@ -6,12 +6,12 @@ several values) is escaped.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 
 from otrainer.config.walk import texts, walk
 from otrainer.errors import ConfigPath, Finding, SourceLocation, dotted
+from otrainer.storage.canonical_json import text_of
 
 OPENING = "${secret:"
 REFERRED_TO = "secrets referred to"  # what a process remembers of the config whose plugins it runs
@@ -30,7 +30,7 @@ def mentions(value: object) -> bool:
     if isinstance(value, str):
         return OPENING in value
     try:
-        return OPENING in json.dumps(value)  # which changes none of its characters, and is written in C
+        return OPENING in text_of(value)  # which changes none of its characters, and is written in C
     except (TypeError, ValueError, RecursionError):  # what is no plain data, or too deep
         return any(OPENING in text for text in texts(value))
 

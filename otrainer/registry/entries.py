@@ -134,7 +134,8 @@ def import_factory(name: str, factory: Factory) -> Callable[..., Any]:
         return factory
     module_name, _, attribute = factory.partition(":")
     try:
-        found = reduce(getattr, attribute.split("."), importlib.import_module(module_name))
+        module = sys.modules.get(module_name) or importlib.import_module(module_name)
+        found = reduce(getattr, attribute.split("."), module)
     except Exception as cause:
         message = f"`{name}` stands for `{factory}`, which cannot be imported: {type(cause).__name__}: {cause}"
         raise ConfigError(message, title="component not available", hint=import_hint(factory, cause)) from cause

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.stages.built import VERSIONS, record_path
-from otrainer.storage.atomic import link_atomic, write_changed
+from otrainer.storage.atomic import write_changed
 from otrainer.storage.canonical_json import canonical_json
 from otrainer.storage.project import display_path
-from otrainer.storage.records import Record
 from otrainer.storage.stamps import FileStamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from otrainer.storage.experiments import Experiment
+    from otrainer.storage.records import Record
 
 # These recorded a file of otrainer's own.
 OF_OTRAINER = ("manifest", "schema")
@@ -33,23 +30,6 @@ def current(stage: str, root: Path) -> dict[str, Any]:
 def encoded(stage: str, artifacts: dict[str, Any]) -> dict[str, bytes]:
     """Return artifacts as they are written, each with the version of its stage."""
     return {name: canonical_json({"version": VERSIONS[stage], **content}) for name, content in artifacts.items()}
-
-
-def names_left(stage: str, experiment: Experiment, root: Path) -> list[str]:
-    """Return all files that a stage left of an experiment, its record last."""
-    record = record_path(stage, experiment, root)
-    return [*Record.read(record).outputs, display_path(record, root)]
-
-
-def share(experiment: Experiment, root: Path, names: Iterable[str]) -> None:
-    """Let an experiment have files of others among its own: by links, or by copies where the disk knows no links."""
-    folder = os.path.join(root, experiment.build)  # noqa: PTH118 - a thousand experiments may share them
-    for name in names:
-        link = os.path.join(folder, os.path.basename(name))  # noqa: PTH118, PTH119
-        try:
-            link_atomic(link, os.path.relpath(os.path.join(root, name), folder))  # noqa: PTH118
-        except OSError:
-            write_changed(link, (root / name).read_bytes(), durable=False)
 
 
 def keep(experiment: Experiment, root: Path, stage: str, artifacts: dict[str, bytes], record: Record) -> None:

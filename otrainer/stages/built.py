@@ -7,6 +7,7 @@ the record of its stage knows it, values have the kinds that the stage gave them
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,31 +70,44 @@ def why_not_shared(experiment: Experiment, root: Path) -> str | None:
     return None if is_it else f"`{experiment.built(MANIFEST).as_posix()}` was {happened}."
 
 
-def as_left(experiment: Experiment, name: str, root: Path) -> Any:
+def as_left(experiment: Experiment, name: str, root: Path, left: Mapping[str, str] | None = None) -> Any:
     """Return an artifact just as its stage left it; None where it is gone, or any byte of it is another.
 
-    So is one that another version of otrainer left, which may have given it another form.
+    `left` are the hashes of all that the stage left, where they are known.
     """
-    stage = MADE_BY[name]
     try:
-        content, record = read_regular(root / experiment.built(name)), Record.read(record_path(stage, experiment, root))
-        left = {Path(path).name: stamp.sha256 for path, stamp in record.outputs.items()}
-        is_it = record.version == VERSIONS[stage] and left.get(name) == hashlib.sha256(content).hexdigest()
-        return from_json(content) if is_it else None
+        known = left_by(MADE_BY[name], experiment, root) if left is None else left
+        content = read_regular(root / experiment.built(name))
+        return from_json(content) if known.get(name) == hashlib.sha256(content).hexdigest() else None
     except (OSError, ValueError):
         return None
 
 
-def needed(experiment: Experiment, name: str, root: Path) -> Any:
-    """Return an artifact just as its stage left it. Raises ConfigError where it is not; it is made anew then."""
-    content = as_left(experiment, name, root)
-    if content is None:
+def left_by(stage: str, experiment: Experiment, root: Path) -> dict[str, str]:
+    """Return the sha256 of each artifact that a stage left, by its name, as its record says.
+
+    There are none where another version of otrainer left them, which may have given them another form. Raises OSError
+    where the record cannot be read, ValueError where it is damaged.
+    """
+    record = Record.read(record_path(stage, experiment, root))
+    outputs = record.outputs if record.version == VERSIONS[stage] else {}
+    return {os.path.basename(path): stamp.sha256 for path, stamp in outputs.items()}  # noqa: PTH119 - asked often
+
+
+def needed(experiment: Experiment, root: Path, *names: str) -> list[Any]:
+    """Return artifacts of one stage just as it left them. Raises ConfigError where one is not; it is made anew then."""
+    stage = MADE_BY[names[0]]
+    left: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        left = left_by(stage, experiment, root)
+    found = [as_left(experiment, name, root, left) for name in names]
+    for name in (name for name, content in zip(names, found, strict=True) if content is None):
         with suppress(OSError):  # its times and size may tell nothing
-            Path(place_of(record_path(MADE_BY[name], experiment, root))).unlink()
-        message = f"`{experiment.built(name).as_posix()}` is not as `{MADE_BY[name]}` left it."
+            Path(place_of(record_path(stage, experiment, root))).unlink()
+        message = f"`{experiment.built(name).as_posix()}` is not as `{stage}` left it."
         hint = "Run the same command again: it is made anew."
         raise ConfigError(message, title="damaged artifact", hint=hint)
-    return content
+    return found
 
 
 def artifact(experiment: Experiment, name: str, root: Path) -> Any:

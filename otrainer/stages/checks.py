@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -32,6 +31,7 @@ from otrainer.stages.as_written import with_names_as_written
 from otrainer.stages.leftovers import gathered
 from otrainer.stages.logged_names import name_mistakes
 from otrainer.storage import process_memory
+from otrainer.storage.canonical_json import text_of
 from otrainer.storage.inside_project import all_outside
 from otrainer.storage.project import project_root
 
@@ -100,7 +100,7 @@ def remembered(
     judge: Callable[[str, ResolvedConfig, Registry], T], name: str, config: ResolvedConfig, registry: Registry
 ) -> T:
     """Return what `judge` finds in a section; ask once a process for each value under the same plugins and settings."""
-    mark = json.dumps((judge.__name__, name, [config.data.get(part) for part in (name, "imports", "settings")]))
+    mark = text_of([judge.__name__, name, [config.data.get(part) for part in (name, "imports", "settings")]])
     judged: dict[str, Any] = process_memory.get("judgements", dict)  # many experiments share most of their sections
     if mark not in judged:
         judged[mark] = judge(name, config, registry)

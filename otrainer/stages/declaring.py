@@ -36,6 +36,8 @@ def declaring(
 ) -> Iterator[tuple[Mapping[str, Any], ConfigPath]]:
     """Yield the specs of components that declare files, or may."""
     for path, spec in mappings(config.data):
+        if "_type_" not in spec and "_target_" not in spec:
+            continue
         key, name = spec.get("_type_"), spec.get("_target_")
         if isinstance(key, str):
             target = registry.get_module(key).target

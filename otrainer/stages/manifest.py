@@ -14,12 +14,12 @@ from otrainer.registry.describe.interface import interface_of
 from otrainer.registry.manifest import manifest_of
 from otrainer.registry.plugins.import_reads import asked_by, read_by, seen_by
 from otrainer.registry.plugins.search_notes import needed_by
-from otrainer.stages.artifacts import current, encoded, keep, names_left, share
+from otrainer.stages.artifacts import current, encoded, keep
 from otrainer.stages.built import KEYS, MANIFEST, PLUGINS, as_left, record_path, shared_manifest
 from otrainer.stages.definition import SEARCH, look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
-from otrainer.storage import process_memory
+from otrainer.stages.shared import is_made, note_made, share_made
 from otrainer.storage.module_search import search_of
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files, why_stale
@@ -47,26 +47,8 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
         if why_stale(record_path("manifest", shared, root), root=root, **current("manifest", root)) is not None:
             keep(shared, root, "manifest", *made_manifest(resolved(experiment, root), root))
         note_made(experiment, root)
-    share(experiment, root, left_here()[root / shared.build])
+    share_made(experiment, root)
     return Outcome()
-
-
-def is_made(experiment: Experiment, root: Path) -> bool:
-    """Return whether the manifest for an experiment's plugins was made, or seen to be current, for this process."""
-    with suppress(OSError):  # which the stage says
-        return root / shared_manifest(experiment, root).build in left_here()
-    return False
-
-
-def note_made(experiment: Experiment, root: Path) -> None:
-    """Remember what the stage left for an experiment's plugins, and for all that have the same."""
-    shared = shared_manifest(experiment, root)
-    left_here()[root / shared.build] = names_left("manifest", shared, root)
-
-
-def left_here() -> dict[Path, list[str]]:
-    """Return the files of each manifest that was made for this process, by their folders."""
-    return process_memory.get("manifests", dict)
 
 
 def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:

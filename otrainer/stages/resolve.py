@@ -43,7 +43,7 @@ def resolved_artifacts(config: ResolvedConfig) -> dict[str, bytes]:
 
 def resolved(experiment: Experiment, root: Path) -> ResolvedConfig:
     """Return the config as the stage `resolve` left it. Raises ConfigError where that was altered since."""
-    return config_of(needed(experiment, RESOLVED, root), needed(experiment, SOURCES, root))
+    return config_of(*needed(experiment, root, RESOLVED, SOURCES))
 
 
 def config_of(kept: Mapping[str, Any], sources: Mapping[str, Any]) -> ResolvedConfig:

@@ -34,7 +34,7 @@ def all_outside(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
     for path, config_path in written(config):
         if not is_path(path):
             yield Finding(f"`{ascii(path)[1:-1]}` is no path.", "invalid path", config_path, hint=ANOTHER)
-        elif any(Path(path).is_relative_to(each) for each in told):
+        elif told and any(Path(path).is_relative_to(each) for each in told):
             continue  # below a folder that is told already, and mended with it
         elif OF_A_SHELL.match(path):
             told.append(Path(path))

@@ -97,6 +97,8 @@ class Record(NamedTuple):
 
 def place_of(path: StrPath) -> str:
     """Return where a record is written: at the end of a link to one that is shared, and in the place of any other."""
+    if not os.path.islink(path):
+        return os.fspath(path)
     end = os.path.realpath(path)
     is_shared = os.path.basename(os.path.dirname(os.path.dirname(end))) == SHARED
     return end if is_shared and os.path.basename(end) == os.path.basename(path) else os.fspath(path)

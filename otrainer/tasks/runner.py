@@ -127,7 +127,7 @@ class Runner:
 
     def _make_manifest(self, experiment: Experiment) -> Outcome:
         """Make a manifest, or share the one that was made here for the same plugins, and let the worker go on."""
-        from otrainer.stages.manifest import is_made, note_made
+        from otrainer.stages.shared import is_made, note_made
         from otrainer.tasks.worker.execute import execute
 
         then = "validate" if self.ahead.may_validate(experiment) else None

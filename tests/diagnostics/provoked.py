@@ -433,7 +433,7 @@ def a_damaged_run() -> None:
 
 
 def an_artifact_that_is_not_as_it_was_left() -> None:
-    needed(Experiment("x", Path("configs/experiments/x.yaml"), Path("build/x")), VALIDATED, Path.cwd())
+    needed(Experiment("x", Path("configs/experiments/x.yaml"), Path("build/x")), Path.cwd(), VALIDATED)
 
 
 def a_folder_that_is_no_run() -> None:

@@ -71,7 +71,7 @@ def test_a_stage_that_needs_a_damaged_one_says_so_and_the_next_call_makes_it_ane
     assert decide("validate", experiment, root).is_up_to_date
 
     with pytest.raises(ConfigError, match=r"`build/a/validated\.json` is not as `validate` left it"):
-        needed(experiment, VALIDATED, root)
+        needed(experiment, root, VALIDATED)
     assert not decide("validate", experiment, root).is_up_to_date
     train(root, stages="validate fit")
     assert as_left(experiment, VALIDATED, root)["run_dir"] == "runs/a"

@@ -13,7 +13,8 @@ import pytest
 from otrainer.diagnostics.drawing import draw
 from otrainer.storage.experiments import Experiment, find_experiment
 from otrainer.tasks.interrupts import Interrupts
-from otrainer.tasks.worker.client import Client, Worker, death
+from otrainer.tasks.worker.client import Client, death
+from otrainer.tasks.worker.handle import Worker
 
 from .processes import REPO, STUB, until, until_gone
 
@@ -98,7 +99,7 @@ def test_a_worker_ends_when_doit_is_gone_without_a_word(root):
     """Its parent is killed: it neither waits nor trains on."""
     write(root, "wait: resolve\n")
     code = (
-        "import sys; from pathlib import Path; from otrainer.tasks.worker.client import Worker\n"
+        "import sys; from pathlib import Path; from otrainer.tasks.worker.handle import Worker\n"
         "from otrainer.storage.experiments import find_experiment\n"
         "root = Path(sys.argv[1]); Worker(root).ask('resolve', find_experiment('a', root))"
     )

@@ -51,9 +51,10 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
 
 def train(experiment: Experiment, root: Path, folder: Path, stops: list[str]) -> Trace:
     """Train up to each of `stops`, each stretch in a process of its own, all below `folder`; return the steps."""
-    plan = relocate(needed(experiment, VALIDATED, root), folder)
+    (validated,) = needed(experiment, root, VALIDATED)
+    plan = relocate(validated, folder)
     write_json(folder / "plan.json", plan, durable=False)
-    write_json(folder / SOURCES, needed(experiment, SOURCES, root), durable=False)
+    write_json(folder / SOURCES, *needed(experiment, root, SOURCES), durable=False)
     for stop in stops:
         train_stretch(root, folder, stop)
     trace = folder / "trace.jsonl"  # there is none where the trainer has no steps that callbacks see

@@ -37,7 +37,7 @@ def fit_anew(experiment: Experiment, root: Path) -> Outcome:
 
 def trained(experiment: Experiment, root: Path, start: Callable[..., Any], *, anew: bool = False) -> Outcome:
     """Train what was validated from where `start` says, and leave word of it in the build."""
-    plan = Plan.from_json(needed(experiment, VALIDATED, root))
+    plan = Plan.from_json(*needed(experiment, root, VALIDATED))
     run = {"run_dir": plan.run_dir, "definition": plan.definition}
     if not anew and is_trained(experiment, root):
         leave_receipt(experiment, root, run)

@@ -27,9 +27,9 @@ from otrainer.storage.gc_pause import collector_paused, keep_all
 from otrainer.storage.lasting_streams import make_lasting
 from otrainer.storage.processes import STOPPING, end_with_parent
 from otrainer.tasks.interrupts import CUT_SHORT
-from otrainer.tasks.worker.client import BEGUN
 from otrainer.tasks.worker.execute import execute
 from otrainer.tasks.worker.gathered import Printed, Streams
+from otrainer.tasks.worker.handle import BEGUN
 
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
 GRACE_S = 0.1

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 # A worker imports the last one before it is asked for anything, and torch with it.
-NAMES = ("tasks.worker.table", "stages.artifacts", "stages.resolve", "stages.manifest", "stages.fit.train")
+NAMES = (
+    "tasks.worker.table",
+    *(f"stages.{name}" for name in ("artifacts", "resolve", "manifest", "shared", "fit.train")),
+)
 STUBBED = {f"otrainer.{name}" for name in NAMES}
 
 
