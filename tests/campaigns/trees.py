@@ -118,7 +118,7 @@ ENVIRONMENTS = st.fixed_dictionaries(
 )
 
 
-def campaign(count: int, number: int) -> Counter:
+def campaign(count: int, number: int, *, shrink: bool = True) -> Counter:
     """Try so many configs; returned is how often each thing became of one. Raises what the smallest bad one raises."""
     became: Counter = Counter()
 
@@ -128,7 +128,7 @@ def campaign(count: int, number: int) -> Counter:
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
+        phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
     )
     @given(FILES, STYLES, ENVIRONMENTS)
     def judged(files, style, env) -> None:

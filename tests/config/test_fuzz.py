@@ -40,7 +40,7 @@ import otrainer.config.interpolate as interpolate
 interpolate.child_of = lambda node, step: node.items[step]
 import trees
 folder = trees.enter_folder()
-print(trees.campaign(60, 3).total())
+print(trees.campaign(60, 3, shrink=False).total())
 """
 
 
