@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # The processes that tests start would each compile the whole package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# As many tests run at once as there are cores, and threads of torch that wait for a core compute all the while.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
-"""Shared by the tests of models: one torch thread, and models straight from a section."""
+"""Shared by the tests of models: random numbers that are the same each time, and models straight from a section."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,12 +15,8 @@ from otrainer.registry import Registry, build_registry
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def seeded() -> None:
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
