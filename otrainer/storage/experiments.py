@@ -15,9 +15,12 @@ from otrainer.storage.project import display_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import StrPath
+
 # Where doit was called, which moves to the folder of dodo.py.
 CALLING_FOLDER = "calling folder"
 EXPERIMENTS = Path("configs", "experiments")
+INSIDE = "configs/experiments/"
 BUILD = Path("build")
 SUFFIXES = (".yaml", ".yml")
 LISTED = 20
@@ -79,25 +82,24 @@ def from_calling_folder(text: str) -> Iterator[Path]:
         yield Path(folder, text)
 
 
-def experiment_of(file: Path, root: Path) -> Experiment:
+def experiment_of(file: StrPath, root: Path) -> Experiment:
     """Return the experiment of a YAML file that exists; `file` is absolute or starts from `root`."""
-    absolute = Path(os.path.normpath(root / file))
-    inside = Path(display_path(absolute, root))
-    if inside.is_relative_to(EXPERIMENTS):
-        name = short_name(inside, root)
-        return Experiment(name, inside, BUILD / name)
+    absolute = os.path.normpath(os.path.join(root, file))  # noqa: PTH118 - of a thousand files, and of text
+    inside = display_path(absolute, root)
+    if inside.startswith(INSIDE):
+        name = short_name(inside.removeprefix(INSIDE), root)
+        return Experiment(name, Path(inside), BUILD / name)
     mark = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:8]
-    return Experiment(inside.as_posix(), inside, BUILD / f"{absolute.stem}-{mark}")
+    return Experiment(inside, Path(inside), BUILD / f"{Path(absolute).stem}-{mark}")
 
 
-def short_name(inside: Path, root: Path) -> str:
-    """Return `sub/x` for `configs/experiments/sub/x.yaml`; the suffix stays where a like-named file goes first."""
-    if inside.suffix not in SUFFIXES:
-        return inside.relative_to(EXPERIMENTS).as_posix()
-    bare = inside.with_suffix("")
-    both = (Path(f"{bare}{suffix}") for suffix in SUFFIXES)
-    first = next((path for path in both if (root / path).is_file()), inside)
-    return (bare if first == inside else inside).relative_to(EXPERIMENTS).as_posix()
+def short_name(inside: str, root: Path) -> str:
+    """Return `sub/x` for `sub/x.yaml`; the suffix stays where a like-named file goes first."""
+    bare, suffix = os.path.splitext(inside)  # noqa: PTH122
+    if suffix not in SUFFIXES:
+        return inside
+    earlier = SUFFIXES[: SUFFIXES.index(suffix)]
+    return inside if any((root / EXPERIMENTS / f"{bare}{other}").is_file() for other in earlier) else bare
 
 
 def all_experiments(root: Path) -> list[Experiment]:
@@ -105,7 +107,7 @@ def all_experiments(root: Path) -> list[Experiment]:
 
     Hidden files do not count, nor what is no regular file or has a name that no terminal shows as it is.
     """
-    found = (experiment_of(Path(path), root) for path in yaml_files(root / EXPERIMENTS))
+    found = (experiment_of(path, root) for path in yaml_files(root / EXPERIMENTS))
     return sorted(found, key=lambda experiment: experiment.name)
 
 

@@ -18,10 +18,12 @@ from doit.dependency import (  # type: ignore[import-untyped]  # doit ships no t
 from doit.dependency import MD5Checker as OfDoit
 from doit.exceptions import InvalidCommand  # type: ignore[import-untyped]  # doit ships no types
 
-# A table of another shape is an SQLITE_ERROR; a full disk or another process at work is no damage.
+# From so many tasks on, one reading of all is quicker than one of each.
+MANY = 16
 # What doit keeps of a task by these names; by any other, the state of a file: its time, size and hash.
 KINDS = {"_values_:": (dict,), "result:": (dict, str), "checker:": (str,), "ignore:": (str,), "deps:": (list,)}
 STATES = ([float, int, str], [int, int, str])
+# A table of another shape is an SQLITE_ERROR; a full disk or another process at work is no damage.
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
@@ -32,6 +34,8 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
     """
 
     _dirty: set[str]
+    _asked = 0  # for tasks, one by one
+    _read: dict[str, Any] | None = None  # all at once, since many were asked for
 
     def __init__(self, name: str, codec: Any, **_options: Any) -> None:
         self._path, self._codec = Path(name), codec
@@ -69,6 +73,7 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
         if not gone and not is_damage(error):
             return False
         self._conn.close()
+        self._read = None
         if gone:
             with suppress(OSError):  # which opening it tells
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +81,13 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
         return True
 
     def _get_task_data(self, task_id: str) -> dict[str, Any]:
+        self._asked += 1
+        if self._asked == MANY:
+            with suppress(sqlite3.Error, ValueError):  # one row may be damaged, and never be asked for
+                rows = self._conn.execute("select task_id, task_data from doit").fetchall()
+                self._read = {row["task_id"]: row["task_data"] for row in rows}
         try:
-            return checked(super()._get_task_data(task_id))
+            return checked(super()._get_task_data(task_id) if self._read is None else self._read.pop(task_id, {}))
         except (sqlite3.Error, ValueError, AttributeError, TypeError, RecursionError) as error:
             self._start_over_after(error)
             return {}
@@ -121,6 +131,8 @@ class StateDB(SqliteDB):  # type: ignore[misc]  # doit ships no types
             if self._conn.execute("select 1 from doit where task_id = ?", (task_id,)).fetchone():
                 super().remove(task_id)
             self._cache.pop(task_id, None)
+            if self._read is not None:
+                self._read.pop(task_id, None)
             self._dirty.discard(task_id)
         except sqlite3.Error as error:
             return None if self._start_over_after(error) else error

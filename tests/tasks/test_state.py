@@ -14,8 +14,8 @@ import pytest
 from doit.dependency import JSONCodec, MD5Checker, SqliteDB
 from doit.exceptions import InvalidCommand
 
+from otrainer.tasks.state import MANY, State, is_damage
 from otrainer.tasks.state import MD5Checker as OurChecker
-from otrainer.tasks.state import State, is_damage
 
 
 class Task:
@@ -304,3 +304,33 @@ def test_a_busy_file_is_not_damaged(tmp_path):
             connection.execute("select * from doit")
         assert not is_damage(caught.value)
     connection.close()
+
+
+def test_a_task_is_known_as_it_is_also_where_many_are_asked_for(tmp_path):
+    """From some number on they are read all at once; what is forgotten or written since then counts."""
+    path, names = tmp_path / "db", [f"fit:{number}" for number in range(2 * MANY)]
+    first = state(path)
+    for name in names:
+        first.save_success(Task(name), result_hash=name)
+    first.close()
+
+    second = state(path)
+    assert [second._get(name, "result:") for name in names[: MANY + 2]] == names[: MANY + 2]
+    second.remove_success(Task(names[-1]))
+    second.save_success(Task(names[-2]), result_hash="another")
+    assert [second._get(name, "result:") for name in names[MANY:]] == [*names[MANY:-2], "another", None]
+    second.close()
+    assert state(path)._get(names[-2], "result:") == "another"
+
+
+def test_a_damaged_row_among_many_is_no_reason_to_forget_the_others(tmp_path):
+    path, names = tmp_path / "db", [f"fit:{number}" for number in range(2 * MANY)]
+    first = state(path)
+    for name in names:
+        first.save_success(Task(name), result_hash=name)
+    first.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("insert into doit values ('not asked for', 'no json')")
+
+    second = state(path)
+    assert [second._get(name, "result:") for name in names] == names
