@@ -16,6 +16,15 @@ ROOT = Path(__file__).parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # As many tests run at once as there are cores, and threads of torch that wait for a core compute all the while.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Each file is run by one process: the long ones begin first, so that none is left over when the others are done.
+LONG = (
+    "test_signals.py", "test_readme.py", "test_own.py", "test_kills.py", "test_code.py", "test_worlds.py",
+    "test_continuing.py", "test_soundness.py", "test_exact.py", "test_agreement.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)
