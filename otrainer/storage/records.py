@@ -155,14 +155,22 @@ def hash_text(text: str) -> str:
 
 
 def why_stale(
-    path: StrPath, *, root: Path, environ: Mapping[str, str] = os.environ, version: int = 1, source: str | None = None
+    path: StrPath,
+    *,
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+    version: int = 1,
+    source: str | None = None,
+    read: dict[str, FileStamp] | None = None,
 ) -> str | None:
     """Return the first reason why a stage has to run again, as a plain sentence; None if there is none.
 
+    Files that were `read` by the same look at another record are not read again.
     Files that were only touched are then noted with their new times, so that they are not read again each time.
     """
     touched: dict[str, FileStamp] = {}
-    reason = next(every_reason(path, touched, root=root, environ=environ, version=version, source=source), None)
+    how: dict[str, Any] = {"root": root, "environ": environ, "version": version, "source": source, "read": read}
+    reason = next(every_reason(path, touched, **how), None)
     if reason is None and touched:
         with suppress(OSError):  # a note that cannot be kept only costs another look
             record = Record.read(path)
@@ -180,6 +188,7 @@ def every_reason(
     environ: Mapping[str, str] = os.environ,
     version: int = 1,
     source: str | None = None,
+    read: dict[str, FileStamp] | None = None,
 ) -> Iterator[str]:
     """Yield each reason why the stage whose record lies at `path` has to run again; see `reasons`."""
     try:
@@ -189,7 +198,8 @@ def every_reason(
     except (OSError, ValueError):
         yield f"Its record `{display_path(path, root)}` is damaged."
     else:
-        yield from reasons(record, touched, root=root, environ=environ, version=version, source=source)
+        how: dict[str, Any] = {"root": root, "environ": environ, "version": version, "source": source, "read": read}
+        yield from reasons(record, touched, **how)
 
 
 def reasons(
@@ -200,6 +210,7 @@ def reasons(
     environ: Mapping[str, str] = os.environ,
     version: int = 1,
     source: str | None = None,
+    read: dict[str, FileStamp] | None = None,
 ) -> Iterator[str]:
     """Yield everything that changed since `record`; `touched` receives new stamps of the same content.
 
@@ -211,7 +222,7 @@ def reasons(
         yield "It was made by another installation of otrainer."
     for name, stamp in record.files.items():
         if stamp is not None:
-            yield from file_reason(name, stamp, root, touched, READ)
+            yield from file_reason(name, stamp, root, touched, READ, read)
         elif (root / name).exists():
             yield f"`{name}` is there now."
     for name, listing in record.listings.items():
@@ -240,12 +251,17 @@ def link_reason(way: str, end: str, root: Path) -> Iterator[str]:
 
 
 def file_reason(
-    name: str, stamp: FileStamp, root: Path, touched: dict[str, FileStamp], words: tuple[str, str]
+    name: str,
+    stamp: FileStamp,
+    root: Path,
+    touched: dict[str, FileStamp],
+    words: tuple[str, str],
+    read: dict[str, FileStamp] | None = None,
 ) -> Iterator[str]:
     """Yield what happened to a file, in the `words` for another content and for none."""
     path = os.path.join(root, name)
     try:
-        now = stamp.again(path, trusted=words is LEFT or path.startswith(OWN_FILES))
+        now = stamp.again(path, trusted=words is LEFT or path.startswith(OWN_FILES), read=read)
         if now is None and os.path.isdir(path):
             now = same_data(name, stamp, root)
     except (FileNotFoundError, NotADirectoryError):

@@ -67,10 +67,13 @@ class FileStamp(NamedTuple):
     def has_facts(self, found: Facts) -> bool:
         return self[1:4] == found[:3] and self.inode in (NO_INODE, found[3])
 
-    def again(self, path: StrPath, *, trusted: bool = False) -> FileStamp | None:
+    def again(
+        self, path: StrPath, *, trusted: bool = False, read: dict[str, FileStamp] | None = None
+    ) -> FileStamp | None:
         """Stamp `path` anew if it still holds this content; this very stamp where nothing is new about it.
 
-        A small file is read in any case, unless it is `trusted`. Raises OSError where it cannot be read.
+        A small file is read in any case, unless it is `trusted`, or this look has `read` it when it was old enough.
+        Raises OSError where it cannot be read.
         """
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):  # which is looked into by who remembers its files one by one
@@ -80,7 +83,11 @@ class FileStamp(NamedTuple):
         told = self.tells(status)
         if told and (trusted or self.size > SMALL):
             return self
-        now = FileStamp.of(path)
+        now = None if read is None else read.get(os.fspath(path))
+        if now is None or not now.tells(status):
+            now = FileStamp.of(path)
+            if read is not None:
+                read[os.fspath(path)] = now
         if now.sha256 != self.sha256:
             return None
         return self if told and self.has_facts(now[1:5]) else now.after(self)

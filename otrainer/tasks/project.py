@@ -124,8 +124,8 @@ class Project:
         return [] if first is None else [f"fit:{first.task_name}"]
 
     def sentence(self, experiment: Experiment) -> str:
-        """Return the sentence with which the experiment describes itself."""
-        return sentence(experiment, self.root)
+        """Return the sentence with which the experiment describes itself, where anybody reads it."""
+        return "" if self._executes else sentence(experiment, self.root)
 
     def _is_unchanged(self, stage: str, experiment: Experiment) -> bool:
         if (stage, experiment) in self.runner.ahead:

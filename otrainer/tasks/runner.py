@@ -12,7 +12,7 @@ from otrainer.commands import Question
 from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import ConfigError
 from otrainer.stages.built import leave_receipt, validated_run, written_places
-from otrainer.stages.freshness.decide import TRAINING, is_trained
+from otrainer.stages.freshness.decide import TRAINING, Looks, is_trained
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
 from otrainer.storage.records import NOT_RUN
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from otrainer.stages.freshness.decide import Looks
     from otrainer.stages.freshness.reason import Reasons
     from otrainer.stages.outcome import Outcome
     from otrainer.storage.experiments import Experiment
@@ -68,7 +67,7 @@ class Runner:
         self._pid = os.getpid()
         self.holds = Holds(root, trains=trains)
         self.ahead = Ahead(root, self.holds)
-        self.looks: Looks = {}  # for the next experiments, as long as nothing that takes its time has run
+        self.looks = Looks.none()  # for the next experiments, as long as nothing that takes its time has run
 
     @cached_property
     def client(self) -> Client:
@@ -103,7 +102,7 @@ class Runner:
                 read_sources(experiment, self.root)
             return settled
         if stage in TRAINING:
-            self.looks.clear()
+            self.looks = Looks.none()
         anew = self._again and stage == "fit"
         if stage in TRAINING and not anew and is_trained(experiment, self.root):
             leave_receipt(experiment, self.root, validated_run(experiment, self.root))  # only that was gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,33 @@ def test_a_pipe_in_the_place_of_an_empty_file_is_another_thing(tmp_path: Path) -
     os.mkfifo(path)
 
     assert stamp.again(path) is None
+
+
+def test_one_look_reads_a_small_file_once_unless_it_is_young_or_another_by_now(tmp_path: Path) -> None:
+    """Of an old one, as many records as like to may be held against what was read first."""
+    path = str(tmp_path / "a.yaml")
+    Path(path).write_text("one")
+    read: dict[str, FileStamp] = {}
+    first = FileStamp.of(path)
+
+    assert first.young_ns
+    assert first.again(path, read=read)
+    read[path] = read[path]._replace(sha256="what was read before")
+    assert first.again(path, read=read), "a young one is read again"
+
+    wait_until_old(path)
+    old = FileStamp.of(path)
+    read.clear()
+    assert old.again(path, read=read) is old
+    read[path] = read[path]._replace(sha256="what was read before")
+    assert old.again(path, read=read) is None, "an old one is taken as it was read"
+
+    Path(path).write_text("two")
+    assert old.again(path, read=read) is None
+    Path(path).write_text("one")
+    assert old.again(path, read=read), "one with other facts is read again"
+
+
+def wait_until_old(path: str) -> None:
+    while FileStamp.of(path).young_ns:
+        time.sleep(TICK_NS / SECOND_NS)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.storage.experiments import Experiment
+    from otrainer.storage.stamps import FileStamp
 
 UP_TO_DATE, RUNS, FAILS, UNTOLD = "up to date", "would run", "would fail", "cannot be told"
 MANIFEST, FIT, RESUME, SCHEMA = "manifest", "fit", "resume", "schema"
@@ -27,7 +28,21 @@ TRAINING = (FIT, RESUME)
 NOT_TRAINED = "It was not trained yet."
 STILL_COMPLETE = "Nothing would be trained: the run is complete."
 NO_CONFIG = "The config does not resolve."
-Looks = dict[tuple[int, int, int], str | None]  # by device, inode and time of the record that was looked at
+
+
+class Looks(NamedTuple):
+    """What was found for one experiment and holds for the next, as long as nothing that takes its time runs between.
+
+    `records` has what became of a manifest's record, by its device, inode and time, `files` the small ones that were
+    read.
+    """
+
+    records: dict[tuple[int, int, int], str | None]
+    files: dict[str, FileStamp]
+
+    @classmethod
+    def none(cls) -> Looks:
+        return cls({}, {})
 
 
 class Verdict(NamedTuple):
@@ -65,7 +80,7 @@ def decide(
     """Return whether a stage has to run as the stages before it left things, with the first reason, or with `every`.
 
     Unless there are `every`, files that were only touched are noted, so that they are not read again each time.
-    `looks` keeps what was found of a manifest's record for the next experiment that shares it.
+    `looks` keeps what was found for the next experiment.
     """
     if stage in TRAINING:
         validated = artifact(experiment, VALIDATED, root)
@@ -78,24 +93,25 @@ def decide(
     if every:
         verdict = Verdict.because(*every_reason(record, {}, **held_against))
     else:
-        verdict = Verdict.because(first_reason(record, held_against, looks if stage == MANIFEST else None))
+        verdict = Verdict.because(first_reason(stage, record, held_against, looks))
     if stage == MANIFEST and verdict.is_up_to_date:
         return Verdict.because(why_not_shared(experiment, root))
     return Verdict.because(why_of_others(root)) if stage == SCHEMA and verdict.is_up_to_date else verdict
 
 
-def first_reason(record: Path, held_against: dict[str, Any], looks: Looks | None) -> str | None:
+def first_reason(stage: str, record: Path, held_against: dict[str, Any], looks: Looks | None) -> str | None:
     """Return the first reason why the stage of a record has to run; from an earlier look where there was one."""
-    if looks is None:
-        return why_stale(record, **held_against)
+    read = None if looks is None else looks.files
     try:
-        status = record.stat()
+        status = record.stat() if looks is not None and stage == MANIFEST else None
     except OSError:
-        return why_stale(record, **held_against)
+        status = None
+    if looks is None or status is None:
+        return why_stale(record, **held_against, read=read)
     written = status.st_dev, status.st_ino, status.st_mtime_ns
-    if written not in looks:
-        looks[written] = why_stale(record, **held_against)
-    return looks[written]
+    if written not in looks.records:
+        looks.records[written] = why_stale(record, **held_against, read=read)
+    return looks.records[written]
 
 
 def decide_training(stage: str, experiment: Experiment, root: Path, run_dir: str, definition: str) -> Verdict:
