@@ -4,8 +4,9 @@
 
 Budgets on a fast machine: the first check at most 4 ms each beyond one import of torch, by the clock and everything
 else included, such as the one manifest; when nothing changed, at most 1 s for 1,000; when one changed, at most 3x of
-what that one costs alone plus what doit needs to list them; `-n 2` not slower. Each experiment has a model of its
-own, and optimizer and run, so that nothing of these is judged once for all.
+what that one costs alone plus what doit needs to list them. Each experiment has a model of its own, and optimizer and
+run, so that nothing of these is judged once for all. `-n 2` is there to compare: it imports torch twice, while without
+it two processes share the work as well.
 """
 
 from __future__ import annotations
