@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,17 @@ from otrainer.stages.definition import fingerprints
 
 if TYPE_CHECKING:
     from otrainer.commands import Question
+    from otrainer.fingerprint import Unseen
     from otrainer.storage.experiments import Experiment
 
 WIDE = 10_000
 GAP = "  "
+NOT_FOLLOWED = "not followed by these"
 BEYOND = """\
 The code of a plugin is arbitrary Python: what it imports, reads, writes or
 starts besides is up to it. A fingerprint covers all that is reached in the
-project's own sources; of what is installed, the version is given."""
+project's own sources but for what is not followed; of what is installed, the
+version is given."""
 
 
 def audit(question: Question) -> str:
@@ -56,6 +60,10 @@ def document(experiment: Experiment, found: Audit, rows: list[Reached]) -> dict[
         "file": experiment.file.as_posix(),
         "refused": [finding.message for finding in found.findings],
         "callables": [{key: value for key, value in row._asdict().items() if value} for row in rows],
+        "not_followed": [
+            {"file": each.line()[0], "line": each.line()[1], "text": each.text, "by": by}
+            for each, by in unfollowed(found)
+        ],
     }
 
 
@@ -72,6 +80,34 @@ def lines(experiment: Experiment, found: Audit, rows: list[Reached]) -> Iterator
             yield from (
                 [f"{GAP * 2}{name:<{name_width}}{GAP}{rest}"] if fits else [f"{GAP * 2}{name}", f"{GAP * 3}{rest}"]
             )
+
+    yield from unfollowed_lines(found)
+
+
+def unfollowed(found: Audit) -> list[tuple[Unseen, list[str]]]:
+    """Return each place whose reach does not count, once, in the order of the lines, with the names that reach it."""
+    return sorted(((each, sorted(names)) for each, names in found.unfollowed.items()), key=lambda one: one[0].line())
+
+
+def unfollowed_lines(found: Audit) -> Iterator[str]:
+    places = unfollowed(found)
+    if places:
+        yield f"{GAP}{NOT_FOLLOWED}"
+    for each, names in places:
+        yield from wrapped(each.text, GAP * 2)
+        yield from wrapped(f"by {', '.join(names)}", GAP * 3)
+
+
+def wrapped(text: str, indent: str) -> list[str]:
+    """Return a text on lines as wide as the terminal, under each other."""
+    return textwrap.wrap(
+        in_a_line(text),
+        width() or WIDE,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def cells(row: Reached) -> tuple[str, str, str]:

@@ -5,28 +5,26 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from otrainer.commands.code_places import display_file, package_of
 from otrainer.config.settings import module_allowed
 from otrainer.config.walk import mappings
 from otrainer.errors import ConfigError, Finding
 from otrainer.fingerprint.locate import parents
+from otrainer.fingerprint.names import WHOLE
 from otrainer.registry import build_registry
 from otrainer.registry.code_rows import Registered, registrations
+from otrainer.registry.dotted_names import named_in
 from otrainer.registry.plugins.load import check_imports
-from otrainer.registry.plugins.packages import installed, version_of
 from otrainer.registry.static_source import Finder, Place
 from otrainer.registry.usage import COMPOSITION_ROOT, ROOT_KEY, keys_in, registered_in
-from otrainer.storage.installed import STDLIB, packages_around
-from otrainer.storage.project import PACKAGE_FOLDER
 
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
     from otrainer.errors import ConfigPath
-    from otrainer.fingerprint import Fingerprints
+    from otrainer.fingerprint import Code, Fingerprints, Unseen
 
 SHORT = 12
 TASKS, ROOT = "run by doit itself", "puts an experiment together"
@@ -60,12 +58,17 @@ class Reached(NamedTuple):
 
 
 class Audit:
-    """What one config reaches; `findings` are the parts of it that are refused, of which nothing is listed."""
+    """What one config reaches; `findings` are the parts of it that are refused, of which nothing is listed.
+
+    `unfollowed` are the places, with who reaches each, whose reach no reading of sources follows. All of them are: what
+    a training saw of it stands in files that may be somebody else's.
+    """
 
     def __init__(self, config: ResolvedConfig, prints: Fingerprints, root: Path) -> None:
         self.config, self.prints, self.root = config, prints, root
         self.registry, self.finder, self.findings = build_registry(), Finder(), list[Finding]()
         self.refused = False
+        self.unfollowed: dict[Unseen, dict[str, None]] = {}
         self.imports: list[str] = []
         try:
             self.imports += check_imports(config.data.get("imports"), config.settings, ("imports",))
@@ -101,18 +104,21 @@ class Audit:
         """Yield each plugin's module, and the function by which it registers."""
         for plugin in self.imports:
             place = self.finder.whole(plugin)
-            fingerprint = self.prints.plugin(plugin).digest if self.is_local(plugin) else ""
+            fingerprint = self.digest(plugin, self.prints.plugin(plugin)) if self.is_local(plugin) else ""
             yield self.at(PLUGINS, plugin, f"{plugin}:", place, fingerprint)
             if register := self.finder.find(plugin, "register"):
+                name = f"{plugin}:register"
+                # It reaches every key: what is not followed is told of those that are used.
                 fingerprint = self.prints.register_of(plugin).digest if self.is_local(plugin) else ""
-                yield self.at(PLUGINS, f"{plugin}:register", f"{plugin}:register", register, fingerprint)
+                yield self.at(PLUGINS, name, name, register, fingerprint)
 
     def modules(self) -> Iterator[Reached]:
         """Yield the project's modules that plugins import, the packages around them included."""
         above = {name for plugin in self.imports for name in parents(plugin)}
         for name in sorted({*self.prints.modules(self.imports), *above} - set(self.imports)):
             if self.is_local(name) and name.partition(".")[0] != ROOT_KEY:
-                yield self.at(MODULES, name, f"{name}:", self.finder.whole(name), self.prints.imported(name).digest)
+                fingerprint = self.digest(name, self.prints.imported(name))
+                yield self.at(MODULES, name, f"{name}:", self.finder.whole(name), fingerprint)
 
     def packages(self) -> Iterator[Reached]:
         """Yield the installed packages that plugins and the modules behind them import."""
@@ -134,8 +140,15 @@ class Audit:
         for _, spec in mappings(self.config.data):
             if spec.get("_type_") == "metric.torchmetrics" and isinstance(metric := spec.get("metric"), str):
                 yield self.row(NAMED, f"torchmetrics.{metric}", f"torchmetrics:{metric}")
+        for name, target in self.dotted():
+            yield self.row(NAMED, name, target)
         if self.config.data.get("run", {}).get("compile"):
             yield self.row(NAMED, "torch.compile", "torch:compile")
+
+    def dotted(self) -> Iterator[tuple[str, str]]:
+        """Yield the dotted names of local code among the values, which a component may import, with their targets."""
+        if not self.refused:
+            yield from named_in(self.config.data, self.prints).items()
 
     def component(self, key: str, kind: str, path: ConfigPath) -> Iterator[Reached]:
         """Yield a key or op: built in, or registered by a plugin; where no source says by which, by any that may."""
@@ -171,10 +184,16 @@ class Audit:
 
     def row(self, kind: str, name: str, target: str, plugin: str | None = None) -> Reached:
         module, _, attribute = target.partition(":")
-        place = self.finder.find(module, attribute)
+        place = self.finder.whole(module) if attribute == WHOLE else self.finder.find(module, attribute)
         local = self.is_local(place.module if place else module)
-        fingerprint = self.prints.registered(plugin, name, target).digest if local or plugin else ""
+        fingerprint = self.digest(name, self.prints.registered(plugin, name, target)) if local or plugin else ""
         return self.at(kind, name, target, place, fingerprint)
+
+    def digest(self, name: str, code: Code) -> str:
+        """Return the digest of what is listed as `name`, and note what of its code is not followed."""
+        for each in code.unfollowed:
+            self.unfollowed.setdefault(each, {})[name] = None
+        return code.digest
 
     def at(self, kind: str, name: str, target: str, place: Place | None, fingerprint: str) -> Reached:
         module = place.module if place else target.partition(":")[0]
@@ -185,23 +204,3 @@ class Audit:
 
     def is_local(self, module: str) -> bool:
         return self.prints.file_of(module) is not None
-
-
-distributions_by_module = cache(packages_distributions)
-
-
-def package_of(module: str) -> str:
-    """Return the installed package of a module, with its version; Python itself for its own modules."""
-    top = module.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        return f"Python {sys.version.split()[0]}"
-    name = top if installed(top) else next(iter(distributions_by_module().get(top, ())), top)
-    return f"{name} {version_of(name)}"
-
-
-def display_file(file: Path, root: Path) -> str:
-    """Return a file relative to the project, to the folder of installed packages, or as it is."""
-    packages = packages_around(file)
-    bases = (root, PACKAGE_FOLDER.parent, *map(Path, STDLIB)) if packages is None else (packages,)
-    base = next((each for each in bases if file.is_relative_to(each)), None)
-    return (file if base is None else file.relative_to(base)).as_posix()

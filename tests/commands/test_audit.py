@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from incremental.steps import edit, write
-from trained import A, ask, listing
+from trained import A, ask, listing, train
 
 from otrainer.commands import audit as audit_module
+from otrainer.fingerprint.unfollowed import ENVIRONMENT, PROCESS, UNFOLLOWED
 from otrainer.registry import build_registry
 from otrainer.registry.static_source import Finder
 from otrainer.tasks.runner import DOING
@@ -222,3 +223,130 @@ def test_the_same_bytes_come_out_each_time_and_several_experiments_follow_each_o
 
 def test_what_a_failing_question_was_doing_can_be_said_of_each() -> None:
     assert set(QUERIES) <= set(DOING)
+
+
+READING = """\
+import os
+import subprocess
+
+
+def both():
+    return os.getenv("HIDDEN"), subprocess.run(["tool"])
+
+
+class One:
+    def __call__(self, **given):
+        return both()
+
+
+class Two(One):
+    def spare(self):
+        return os.system("spare")
+
+
+class Unused:
+    def __call__(self):
+        return os.getenv("UNUSED")
+
+
+def register(r):
+    r.register_module("loss.one", One)
+    r.register_module("cb.two", Two)
+    r.register_module("cb.unused", Unused)
+"""
+NOTES = [
+    f"`extensions/reading.py:6` uses the environment variable `HIDDEN`: {UNFOLLOWED[ENVIRONMENT]}.",
+    f"`extensions/reading.py:6` uses `subprocess.run`: {UNFOLLOWED[PROCESS]}.",
+    f"`extensions/reading.py:16` uses `os.system`: {UNFOLLOWED[PROCESS]}.",
+]
+
+
+def with_notes(root: Path) -> None:
+    write("extensions/reading.py", READING)(root)
+    write("configs/experiments/x.yaml", "defaults: [a.yaml]\nimports: [extensions.parts, extensions.reading]\n"
+          "loss: {_merge_: replace, _value_: {_type_: loss.one}}\n"
+          "callbacks: {_merge_: append, _value_: [{_type_: cb.two}]}\n")(root)  # fmt: skip
+
+
+def test_what_is_not_followed_is_told_once_with_its_line_and_who_reaches_it(root: Path) -> None:
+    """In the words of `doit why`; what only components that are not used here reach is left out."""
+    with_notes(root)
+    lines = report(root, "x").partition("\n  not followed by these\n")[2].partition("\n\n")[0].splitlines()
+
+    assert lines == [
+        f"    {NOTES[0]}",
+        "      by cb.two, loss.one",
+        f"    {NOTES[1]}",
+        "      by cb.two, loss.one",
+        f"    {NOTES[2]}",
+        "      by cb.two",
+    ]
+
+
+def test_what_is_not_followed_stands_in_the_document_with_file_and_line(root: Path) -> None:
+    with_notes(root)
+    (found,) = json.loads(report(root, "x", FORMAT="json"))
+
+    both = ["cb.two", "loss.one"]
+    assert found["not_followed"] == [
+        {"file": "extensions/reading.py", "line": 6, "text": NOTES[0], "by": both},
+        {"file": "extensions/reading.py", "line": 6, "text": NOTES[1], "by": both},
+        {"file": "extensions/reading.py", "line": 16, "text": NOTES[2], "by": ["cb.two"]},
+    ]
+
+
+def test_the_words_are_those_of_why(root: Path) -> None:
+    with_notes(root)
+    train(root, "x", stages="resolve manifest validate")
+    why = ask("why", root, "x").report
+
+    assert [note for note in NOTES if f"    {note}\n" not in f"{why}\n"] == []
+
+
+def test_what_somebody_left_in_build_hides_no_note(root: Path) -> None:
+    """The list is asked for before a project is trusted, whose `build` may say that everything was seen."""
+    with_notes(root)
+    train(root, "x", stages="resolve manifest validate")
+    before = report(root, "x")
+    path = root / "build/x/manifest.json"
+    manifest = json.loads(path.read_text())
+    path.unlink()
+    path.write_text(json.dumps({**manifest, "seen": ["extensions/reading.py:6", "extensions/reading.py:16"]}))
+
+    assert "environment variable `HIDDEN`" in before
+    assert report(root, "x") == before
+
+
+def test_the_caller_s_environment_changes_nothing_of_the_list(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_notes(root)
+    before = report(root, "x")
+    monkeypatch.setenv("HIDDEN", "1")
+
+    assert report(root, "x") == before
+
+
+def test_notes_can_be_read_at_80_columns_and_end_in_no_control_character(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_module, "width", lambda: 80)
+    with_notes(root)
+    write("extensions/reading.py", READING.replace('"HIDDEN"', r'"HID\x1b[2JDEN"'))(root)
+    text = report(root, "x")
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert "environment variable `HID" in text
+    assert "\x1b" not in text
+
+
+def test_a_dotted_name_that_a_component_imports_is_listed_with_its_notes(root: Path) -> None:
+    (root / "mine").mkdir()
+    write("mine/scale.py", "import os\n\n\ndef factor():\n    return os.getenv('SCALE')\n")(root)
+    with_notes(root)
+    edit("configs/experiments/x.yaml", "{_type_: loss.one}", "{_type_: loss.one, by: mine.scale.factor}")(root)
+    (found,) = json.loads(report(root, "x", FORMAT="json"))
+    (row,) = [row for row in found["callables"] if row["name"] == "mine.scale.factor"]
+
+    assert (row["kind"], row["file"], row["line"]) == ("named by an argument", "mine/scale.py", 4)
+    assert {"file": "mine/scale.py", "line": 5, "by": ["mine.scale.factor"]}.items() <= found["not_followed"][
+        -1
+    ].items()
