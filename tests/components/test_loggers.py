@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from otrainer.components.loggers import JsonLinesLogger, StdoutLogger
+from otrainer.errors import ConfigError
 
 
 def test_stdout_prints_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,3 +317,42 @@ def test_a_device_takes_rows(tmp_path: Path) -> None:
     logger = JsonLinesLogger(os.devnull)
     logger.log_metrics({"loss": 1.0}, step=1, stage="train")
     logger.close()
+
+
+@pytest.mark.parametrize("linked", ["the file", "a folder", "the file, to nothing"])
+def test_json_lines_writes_through_no_link_inside_of_the_run_s_folder(tmp_path: Path, linked: str) -> None:
+    """What it leads to is somebody's, and keeps its bytes; a resume cuts none of them off either."""
+    folder, theirs = tmp_path / "runs/one", tmp_path / "theirs"
+    (folder / "logs").parent.mkdir(parents=True)
+    theirs.mkdir()
+    (theirs / "rows.jsonl").write_text('{"step": 1, "stage": "train"}\n')
+    if linked == "a folder":
+        (folder / "logs").symlink_to(theirs)
+    else:
+        (folder / "logs").mkdir()
+        (folder / "logs/rows.jsonl").symlink_to(theirs / ("rows.jsonl" if linked == "the file" else "new.jsonl"))
+    logger = JsonLinesLogger(str(folder / "logs/rows.jsonl"))
+    logger.load_state_dict({"bytes": 0})
+    with pytest.raises(ConfigError, match=r"is a link to .*: nothing is written through it") as caught:
+        logger.log_hparams(hparams(tmp_path, "one"))
+
+    assert caught.value.findings[0].title == "link in the way"
+    assert {path.name: path.read_text() for path in theirs.iterdir()} == {
+        "rows.jsonl": '{"step": 1, "stage": "train"}\n'
+    }
+
+
+@pytest.mark.parametrize("linked", ["the run's folder", "a file outside"])
+def test_json_lines_follows_links_that_lie_outside_of_the_run_s_folder(tmp_path: Path, linked: str) -> None:
+    """Who names such a path means it: a disk with more room, a file that all runs share."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "room/one").mkdir(parents=True)
+    (tmp_path / "runs/one").symlink_to(tmp_path / "room/one")
+    (tmp_path / "all.jsonl").symlink_to(tmp_path / "room/one/rows.jsonl")
+    path = tmp_path / ("runs/one/rows.jsonl" if linked == "the run's folder" else "all.jsonl")
+    logger = JsonLinesLogger(str(path))
+    logger.log_hparams(hparams(tmp_path, "one"))
+    logger.log_metrics({"loss": 1.0}, step=1, stage="train")
+    logger.close()
+
+    assert json.loads((tmp_path / "room/one/rows.jsonl").read_text())["step"] == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +15,7 @@ from otrainer.engine.checkpoint.forms import COUNT, TEXT
 from otrainer.storage.atomic import naming, sync_file
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
+from otrainer.storage.runs.ownership import refuse_links
 
 
 class JsonLinesLogger:
@@ -22,7 +23,7 @@ class JsonLinesLogger:
 
     After a resume the file goes on where the checkpoint left it: rows of steps that are trained again are dropped, as
     is what a power cut left of rows, and those of others stay. In a file outside of the run's folder each row also says
-    its `run`, by that folder.
+    its `run`, by that folder. Through a link inside of it nothing is written.
     """
 
     def __init__(self, path: str) -> None:
@@ -36,6 +37,8 @@ class JsonLinesLogger:
     def log_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Learn in which folder the run is: a file elsewhere may have rows of other runs. What is too many goes now."""
         out_dir = (hparams.get("run") or {}).get("out_dir")
+        if out_dir is not None:
+            refuse_links(linked_in(Path(out_dir), self.path), ("loggers",))
         if out_dir is not None and not self.path.resolve().is_relative_to(Path(out_dir).resolve()):
             self._run = str(out_dir)
         self._drop_spare()
@@ -105,6 +108,12 @@ class JsonLinesLogger:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def linked_in(folder: Path, path: Path) -> Iterator[Path]:
+    """Yield `path` and the folders above it as far as they lie in `folder`, where a link would lead out of it again."""
+    inside, top = (Path(os.path.abspath(each)) for each in (path, folder))  # noqa: PTH100 - resolve() follows links
+    yield from (each for each in (inside, *inside.parents) if each != top and each.is_relative_to(top))
 
 
 def refuse_what_keeps_no_rows(path: Path) -> None:
