@@ -1,4 +1,7 @@
-"""Rows in files outside of the run's folder: those of an attempt that saved nothing go when its run begins anew."""
+"""Rows in files outside of the run's folder: those of an attempt that saved nothing go.
+
+That is as soon as an earlier run has its place again; where the attempt was killed, when its run begins anew.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,17 @@ def begin_rows(loggers: Sequence[Any], run_dir: Path, attempt: Mapping[str, int]
             logger.load_state_dict({"bytes": attempt[name]})
         begin[name] = attempt[name] if name in attempt else size_of(logger.path)
     return begin
+
+
+def withdraw_rows(attempt: Path, run_dir: Path, out_dir: str) -> None:
+    """Drop the rows of an `attempt` that gave the folder of its run back to an earlier one, whose rows say the same."""
+    for name, start in (read_run_or_none(attempt) or {}).get("rows", {}).items():
+        path = Path(os.path.normpath(run_dir.resolve() / name))
+        if path.is_file():
+            logger = JsonLinesLogger(str(path))
+            logger.load_state_dict({"bytes": start})
+            logger.log_hparams({"run": {"out_dir": out_dir}})
+            logger.close()
 
 
 def elsewhere(loggers: Sequence[Any], run_dir: Path) -> Iterator[tuple[JsonLinesLogger, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from otrainer.diagnostics.say import in_a_line, say
 from otrainer.engine.signals import StopRequest
 from otrainer.errors import ConfigError, errors_at, not_written
+from otrainer.stages.fit.rows_elsewhere import withdraw_rows
 from otrainer.stages.fit.start import Start, folders_elsewhere, refuse_taken
 from otrainer.storage.inside_project import all_outside
 from otrainer.storage.project import display_path
@@ -89,6 +90,8 @@ class RunDirectory:
         kept.rename(self.path)
         lay_out(self.path)
         if attempt is not None:
+            with suppress(OSError, ConfigError):  # why the attempt failed is what has to be told
+                withdraw_rows(attempt, self.path, str(self.plan.config["run"]["out_dir"]))
             self._print(f"nothing was saved; the earlier run is back in {self.display}")
             return
         with suppress(OSError):  # others are kept there

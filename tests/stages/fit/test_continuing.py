@@ -323,3 +323,54 @@ def test_rows_of_an_attempt_that_saved_nothing_go_from_a_file_that_others_share(
 
     mine, other = [("runs/mine", step) for step in ten], [("runs/other", step) for step in ten]
     assert steps() == [*mine, *other, *mine]
+
+
+FAILS = """
+from pathlib import Path
+
+
+class Fails:
+    def on_train_step_end(self, ctx):
+        if ctx.state.global_step == 3 and Path("wanted").exists():
+            raise RuntimeError("wanted")
+
+
+def register(registry):
+    registry.register_module("cb.fails", Fails)
+"""
+
+
+def test_rows_of_an_attempt_that_failed_go_from_a_shared_file_as_the_earlier_run_has_its_place_again(
+    project: Path,
+) -> None:
+    """They would say that they are of the run which is back; its own rows and those of others stay."""
+    (project / "extensions/fails.py").write_text(FAILS)
+    config = """
+        defaults: [baseline.yaml]
+        imports: [extensions.fails]
+        run: {name: NAME, seed: SEED}
+        trainer: {max_epochs: 1, log_every_n_steps: 1}
+        data: {steps_per_epoch: 4, val_steps_per_epoch: 1}
+        callbacks: {_merge_: replace, _value_: [{_type_: cb.fails}]}
+        loggers: {_merge_: replace, _value_: [{_type_: log.json_lines, path: logs/all.jsonl}]}
+    """.replace("        ", "")
+
+    def train(name: str, *, seed: int, fails: bool = False) -> str:
+        write(project, name, config.replace("NAME", name).replace("SEED", str(seed)))
+        (project / "wanted").touch() if fails else (project / "wanted").unlink(missing_ok=True)
+        done = doit(project, "train", f"EXP={name}")
+        assert (done.returncode == 0) != fails
+        return done.stdout
+
+    train("mine", seed=1)
+    train("other", seed=1)
+    before = (project / "logs/all.jsonl").read_text()
+    said = train("mine", seed=2, fails=True)
+
+    assert "nothing was saved; the earlier run is back in runs/mine" in said
+    assert (project / "logs/all.jsonl").read_text().rstrip() == before.rstrip()
+    assert (project / "logs/all.jsonl").read_text().startswith(before)
+    train("mine", seed=2)
+    rows = map(json.loads, filter(str.strip, (project / "logs/all.jsonl").read_text().splitlines()))
+    names = [(row["run"], row["step"]) for row in rows if row["stage"] == "train"]
+    assert names == [(f"runs/{name}", step) for name in ("mine", "other", "mine") for step in range(1, 5)]
