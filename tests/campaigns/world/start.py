@@ -207,10 +207,11 @@ def run_doit(
 ) -> int:
     from doit.doit_cmd import DoitMain
 
-    from otrainer.tasks.worker import client
+    from otrainer.tasks.worker import handle
 
     begin(root, environ, site_folder, streams, str(root))
-    client.subprocess = SimplePopen(asked)  # type: ignore[attr-defined]
+    assert handle.subprocess is subprocess, "workers are started elsewhere, and would be started anew"
+    handle.subprocess = SimplePopen(asked)  # type: ignore[assignment]
     sys.argv = ["doit", *arguments]
     return int(DoitMain().run(list(arguments)) or 0)
 
