@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,7 +31,8 @@ COMPONENTS = (
 )
 # Arguments that cannot change what is trained, as `Registry.register_module` has them; a test tries each. Workers share
 # a data set out where it is read by index; of an iterable-style one each reads a part, and so the order is another.
-WITHOUT_EFFECT = {
+WITHOUT_EFFECT: Mapping[str, Mapping[str, Iterable[str]] | Iterable[str]] = {
+    "cb.model_checkpoint": {"background": ()},  # the others say which files a run leaves
     "data.dataset": {"num_workers": ("train", "val"), "pin_memory": (), "timeout": ()},
     "log.stdout": ("*",),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from support import fit, same_leaves
 
 from otrainer.config import Settings
 from otrainer.registry import build_registry, instantiate_value
-from otrainer.registry.effects import WHOLE, is_read_by_index
+from otrainer.registry.effects import WHOLE, as_counted, is_read_by_index, uncounted
+from otrainer.registry.usage import registered_in
 
 
 class Augmented:
@@ -45,11 +47,19 @@ class Ended:
 SPECS: dict[str, dict[str, Any]] = {
     "data.dataset": {"train": {"_type_": "my.augmented"}, "batch_size": 6},
     "log.stdout": {"every_n_steps": 2},
+    "cb.model_checkpoint": {"save_dir": "checkpoints", "every_n_steps": 2},
 }
 # An argument that means nothing unless others are set has these beside it.
 BESIDE = {("data.dataset", "timeout"): {"num_workers": 1}, ("data.dataset", "pin_memory"): {"num_workers": 1}}
 # Other values of an argument, where its default does not say what they could be.
 VALUES: dict[str, list[Any]] = {"pin_memory": [True, False], "every_n_steps": [1, None], "num_workers": [2]}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where what a component writes goes."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def registry() -> Any:
@@ -79,7 +89,7 @@ def other_values(key: str, name: str) -> list[Any]:
 
 def trained(key: str, spec: dict[str, Any] | None) -> dict[str, Any]:
     """Train with a component as `spec` says, or without it, and return what that came to."""
-    parts: dict[str, Any] = {"data": {"_type_": "data.dataset", **SPECS["data.dataset"]}, "log": []}
+    parts: dict[str, Any] = {"data": {"_type_": "data.dataset", **SPECS["data.dataset"]}, "log": [], "cb": []}
     section = key.partition(".")[0]
     assert section in parts, f"say how a component of `{section}.` is fitted"
     if spec is not None:
@@ -90,7 +100,14 @@ def trained(key: str, spec: dict[str, Any] | None) -> dict[str, Any]:
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
     ended = Ended()
     adam = {"type": "optim_cls.AdamW", "kwargs": {"lr": 0.01}}
-    fit(model, built["data"], loggers=built["log"], callbacks=[ended], optimizer=adam, trainer={"max_epochs": 2})
+    fit(
+        model,
+        built["data"],
+        loggers=built["log"],
+        callbacks=[*built["cb"], ended],
+        optimizer=adam,
+        trainer={"max_epochs": 2},
+    )
     return ended.state
 
 
@@ -127,3 +144,29 @@ def test_the_comparison_would_see_another_argument() -> None:
 def test_workers_share_out_what_is_read_by_index_and_only_that(target: Any, is_indexed: bool) -> None:
     """Of an iterable-style data set each reads a part of its own, in whose order the number shows."""
     assert is_read_by_index(target) is is_indexed
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"), [({"every_n_steps": 3}, True), ({"keep_last": 1}, True), ({"background": False}, False)]
+)
+def test_which_checkpoints_a_run_leaves_is_what_it_is_though_its_weights_are_the_same(
+    folder: Path, change: dict[str, Any], counts: bool
+) -> None:
+    """A finished run cannot give the files that another rhythm would have left; how they are written is nobody's."""
+
+    def left(spec: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        for file in folder.glob("checkpoints/*"):
+            file.unlink()
+        state = trained("cb.model_checkpoint", spec)
+        return state, sorted(path.name for path in folder.glob("checkpoints/*.pt"))
+
+    def counted(spec: dict[str, Any]) -> Any:
+        config = {"callbacks": [{"_type_": "cb.model_checkpoint", **spec}]}
+        facts = registered_in(build_registry())("cb.model_checkpoint").facts(())
+        return as_counted(config, uncounted(config, [{"key": "cb.model_checkpoint", **facts}]))
+
+    plain = SPECS["cb.model_checkpoint"]
+    (state, files), (other_state, other_files) = left(plain), left({**plain, **change})
+    assert same_leaves(other_state, state)
+    assert (other_files != files) is counts
+    assert (counted({**plain, **change}) != counted(plain)) is counts
