@@ -13,7 +13,7 @@ import pytest
 from trained import PARTS, inside
 
 from otrainer.stages.built import record_path
-from otrainer.stages.freshness.decide import decide
+from otrainer.stages.freshness.decide import Looks, decide
 from otrainer.storage import process_memory
 from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.worker.table import run_stage
@@ -94,13 +94,13 @@ def test_each_experiment_has_a_copy_where_the_disk_knows_no_links(root: Path, mo
 def test_a_look_at_a_shared_record_holds_until_the_record_is_another(root: Path) -> None:
     listed(root, "a", "b")
     experiment = find_experiment("b", root)
-    looks: dict[tuple[int, int, int], str | None] = {}
+    looks = Looks.none()
     record, seen = record_path("manifest", experiment, root), None
     while seen != (seen := record.stat().st_ino):  # a look at files that were young writes the record once more
         assert decide("manifest", experiment, root, looks=looks).is_up_to_date
     (root / PARTS).write_text((root / PARTS).read_text() + "\nMORE = 1\n")
     assert decide("manifest", experiment, root, looks=looks).is_up_to_date
-    assert not decide("manifest", experiment, root, looks={}).is_up_to_date
+    assert not decide("manifest", experiment, root, looks=Looks.none()).is_up_to_date
     process_memory.forget("manifests")
     listed(root, "a")
     (root / PARTS).write_text((root / PARTS).read_text() + "\nMORE = 2\n")
