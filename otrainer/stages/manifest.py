@@ -20,7 +20,7 @@ from otrainer.stages.definition import SEARCH, look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.stages.shared import is_made, note_made, share_made
-from otrainer.storage.module_search import search_of
+from otrainer.storage.module_search import EVERY, search_of
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files, why_stale
 
@@ -79,8 +79,10 @@ def searched(modules: Mapping[str, Path], prints: Fingerprints, root: Path) -> d
     tops = {name.partition(".")[0] for name in modules}
     used = {str(folder) for top in tops for folder in locator.entries(top)}
     there = set(sys.path) - {str(root), *added.front, *added.back}
-    folders = {display_path(folder, root): names for folder, names in looked_for(modules, prints.sources).items()}
-    return search_of(folders, used & there, root)
+    found = looked_for(modules, prints.sources)
+    folders = {display_path(folder, root): names for folder, names in found.items()}
+    named = {name for folder, names in found.items() if str(folder) in sys.path for name in names if name != EVERY}
+    return search_of(folders, used & there, root, named)
 
 
 def read_sources(experiment: Experiment, root: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from otrainer.storage import process_memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,14 +18,20 @@ PYTHONPATH = "PYTHONPATH"
 EVERY = "*"
 INIT = "__init__.py"
 CACHE = "__pycache__"
+# Finders of Python's own, of setuptools for `distutils`, and ours.
+USUAL = ("_frozen_importlib", "_frozen_importlib_external", "_distutils_hack", "otrainer")
 
 
-def search_of(folders: Mapping[str, Iterable[str]], used: Iterable[str], root: Path) -> dict[str, Any]:
+def search_of(
+    folders: Mapping[str, Iterable[str]], used: Iterable[str], root: Path, tops: Collection[str] = ()
+) -> dict[str, Any]:
     """Return a search as a record keeps it: for each folder the names that were looked for, and what was found.
 
-    `folders` are named as records name paths; `used` are those entries of `sys.path` that something was found by.
+    `folders` are named as records name paths; `used` are those entries of `sys.path` that something was found by, and
+    `tops` are the names of modules that lie in no package, which finders are asked for.
     """
     return {
+        "hooked": [" ".join(sorted(tops)), hooked(tops)],
         "path": python_path(os.environ, root),
         "used": sorted(used),
         "folders": {
@@ -69,6 +78,7 @@ def search_reasons(
     """Yield why modules may be found elsewhere now; of `known` files somebody else tells that they are gone."""
     if search["path"] != python_path(environ, root):
         yield f"`{PYTHONPATH}` names other folders."
+    yield from hook_reasons(*search["hooked"])
     there = set(sys.path)
     yield from (f"`{each}` is not on Python's path any more." for each in search["used"] if each not in there)
     for folder, (names, before) in search["folders"].items():
@@ -81,3 +91,37 @@ def search_reasons(
 
 def at(folder: str, name: str) -> str:
     return name if folder == "." else f"{folder}/{name}"
+
+
+def finders_at_start() -> list[Any]:
+    """Return the finders that extend Python's search before anything of the project runs, as editable installs do.
+
+    They are those of the first call in a process: what plugins add later, others that only look do not have.
+    """
+    return process_memory.get("finders at start", lambda: [each for each in sys.meta_path if not is_usual(each)])
+
+
+def is_usual(finder: Any) -> bool:
+    return str(getattr(finder, "__module__", "")).partition(".")[0] in USUAL
+
+
+def hooked(names: Iterable[str]) -> dict[str, str]:
+    """Return where such finders find modules of these names, as far as they find any."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        for finder in finders_at_start():
+            with suppress(Exception):  # of somebody's finder, which fails at an import too, and is told there
+                if name not in found and (spec := finder.find_spec(name, None)) is not None:
+                    found[name] = str(spec.origin or list(spec.submodule_search_locations or ()))
+    return found
+
+
+def hook_reasons(names: str, before: Mapping[str, str]) -> Iterator[str]:
+    """Yield which modules finders find now and did not before, or elsewhere, or not any more."""
+    now = hooked(names.split())
+    for name in sorted({*before, *now}):
+        if name not in now:
+            yield f"The module `{name}` is not found any more by what is installed to find it."
+        elif now[name] != before.get(name):
+            how = "elsewhere" if name in before else "in another way"
+            yield f"The module `{name}` is found {how} now: {now[name]}."

@@ -115,6 +115,9 @@ def checked_search(data: dict[str, Any]) -> Mapping[str, Any]:
         looked_for = [names.split(" ") and list(found) for names, found in data["folders"].values()]
         if not all(isinstance(each, list) for each in (data["path"], data["used"], *looked_for)):
             raise TypeError("a search holds lists")
+        names, found = data["hooked"]
+        if not (isinstance(names, str) and all(isinstance(each, str) for each in found.values())):
+            raise TypeError("a search holds names and places")
     return data
 
 

@@ -21,6 +21,7 @@ from otrainer.storage import process_memory
 from otrainer.storage.experiments import ALL, CALLING_FOLDER, Experiment, all_experiments, sentence
 from otrainer.storage.gc_pause import keep_all
 from otrainer.storage.lasting_streams import make_lasting
+from otrainer.storage.module_search import finders_at_start
 from otrainer.tasks import doit_patches
 from otrainer.tasks.ahead import Ahead
 from otrainer.tasks.commandline import CommandLine
@@ -54,6 +55,7 @@ class Project:
     """
 
     def __init__(self, dodo: str) -> None:
+        finders_at_start()  # before dodo.py may add to them
         self.root = Path(dodo).resolve().parent
         self.selected: tuple[Experiment, ...] = ()
         self.listed: tuple[Experiment, ...] = ()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 from otrainer.fingerprint import Fingerprints
 from otrainer.stages.manifest import searched
+from otrainer.storage import process_memory
+from otrainer.storage.module_search import finders_at_start
 from otrainer.storage.records import Record, reasons, stamp_files
 
 from .steps import remove, write
@@ -159,3 +164,61 @@ def test_an_empty_folder_is_found_by_who_looks_for_a_package(root: Path, how: st
     (root / ("inside/comes" if "inside" in LOOKS[how] else "comes")).mkdir()
 
     assert [one == two for one, two in zip(digests(), before, strict=True)] == [False, True]
+
+
+class Finder:
+    """As an editable install has one, installed by a `.pth` file before anything else runs."""
+
+    def __init__(self, **mapping: Path) -> None:
+        self.mapping = mapping
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return spec_from_file_location(name, self.mapping[name]) if name in self.mapping else None
+
+
+HOOKED = {
+    "another checkout": ({"hooked": "two/hooked.py"}, ["The module `hooked` is found elsewhere now: two/hooked.py."]),
+    "no checkout": ({}, ["The module `hooked` is not found any more by what is installed to find it."]),
+    "one more": (
+        {"hooked": "one/hooked.py", "optional": "one/hooked.py"},
+        ["The module `optional` is found in another way now: one/hooked.py."],
+    ),
+    "one that nobody imports": ({"hooked": "one/hooked.py", "nobody": "two/hooked.py"}, []),
+    "the same": ({"hooked": "one/hooked.py"}, []),
+}
+
+
+@pytest.mark.parametrize("what", HOOKED)
+def test_where_a_finder_that_is_installed_finds_a_module_counts(
+    root: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It is asked again each time, without importing anything: its own file may say something else by now."""
+    (root / "plug/lazy.py").write_text("def later():\n    import hooked\n    import optional\n")
+    for name in ("one", "two"):
+        (root / name).mkdir()
+        (root / name / "hooked.py").touch()
+    start_with(Finder(hooked=root / "one/hooked.py"), monkeypatch)
+    record = looked(root, "plug.lazy")
+    mapping, expected = HOOKED[what]
+    start_with(Finder(**{name: root / place for name, place in mapping.items()}), monkeypatch)
+
+    assert [each.replace(f"{root}/", "") for each in told(record, root)] == expected
+
+
+def test_what_a_plugin_adds_to_the_finders_is_not_taken_for_what_is_installed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that looks whether anything changed runs no plugin, and must find the same."""
+    (root / "plug/lazy.py").write_text("def later():\n    import hooked\n")
+    process_memory.forget("finders at start")
+    finders_at_start()
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder(hooked=root / "beside.py")])
+    record = looked(root, "plug.lazy")
+
+    assert record.search["hooked"][1] == {}
+
+
+def start_with(finder: Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [each for each in sys.meta_path if not isinstance(each, Finder)]
+    monkeypatch.setattr(sys, "meta_path", [*kept, finder])
+    process_memory.forget("finders at start")

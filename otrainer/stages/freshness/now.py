@@ -87,9 +87,10 @@ class Now:
         declared = self.validated["data_files"] if self.validated else {}
         code = self.validated["code"] if self.validated else ()
         sources = sources_of((row["target"] for row in code if row["plugin"] is None), self.prints).values()
+        read = set(read)
         known = {*declared, *read, *asked.get("files", ()), *(display_path(file, self.root) for file in sources)}
         files = {name: stamp for name, stamp in record.files.items() if name not in known}
-        facts = {name: without(getattr(record, name), asked.get(name, ())) for name in HASHED}
+        facts = {name: without(getattr(record, name), {*read, *asked.get(name, ())}) for name in HASHED}
         kept = record._replace(files=files, outputs={}, version=Record().version, **facts)
         return any(reasons(kept, {}, root=self.root))
 

@@ -25,6 +25,7 @@ from otrainer.stages.begun import on_begun
 from otrainer.storage.experiments import Experiment
 from otrainer.storage.gc_pause import collector_paused, keep_all
 from otrainer.storage.lasting_streams import make_lasting
+from otrainer.storage.module_search import finders_at_start
 from otrainer.storage.processes import STOPPING, end_with_parent
 from otrainer.tasks.interrupts import CUT_SHORT
 from otrainer.tasks.worker.execute import execute
@@ -40,6 +41,7 @@ Requests = queue.Queue[dict[str, Any] | None]
 def main(requests: int, answers: int) -> None:
     """Serve until the pipe of requests ends."""
     end_with_parent()
+    finders_at_start()  # before plugins add to them
     make_lasting()
     make_log_legible()
     # A process forked from this one, such as a data loader's, would keep doit waiting after this one's death.

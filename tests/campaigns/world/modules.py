@@ -259,9 +259,14 @@ def editable(n: int, rng: Random) -> Feature:
         name = f"site/finder{n}.py"
         files[name] = FINDER % {"n": n, "where": f"e{n}_one"}
         files[f"site/edited{n}.pth"] = f"import finder{n}; finder{n}.install()\n"
-        moved = Edit(
-            "installed from elsewhere", lambda world, _: world.write(name, FINDER % {"n": n, "where": f"e{n}_two"})
-        )
+
+        def install(world: World, _: Random) -> None:
+            """Write another finder, and leave nothing that was compiled of the first, as installers do."""
+            world.write(name, FINDER % {"n": n, "where": f"e{n}_two"})
+            for compiled in world.path("site/__pycache__").glob(f"finder{n}.*"):
+                compiled.unlink()
+
+        moved = Edit("installed from elsewhere", install)
     root = f"@/edited{n}.py"
     edits = [
         moved,
