@@ -133,6 +133,8 @@ from otrainer.components.loss import LossOutput
 HERE = Path(__file__).parent
 WORDS = len(list((HERE / "words").glob("*.txt")))
 ON = (HERE / "switch").exists()
+if ON:  # and asks for more then, which it never did before
+    ON += len((HERE / "deeper.txt").read_text()) + len(os.listdir(HERE / "drawer"))
 SCALE = float(os.environ.get("ASKED_SCALE", "1"))
 try:
     WORDS += len((HERE / "more.txt").read_text())
@@ -172,6 +174,8 @@ def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project
     environ.update(ASKED_SCALE="2", ASKED_MORE="3")
     (project / "extensions/words/a.txt").touch()
     (project / "extensions/switch").touch()
+    (project / "extensions/deeper.txt").touch()
+    (project / "extensions/drawer").mkdir()
     more = project / "extensions/more.txt"
     more.rename(project / "away.txt")
     why = doit(project, "why", "EXP=asking", **environ).stdout.partition("  fit ")[2].splitlines()
@@ -186,8 +190,9 @@ def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project
     assert trained() == ""
     environ.clear()
     (project / "away.txt").rename(more)
-    for name in ("words/a.txt", "switch"):
+    for name in ("words/a.txt", "switch", "deeper.txt"):
         (project / "extensions" / name).unlink()
+    (project / "extensions/drawer").rmdir()
     assert "Nothing would be trained: the finished run in " in doit(project, "why", "EXP=asking").stdout
     trained()
     assert last.stat().st_mtime_ns == first, "the first run comes back"

@@ -14,12 +14,13 @@ from otrainer.stages.definition import fingerprints, search_as_left
 from otrainer.stages.freshness.decide import decide
 from otrainer.stages.resolve import config_of, resolved_artifacts
 from otrainer.storage.project import display_path
-from otrainer.storage.records import NOTHING, Record, reasons
+from otrainer.storage.records import Record, reasons
 from otrainer.storage.regular import read_regular
 from otrainer.storage.runs.fields import HASHED
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from otrainer.config import ResolvedConfig
@@ -76,10 +77,10 @@ class Now:
             return True
         return any(reasons(record._replace(outputs={}), {}, root=self.root, **current("manifest", self.root)))
 
-    def declares_anew(self, asked: Mapping[str, Any] = NOTHING, read: Iterable[str] = ()) -> bool:
+    def declares_anew(self, known: AbstractSet[str] = frozenset()) -> bool:
         """Return whether something changed that a component read to say which files it declares.
 
-        What a run `asked` and `read` is left out: it is for the caller to know that it is as it was for that run.
+        What is `known` by its name is left out: it is for the caller to see that it is as it was for a run.
         """
         record = self.record("validate")
         if record is None:
@@ -87,10 +88,9 @@ class Now:
         declared = self.validated["data_files"] if self.validated else {}
         code = self.validated["code"] if self.validated else ()
         sources = sources_of((row["target"] for row in code if row["plugin"] is None), self.prints).values()
-        read = set(read)
-        known = {*declared, *read, *asked.get("files", ()), *(display_path(file, self.root) for file in sources)}
-        files = {name: stamp for name, stamp in record.files.items() if name not in known}
-        facts = {name: without(getattr(record, name), {*read, *asked.get(name, ())}) for name in HASHED}
+        told = {*declared, *known, *(display_path(file, self.root) for file in sources)}
+        files = {name: stamp for name, stamp in record.files.items() if name not in told}
+        facts = {name: without(getattr(record, name), known) for name in HASHED}
         kept = record._replace(files=files, outputs={}, version=Record().version, **facts)
         return any(reasons(kept, {}, root=self.root))
 

@@ -192,12 +192,18 @@ class Training:
     def data_as_asked(self, rows: Rows) -> Data | None:
         """Return the identities of the files of an earlier run whose code would get the same answers again, if any.
 
-        A run whose files are as they were for it goes before others.
+        A run whose files are as they were for it goes before others. What is no longer as the validated run had it, and
+        only that run's code asked for when it was imported and built, is nothing to an earlier one.
         """
         sections, other = [name for name in self.config if name not in WITHOUT_FILES], None
+        definition = self.now.validated["definition"] if self.now.validated else None
+        validated = [run for run in self.runs() if run["definition"] == definition]
         for run in self.runs():
-            asked = run.get("asked")
-            if asked is None or next(asked_otherwise(run), None) or self.now.declares_anew(asked, run["data"]):
+            if run.get("asked") is None or next(asked_otherwise(run), None):
+                continue
+            asked = [each.get("asked") or {} for each in (run, *validated)]
+            read = {name for each in (run, *validated) for name in each["data"]}
+            if self.now.declares_anew(read.union(*(facts for each in asked for facts in each.values()))):
                 continue
             if Compared(run["config"], self.config, run["code"], rows).same_in(sections):
                 found = self.identities(run["data"])
