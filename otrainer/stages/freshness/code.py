@@ -90,11 +90,14 @@ def symbol_changes(row: Mapping[str, Any], old_detail: Detail | None, prints: Fi
     if old_detail is None:
         return []
     code, old = code_of(row, prints), old_code(old_detail, row["key"])
-    moved = {content(*each) for each in code.symbols.items()} & {content(*each) for each in old.symbols.items()}
+    # Texts are reached by no name: which of them counted for this row, only those tell that do now.
+    texts = {symbol: old_detail["symbols"].get(symbol) for symbol in code.symbols if symbol.endswith(f":{TEXT}")}
+    before = {**old.symbols, **{symbol: digest for symbol, digest in texts.items() if digest is not None}}
+    moved = {content(*each) for each in code.symbols.items()} & {content(*each) for each in before.items()}
     changed = [
-        describe_change(row["key"], symbol, "changed" if symbol in old.symbols else "is used now", code, prints)
+        describe_change(row["key"], symbol, "changed" if symbol in before else "is used now", code, prints)
         for symbol, digest in code.symbols.items()
-        if old.symbols.get(symbol) != digest and content(symbol, digest) not in moved
+        if before.get(symbol) != digest and content(symbol, digest) not in moved
     ]
     gone = [
         describe_change(row["key"], symbol, "is not used any more", old, prints)
