@@ -196,3 +196,17 @@ def test_another_answer_trains_those_that_asked_as_foretold_and_no_other(project
     assert "Nothing would be trained: the finished run in " in doit(project, "why", "EXP=asking").stdout
     trained()
     assert last.stat().st_mtime_ns == first, "the first run comes back"
+
+
+def test_a_run_comes_back_as_foretold_once_a_file_is_gone_that_only_a_later_one_read(project: Path) -> None:
+    reading = 'DEEPER = HERE / "deeper.txt"\nWORDS = len(DEEPER.read_text()) if DEEPER.is_file() else 0\n'
+    head, rest = ASKING.split("WORDS = ")[0], ASKING.split("    pass\n")[1]
+    (project / "extensions/asking.py").write_text(f"{head}{reading}ON, SCALE = 0, 1\n{rest}")
+    write(project, "asking", EXPERIMENT.format(name="asking") + "trainer: {max_epochs: 1}\n")
+    assert ".  fit:asking" in doit(project, "train", "EXP=asking").stdout
+    (project / "extensions/deeper.txt").write_text("more")
+    assert "is kept in runs/.kept" in doit(project, "train", "EXP=asking").stdout
+    (project / "extensions/deeper.txt").unlink()
+
+    assert "Nothing would be trained: the finished run in " in doit(project, "why", "EXP=asking").stdout
+    assert "the finished run is back" in doit(project, "train", "EXP=asking").stdout

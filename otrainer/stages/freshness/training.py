@@ -185,8 +185,10 @@ class Training:
         sections = [name for name in self.config if name not in WITHOUT_FILES]
         sections += ["model"] if self.layers_may_declare(rows) else []
         for config, code, names in self.declared_before():
-            if not names or Compared(config, self.config, code, rows).same_in(sections):
-                return self.identities(names)
+            is_alike = not names or Compared(config, self.config, code, rows).same_in(sections)
+            # One of them may be gone, which the last one's code read and an earlier one's did not.
+            if is_alike and (found := self.identities(names)) is not None:
+                return found
         return None
 
     def data_as_asked(self, rows: Rows) -> Data | None:
