@@ -306,14 +306,19 @@ def test_a_busy_file_is_not_damaged(tmp_path):
     connection.close()
 
 
+def many_saved(folder):
+    """A file with more tasks than are asked for one by one, each with its name as its result."""
+    path, names = folder / "db", [f"fit:{number}" for number in range(2 * MANY)]
+    kept = state(path)
+    for name in names:
+        kept.save_success(Task(name), result_hash=name)
+    kept.close()
+    return path, names
+
+
 def test_a_task_is_known_as_it_is_also_where_many_are_asked_for(tmp_path):
     """From some number on they are read all at once; what is forgotten or written since then counts."""
-    path, names = tmp_path / "db", [f"fit:{number}" for number in range(2 * MANY)]
-    first = state(path)
-    for name in names:
-        first.save_success(Task(name), result_hash=name)
-    first.close()
-
+    path, names = many_saved(tmp_path)
     second = state(path)
     assert [second._get(name, "result:") for name in names[: MANY + 2]] == names[: MANY + 2]
     second.remove_success(Task(names[-1]))
@@ -324,11 +329,7 @@ def test_a_task_is_known_as_it_is_also_where_many_are_asked_for(tmp_path):
 
 
 def test_a_damaged_row_among_many_is_no_reason_to_forget_the_others(tmp_path):
-    path, names = tmp_path / "db", [f"fit:{number}" for number in range(2 * MANY)]
-    first = state(path)
-    for name in names:
-        first.save_success(Task(name), result_hash=name)
-    first.close()
+    path, names = many_saved(tmp_path)
     with sqlite3.connect(path) as connection:
         connection.execute("insert into doit values ('not asked for', 'no json')")
 
