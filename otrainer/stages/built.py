@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otrainer.config import SourceMap
     from otrainer.storage.experiments import Experiment
 
-VERSIONS = {"resolve": 2, "manifest": 4, "validate": 2, "schema": 1}
+VERSIONS = {"resolve": 2, "manifest": 3, "validate": 2, "schema": 1}
 RESOLVED, SOURCES, PLUGINS, KEYS, VALIDATED = (
     "resolved.json",
     "sources.json",

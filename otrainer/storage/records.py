@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from _typeshed import StrPath
 
-SCHEMA = 3
+SCHEMA = 4
 # Otrainer's own sources are many, as are the files that stages leave: what the file system says of them is enough.
 OWN_FILES = f"{PACKAGE_FOLDER}{os.sep}"
 # Of no stage: a record that another version of otrainer wrote in a form of its own.

@@ -183,12 +183,14 @@ def wait_for_tick(path):
         time.sleep(0.005)
 
 
-def test_a_record_of_an_earlier_form_makes_its_stage_run_once(project):
+@pytest.mark.parametrize("schema", [2, 3])
+def test_a_record_of_an_earlier_form_makes_its_stage_run_once(project, schema):
     """It is no damage, and the stage says which version of otrainer wrote it."""
     record = project / "x.record.json"
     whole = json.loads(record.read_text())
     rows = {name: stamp and stamp[:3] for name, stamp in whole["files"].items()}
-    record.write_text(json.dumps({**whole, "schema": 2, "files": rows}))
+    earlier = {2: {"files": rows}, 3: {"search": {"path": [], "used": [], "folders": {}}}}
+    record.write_text(json.dumps({**whole, "schema": schema, **earlier[schema]}))
 
     assert why(project) == "This version of otrainer does it in another way."
 
