@@ -27,6 +27,7 @@ def test_no_worker_outlives_its_run(fails: bool) -> None:
             if fails and ctx.state.global_step == 3:
                 raise KeyError
 
+    others = set(multiprocessing.active_children())  # of loaders that nobody has collected yet
     kept: list[Any] = []
     try:
         data = DatasetDataModule(Samples(), Samples(), batch_size=4, num_workers=2)
@@ -35,4 +36,4 @@ def test_no_worker_outlives_its_run(fails: bool) -> None:
         kept.append(error)  # with all frames of the run
 
     assert len(kept) == fails
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= others
