@@ -17,9 +17,16 @@ from otrainer.diagnostics.redaction.streams import conceal
 from otrainer.diagnostics.redaction.values import known
 from otrainer.engine.data.generators import Generators
 from otrainer.errors import ConfigError
+from otrainer.storage import process_memory
 from otrainer.storage.processes import WARNED
 
 LOOK_S = 0.5
+
+
+def called_first() -> Callable[[], None] | None:
+    """Return what a data worker that is made ready now calls before all else, if anything."""
+    first: Callable[[], None] | None = process_memory.get("called_first", lambda: None)
+    return first
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Undisturbed:
 
     Ctrl-C, a closed terminal and a batch system's SIGTERM reach every process of a training. Workers that end by it, as
     torch's would, take the batch along for which the last step is waiting, and so the checkpoint. Nor do they print
-    `secrets`, which a worker that is no fork does not know.
+    `secrets`, which a worker that is no fork does not know. `first` is called before all else.
 
     Generators that the dataset or `collate` holds begin from the worker's own seed: as copies, they would give the same
     numbers in each worker and in each epoch.
@@ -37,8 +44,11 @@ class Undisturbed:
     then: Callable[[int], Any] | None = None
     secrets: Mapping[str, str] = field(default_factory=lambda: known().values, repr=False)
     collate: Any = field(default=None, repr=False)
+    first: Callable[[], None] | None = field(default_factory=called_first, repr=False)
 
     def __call__(self, worker_id: int) -> None:
+        if self.first is not None:
+            self.first()
         conceal(self.secrets)
         loader = multiprocessing.parent_process()
         if loader is not None and hasattr(signal, "sigtimedwait"):
@@ -51,6 +61,16 @@ class Undisturbed:
             Generators((info.dataset, self.collate)).reseed(info.seed)
         if self.then is not None:
             self.then(worker_id)
+
+
+@contextmanager
+def workers_call(first: Callable[[], None]) -> Iterator[None]:
+    """Let data workers that are made ready within call `first`, which is pickled for those that are no forks."""
+    process_memory.put("called_first", first)
+    try:
+        yield
+    finally:
+        process_memory.forget("called_first")
 
 
 def attend(loader: int, parent: int) -> None:

@@ -13,7 +13,7 @@ from otrainer.stages.definition import fingerprints
 from otrainer.stages.fit.asked import asked_by_code
 from otrainer.stages.fit.changed import changed_code, changed_data, refuse_changed, told_at_the_end
 from otrainer.stages.fit.compose import composed, settings_of
-from otrainer.stages.fit.late_imports import LateImports, refuse_late
+from otrainer.stages.fit.late_imports import LateImports, refuse_late, workers_tell
 from otrainer.stages.fit.parents_rows import carry_rows
 from otrainer.stages.fit.provenance import leave_provenance
 from otrainer.stages.fit.rows_elsewhere import begin_rows, rows_of_attempt
@@ -61,10 +61,10 @@ def train(
             checkpoint = directory.checkpoint(kept)
             run = replace(settings, resume_from=None if checkpoint is None else str(checkpoint))
             record = RunRecord(directory, run, parent=directory.parent(checkpoint))
-            with record.claimed(), composed(plan, places) as whole:
+            with record.claimed(), workers_tell() as elsewhere, composed(plan, places) as whole:
                 # What is imported by now is what was validated; another look comes when it has trained.
                 prints = refuse_changed(plan, root)
-                late = LateImports(plan, prints)
+                late = LateImports(plan, prints, elsewhere)
                 record.strayed = late.changed
                 if checkpoint is not None:
                     check_fits(checkpoint, whole.trainer, whole.parts)

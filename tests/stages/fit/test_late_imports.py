@@ -68,7 +68,9 @@ def state(root: Path) -> tuple[str, str]:
 def test_a_module_that_was_edited_before_the_run_imported_it_spoils_the_run(root: Path) -> None:
     """It is not complete, and of another definition: the next call trains anew, also once the edit is taken back."""
     (root / "edit").write_text("before|VALUE = 2\n")
-    with pytest.raises(ConfigError, match=f"`{LATE}` changed before this run imported it") as caught:
+    with pytest.raises(
+        ConfigError, match=f"`{LATE}` changed before this run, or a data worker of it, imported it"
+    ) as caught:
         run_experiment("configs/experiments/late.yaml")
     assert caught.value.findings[0].title == "changed meanwhile"
     spoilt = state(root)
