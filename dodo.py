@@ -48,7 +48,7 @@ def task_validate() -> Iterator[TaskDict]:
 
 def task_fit() -> Iterator[TaskDict]:
     """Train a validated experiment, unless its run is complete."""
-    for exp in project.selected:
+    for exp in project.trained:
         yield project.stage(
             "fit",
             exp,
@@ -60,7 +60,7 @@ def task_fit() -> Iterator[TaskDict]:
 
 def task_resume() -> Iterator[TaskDict]:
     """Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME)."""
-    for exp in project.selected:
+    for exp in project.trained:
         yield project.stage(
             "resume",
             exp,
@@ -71,7 +71,7 @@ def task_resume() -> Iterator[TaskDict]:
 
 def task_verify_resume() -> Iterator[TaskDict]:
     """Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME)."""
-    for exp in project.selected:
+    for exp in project.trained:
         yield project.stage("verify-resume", exp, task_dep=[f"validate:{exp.task_name}"], uptodate=[False])
 
 
@@ -80,7 +80,7 @@ def task_train() -> Iterator[TaskDict]:
     yield {
         "basename": "train",
         "actions": None,
-        "task_dep": [f"train:{exp.task_name}" for exp in project.selected],
+        "task_dep": [f"train:{exp.task_name}" for exp in project.trained],
     }
     for exp in project.listed:
         yield {

@@ -60,7 +60,7 @@ def why_not_shared(experiment: Experiment, root: Path) -> str | None:
     """Return why manifest.json is not the one of which its record speaks; None if it is."""
     path, record = root / experiment.built(MANIFEST), record_path("manifest", experiment, root)
     try:
-        if record.is_symlink() and path.readlink().parent == record.readlink().parent:
+        if is_link_beside(path, record):
             return None
         left = {stamp.sha256 for stamp in Record.read(record).outputs.values()}  # a copy, as `cp -L` makes them
         is_it = hashlib.sha256(read_regular(path)).hexdigest() in left
@@ -68,6 +68,15 @@ def why_not_shared(experiment: Experiment, root: Path) -> str | None:
         is_it = False
     happened = "altered" if path.exists() else "deleted"
     return None if is_it else f"`{experiment.built(MANIFEST).as_posix()}` was {happened}."
+
+
+def is_link_beside(path: Path, other: Path) -> bool:
+    """Return whether two paths are links into one folder. Raises OSError where the first of them is none."""
+    try:
+        there = os.readlink(other)  # noqa: PTH115 - of a thousand experiments
+    except OSError:
+        return False
+    return os.path.dirname(os.readlink(path)) == os.path.dirname(there)  # noqa: PTH115, PTH120
 
 
 def as_left(experiment: Experiment, name: str, root: Path, left: Mapping[str, str] | None = None) -> Any:

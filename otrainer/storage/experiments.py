@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +44,13 @@ class Experiment(NamedTuple):
 
     def built(self, artifact: str) -> Path:
         """Return where an artifact of this experiment lies, such as `resolved.json`."""
-        return self.build / artifact
+        return built(self.build, artifact)
+
+
+@cache
+def built(folder: Path, artifact: str) -> Path:
+    """Return where an artifact lies in a folder; that of a thousand experiments is asked for several times."""
+    return folder / artifact
 
 
 # What stages are about that concern the whole project: their artifacts lie beside the experiments' folders.

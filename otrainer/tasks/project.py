@@ -28,7 +28,18 @@ from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import Document, StageReporter
 from otrainer.tasks.runner import Runner
-from otrainer.tasks.selection import ABOUT_ONE, CHECKED, EVERY, LAST, NAMED, QUERIES, chained, select, wanted_format
+from otrainer.tasks.selection import (
+    ABOUT_ONE,
+    CHECKED,
+    EVERY,
+    LAST,
+    NAMED,
+    QUERIES,
+    chained,
+    only_checks,
+    select,
+    wanted_format,
+)
 from otrainer.tasks.state import MD5Checker
 
 OWN = (*EVERY, *NAMED, *QUERIES, *ABOUT_ONE, LAST)
@@ -51,7 +62,8 @@ class Asked:
 class Project:
     """A folder with a dodo.py: the root that everything relative starts from.
 
-    `selected` are the experiments whose tasks are created, `listed` those that `doit list` shows.
+    `selected` are the experiments whose tasks are created, `listed` those that `doit list` shows. Those that train are
+    created for `trained`: none where the command line cannot come to one.
     """
 
     def __init__(self, dodo: str) -> None:
@@ -59,6 +71,7 @@ class Project:
         self.root = Path(dodo).resolve().parent
         self.selected: tuple[Experiment, ...] = ()
         self.listed: tuple[Experiment, ...] = ()
+        self.trained: tuple[Experiment, ...] = ()
         self.variables: Mapping[str, str] = {}
         self.interrupts = Interrupts()
         self._executes = False
@@ -182,7 +195,7 @@ class Project:
         if document:
             document.files = {each.name: each.file.as_posix() for each in selection.experiments}
             StageReporter.document = document
-        self.selected = self.listed = selection.experiments
+        self.selected = self.listed = self.trained = selection.experiments
         self.variables = line.variables
         self._executes = line.command == "run"
         alone = len(self.selected) == 1
@@ -193,6 +206,8 @@ class Project:
         self._chains = chained(self.selected, line, self.root)
         if line.command == "list" and not self.selected:
             self.listed = tuple(all_experiments(self.root))
+        if only_checks(line) and verbs.keys() <= {*OWN}:  # tasks of the user's may depend on any
+            self.listed = self.trained = ()
 
 
 def verbs_of(namespace: Mapping[str, Any], line: CommandLine) -> dict[str, str]:

@@ -75,6 +75,11 @@ def wanted_format(line: CommandLine) -> str | None:
     return line.variables["FORMAT"] if asked else None
 
 
+def only_checks(line: CommandLine) -> bool:
+    """Tell whether a line asks for nothing that may come to a training."""
+    return line.command == "run" and bool(line.tasks) and {task.partition(":")[0] for task in line.tasks} <= {*EVERY}
+
+
 def asks_audit(line: CommandLine) -> bool:
     """Tell whether a line asks for nothing but an audit, which has a format for programs of its own."""
     return line.command == "run" and set(line.tasks) == {AUDIT}

@@ -167,6 +167,20 @@ def test_tasks_that_stand_anywhere_in_dodo_are_seen_and_so_is_a_path_from_the_fo
     assert "   `-a` asks for it.\n" in said
 
 
+def test_tasks_that_train_are_created_where_nothing_but_a_check_is_asked_for_only_if_others_may_name_them(project):
+    """Of a thousand experiments, more than half of the tasks; a task of the user's may depend on any."""
+    dodo = project.root / "dodo.py"
+    with dodo.open("a") as stream:
+        stream.write("\nimport atexit\natexit.register(lambda: print('trained', len(project.trained)))\n")
+    for asked, created in (("validate", 0), ("schema", 0), ("train", 1), ("list", 1)):
+        assert project.doit(asked, "EXP=a").out.splitlines()[-1] == f"trained {created}"
+
+    with dodo.open("a") as stream:
+        stream.write("\ndef task_report():\n    return {'actions': ['true'], 'task_dep': ['fit:a']}\n")
+    done = project.doit("validate", "EXP=a")
+    assert (done.code, done.err, done.out.splitlines()[-1]) == (0, "", "trained 1")
+
+
 def test_a_mistake_in_a_config_is_drawn_once_and_ends_with_1(project):
     """The golden text of a failure: doit's line, then the diagnostic, and nothing of doit's own."""
     project.write("a", "wrong: validate\n")
