@@ -37,6 +37,7 @@ ALLOWED = {
     ("registry/plugins/load.py", "importlib.import_module"): "plugins, once the settings allow them",
     ("registry/build/targets.py", "importlib.import_module"): "targets, once the settings allow them",
     ("tasks/worker/handle.py", "subprocess.Popen"): "this Python, as a worker",
+    ("tasks/worker/process.py", "os.fork"): "the worker itself, to share a check, before any code of the user's runs",
     ("tasks/worker/table.py", "importlib.import_module"): "stages, by a table of their modules",
     ("storage/processes.py", "import ctypes"): "lets a worker end with doit",
     ("commands/verify_resume/__init__.py", "subprocess.run"): "this Python, to train a stretch",

@@ -25,6 +25,14 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def is_single_threaded() -> bool:
+    """Return whether this process has one thread, native ones counted; False where that is not known."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False
+
+
 def is_alive(process: str) -> bool:
     """Return whether `PID.BEGINNING` runs, and no other process has its number: containers count from 1 again."""
     pid, _, began = process.partition(".")

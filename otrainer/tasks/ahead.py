@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from otrainer.tasks.holds import Holds
 
 
+# Experiments that are worth a further process, and how many there may be: doit itself takes half the time of a check.
+SHARE, MOST = 100, 3
+
+
 class Ahead:
     """The experiments that a call of doit is about to check, and what has run of them before its turn."""
 
@@ -34,6 +38,14 @@ class Ahead:
     def __contains__(self, stage_of: tuple[str, Experiment]) -> bool:
         """Return whether a stage of an experiment runs, or has run, before its turn; it is then due."""
         return stage_of in self._due
+
+    def hands(self) -> int:
+        """Return how many processes are to share with the worker what is to be validated.
+
+        Each has a processor, and so much to do that it is worth having it load the plugins too.
+        """
+        due = sum(self._never_ran("validate", each) for each in self._experiments)
+        return min(due // SHARE, processors() - 1, MOST)
 
     def may_validate(self, experiment: Experiment) -> bool:
         """Return whether an experiment may be validated as soon as it has a manifest; it then counts as due."""
@@ -68,3 +80,8 @@ class Ahead:
         is_here = os.getpid() == self._holds.pid  # and not one of `doit -n 2`, which runs what it is given
         record = record_path(stage, experiment, self.root)
         return is_here and experiment in self._experiments and not os.path.lexists(record)
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -152,7 +152,7 @@ class Runner:
         """Start the worker, which imports torch while this process resolves; tell whether it was not there yet."""
         if (self.root / experiment.built("manifest.json")).exists() or os.getpid() != self._pid:
             return False
-        return self.client.start()
+        return self.client.start(self.ahead.hands)
 
     def _say_why(self, stage: str, experiment: Experiment) -> None:
         """Print why a stage runs, in a line below doit's own; with `doit -n 2`, where lines mix, it names the stage."""

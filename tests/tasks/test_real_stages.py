@@ -88,3 +88,18 @@ def test_experiments_that_are_checked_together_leave_what_each_leaves_alone(root
 
 def left_in(project):
     return [path for path in (project / "build").glob("[!.]*/*.json") if not path.name.endswith(".record.json")]
+
+
+def test_experiments_that_several_processes_share_are_validated_as_by_one(root, tmp_path_factory):
+    """The artifacts are the same to the byte."""
+    alone = shutil.copytree(root, tmp_path_factory.mktemp("alone") / "project")
+    with (root / "dodo.py").open("a") as stream:
+        stream.write("\nfrom otrainer.tasks import ahead\n\nahead.SHARE, ahead.processors = 1, lambda: 3\n")
+    for folder in (root, alone):
+        for number in range(12):
+            text = f"defaults: [baseline.yaml]\nrun: {{name: s{number}, seed: {number}}}\n"
+            (folder / f"configs/experiments/s{number:02}.yaml").write_text(text)
+        assert python(folder, "-m", "doit", "validate").count("\n.  validate:s0") == 10
+    for number in range(12):
+        name = f"build/s{number:02}/validated.json"
+        assert (root / name).read_bytes() == (alone / name).read_bytes()

@@ -13,7 +13,8 @@ from otrainer.errors import Finding
 from otrainer.stages.freshness.decide import TRAINING
 from otrainer.stages.outcome import Outcome
 from otrainer.tasks.interrupts import CUT_SHORT, Interrupts
-from otrainer.tasks.worker.handle import Worker, no_more, nothing
+from otrainer.tasks.worker.handle import Worker
+from otrainer.tasks.worker.line import no_more, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from otrainer.storage.experiments import Experiment
     from otrainer.tasks.worker.gathered import Printed
+    from otrainer.tasks.worker.line import Line
 
 HINTS = {
     signal.SIGKILL: "The system ends a process like this when memory runs out; a smaller batch needs less.",
@@ -28,11 +30,14 @@ HINTS = {
     signal.SIGBUS: "Shared memory may be full: fewer data workers need less.",
 }
 
+BUSY = 4  # stages that a process has ahead of it: some 40 ms of work, while doit asks each 2 ms
+
 
 class Client:
     """Runs stages in workers: one for all checks, which then trains too if the experiment is `alone`.
 
-    Among several experiments, each training gets a worker of its own, so that nothing leaks from one into the next.
+    Among several experiments, each training gets a worker of its own, so that nothing leaks from one into the next. Of
+    what is checked ahead of its turn, hands of the worker take their share.
     """
 
     def __init__(self, root: Path, interrupts: Interrupts, *, alone: bool) -> None:
@@ -40,16 +45,17 @@ class Client:
         self.interrupts = interrupts
         self.alone = alone
         self._worker: Worker | None = None
-        self._sent: deque[tuple[str, Experiment]] = deque()  # ahead of their turn, and not answered yet
+        self._waiting: deque[tuple[str, Experiment]] = deque()  # to be run ahead of their turn by whoever is free
+        self._sent: dict[tuple[str, Experiment], Line] = {}  # ahead of their turn, and not answered yet
         self._answered: dict[tuple[str, Experiment], tuple[Outcome, Printed]] = {}  # whose turn has not come yet
         self._died = False  # of something: from then on nothing is ahead of its turn, so that it shows what
         atexit.register(self.close)
 
-    def start(self) -> bool:
-        """Start the worker before it is needed; says whether it was not there yet."""
+    def start(self, hands: Callable[[], int]) -> bool:
+        """Start the worker before it is needed, with as many hands as are worth it; says if it was not there yet."""
         if self._worker is not None:
             return False
-        self._worker = Worker(self.root)
+        self._worker = Worker(self.root, hands())
         self._worker.prepare()
         return True
 
@@ -72,24 +78,41 @@ class Client:
         sys.stderr.flush()
         if stage in (*TRAINING, "fit-anew"):
             return self._train(stage, experiment, begun)
-        if (stage, experiment) in self._sent:
-            self._receive_ahead(until=(stage, experiment))
-        if (stage, experiment) in self._answered:
-            outcome, printed = self._answered.pop((stage, experiment))
+        asked = stage, experiment
+        self._feed()
+        if asked in self._sent:
+            self._receive_ahead(self._sent[asked], until=asked)
+        if asked in self._answered:
+            outcome, printed = self._answered.pop(asked)
             for name, text in printed:
                 unguarded(getattr(sys, name)).write(text)
             return outcome
+        if asked in self._waiting:
+            self._waiting.remove(asked)
         return self._ask(stage, experiment, then, meanwhile)
 
     def run_ahead(self, stage: str, experiment: Experiment) -> None:
-        """Let the worker run a stage before its turn, while this process goes on; its outcome is told in its turn."""
-        if self._worker is None or self._died:
+        """Let a worker run a stage before its turn, while this process goes on; its outcome is told in its turn."""
+        if self._worker is not None and not self._died:
+            self._waiting.append((stage, experiment))
+            self._feed()
+
+    def _feed(self) -> None:
+        """Give the worker and its hands as much of what waits as keeps each of them at work until the next call."""
+        if self._worker is None:
             return
-        while self._sent and self._worker.has_answered():  # else a pipe full of answers would keep the worker waiting
-            if not self._receive_ahead(until=self._sent[0]):
-                return
-        self._worker.send(stage, experiment, ahead=True)
-        self._sent.append((stage, experiment))
+        for line in (self._worker, *(hand for hand in self._worker.hands if hand.is_ready)):
+            while line.sent and line.has_answered():
+                if not self._receive_ahead(line, until=line.sent[0]):
+                    return
+            while self._waiting and len(line.sent) < BUSY:
+                stage, experiment = asked = self._waiting.popleft()
+                line.send(stage, experiment, ahead=True)
+                self._note_sent(line, asked)
+
+    def _note_sent(self, line: Line, asked: tuple[str, Experiment]) -> None:
+        line.sent.append(asked)
+        self._sent[asked] = line
 
     def _ask(
         self, stage: str, experiment: Experiment, then: str | None, meanwhile: Callable[[], bool] = no_more
@@ -98,30 +121,38 @@ class Client:
         worker.send(stage, experiment)
         if then and not self._died:
             worker.send(then, experiment, ahead=True, then=True)
-        if self._sent and not self._receive_ahead():
+        if worker.sent and not self._receive_ahead(worker):
             return self._ask(stage, experiment, None)
         outcome, _ = worker.receive(meanwhile=meanwhile)
         if then and not self._died and outcome is not None and outcome.status == "ok":  # else it leaves that out
-            self._sent.append((then, experiment))
+            self._note_sent(worker, (then, experiment))
         return outcome or self._bury(worker, stage, experiment)
 
-    def _receive_ahead(self, until: tuple[str, Experiment] | None = None) -> bool:
-        """Receive the answers of stages that were sent ahead, all or up to one; return whether the worker lives.
+    def _receive_ahead(self, line: Line, until: tuple[str, Experiment] | None = None) -> bool:
+        """Receive the answers of stages that were sent ahead, all or up to one; return whether the process lives.
 
         What it died of shows when the turn of those comes which it has not answered.
         """
-        while self._sent and self._worker is not None:
-            stage, experiment = asked = self._sent.popleft()
-            outcome, printed = self._worker.receive()
+        while line.sent:
+            stage, experiment = asked = line.sent.popleft()
+            outcome, printed = line.receive()
             if outcome is None:
-                self._died = True
-                self._sent.clear()
-                self._bury(self._worker, stage, experiment)
+                self._give_up_ahead(line, stage, experiment)
                 return False
+            del self._sent[asked]
             self._answered[asked] = outcome, printed
             if asked == until:
                 break
         return True
+
+    def _give_up_ahead(self, line: Line, stage: str, experiment: Experiment) -> None:
+        """Go on without a process that died, and with nothing ahead of its turn; its hands have ended with a worker."""
+        self._died = True
+        self._sent.clear()
+        self._waiting.clear()
+        if self._worker is not None:
+            self._worker.sent.clear()
+            self._bury(self._worker, stage, experiment)
 
     def close(self) -> None:
         """End the worker that checks, if there is one."""

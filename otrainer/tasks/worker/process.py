@@ -4,11 +4,16 @@ Started as `python -m otrainer.tasks.worker.process REQUESTS ANSWERS`, two inher
 `{"stage": ..., "experiment": {...}}` is answered by an outcome, before which a training that has read its plan says
 `{"begun": true}`; with `"ahead": true` the answer also has what the stage printed, and with `"then": true` it is
 left out, without an answer, where the stage before failed. `{"signal": 2}` asks a training to stop, and
-`{"prepare": true}` lets it import what stages need before the first one is asked for.
+`{"prepare": true}` lets it import what stages need before the first one is asked for. For each pair of pipes
+behind these it forks a process, which says `{"ready": true}` and serves them in the same way.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
+import io
+import itertools
 import json
 import os
 import queue
@@ -16,6 +21,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -26,45 +32,95 @@ from otrainer.storage.experiments import Experiment
 from otrainer.storage.gc_pause import collector_paused, keep_all
 from otrainer.storage.lasting_streams import make_lasting
 from otrainer.storage.module_search import finders_at_start
-from otrainer.storage.processes import STOPPING, end_with_parent
+from otrainer.storage.processes import STOPPING, end_with_parent, is_single_threaded
 from otrainer.tasks.interrupts import CUT_SHORT
 from otrainer.tasks.worker.execute import execute
 from otrainer.tasks.worker.gathered import Printed, Streams
-from otrainer.tasks.worker.handle import BEGUN
+from otrainer.tasks.worker.line import BEGUN, READY
 
 # Ctrl-C reaches this process and doit at once: what doit passes on shall not come first, and then count twice.
 GRACE_S = 0.1
 
+# What trains nothing; a run may have left things to whatever Python does as it ends.
+CHECKS = ("manifest", "validate", "examine", "schema", None)
 Requests = queue.Queue[dict[str, Any] | None]
+Pipes = tuple[int, int]  # of requests, of answers
 
 
-def main(requests: int, answers: int) -> None:
+def main(*ends: int) -> None:
     """Serve until the pipe of requests ends."""
     end_with_parent()
     finders_at_start()  # before plugins add to them
     make_lasting()
     make_log_legible()
-    # A process forked from this one, such as a data loader's, would keep doit waiting after this one's death.
-    os.register_at_fork(after_in_child=lambda: os.closerange(requests, requests + 1))
-    os.register_at_fork(after_in_child=lambda: os.closerange(answers, answers + 1))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    own, *others = zip(ends[::2], ends[1::2], strict=True)
+    trained = attend(*(shared(own, others) if others else own))
+    if not trained:
+        end_at_once()
+
+
+def shared(own: Pipes, others: Sequence[Pipes]) -> Pipes:
+    """Fork a process for each of `others`, once what stages need is imported; return the pipes that this one serves.
+
+    Nothing of the user's has run by then. A process with threads is not forked: a lock that one holds would stay held.
+    """
+    prepare()
+    keep_all()
+    sys.stdout.flush()
+    for pipes in others:
+        if is_single_threaded() and os.fork() == 0:
+            end_with_parent()
+            close(*(each for each in (own, *others) if each is not pipes))
+            os.write(pipes[1], READY)
+            return pipes
+    close(*others)
+    return own
+
+
+def close(*pipes: Pipes) -> None:
+    for each in itertools.chain(*pipes):
+        os.closerange(each, each + 1)
+
+
+def attend(requests: int, answers: int) -> bool:
+    """Take requests and give answers until the pipe of requests ends; return whether any was a training."""
+    # A process forked from this one, such as a data loader's, would keep doit waiting after this one's death.
+    os.register_at_fork(after_in_child=lambda: close((requests, answers)))
     inbox: Requests = queue.Queue()
     streams = Streams()
     threading.Thread(target=listen, args=(requests, inbox), daemon=True).start()
     on_begun(lambda: os.write(answers, BEGUN))
-    served, went_well = 0, True
+    served, went_well, trained = 0, True, False
     while (request := inbox.get()) is not None:
         if request.get("then") and not went_well:
             inbox.task_done()
             continue
         answer, went_well = (prepare(), True) if "prepare" in request else serve(request, streams)
         inbox.task_done()
+        trained |= request.get("stage") not in CHECKS
         served += 1
         if served == 1:
             keep_all()  # the first stage has imported what the others need
         with suppress(BrokenPipeError):  # doit has just ended, and the end of its pipe ends this process
             os.write(answers, answer)
+    return trained
+
+
+def end_at_once() -> None:
+    """End without taking down all that is loaded, half a second of torch's: what was left open is written out.
+
+    Where threads run that are to be waited for, Python ends as always.
+    """
+    if all(each.daemon or each is threading.main_thread() for each in threading.enumerate()):
+        atexit._run_exitfuncs()
+        gc.unfreeze()
+        for each in gc.get_objects():
+            if issubclass(type(each), io.IOBase):  # what pretends to be one may do anything when it is asked
+                with suppress(Exception):  # as where Python does it
+                    each.flush()
+        os._exit(0)
 
 
 def prepare() -> bytes:
@@ -115,4 +171,4 @@ def pass_on(signum: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))
