@@ -37,6 +37,9 @@ class Experiment(NamedTuple):
     file: Path
     build: Path
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # asked for often, and paths are slow to
+
     @property
     def task_name(self) -> str:
         """The name in doit's tasks, where `=` would set a variable and `*` match others."""

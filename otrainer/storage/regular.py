@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Far more than any artifact, record or run.json has; whoever reads it holds it in memory.
 MOST_BYTES = 1 << 28
 PIECE = 1 << 20
+MOST_AT_ONCE = 1 << 30  # Linux reads less than 2 GiB at once
 
 
 def open_regular(path: StrPath) -> FileIO:
@@ -50,13 +51,16 @@ def read_regular(path: StrPath, most: int = MOST_BYTES) -> bytes:
 
     What the system says of the size is not believed: files below `/proc` say 0.
     """
-    with open_regular(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        content = stream.read(min(size, most) + 1) or b""
+    descriptor = regular(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        content = os.read(descriptor, min(size, most, MOST_AT_ONCE) + 1)
         pieces = [content]
         while content and sum(map(len, pieces)) <= most:
-            content = stream.read(PIECE) or b""
+            content = os.read(descriptor, PIECE)
             pieces.append(content)
+    finally:
+        os.close(descriptor)
     whole = b"".join(pieces)
     if max(size, len(whole)) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from otrainer.storage.regular import open_regular
+from otrainer.storage.regular import PIECE, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,7 +53,10 @@ class FileStamp(NamedTuple):
         with open_regular(path) as stream:
             # Taken before the content: an edit made while this reads leaves newer times behind.
             status, now = os.fstat(stream.fileno()), time.time_ns()
-            return cls.seen(hashlib.file_digest(stream, "sha256").hexdigest(), status, now)
+            content = hashlib.sha256(stream.read(SMALL) or b"")
+            while piece := stream.read(PIECE):
+                content.update(piece)
+            return cls.seen(content.hexdigest(), status, now)
 
     @classmethod
     def seen(cls, sha256: str, status: os.stat_result, now_ns: int) -> FileStamp:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from otrainer.storage import stamps
 from otrainer.storage.data_files import MEMORY, identify, stamp_of
+from otrainer.storage.regular import open_regular
 from otrainer.storage.stamps import FileStamp
 
 LONG_AGO = 10**18
@@ -278,14 +280,15 @@ def test_a_file_replaced_while_it_is_read_is_noticed_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is replaced between its opening and the first byte; what was read is not taken for the new one."""
-    path, digest = write(tmp_path / "a.bin", b"old"), hashlib.file_digest
+    path = write(tmp_path / "a.bin", b"old")
 
-    def replaced_first(*arguments: Any) -> Any:
+    def replaced_behind(name: Path) -> Any:
+        opened = open_regular(name)
         write(tmp_path / "new.bin", b"newer").replace(path)
-        return digest(*arguments)
+        return opened
 
     with monkeypatch.context() as patch:
-        patch.setattr(hashlib, "file_digest", replaced_first)
+        patch.setattr(stamps, "open_regular", replaced_behind)
         found = FileStamp.of(path)
 
     assert found.sha256 == hashlib.sha256(b"old").hexdigest()
