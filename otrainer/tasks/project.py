@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from inspect import Signature
 from pathlib import Path
 from typing import Any, NoReturn
@@ -52,10 +53,10 @@ class Asked:
 
     __signature__ = Signature()
 
-    def __init__(self, call: Callable[[], bool]) -> None:
+    def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
 
-    def __call__(self) -> bool:
+    def __call__(self) -> Any:
         return self._call()
 
 
@@ -104,7 +105,7 @@ class Project:
 
     def stage(self, stage: str, experiment: Experiment, **task: Any) -> TaskDict:
         """Return the doit task that runs a stage of an experiment; `task` holds its dependencies and targets."""
-        action = (self.runner.run, [stage, experiment])
+        action = (Asked(partial(self.runner.run, stage, experiment)),)
         return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, **task}
 
     def overall(self, stage: str, **task: Any) -> TaskDict:
