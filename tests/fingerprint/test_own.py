@@ -49,6 +49,7 @@ BESIDE = {
     "draws": "the same", "Valued": "the same", "empty_like": "the same",
     "Part": "says what others offer", "values_in": "for comparing checkpoints",
     "count_samples": "a batch's size, where it is told", "told": "a value, where it is told",
+    "workers_call": "has data workers say what they import, to be held against what was validated",
 }  # fmt: skip
 
 
