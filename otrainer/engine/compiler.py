@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import torch
@@ -37,15 +36,10 @@ def off_the_compiler() -> Iterator[None]:
 
 def hidden(kind: type) -> list[Callable[..., Any]]:
     """Return the functions of a class that torch hides from its compiler, and has not called yet."""
-    return [function for function in wrapped(kind) if IN_ITS_PLACE not in vars(function)]
-
-
-@cache
-def wrapped(kind: type) -> tuple[Callable[..., Any], ...]:
-    """Return the functions of a class that torch hides from its compiler."""
     hide = getattr(torch, "_disable_dynamo", None)
     code = code_of(hide(hidden)) if hide else None
-    return tuple(each.__wrapped__ for each in vars(kind).values() if code and code_of(each) is code)
+    found = [each.__wrapped__ for each in vars(kind).values() if code and code_of(each) is code]
+    return [function for function in found if IN_ITS_PLACE not in vars(function)]
 
 
 def code_of(function: Any) -> Any:
