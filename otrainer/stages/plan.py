@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, Settings
@@ -19,6 +19,7 @@ from otrainer.stages.declaring import built, declaring
 from otrainer.stages.definition import define
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
+from otrainer.storage.runs.fields import HASHED
 from otrainer.storage.watch_reads import ReadTracker, tracking
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ FROM_ROOT = "Relative paths start from the project's folder."
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is made of. `definition` is one sha256 over all that decides what is trained."""
+    """What a run is made of. `definition` is one sha256 over all that decides what is trained.
+
+    `declared` has what components read and asked to say which data files they declare, each as a record has it.
+    """
 
     name: str
     experiment: str | None
@@ -44,6 +48,7 @@ class Plan:
     model: dict[str, Any]
     data_files: dict[str, dict[str, Any]]
     config: dict[str, Any]
+    declared: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {"version": VERSION, **vars(self)}
@@ -78,9 +83,10 @@ def make_plan(
     `tracker` sees what components read to say which files they declare.
     Raises ConfigError with everything that is wrong.
     """
+    tracker = tracker or ReadTracker(root)
     try:
         model = try_out(config, registry, find_mistakes(config, registry))
-        data_files = stamp_data(config, registry, prints, root, tracker or ReadTracker(root))
+        data_files = stamp_data(config, registry, prints, root, tracker)
         data_files |= read_on_import(config, prints)
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
@@ -95,7 +101,15 @@ def make_plan(
         model=model,
         data_files=identities,
         config=config.data,
+        declared=answers(tracker),
     )
+
+
+def answers(tracker: ReadTracker) -> dict[str, dict[str, Any]]:
+    """Return what was read and asked under a tracker, as far as there is anything."""
+    files = {name: None if stamp is None else list(stamp) for name, stamp in tracker.files.items()}
+    found = {"files": files, **{name: dict(getattr(tracker, name)) for name in HASHED}}
+    return {name: facts for name, facts in found.items() if facts}
 
 
 def stamp_data(

@@ -210,3 +210,51 @@ def test_a_run_comes_back_as_foretold_once_a_file_is_gone_that_only_a_later_one_
 
     assert "Nothing would be trained: the finished run in " in doit(project, "why", "EXP=asking").stdout
     assert "the finished run is back" in doit(project, "train", "EXP=asking").stdout
+
+
+LISTING = """
+from pathlib import Path
+
+import torch
+
+from extensions.listed_part import SCALE
+
+
+class Listing:
+    def files(self):
+        return [path.as_posix() for path in sorted(Path("data").glob("part*.txt"))]
+
+    def setup(self, stage=None):
+        self.value = SCALE * sum(float(Path(name).read_text()) for name in self.files())
+
+    def train_dataloader(self):
+        return [{"x": torch.ones(4, 32), "y": torch.full((4, 16), self.value)}]
+
+    def val_dataloader(self):
+        return None
+
+
+def register(registry):
+    registry.register_module("data.listing", Listing)
+"""
+
+
+def test_a_run_whose_data_listed_a_folder_is_foretold_to_come_back_once_all_is_as_it_was(project: Path) -> None:
+    """Another file lay in the folder meanwhile, and the code was another one: which files it declared is remembered."""
+    (project / "extensions/listing.py").write_text(LISTING)
+    part, other = project / "extensions/listed_part.py", project / "data/other.txt"
+    part.write_text("SCALE = 1.0\n")
+    other.parent.mkdir()
+    (project / "data/part1.txt").write_text("1")
+    text = "defaults: [baseline.yaml]\nimports: [extensions.listing]\nrun: {name: listing}\ntrainer: {max_epochs: 1}\n"
+    write(project, "listing", f"{text}data: {{_merge_: replace, _value_: {{_type_: data.listing}}}}\n")
+    assert doit(project, "train", "EXP=listing").returncode == 0
+
+    part.write_text("SCALE = 2.0\n")
+    other.touch()
+    assert ".  fit:listing\n" in doit(project, "train", "EXP=listing").stdout
+
+    part.write_text("SCALE = 1.0\n")
+    other.unlink()
+    assert "Nothing would be trained: the finished run in " in doit(project, "why", "EXP=listing").stdout
+    assert "the finished run is back" in doit(project, "train", "EXP=listing").stdout

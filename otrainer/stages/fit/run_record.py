@@ -160,6 +160,7 @@ class RunRecord:
                 "files": self._files(),
                 "metrics_step": self.metrics_step,
                 "asked": self.asked(),
+                **({"declared": self.plan.declared} if self.plan.declared else {}),
                 **({"rows": self.rows} if self.rows else {}),
             },
         )

@@ -195,15 +195,16 @@ class Training:
         """Return the identities of the files of an earlier run whose code would get the same answers again, if any.
 
         A run whose files are as they were for it goes before others. What is no longer as the validated run had it, and
-        only that run's code asked for when it was imported and built, is nothing to an earlier one.
+        only that run's code asked for, when it was imported, built or said its files, is nothing to an earlier one.
         """
         sections, other = [name for name in self.config if name not in WITHOUT_FILES], None
         definition = self.now.validated["definition"] if self.now.validated else None
         validated = [run for run in self.runs() if run["definition"] == definition]
         for run in self.runs():
-            if run.get("asked") is None or next(asked_otherwise(run), None):
+            otherwise = (*asked_otherwise(run), *asked_otherwise(run, "declared"))
+            if run.get("asked") is None or otherwise:
                 continue
-            asked = [each.get("asked") or {} for each in (run, *validated)]
+            asked = [each.get(name) or {} for each in (run, *validated) for name in ("asked", "declared")]
             read = {name for each in (run, *validated) for name in each["data"]}
             if self.now.declares_anew(read.union(*(facts for each in asked for facts in each.values()))):
                 continue

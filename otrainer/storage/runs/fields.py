@@ -131,6 +131,7 @@ def is_lineage(value: Any) -> bool:
 
 CODE = {"key": is_text, "target": is_text, "plugin": optional(is_text), "fingerprint": is_text}
 ARE_STAMPS = is_mapping_of(optional(is_stamp))
+ARE_ANSWERS = has({}, files=ARE_STAMPS, **dict.fromkeys(HASHED, is_mapping_of(optional(is_text))))
 DATA = {"sha256": is_text, "size": is_whole}
 TEXT, TEXT_OR_NULL = (is_text, "a text"), (optional(is_text), "a text or null")
 COUNT_OR_NULL = (optional(is_whole), "a whole number or null")
@@ -163,5 +164,6 @@ OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "files": (is_list_of(is_text), "a list of paths"),
     "metrics_step": COUNT_OR_NULL,
     "rows": (is_mapping_of(is_whole), "a mapping of paths to sizes"),
-    "asked": (has({}, files=ARE_STAMPS, **dict.fromkeys(HASHED, is_mapping_of(optional(is_text)))), "what code asked"),
+    "asked": (ARE_ANSWERS, "what code asked"),
+    "declared": (ARE_ANSWERS, "what was asked to say which files there are"),
 }

@@ -122,12 +122,15 @@ def is_of(run: Mapping[str, Any], definition: str) -> bool:
     return run["definition"] == definition and next(asked_otherwise(run), None) is None
 
 
-def asked_otherwise(run: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is another answer now to what the code of a run asked when it was imported and built."""
-    if run.get("asked"):
+def asked_otherwise(run: Mapping[str, Any], when: str = "asked") -> Iterator[str]:
+    """Yield what is another answer now to what the code of a run asked when it was imported and built.
+
+    With "declared" it is what components asked to say which data files they declare.
+    """
+    if run.get(when):
         from otrainer.storage.runs.asked import other_answers  # the code of most runs asks nothing
 
-        yield from other_answers(run["asked"])
+        yield from other_answers(run[when])
 
 
 def needed_of(gone: Collection[str], run: Mapping[str, Any]) -> list[str]:
