@@ -59,9 +59,17 @@ def search_in(manifest: Any, root: Path) -> SearchPath:
 
 
 def fingerprints(root: Path) -> Fingerprints:
-    """Return a look at the sources as they are now: the process's own as long as nothing has changed since."""
+    """Return a look at the sources as they are now: the process's own as long as nothing has changed since.
+
+    After that it is the latest one, for as long as that holds: each is some megabytes, which a notebook would gather.
+    """
     seen = look(root)
-    return seen if seen.is_current() else Fingerprints(root=root, cache=root / CODE_CACHE)
+    if seen.is_current():
+        return seen
+    latest: dict[Path, Fingerprints] = process_memory.get("latest looks", dict)
+    if root not in latest or not latest[root].is_current():
+        latest[root] = Fingerprints(root=root, cache=root / CODE_CACHE)
+    return latest[root]
 
 
 def define(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from otrainer.registry.usage import COMPOSITION_ROOT, code_behind, keys_in, listed_in
-from otrainer.stages.definition import define, detail, fingerprints, outdated
+from otrainer.stages.definition import define, detail, fingerprints, look, outdated
 from otrainer.stages.freshness.counting import Compared
 from otrainer.storage.canonical_json import canonical_json, from_json
 from otrainer.storage.data_files import identify
@@ -469,3 +469,17 @@ def test_what_a_dotted_name_does_not_reach_does_not_count(root: Path) -> None:
     edit(root, "helper", "SPARE = 1", "SPARE = 2")
 
     assert definition(root, config) == before
+
+
+def test_a_process_keeps_one_look_at_edited_sources_until_the_next_edit(root: Path) -> None:
+    """Whoever asks `why` a thousand times in a notebook gathers no thousand looks of some megabytes each."""
+    look(root).modules(["plug.quiet"])
+    seen = [fingerprints(root)]
+    for text in ("ONE = 1\n", "TWO = 2\n"):
+        (root / "plug/quiet.py").write_text(text)
+        first, again = (fingerprints(root) for _ in range(2))
+        first.modules(["plug.quiet"])
+        assert again is first
+        assert fingerprints(root) is first
+        assert first not in seen
+        seen.append(first)
