@@ -133,7 +133,7 @@ READ = {
     "at_end?": TRUTH,
 }
 ROWS = {"rows": [Each(ONE_NUMBER)], "weights?": Maybe([ONE_NUMBER]), "rates?": [ONE_NUMBER]}
-FLAGS = (optional(is_mapping_of(is_mapping_of(is_mapping_of(is_truth)))), "true or false for each name")
+FLAGS = (is_mapping_of(is_mapping_of(is_mapping_of(is_truth))), "true or false for each name")
 PARAMETERS = {
     "names": NAMES,
     "shapes": (SIZES, "lists of shapes"),

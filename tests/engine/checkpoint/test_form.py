@@ -35,6 +35,7 @@ ODD: list[tuple[tuple[Any, ...], Any, str]] = [
     (("loggers",), "x", "`loggers` is a text, not a list"),
     (("data",), {"module": None}, "`data` has no `train`"),
     (("flags", "model"), {"training": {"": 1}}, "`flags` is a mapping, not true or false"),
+    (("flags",), None, "`flags` is None, not true or false"),
     (("scaler",), {"scale": -1.0}, r"`scaler\.scale` is -1\.0"),
     (("scheduler", "last_epoch"), -3, "`last_epoch` is -3"),
     (("scheduler", "gamma"), "0.1", "`gamma` is a text, not a number"),
