@@ -29,11 +29,11 @@ class ImportsTold:
     roots: frozenset[Path]
 
     def __call__(self) -> None:
-        before = {} if project_finder() is None else loaded()
-        process_memory.put("loaded_sources", LeftBelow(before, self.folder))
+        is_fork = project_finder() is not None
+        process_memory.put("loaded_sources", LeftBelow(loaded(), self.folder))
         for root in sorted(self.roots):
             load_from_source(root)
-        if not before:
+        if not is_fork:
             for name, path in sorted(self.imported()):
                 with suppress(OSError):
                     loaded()[name] = path.read_bytes()

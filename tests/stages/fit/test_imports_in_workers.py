@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -120,3 +122,22 @@ def test_what_workers_import_as_it_was_validated_completes_the_run(root: Path, c
     left = set(Path(tempfile.gettempdir()).glob("otrainer-*"))
     assert run(root, context, edit) == "complete"
     assert set(Path(tempfile.gettempdir()).glob("otrainer-*")) <= left
+
+
+def test_a_fork_tells_nothing_that_it_had_before(tmp_path: Path) -> None:
+    """Also where no plugin was loaded: what a script had imported may have been edited since, and the fork has it."""
+    (tmp_path / "mine.py").write_text("VALUE = 1\n")
+    code = (
+        "import os, sys; from pathlib import Path; import mine\n"
+        "from otrainer.registry.plugins import from_source, in_workers\n"
+        "root = Path.cwd(); from_source.load_from_source(root)\n"
+        "Path('mine.py').write_text('VALUE = 2\\n'); Path('late.py').write_text('VALUE = 3\\n')\n"
+        "if not os.fork():\n"
+        "    in_workers.ImportsTold(root / 'told', frozenset({root}))()\n"
+        "    import late\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "print(in_workers.told_in(root / 'told'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[('late', b'VALUE = 3\\n')]\n"
