@@ -19,7 +19,7 @@ from otrainer.stages.declaring import built, declaring
 from otrainer.stages.definition import define
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.fields import HASHED
+from otrainer.storage.runs.asked import as_fields
 from otrainer.storage.watch_reads import ReadTracker, tracking
 
 if TYPE_CHECKING:
@@ -101,15 +101,8 @@ def make_plan(
         model=model,
         data_files=identities,
         config=config.data,
-        declared=answers(tracker),
+        declared=as_fields(tracker, tracker.files),
     )
-
-
-def answers(tracker: ReadTracker) -> dict[str, dict[str, Any]]:
-    """Return what was read and asked under a tracker, as far as there is anything."""
-    files = {name: None if stamp is None else list(stamp) for name, stamp in tracker.files.items()}
-    found = {"files": files, **{name: dict(getattr(tracker, name)) for name in HASHED}}
-    return {name: facts for name, facts in found.items() if facts}
 
 
 def stamp_data(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otrainer.registry.plugins.import_reads import asked_by, together
-from otrainer.storage.runs.fields import HASHED
+from otrainer.storage.runs.asked import as_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +23,6 @@ def asked_by_code(plan: Plan, parts: BuildTracker, prints: Fingerprints) -> Call
 
     def asked() -> dict[str, Any]:
         built = parts.answers()
-        both = together(plugins, built)
-        files = {name: None if stamp is None else list(stamp) for name, stamp in built.files.items()}
-        found = {"files": files, **{name: dict(getattr(both, name)) for name in HASHED}}
-        return {name: facts for name, facts in found.items() if facts}
+        return as_fields(together(plugins, built), built.files)
 
     return asked

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from otrainer.storage.stamps import FileStamp
+
+
+def as_fields(answers: Any, files: Mapping[str, FileStamp | None]) -> dict[str, dict[str, Any]]:
+    """Return what was read and asked as run.json has it, as far as there is anything."""
+    read = {name: None if stamp is None else list(stamp) for name, stamp in files.items()}
+    found = {"files": read, **{name: dict(getattr(answers, name)) for name in HASHED}}
+    return {name: facts for name, facts in found.items() if facts}
+
 
 def other_answers(asked: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is answered otherwise by now, as reasons to train anew."""
