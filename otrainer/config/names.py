@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# With what is put behind it (`.claim.holder`, a temporary name) it stays below the 255 bytes of common file systems.
+# With what is put behind it (`.claim.lock`, a temporary name) it stays below the 255 bytes of common file systems.
 MOST_BYTES = 200
 RESERVED = frozenset(
     ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)))

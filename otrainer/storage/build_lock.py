@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from otrainer.errors import ConfigError
-from otrainer.storage.atomic import write_atomic
+from otrainer.storage.held_lock import HeldLock, Holder, is_held, read_holder
 from otrainer.storage.project import display_path
-from otrainer.storage.runs.lock import Holder, holder_file, is_held, lock_file, read_holder
+from otrainer.storage.runs.lock import lock_file
 
 POLL_S = 0.1
 
@@ -23,30 +22,28 @@ def lock_build(build: Path, wait_s: float, say: Callable[[str], object]) -> Iter
     Where nothing can be written, there is no lock, and the stage says so.
     Raises ConfigError, naming the other process, where it still makes it after `wait_s` seconds.
     """
-    from filelock import FileLock, Timeout
+    lock = taken(build, wait_s, say)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
-    path, until = lock_file(build), time.monotonic() + wait_s
-    lock, told = FileLock(path, blocking=False), False
-    while not lock.is_locked:
+
+def taken(build: Path, wait_s: float, say: Callable[[str], object]) -> HeldLock | None:
+    """Return the lock of `build`, None where none can be made."""
+    path, until, told = lock_file(build), time.monotonic() + wait_s, False
+    while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
+            return HeldLock(path)
+        except BlockingIOError:
             if time.monotonic() >= until:
                 raise being_made(build, read_holder(path)) from None
             if not told:
                 told = bool(say(f"   Waiting for {shown(read_holder(path))}, which is making `{display_path(build)}`."))
             time.sleep(POLL_S)
         except OSError:
-            break
-    try:
-        with suppress(OSError):
-            write_atomic(holder_file(path), f"{os.getpid()} {os.uname().nodename} \n".encode(), durable=False)
-        yield
-    finally:
-        if lock.is_locked:
-            holder_file(path).unlink(missing_ok=True)
-        lock.release()
+            return None
 
 
 def refuse_if_made(build: Path, *, unless: int) -> None:

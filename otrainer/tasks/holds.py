@@ -155,7 +155,8 @@ class Holds:
 
     def _check_claim(self, experiment: Experiment, run_dir: Path) -> None:
         """Raise ConfigError where the doit that started this process did not claim the directory for an experiment."""
-        from otrainer.storage.runs.lock import in_use, is_locked, lock_file, lock_run, read_holder
+        from otrainer.storage.held_lock import read_holder
+        from otrainer.storage.runs.lock import in_use, is_locked, lock_file, lock_run
 
         if not is_locked(run_dir, claim=True):  # as with `doit -a`, which asks for no claim
             self._locks.enter_context(lock_run(run_dir, claim=True, what=experiment.name))

@@ -30,7 +30,7 @@ SILENT = {
     "an op more": ("registry/builtins.py", '"identity")', '"identity", "sub")'),
     "how a mistake is drawn": ("errors.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
     "how files are written": ("storage/canonical_json.py", "LEVELS = 2", "LEVELS = 3"),
-    "how runs are locked": ("storage/runs/lock.py", "HOLDER_WAIT_S = 1.0", "HOLDER_WAIT_S = 2.0"),
+    "how runs are locked": ("storage/held_lock.py", "HOLDER_WAIT_S = 1.0", "HOLDER_WAIT_S = 2.0"),
     "what is told of a failure": ("stages/failures/model_report.py", "input `", "its input `"),
     "what is told": ("commands/why.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
     "another command": ("tasks/selection.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),

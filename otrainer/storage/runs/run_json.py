@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import is_left_over
 from otrainer.storage.canonical_json import read_json, write_json
+from otrainer.storage.held_lock import Holder, read_holder
 from otrainer.storage.processes import ran_at
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.fields import FIELDS, SCHEMA, flaw
-from otrainer.storage.runs.lock import LOCKS, Holder, in_use, is_locked, lock_file, lock_run, read_holder
+from otrainer.storage.runs.lock import LOCKS, in_use, is_locked, lock_file, lock_run
 from otrainer.storage.runs.ownership import altered
 
 if TYPE_CHECKING:

@@ -201,7 +201,7 @@ def test_a_link_among_kept_runs_never_comes_back(tmp_path: Path) -> None:
     assert (far / "run.json").exists()
 
 
-@pytest.mark.parametrize("place", [".locks", ".locks/x.lock", ".locks/x.holder"])
+@pytest.mark.parametrize("place", [".locks", ".locks/x.lock"])
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
 def test_what_stands_in_the_place_of_a_lock_keeps_nobody_waiting(
     tmp_path: Path, place: str, make: Callable[[Path], None]
@@ -217,12 +217,12 @@ def test_what_stands_in_the_place_of_a_lock_keeps_nobody_waiting(
     assert not is_running(10**30)
 
 
-@pytest.mark.parametrize("link", [".locks", ".locks/x.lock", ".locks/x.holder"])
+@pytest.mark.parametrize("link", [".locks", ".locks/x.lock"])
 def test_no_lock_is_written_through_a_link(tmp_path: Path, link: str) -> None:
     foreign = tmp_path / "far"
     if link == ".locks":
         foreign.mkdir()
-        (foreign / "x.holder").write_text("mine")
+        (foreign / "x.lock").write_text("mine")
     else:
         foreign.write_text("mine")
     place = tmp_path / "runs" / link

@@ -310,8 +310,8 @@ def test_a_killed_holder_lets_go(tmp_path):
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     with lock_run(tmp_path / "x"):
-        assert (tmp_path / ".locks" / "x.holder").read_text().split()[0] == str(os.getpid())
-    assert not (tmp_path / ".locks" / "x.holder").exists()
+        assert (tmp_path / ".locks" / "x.lock").read_text().split()[0] == str(os.getpid())
+    assert (tmp_path / ".locks" / "x.lock").read_text() == ""
 
 
 def test_a_child_of_a_killed_holder_does_not_keep_the_lock(tmp_path):
