@@ -28,7 +28,7 @@ from otrainer.tasks.ahead import Ahead
 from otrainer.tasks.commandline import CommandLine
 from otrainer.tasks.interrupts import Interrupts
 from otrainer.tasks.reporter import Document, StageReporter
-from otrainer.tasks.runner import Runner
+from otrainer.tasks.runner import BUILDING, Runner
 from otrainer.tasks.selection import (
     ABOUT_ONE,
     CHECKED,
@@ -106,7 +106,8 @@ class Project:
     def stage(self, stage: str, experiment: Experiment, **task: Any) -> TaskDict:
         """Return the doit task that runs a stage of an experiment; `task` holds its dependencies and targets."""
         action = (Asked(partial(self.runner.run, stage, experiment)),)
-        return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, **task}
+        meta = {"brief": stage in BUILDING}
+        return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, "meta": meta, **task}
 
     def overall(self, stage: str, **task: Any) -> TaskDict:
         """Return the doit task of a stage about all experiments; it runs also where some of its `task_dep` fail."""

@@ -1,10 +1,11 @@
-"""Store doit's state after every task, start over where the file is damaged, and do without where it has to be so."""
+"""Store doit's state as tasks end, start over where the file is damaged, and do without where it has to be so."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from doit.exceptions import InvalidCommand  # type: ignore[import-untyped]  # do
 
 # From so many tasks on, one reading of all is quicker than one of each.
 MANY = 16
+# So long what ended may wait for being written, where very many brief tasks end: each writing takes as long as some do.
+WAIT_S = 0.1
 # What doit keeps of a task by these names; by any other, the state of a file: its time, size and hash.
 KINDS = {"_values_:": (dict,), "result:": (dict, str), "checker:": (str,), "ignore:": (str,), "deps:": (list,)}
 STATES = ([float, int, str], [int, int, str])
@@ -173,9 +176,14 @@ class MD5Checker(OfDoit):  # type: ignore[misc]  # doit ships no types
 
 
 class State(Dependency):  # type: ignore[misc]  # doit ships no types
-    """What doit knows of a task, written as soon as the task has ended."""
+    """What doit knows of a task, written as soon as the task has ended.
+
+    Among very many that are `brief` by their meta it may be WAIT_S later; at the latest, before any other task runs.
+    """
 
     _has_told = False
+    _ended = 0
+    _written_at = 0.0
 
     def __init__(self, _db_class: type, backend_name: str, **options: Any) -> None:
         super().__init__(StateDB, backend_name, **options)
@@ -184,7 +192,15 @@ class State(Dependency):  # type: ignore[misc]  # doit ships no types
     def save_success(self, task: Any, result_hash: str | None = None) -> None:
         if is_remembered(task):
             super().save_success(task, result_hash)
-            self._tell(self.backend.flush())
+            self._ended += 1
+            may_wait = is_brief(task) and self._ended > MANY and time.monotonic() < self._written_at + WAIT_S
+            if not may_wait:
+                self._write()
+
+    def get_status(self, task: Any, tasks_dict: Any, get_log: bool = False) -> Any:
+        if not is_brief(task):
+            self._write()
+        return super().get_status(task, tasks_dict, get_log)
 
     def remove_success(self, task: Any) -> None:
         if is_remembered(task):
@@ -194,6 +210,10 @@ class State(Dependency):  # type: ignore[misc]  # doit ships no types
         super().ignore(task)
         if why := self.backend.flush():
             raise InvalidCommand(not_kept(Path(self.name), why))
+
+    def _write(self) -> None:
+        self._tell(self.backend.flush())
+        self._written_at = time.monotonic()
 
     def _tell(self, why: Exception | None) -> None:
         """Tell once that what happened to a task could not be written; the task itself is not worse for it."""
@@ -223,6 +243,11 @@ def is_remembered(task: Any) -> bool:
     """Tell whether anything of a task counts later: not of a question, nor of a group, whose tasks count themselves."""
     is_query = task.meta and task.meta.get("query")
     return bool(not is_query and (task.actions or task.file_dep or task.uptodate))
+
+
+def is_brief(task: Any) -> bool:
+    """Tell whether a task takes no longer than to write that it has ended."""
+    return bool(task.meta and task.meta.get("brief"))
 
 
 def hashed(path: str) -> str:

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from doit.dependency import JSONCodec, MD5Checker, SqliteDB
 from doit.exceptions import InvalidCommand
 
-from otrainer.tasks.state import MANY, State, is_damage
+from otrainer.tasks.state import MANY, WAIT_S, State, is_damage
 from otrainer.tasks.state import MD5Checker as OurChecker
 
 
@@ -47,6 +48,36 @@ def test_a_finished_task_is_on_the_disk_at_once(tmp_path):
     assert remembered(tmp_path / "db") == ["fit:a"]
     kept.remove_success(Task("fit:a"))
     assert remembered(tmp_path / "db") == []
+    kept.close()
+
+
+def test_among_very_many_brief_tasks_the_last_ones_may_wait_until_another_task_runs(tmp_path, monkeypatch):
+    """Each writing takes as long as such a task; what takes its time has everything before it on the disk."""
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    kept = state(tmp_path / "db")
+    names = [f"validate:{number:02}" for number in range(MANY + 3)]
+    for name in names:
+        kept.save_success(Task(name, meta={"brief": True}))
+    assert remembered(tmp_path / "db") == names[:MANY]
+    kept.get_status(Task("validate:x", meta={"brief": True}), {})
+    assert remembered(tmp_path / "db") == names[:MANY]
+    kept.get_status(Task("fit:a"), {})
+    assert remembered(tmp_path / "db") == names
+
+    kept.save_success(Task("validate:x", meta={"brief": True}))
+    kept.close()
+    assert remembered(tmp_path / "db") == [*names, "validate:x"]
+
+
+def test_no_brief_task_waits_longer_than_it_may(tmp_path, monkeypatch):
+    kept = state(tmp_path / "db")
+    names = [f"validate:{number:02}" for number in range(MANY + 1)]
+    for name in names:
+        kept.save_success(Task(name, meta={"brief": True}))
+    later = time.monotonic() + WAIT_S
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    kept.save_success(Task("validate:x", meta={"brief": True}))
+    assert remembered(tmp_path / "db") == [*names, "validate:x"]
     kept.close()
 
 
