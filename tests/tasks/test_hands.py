@@ -14,7 +14,7 @@ from otrainer.tasks.worker.line import Hand
 
 from .processes import until, until_gone
 
-NAMES = "abcdefghi"
+NAMES = "abcdefghijklmnopqr"  # more than two processes get at once
 SHARED = "from otrainer.tasks import ahead\n\nahead.SHARE, ahead.processors = 1, lambda: 3\n"
 
 
@@ -127,3 +127,26 @@ def test_a_worker_that_ends_at_once_loses_nothing_that_was_left_open(tmp_path: P
     names = ["exit.txt", "left.bin", "left.txt", *(["late.txt"] if thread else [])]
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(names, "written")
     assert (done.stdout, done.stderr) == ("said", "")
+
+
+IMPORTING = """
+import os
+from otrainer.storage.processes import is_single_threaded
+from otrainer.tasks.worker.process import prepare, without_blas_threads
+
+with without_blas_threads():
+    prepare()
+import numpy
+print(is_single_threaded(), os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+
+
+@pytest.mark.parametrize("threads", [None, "3"])
+def test_what_stages_need_can_be_imported_without_a_thread_wherever_numpy_begins_them_by_itself(threads):
+    """Else no process is forked where people have not set a number of threads, as few have."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment |= {} if threads is None else {"OPENBLAS_NUM_THREADS": threads}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", str(threads)]

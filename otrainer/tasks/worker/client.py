@@ -30,7 +30,9 @@ HINTS = {
     signal.SIGBUS: "Shared memory may be full: fewer data workers need less.",
 }
 
-BUSY = 4  # stages that a process has ahead of it: some 40 ms of work, while doit asks each 2 ms
+# Stages that a process has ahead of it at most, some 40 ms of work, and those below which it gets more: each sending
+# wakes it up.
+BUSY, LOW = 8, 4
 
 
 class Client:
@@ -105,10 +107,11 @@ class Client:
             while line.sent and line.has_answered():
                 if not self._receive_ahead(line, until=line.sent[0]):
                     return
-            while self._waiting and len(line.sent) < BUSY:
-                stage, experiment = asked = self._waiting.popleft()
-                line.send(stage, experiment, ahead=True)
-                self._note_sent(line, asked)
+            if self._waiting and len(line.sent) <= LOW:
+                asked = [self._waiting.popleft() for _ in range(min(BUSY - len(line.sent), len(self._waiting)))]
+                line.send_ahead(asked)
+                for each in asked:
+                    self._note_sent(line, each)
 
     def _note_sent(self, line: Line, asked: tuple[str, Experiment]) -> None:
         line.sent.append(asked)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.stages.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from otrainer.storage.experiments import Experiment
     from otrainer.tasks.worker.gathered import Printed
@@ -51,8 +51,11 @@ class Line:
 
         With `then` it runs only where the one before it goes well.
         """
-        names = {"name": experiment.name, "file": str(experiment.file), "build": str(experiment.build)}
-        self._send({"stage": stage, "experiment": names, **how})
+        self._send(request(stage, experiment, **how))
+
+    def send_ahead(self, asked: Iterable[tuple[str, Experiment]]) -> None:
+        """Ask for stages ahead of their turn, all at once."""
+        self._send(*(request(stage, experiment, ahead=True) for stage, experiment in asked))
 
     def has_answered(self) -> bool:
         """Return whether `receive` need not wait."""
@@ -85,12 +88,12 @@ class Line:
         """Return whether the process is known to be gone."""
         return False
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, *messages: dict[str, Any]) -> None:
         # A handler may call this for a worker that was closed a moment ago.
         if not self._open:
             return
         with suppress(BrokenPipeError):  # it is dead already, which whoever waits for the answer will notice
-            os.write(self._requests, json.dumps(message).encode() + b"\n")
+            os.write(self._requests, "".join(f"{json.dumps(message)}\n" for message in messages).encode())
 
     def _receive(self, meanwhile: Callable[[], bool] = no_more) -> bytes:
         """Return the next line from the process, or nothing if it died."""
@@ -109,6 +112,11 @@ class Line:
             self._received += chunk
         line, end, self._received = self._received.partition(b"\n")
         return line + end
+
+
+def request(stage: str, experiment: Experiment, **how: bool) -> dict[str, Any]:
+    names = {"name": experiment.name, "file": str(experiment.file), "build": str(experiment.build)}
+    return {"stage": stage, "experiment": names, **how}
 
 
 class Hand(Line):

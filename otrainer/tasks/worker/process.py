@@ -21,8 +21,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ GRACE_S = 0.1
 
 # What trains nothing; a run may have left things to whatever Python does as it ends.
 CHECKS = ("manifest", "validate", "examine", "schema", None)
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 Requests = queue.Queue[dict[str, Any] | None]
 Pipes = tuple[int, int]  # of requests, of answers
 
@@ -66,7 +67,8 @@ def shared(own: Pipes, others: Sequence[Pipes]) -> Pipes:
 
     Nothing of the user's has run by then. A process with threads is not forked: a lock that one holds would stay held.
     """
-    prepare()
+    with without_blas_threads():
+        prepare()
     keep_all()
     sys.stdout.flush()
     for pipes in others:
@@ -77,6 +79,22 @@ def shared(own: Pipes, others: Sequence[Pipes]) -> Pipes:
             return pipes
     close(*others)
     return own
+
+
+@contextmanager
+def without_blas_threads() -> Iterator[None]:
+    """Let NumPy's OpenBLAS, if it is loaded inside, begin no threads, for the life of the process: nothing trains here.
+
+    It begins them as it is loaded, one for each processor, and reads how many only then.
+    """
+    before = os.environ.get(BLAS_THREADS)
+    os.environ[BLAS_THREADS] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(BLAS_THREADS)
+        if before is not None:
+            os.environ[BLAS_THREADS] = before
 
 
 def close(*pipes: Pipes) -> None:
