@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.commands.code_places import display_file, package_of
 from otrainer.config.settings import module_allowed
-from otrainer.config.walk import mappings
+from otrainer.config.walk import mappings, walk
 from otrainer.errors import ConfigError, Finding
 from otrainer.fingerprint.locate import parents
 from otrainer.fingerprint.names import WHOLE
@@ -148,7 +148,7 @@ class Audit:
     def dotted(self) -> Iterator[tuple[str, str]]:
         """Yield the dotted names of local code among the values, which a component may import, with their targets."""
         if not self.refused:
-            yield from named_in(self.config.data, self.prints).items()
+            yield from named_in(walk(self.config.data), self.prints).items()
 
     def component(self, key: str, kind: str, path: ConfigPath) -> Iterator[Reached]:
         """Yield a key or op: built in, or registered by a plugin; where no source says by which, by any that may."""

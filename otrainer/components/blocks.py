@@ -15,6 +15,7 @@ ACTIVATIONS = (
     "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "ReLU", "ReLU6", "RReLU", "SELU", "SiLU", "Sigmoid", "Softmax",
     "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
 )  # fmt: skip
+BY_LOWER_CASE = {activation.lower(): activation for activation in ACTIVATIONS}
 NORMS = ("batch", "group", "instance", "layer")
 
 
@@ -35,12 +36,12 @@ def mlp(
         ConfigError: an unknown activation.
     """
     widths = checked_widths(dims)
-    between = activated("activation", activation)
+    activated("activation", activation)  # one that is unknown is told also where none stands
     layers: list[nn.Module] = []
     for index, (before, after) in enumerate(zip(dims, widths, strict=False)):
         layers.append(nn.LazyLinear(after, bias=bias) if before is None else nn.Linear(before, after, bias=bias))
         if index < len(widths) - 1:
-            layers += copy.deepcopy(between)
+            layers += activated("activation", activation)
             layers += [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(*layers, *activated("final_activation", final_activation))
 
@@ -124,13 +125,12 @@ def activated(argument: str, name: str | nn.Module | None) -> list[nn.Module]:
         return []
     if isinstance(name, nn.Module):
         return [copy.deepcopy(name)]
-    known = {activation.lower(): activation for activation in ACTIVATIONS}
     bare = name.removeprefix("nn.").lower().replace("_", "") if isinstance(name, str) else ""
-    if bare not in known:
-        near = nearest(str(name), known if str(name).islower() else ACTIVATIONS)
+    if bare not in BY_LOWER_CASE:
+        near = nearest(str(name), BY_LOWER_CASE if str(name).islower() else ACTIVATIONS)
         near = ("null",) if bare == "none" else near
         raise unknown(argument, f"There is no activation `{name}`.", near, ACTIVATIONS)
-    module: nn.Module = getattr(nn, known[bare])()
+    module: nn.Module = getattr(nn, BY_LOWER_CASE[bare])()
     return [module]
 
 

@@ -53,12 +53,16 @@ class Recorder:
         return Reads(dict(self.files), dict(self.env), tuple(self.missing), dict(self.links))
 
     def named(self, folder: Path, entry: str) -> Path:
-        """Return the absolute path of `entry` in `folder`, as `named_file` does; links on the way are recorded."""
-        path = named_file(folder, entry)
-        way = str((folder / entry).parent)
-        if os.path.normpath(way) != str(path.parent):
-            self.links[display_path(way, self.root)] = display_path(path.parent, self.root)
-        return path
+        """Return the absolute path of `entry` in `folder`, and record links on the way.
+
+        Links to folders are followed, a linked file keeps its name.
+        """
+        path = folder / entry
+        way = str(path.parent)
+        real = real_folder(way)
+        if os.path.normpath(way) != str(real):
+            self.links[display_path(way, self.root)] = display_path(real, self.root)
+        return real / path.name
 
     def variable(self, name: str) -> str | None:
         """Return the raw value of an environment variable, or None."""
@@ -116,12 +120,6 @@ def read_whole(path: Path, most: int) -> tuple[bytes, os.stat_result]:
 
 def without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
-
-
-def named_file(folder: Path, entry: str) -> Path:
-    """Return the absolute path of `entry` in `folder`: links to folders are followed, a linked file keeps its name."""
-    path = folder / entry
-    return real_folder(str(path.parent)) / path.name
 
 
 def real_folder(folder: str) -> Path:

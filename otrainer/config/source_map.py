@@ -12,6 +12,7 @@ from otrainer.errors import ConfigPath, SourceLocation, dotted
 # file, line and column of the value, then line and column of its key, which elements of lists do not have
 Row: TypeAlias = "list[str | int | None]"
 
+NOWHERE = (None, None)
 CHAIN = 10  # entries that anybody reads
 
 
@@ -87,9 +88,9 @@ def rows_of(root: Node) -> Iterator[tuple[str, Row]]:
     stack: list[tuple[str, Node]] = [("", root)]
     while stack:
         path, node = stack.pop()
-        place, key = place_of(node), key_place_of(node) if node.key_at >= 0 else None
-        if place:
-            yield path, [place.file, place.line, place.col, *((key.line, key.col) if key else (None, None))]
+        if (file := node.file) is not None:
+            key = file.line_and_column(node.key_at) if node.key_at >= 0 else NOWHERE
+            yield path, [file.name, *file.line_and_column(node.at), *key]
         if isinstance(node, Mapping):
             stack.extend((f"{path}.{name}" if path else name, node.items[name]) for name in reversed(node.items))
         elif isinstance(node, Sequence):

@@ -21,11 +21,15 @@ class TextFile:
         self.starts: list[int] = []
 
     def place(self, index: int) -> SourceLocation:
+        """Return where a character is."""
+        return SourceLocation(self.name, *self.line_and_column(index))
+
+    def line_and_column(self, index: int) -> tuple[int, int]:
         """Return the line and column of a character, as an editor counts."""
         if not self.starts:
             self.starts = [0, *(end.end() for end in LINE_END.finditer(self.text))]
         line = bisect_right(self.starts, index)
-        return SourceLocation(self.name, line, index - self.starts[line - 1] + 1)
+        return line, index - self.starts[line - 1] + 1
 
 
 def shortened(text: str, most: int = 60) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
@@ -28,18 +28,7 @@ def walk(
         here, item = stack.pop()
         yield here, item
         if type(item) not in SCALARS and (into is None or into(item)):
-            stack += reversed(inside(item, here))
-
-
-def inside(item: object, here: ConfigPath) -> list[Found]:
-    """Return what is right in a collection that lies at a path; nothing for anything else."""
-    if is_mapping(item):
-        return [((*here, key), each) for key, each in item.items()]
-    return [((*here, index), each) for index, each in enumerate(item)] if isinstance(item, LISTS) else []
-
-
-def is_mapping(item: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(item, dict) or (type(item) not in NO_MAPPINGS and isinstance(item, Mapping))
+            stack += [((*here, key), each) for key, each in last_first(item)]
 
 
 def mappings(
@@ -52,7 +41,18 @@ def mappings(
         if is_mapping(item):
             yield here, item
         if into is None or into(item):
-            stack += (found for found in reversed(inside(item, here)) if type(found[1]) not in SCALARS)
+            stack += [((*here, key), each) for key, each in last_first(item) if type(each) not in SCALARS]
+
+
+def last_first(item: object) -> Iterable[tuple[Any, object]]:
+    """Return what is right in a collection, each with its key or index, from the last; nothing for anything else."""
+    if is_mapping(item):
+        return reversed(item.items() if isinstance(item, dict) else [*item.items()])
+    return reversed([*enumerate(item)]) if isinstance(item, LISTS) else ()
+
+
+def is_mapping(item: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(item, dict) or (type(item) not in NO_MAPPINGS and isinstance(item, Mapping))
 
 
 def texts(value: object) -> Iterator[str]:

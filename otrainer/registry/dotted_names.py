@@ -6,17 +6,17 @@ What they name in the project counts, as what `_target_` names does; nothing is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from otrainer.config.walk import walk
 from otrainer.fingerprint.locate import is_own
 from otrainer.fingerprint.names import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from otrainer.errors import ConfigPath
     from otrainer.fingerprint import Fingerprints
 
 # "package.module.name", or "package.module:name".
@@ -27,15 +27,16 @@ ELSEWHERE = ("imports", "settings", "params", "run")
 WORDS = ("_type_", "_target_", "call")
 
 
-def named_in(config: Mapping[str, Any], prints: Fingerprints) -> dict[str, str]:
-    """Return the dotted names of local code among the values of a config, sorted, with the target of each."""
+def named_in(found: Iterable[tuple[ConfigPath, object]], prints: Fingerprints) -> dict[str, str]:
+    """Return the dotted names of local code among the values that `walk` finds in a config, sorted, each with its
+    target."""
     texts = (
         value
-        for path, value in walk(config)
+        for path, value in found
         if isinstance(value, str) and path and path[0] not in ELSEWHERE and path[-1] not in WORDS
     )
-    found = {text: target_of(text, prints) for text in sorted({text for text in texts if DOTTED.fullmatch(text)})}
-    return {text: target for text, target in found.items() if target is not None}
+    named = {text: target_of(text, prints) for text in sorted({text for text in texts if DOTTED.fullmatch(text)})}
+    return {text: target for text, target in named.items() if target is not None}
 
 
 def target_of(text: str, prints: Fingerprints) -> str | None:

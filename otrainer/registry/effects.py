@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
-from otrainer.config.walk import mappings
+from otrainer.config.walk import is_mapping, mappings
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
@@ -68,11 +68,11 @@ def none_by_default(signature: str) -> set[str]:
     return {arg.arg for arg, value in [*by_place, *by_name] if isinstance(value, ast.Constant) and value.value is None}
 
 
-def null_arguments(config: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Return the arguments that specs give as null, by their keys."""
+def null_arguments(values: Iterable[object]) -> dict[str, set[str]]:
+    """Return the arguments that the specs among the values of a config give as null, by their keys."""
     found: dict[str, set[str]] = {}
-    for _, spec in mappings(config):
-        if isinstance(spec.get("_type_"), str):
+    for spec in values:
+        if is_mapping(spec) and isinstance(spec.get("_type_"), str):
             names = {name for name, value in given_in(spec) if value is None}
             found.setdefault(spec["_type_"], set()).update(names)
     return found

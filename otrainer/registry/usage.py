@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -41,14 +41,15 @@ def code_behind(config: Mapping[str, Any], lookup: Lookup, prints: Fingerprints)
     """
     rows = [{"key": ROOT_KEY, "target": COMPOSITION_ROOT, "plugin": None}]
     rows += [{"key": name, "target": f"{name}:", "plugin": name} for name in dict.fromkeys(config.get("imports") or ())]
-    nulls = null_arguments(config)
-    named_keys = {(form == "_target_", key) for _, form, key in keys_in(config)}
+    found = list(walk(config))
+    nulls = null_arguments(value for _, value in found)
+    named_keys = {(form == "_target_", key) for _, form, key in keys_among(found)}
     for is_target, key in sorted(named_keys):
         known = Known(":".join(key.rpartition(".")[::2]), None) if is_target else lookup(key)
         facts = known.facts(nulls.get(key, ()))
         rows.append({"key": key, "target": known.target, "plugin": known.plugin, **facts})
     named_so = {key for _, key in named_keys}
-    dotted = {name: target for name, target in named_in(config, prints).items() if name not in named_so}
+    dotted = {name: target for name, target in named_in(found, prints).items() if name not in named_so}
     rows += [{"key": name, "target": target, "plugin": None} for name, target in dotted.items()]
     rows += package_rows(config)
     printed = ((row, code_of(row, prints)) for row in rows)
@@ -116,7 +117,11 @@ def listed_in(manifest: Mapping[str, Any]) -> Lookup:
 
 def keys_in(config: Mapping[str, Any]) -> Iterator[tuple[ConfigPath, str, str]]:
     """Yield every registry key, target and op that a config names: where, under which word, and its name."""
-    for path, name in walk(config):
+    return keys_among(walk(config))
+
+
+def keys_among(found: Iterable[tuple[ConfigPath, object]]) -> Iterator[tuple[ConfigPath, str, str]]:
+    for path, name in found:
         if isinstance(name, str) and path and names_code(path[-1], name) and path[0] not in ("params", "settings"):
             yield path, str(path[-1]), name
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.storage.canonical_json import from_json, read_json, write_json
-from otrainer.storage.experiments import BUILD
-from otrainer.storage.records import SHARED, Record, place_of
+from otrainer.storage.records import Record, place_of
 from otrainer.storage.regular import read_regular
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ RESOLVED, SOURCES, PLUGINS, KEYS, VALIDATED = (
 )
 RECEIPT, TOLD = "fit.json", "told"
 MANIFEST = "manifest.json"
-MANIFESTS = BUILD / SHARED
 MADE_BY = {
     **dict.fromkeys((RESOLVED, SOURCES, PLUGINS), "resolve"),
     **dict.fromkeys((MANIFEST, KEYS), "manifest"),
@@ -44,16 +43,12 @@ MADE_BY = {
 
 def record_path(stage: str, experiment: Experiment, root: Path) -> Path:
     """Return where the record of a stage lies."""
-    return root / experiment.built(f"{stage}.record.json")
+    return record_in(experiment.build, stage, root)
 
 
-def shared_manifest(experiment: Experiment, root: Path) -> Experiment:
-    """Return what stands for all experiments with the plugins and settings of this one: its `build` has the manifest.
-
-    Raises OSError where `resolve` has not left those.
-    """
-    plugins = read_regular(root / experiment.built(PLUGINS))
-    return experiment._replace(build=MANIFESTS / hashlib.sha256(plugins).hexdigest()[:16])
+@cache
+def record_in(folder: Path, stage: str, root: Path) -> Path:
+    return root / folder / f"{stage}.record.json"
 
 
 def why_not_shared(experiment: Experiment, root: Path) -> str | None:

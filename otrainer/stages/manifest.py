@@ -15,11 +15,11 @@ from otrainer.registry.manifest import manifest_of
 from otrainer.registry.plugins.import_reads import asked_by, read_by, seen_by
 from otrainer.registry.plugins.search_notes import needed_by
 from otrainer.stages.artifacts import current, encoded, keep
-from otrainer.stages.built import KEYS, MANIFEST, PLUGINS, as_left, record_path, shared_manifest
+from otrainer.stages.built import KEYS, MANIFEST, PLUGINS, as_left, record_path
 from otrainer.stages.definition import SEARCH, look
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
-from otrainer.stages.shared import is_made, note_made, share_made
+from otrainer.stages.shared import is_made, note_made, share_made, shared_manifest
 from otrainer.storage.module_search import EVERY, search_of
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files, why_stale
@@ -43,11 +43,11 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
     A process takes one look at the sources for all of them: an edit after it makes the record stale.
     """
     shared = shared_manifest(experiment, root)
-    if not is_made(experiment, root):
+    if not is_made(shared, root):
         if why_stale(record_path("manifest", shared, root), root=root, **current("manifest", root)) is not None:
             keep(shared, root, "manifest", *made_manifest(resolved(experiment, root), root))
-        note_made(experiment, root)
-    share_made(experiment, root)
+        note_made(shared, root)
+    share_made(shared, experiment, root)
     return Outcome()
 
 

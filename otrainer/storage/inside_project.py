@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +58,26 @@ def written(config: Mapping[str, Any]) -> Iterator[tuple[str, ConfigPath]]:
 def written_by(value: Any, path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]:
     if isinstance(value, Mapping):
         yield from writes_of(value, path)
-        for key, item in value.items():
+        inside: Iterable[tuple[Any, Any]] = value.items()
+    else:
+        inside = enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        if not isinstance(item, str | int | float | None):  # most of what there is
             yield from written_by(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from written_by(item, (*path, index))
 
 
 def writes_of(spec: Mapping[str, Any], path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]:
     """Yield where the component of a spec writes, however the argument is given."""
-    name = WRITERS.get(str(spec.get("_type_")), "")
+    name = WRITERS.get(str(spec.get("_type_")))
+    if name is None:
+        return
     kwargs, args = spec.get("_kwargs_"), spec.get("_args_")
     given = [(spec.get(name), (*path, name))]
     if isinstance(kwargs, Mapping):
         given.append((kwargs.get(name), (*path, "_kwargs_", name)))
     if isinstance(args, list) and args:
         given.append((args[0], (*path, "_args_", 0)))
-    yield from ((value, place) for value, place in given if name and isinstance(value, str))
+    yield from ((value, place) for value, place in given if isinstance(value, str))
 
 
 def is_path(text: str) -> bool:

@@ -126,15 +126,19 @@ class Runner:
 
     def _make_manifest(self, experiment: Experiment) -> Outcome:
         """Make a manifest, or share the one that was made here for the same plugins, and let the worker go on."""
-        from otrainer.stages.shared import is_made, note_made
+        from otrainer.stages.shared import is_made, note_made, shared_manifest
         from otrainer.tasks.worker.execute import execute
 
         then = "validate" if self.ahead.may_validate(experiment) else None
-        if not is_made(experiment, self.root):
+        try:
+            shared = shared_manifest(experiment, self.root)
+        except OSError:  # which the stage says
+            return execute("manifest", experiment, self.root)
+        if not is_made(shared, self.root):
             outcome = self.client.run("manifest", experiment, then=then, meanwhile=self.ahead.resolve_next)
             if outcome.status == "ok":
                 with suppress(OSError, ValueError):  # gone since, or damaged: it is asked for again
-                    note_made(experiment, self.root)
+                    note_made(shared, self.root)
             return outcome
         outcome = execute("manifest", experiment, self.root)
         if then and outcome.status == "ok":

@@ -213,9 +213,9 @@ def test_a_crash_is_drawn_at_the_users_line_and_in_full_where_that_is_asked_for(
     done = project.doit("train", "EXP=a")
     assert done.code == 1
     assert done.err.replace(f"{STUB}/stub_stages.py", "stub") == (
-        "RuntimeError ── stub:72:9\n"
-        '  71 |     if config.get("crash") == stage:\n'
-        '  72 |         raise RuntimeError("the component\'s own mistake")\n'
+        "RuntimeError ── stub:76:9\n"
+        '  75 |     if config.get("crash") == stage:\n'
+        '  76 |         raise RuntimeError("the component\'s own mistake")\n'
         "     |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
         "  the component's own mistake\n"
         "  called in `run_stage`: stub:39:5\n"
