@@ -15,7 +15,6 @@ ACTIVATIONS = (
     "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "ReLU", "ReLU6", "RReLU", "SELU", "SiLU", "Sigmoid", "Softmax",
     "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
 )  # fmt: skip
-BY_LOWER_CASE = {activation.lower(): activation for activation in ACTIVATIONS}
 NORMS = ("batch", "group", "instance", "layer")
 
 
@@ -126,11 +125,13 @@ def activated(argument: str, name: str | nn.Module | None) -> list[nn.Module]:
     if isinstance(name, nn.Module):
         return [copy.deepcopy(name)]
     bare = name.removeprefix("nn.").lower().replace("_", "") if isinstance(name, str) else ""
-    if bare not in BY_LOWER_CASE:
-        near = nearest(str(name), BY_LOWER_CASE if str(name).islower() else ACTIVATIONS)
+    known = next((each for each in ACTIVATIONS if each.lower() == bare), None)
+    if known is None:
+        lower = str(name).islower()
+        near = nearest(str(name), [each.lower() if lower else each for each in ACTIVATIONS])
         near = ("null",) if bare == "none" else near
         raise unknown(argument, f"There is no activation `{name}`.", near, ACTIVATIONS)
-    module: nn.Module = getattr(nn, BY_LOWER_CASE[bare])()
+    module: nn.Module = getattr(nn, known)()
     return [module]
 
 
