@@ -334,6 +334,11 @@ class Callback(Protocol):
         return
 
     @optional
+    def on_validation_end(self, ctx: Context, /) -> None:
+        """Act after each validation, in an epoch or at its end, once `ctx.last_val_logs` has its values."""
+        return
+
+    @optional
     def on_train_epoch_end(self, ctx: Context, /) -> None:
         """Act after an epoch's last step, before validation and all else of the epoch's end."""
         return

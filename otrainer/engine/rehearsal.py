@@ -26,6 +26,8 @@ from otrainer.engine.validation import judge
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from otrainer.engine.length import Length
+    from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.session import Session
     from otrainer.errors import ConfigPath
 
@@ -33,30 +35,32 @@ log = logging.getLogger("otrainer")
 MOST_BYTES = 2**30  # of buffers and frozen parameters that are copied, for as long as a batch is tried
 
 
-def rehearse(session: Session, *, max_epochs: int, accumulate: int, val_every: int) -> None:
+def rehearse(session: Session, length: Length, rhythm: Rhythm) -> None:
     """Try one validation batch, and compare monitors and the schedule's length with what the run will be.
 
     Nothing of the run is changed by it. Raises ConfigError for what is sure to fail, and whatever the parts raise.
     """
-    check_schedule(session, max_epochs, accumulate, val_every)
-    first = session.ctx.state.epoch // val_every * val_every + val_every - 1
-    if first >= max_epochs:
-        tell_never_validated(session, max_epochs, val_every)
+    check_schedule(session, length, rhythm)
+    state = session.ctx.state
+    if not rhythm.comes(length, state, session.ctx.train.batches()):
+        tell_never_validated(session, length, rhythm)
         return
-    logged, is_whole = try_validation(session, first)
+    logged, is_whole = try_validation(session, rhythm.first_epoch(state))
     check_monitors(session, logged, is_whole=is_whole)
 
 
-def check_schedule(session: Session, max_epochs: int, accumulate: int, val_every: int) -> None:
+def check_schedule(session: Session, length: Length, rhythm: Rhythm) -> None:
     """Warn of a schedule that does not end with the run; raise ConfigError for one that is too short."""
     bundle, batches = session.bundle, session.ctx.train.batches()
     if bundle is None:
         return
-    turns = {"epoch": max_epochs, "metric": max_epochs // val_every}
-    if batches:
-        turns["step"] = -(-batches // accumulate) * max_epochs
-    if bundle.interval in turns:
-        steps = turns[bundle.interval] // bundle.frequency
+    turns = {
+        "epoch": length.total_epochs(batches),
+        "metric": rhythm.validations(length, batches),
+        "step": length.total_steps(batches),
+    }
+    if (count := turns.get(bundle.interval)) is not None:
+        steps = count // bundle.frequency
         for mistake in schedule_mistakes(bundle.scheduler, steps, bundle.interval, bundle.frequency):
             log.warning("%s", mistake)
 
@@ -150,20 +154,24 @@ def is_built_in(part: Any) -> bool:
 
 
 def others_act(session: Session) -> bool:
-    """Return whether a callback of the user's could still log something at the end of an epoch."""
-    return any(not is_built_in(each) and hasattr(each, "on_epoch_end") for each in session.ctx.callbacks)
+    """Return whether a callback of the user's could still log something once it was validated."""
+    hooks = ("on_validation_end", "on_epoch_end")
+    return any(not is_built_in(each) and any(hasattr(each, hook) for hook in hooks) for each in session.ctx.callbacks)
 
 
-def tell_never_validated(session: Session, max_epochs: int, val_every: int) -> None:
+def tell_never_validated(session: Session, length: Length, rhythm: Rhythm) -> None:
     """Warn that nothing will be validated, where there are data for it or something watches what comes of it."""
     watched = list(dict.fromkeys(name for name, _, _ in monitors(session)))
+    batches, unit = session.ctx.train.batches(), "epochs" if rhythm.steps is None else "steps"
+    there_are = length.total_epochs(batches) if rhythm.steps is None else length.total_steps(batches)
     if watched or session.val:
         log.warning(
-            "no epoch is validated: `trainer.val_every_n_epochs` is %d, and there are %d epochs, so let it be %d or "
-            "less%s",
-            val_every,
-            max_epochs,
-            max_epochs,
+            "nothing is validated: `trainer.val_every_n_%s` is %d, and there are %d %s, so let it be %d or less%s",
+            unit,
+            rhythm.steps or rhythm.epochs,
+            there_are,
+            unit,
+            there_are,
             f". So nothing ever logs {', '.join(f'`{name}`' for name in watched)}, which is watched."
             if watched
             else "",

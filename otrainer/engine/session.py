@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.diagnostics.redaction.exceptions import hide_in
+from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.turns import KEPT_HOOKS
 from otrainer.errors import ConfigError
@@ -67,10 +70,13 @@ class Session:
         # Whether a step that is left out leaves the scheduler's turn out too.
         self.steps_schedule = self.bundle is not None and self.bundle.interval == "step"
 
-    def begin_turns(self, hook: str = "", *, scheduler: bool = False, row: bool = False) -> None:
-        """Note who is to have a turn now: the scheduler, the loggers for a `row`, and then the callbacks by `hook`."""
+    def begin_turns(
+        self, hook: str = "", *, scheduler: bool = False, row: bool = False, validation: bool = False
+    ) -> None:
+        """Note who is to have a turn now: the scheduler, the loggers for a `row`, then callbacks, then validation."""
         turns = self.ctx.turns
         turns.scheduler, turns.row, turns.loggers = scheduler, row, self._loggers if row else ()
+        turns.validation = validation
         turns.hook, turns.callbacks = hook, self._places[hook] if hook else ()
 
     def hook(self, name: str, places: Sequence[int] | None = None) -> None:
@@ -136,12 +142,21 @@ class Session:
             if hasattr(logger, "log_metrics"):
                 logger.log_metrics(metrics, step=self.ctx.state.global_step, stage=stage)
 
-    def epoch(self) -> Iterator[Any]:
-        """Return what is left of the current epoch's training batches, on the device."""
+    def log_hparams(self, trainer: Any) -> None:
+        """Hand the whole config, without secrets, to every logger that takes it."""
+        hparams = self.ctx.run.config or {"run": dict(self.ctx.run), "trainer": vars(trainer)}
+        for logger in self.ctx.loggers:
+            if hasattr(logger, "log_hparams"):
+                logger.log_hparams(json.loads(masked(json.dumps(hparams, default=str))))
+
+    def epoch(self, most: int | None = None) -> Iterator[Any]:
+        """Return what is left of the current epoch's training batches, or the next `most` of it, on the device."""
         batches, self.first_epoch = self.first_epoch, None
         if batches is None:
             state = self.ctx.state
             batches = self.ctx.train.epoch(state.epoch, state.micro_step_in_epoch)
+        if most is not None:
+            batches = islice(batches, most)
         return self.accelerator.placed(batches, ahead=not self.ctx.train.is_stateful)
 
     def give_up(self) -> None:

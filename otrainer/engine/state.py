@@ -25,7 +25,8 @@ class TrainState:
     steps; `micro_step_in_epoch` counts the micro-batches of this epoch that went into them. `epoch_complete` says that
     this epoch was trained, validated and its metrics logged, so that a continuation begins with the next one.
     `epoch_trained` says that all its steps were taken, whatever came after them. `should_stop` says that training was
-    asked to end after this epoch.
+    asked to end after this epoch. `is_cut` says that this epoch was ended by the length of the run, with data left;
+    `seconds` how long was trained, where that bounds the run.
     """
 
     epoch: int = 0
@@ -34,18 +35,20 @@ class TrainState:
     epoch_complete: bool = False
     epoch_trained: bool = False
     should_stop: bool = False
+    is_cut: bool = False
+    seconds: float = 0.0
 
-    def state_dict(self) -> dict[str, int | bool]:
+    def state_dict(self) -> dict[str, float]:
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
-    def load_state_dict(self, state: Mapping[str, int | bool]) -> None:
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Stand where `state` says; files of before there was a field do not have it."""
         for part in fields(self):
             setattr(self, part.name, state.get(part.name, part.default))
 
     @property
     def epochs_done(self) -> int:
-        return self.epoch + self.epoch_complete
+        return self.epoch + (self.epoch_complete and not self.is_cut)
 
 
 @dataclass

@@ -2,65 +2,87 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.checkpoint import begin_state
 from otrainer.engine.closure import Evaluation
 from otrainer.engine.data.loader import worker_trouble
+from otrainer.engine.epochs import begin_epoch, groups_left, has_begun
 from otrainer.engine.gradients import evaluate
+from otrainer.engine.length import Length
 from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import epoch_rows, reset_metrics, undone_if_broken_off
 from otrainer.engine.modes import set_mode
-from otrainer.engine.monitor import monitored
 from otrainer.engine.optimizer import call_step, drop_fused, needs_closure, tell_left_out
 from otrainer.engine.parts import Parts
 from otrainer.engine.rates import check_names
 from otrainer.engine.rehearsal import rehearse
+from otrainer.engine.rhythm import Rhythm
 from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.state import RunSettings
 from otrainer.engine.step_end import log_step, step_schedule, take_open
-from otrainer.engine.validation import validate
-from otrainer.errors import ConfigError, check_whole
+from otrainer.engine.validation import step_by_metric, validate, validate_within
+from otrainer.errors import check_whole
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
     from otrainer.engine.state import TrainState
     from otrainer.engine.weights import Shares
 
+OPTIONAL = ("max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps", "train_batches", "val_batches")
+
 
 @dataclass
 class DefaultTrainer:
     """Train with gradient accumulation and clipping, validate, log, checkpoint and resume.
 
-    `grad_accum_steps` micro-batches make one optimizer step (a last, smaller group is averaged over its own size);
-    `grad_clip_norm` bounds the global L2 norm of the gradients; logging counts optimizer steps, validation epochs.
-    Raises ValueError for counts below 1 or a norm that is not positive.
+    It ends after `max_epochs`, `max_steps` optimizer steps or `max_time` (`2h30m`, or seconds; all attempts together),
+    whichever comes first; where none is given, after one epoch. An epoch has at most `train_batches` micro-batches, a
+    validation `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a last, smaller group is
+    averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients; logging counts optimizer
+    steps, validation epochs or, by `val_every_n_steps`, optimizer steps.
+    Raises ValueError for counts below 1, a norm that is not positive, and what is no time.
     """
 
-    max_epochs: int = 1
+    max_epochs: int | None = None
     grad_accum_steps: int = 1
     grad_clip_norm: float | None = None
     log_every_n_steps: int = 10
-    val_every_n_epochs: int = 1
+    val_every_n_epochs: int | None = None
+    max_steps: int | None = None
+    max_time: str | float | None = None
+    val_every_n_steps: int | None = None
+    train_batches: int | None = None
+    val_batches: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "grad_accum_steps", "log_every_n_steps", "val_every_n_epochs"):
+        for name in ("grad_accum_steps", "log_every_n_steps"):
             check_whole(name, getattr(self, name))
+        for name in OPTIONAL:
+            check_whole(name, getattr(self, name), optional=True)
         clip = self.grad_clip_norm
         if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or not clip > 0):
             raise ValueError(f"grad_clip_norm is a number above 0 or null, not {clip!r}")
+        _ = self.length, self.rhythm  # which tell what is none
+
+    @property
+    def length(self) -> Length:
+        """How long a run is."""
+        return Length.of(self.max_epochs, self.max_steps, self.max_time, self.train_batches, self.grad_accum_steps)
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """When a run validates."""
+        return Rhythm.of(self.val_every_n_epochs, self.val_every_n_steps)
 
     def fit(self, *, run: Any, **parts: Any) -> None:
-        """Train a model from where `run.resume_from` left it, or from the start, to `max_epochs`.
+        """Train a model from where `run.resume_from` left it, or from the start, to its `length`.
 
         `parts` are the fields of `Parts`, `run` is a RunSettings or a mapping with its keys. Raises ConfigError where
         parts do not fit together, TrainingInterrupted after a signal (callbacks have seen it by `on_exception` then),
@@ -71,7 +93,7 @@ class DefaultTrainer:
         failed: BaseException | None = None
         try:
             set_mode(session.ctx.optimizer, "train")
-            self._log_hparams(session)
+            session.log_hparams(self)
             with chdir(os.curdir):
                 session.hook("on_fit_start")
             begin_state(session.ctx)
@@ -91,44 +113,47 @@ class DefaultTrainer:
             session.close(failed)
 
     def check_progress(self, state: TrainState) -> None:
-        """Raise ConfigError where a checkpoint has more epochs than are asked for."""
-        if state.epochs_done > self.max_epochs:
-            message = f"The checkpoint has {state.epochs_done} epochs, and `max_epochs` is {self.max_epochs}."
-            hint = "Ask for more epochs than it has, or train from the start."
-            raise ConfigError(message, title="nothing left to train", config_path=("trainer", "max_epochs"), hint=hint)
+        """Raise ConfigError where a checkpoint is further than is asked for."""
+        self.length.check(state)
 
     def _rehearse(self, session: Session) -> None:
         """Find what is sure to fail before anything is trained; a run that goes on as it was has done so."""
-        if not session.is_rehearsed and session.ctx.state.epochs_done < self.max_epochs:
-            epochs, accumulate, val_every = self.max_epochs, self.grad_accum_steps, self.val_every_n_epochs
-            rehearse(session, max_epochs=epochs, accumulate=accumulate, val_every=val_every)
+        if not session.is_rehearsed and not self.length.is_reached(session.ctx.state):
+            rehearse(session, self.length, self.rhythm)
 
     def _epochs(self, session: Session) -> None:
-        ctx, state = session.ctx, session.ctx.state
-        self.check_progress(state)
+        ctx, state, length = session.ctx, session.ctx.state, self.length
+        length.check(state)
         take_open(session)
+        if ctx.turns.validation:
+            validate_within(session, self.rhythm, self.val_batches)
         if state.epoch_complete:
             reset_metrics(session)  # the checkpoint of an epoch's end has them as its callbacks saw them
-        while has_begun(state) or (state.epochs_done < self.max_epochs and not ctx.should_stop):
+        while has_begun(state) or not (length.is_reached(state) or ctx.should_stop):
+            was_cut, done = state.is_cut, state.global_step
             if state.epoch_complete:
-                begin_epoch(session, state.epoch + 1)
+                begin_epoch(session)
             if not state.epoch_trained:
                 self._train_epoch(session)
                 state.epoch_trained = True
+                if was_cut and state.global_step == done:  # it had no more, and was at its end already
+                    state.epoch_complete = True
+                    continue
                 session.hook("on_train_epoch_end")
             self._end_epoch(session)
 
     def _train_epoch(self, session: Session) -> None:
-        ctx, state, stop = session.ctx, session.ctx.state, session.stop
+        ctx, state, stop, length = session.ctx, session.ctx.state, session.stop, self.length
         session.boundary.begin_epoch()
         step = self._step_by_closure if needs_closure(ctx.optimizer) else self._step
-        for group in grouped(session.epoch(), self.grad_accum_steps):
+        for group in groups_left(session, length, self.rhythm):
             session.boundary.mark()
             step(session, group)
             if stop.signum is not None:
                 stop.raise_if_asked()
         if state.micro_step_in_epoch == 0:
             raise no_batches()
+        state.is_cut = length.cuts(state, ctx.train.batches())
         session.watch.see_parameters()
         session.watch.look()
         steps = -(-state.micro_step_in_epoch // self.grad_accum_steps)
@@ -183,59 +208,39 @@ class DefaultTrainer:
         ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
         scheduler = stepped and session.steps_schedule and is_due(session.bundle, "step", state.global_step)
         row = state.global_step % self.log_every_n_steps == 0
-        if scheduler or row:
-            session.begin_turns("on_train_step_end", scheduler=scheduler, row=row)
+        validation = self.val_every_n_steps is not None and state.global_step % self.val_every_n_steps == 0
+        if scheduler or row or validation:
+            session.begin_turns("on_train_step_end", scheduler=scheduler, row=row, validation=validation)
         if scheduler:
             step_schedule(ctx)
         if row:
             session.watch.look()
             log_step(ctx)
         session.hook("on_train_step_end")
+        if validation:
+            validate_within(session, self.rhythm, self.val_batches)
 
     def _end_epoch(self, session: Session) -> None:
         """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""
         ctx, state = session.ctx, session.ctx.state
-        ctx.validated = (state.epoch + 1) % self.val_every_n_epochs == 0
+        ctx.validated = self.rhythm.is_due_after_epoch(state.epoch)
         session.boundary.begin_epoch()
         session.boundary.mark()
         with undone_if_broken_off(ctx.metrics):
             if ctx.validated:
-                validate(session)
+                validate(session, self.val_batches)
             rows = epoch_rows(session)
         session.boundary.phase = UPDATING
         for stage, row in rows.items():
             session.log(row, stage)
         if is_due(session.bundle, "epoch", state.epoch + 1):
             session.bundle.scheduler.step()
-        if ctx.validated and is_due(session.bundle, "metric", (state.epoch + 1) // self.val_every_n_epochs):
-            session.bundle.scheduler.step(monitored(ctx, session.bundle.monitor or "", ("scheduler",)))
-        state.epoch_complete = True
         if ctx.validated:
+            step_by_metric(session, self.rhythm)
             ctx.run.progress.note_values(ctx.last_val_logs, state.global_step)
+            session.hook("on_validation_end")
+        state.epoch_complete = True
         session.hook("on_epoch_end")
         reset_metrics(session)
         session.boundary.phase = BETWEEN
         session.stop.raise_if_asked()
-
-    def _log_hparams(self, session: Session) -> None:
-        hparams = session.ctx.run.config or {"run": dict(session.ctx.run), "trainer": vars(self)}
-        for logger in session.ctx.loggers:
-            if hasattr(logger, "log_hparams"):
-                logger.log_hparams(json.loads(masked(json.dumps(hparams, default=str))))
-
-
-def grouped(batches: Iterator[Any], count: int) -> Iterator[Sequence[Any]]:
-    """Return the batches in groups of `count`; the last one may be smaller."""
-    return zip(batches) if count == 1 else iter(lambda: list(islice(batches, count)), [])
-
-
-def has_begun(state: TrainState) -> bool:
-    """Return whether an epoch is half-way: it is trained to its end, whoever asks for a stop."""
-    return state.micro_step_in_epoch > 0 and not state.epoch_complete
-
-
-def begin_epoch(session: Session, epoch: int) -> None:
-    """Count from the first batch of another epoch, with metrics that begin anew."""
-    state = session.ctx.state
-    state.epoch, state.micro_step_in_epoch, state.epoch_complete, state.epoch_trained = epoch, 0, False, False
-    reset_metrics(session)

@@ -7,28 +7,32 @@ from dataclasses import dataclass
 from typing import Any
 
 # Hooks that a run which goes on does not come to by itself; the others are called again.
-KEPT_HOOKS = ("on_train_step_end", "on_train_epoch_end", "on_epoch_end")
+KEPT_HOOKS = ("on_train_step_end", "on_validation_end", "on_train_epoch_end", "on_epoch_end")
 
 
 @dataclass
 class Turns:
     """Who is still to have a turn where training stands.
 
-    `scheduler` and `row` say whether the schedule is to be stepped, and the last step to be logged; `loggers` and
-    `callbacks` are the places, in the run's lists, of those that are to be given the row, and to be called by `hook`.
+    `scheduler` and `row` say whether the schedule is to be stepped, and the last step to be logged, `validation`
+    whether it is to be validated then; `loggers` and `callbacks` are the places, in the run's lists, of those that
+    are to be given the row, and to be called by `hook`.
     """
 
     scheduler: bool = False
     row: bool = False
+    validation: bool = False
     hook: str = ""
     loggers: Sequence[int] = ()
     callbacks: Sequence[int] = ()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is no entry of a list: a checkpoint has loggers and callbacks with their states."""
-        return {"scheduler": self.scheduler, "row": self.row, "hook": self.hook if self.callbacks else ""}
+        hook = self.hook if self.callbacks else ""
+        return {"scheduler": self.scheduler, "row": self.row, "validation": self.validation, "hook": hook}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take that back; a checkpoint of before there were turns has none that are open."""
         self.scheduler, self.row = bool(state.get("scheduler")), bool(state.get("row"))
+        self.validation = bool(state.get("validation"))
         self.hook = str(state.get("hook", ""))

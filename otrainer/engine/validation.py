@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.logs import detached, mean_of
 from otrainer.engine.loss_check import check_loss, is_sum
-from otrainer.engine.metrics import update_metrics
+from otrainer.engine.metrics import epoch_rows, reset_metrics, stand_ins, update_metrics
 from otrainer.engine.modes import evaluating
+from otrainer.engine.monitor import monitored
+from otrainer.engine.schedule import is_due
+from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.weights import Weight, counts_nothing, read_weights, weight_of
 
 if TYPE_CHECKING:
+    from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.session import Session
 
 log = logging.getLogger("otrainer")
 
 
-def validate(session: Session) -> None:
-    """Take weighted means over the validation data.
+def validate(session: Session, most: int | None = None) -> None:
+    """Take weighted means over the validation data, or their first `most` batches.
 
     Raises TrainingInterrupted after a signal.
     """
     ctx = session.ctx
     rows, weights = [], []
     with evaluating(session.modules, ctx.optimizer), torch.no_grad(), told_stage("val") as where:
-        batches = session.accelerator.placed(session.val.epoch(ctx.state.epoch))
+        batches = session.accelerator.placed(islice(session.val.epoch(ctx.state.epoch), most))
         for number, batch in enumerate(batches):
             session.stop.raise_if_asked()
             where.batch = number
@@ -38,6 +46,46 @@ def validate(session: Session) -> None:
             weights.append(weight)
     ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, read_weights(weights)).items()}
     tell_not_finite(session, rows)
+
+
+def validate_within(session: Session, rhythm: Rhythm, most: int | None = None) -> None:
+    """Validate between two steps of an epoch, and let the schedule and the callbacks see what comes of it.
+
+    Nothing of training is changed by it: metrics work on copies meanwhile, and random states are put back.
+    Raises TrainingInterrupted after a signal; then it is still to come.
+    """
+    ctx, turns = session.ctx, session.ctx.turns
+    if session.val:
+        session.boundary.mark()
+        with random_state_kept(), stand_ins(ctx.metrics):
+            reset_metrics(session)
+            ctx.validated = True
+            validate(session, most)
+            row = epoch_rows(session).get("val", {})
+        session.boundary.phase = UPDATING
+        session.log(row, "val")
+        ctx.run.progress.note_values(ctx.last_val_logs, ctx.state.global_step)
+        step_by_metric(session, rhythm)
+        session.boundary.phase = BETWEEN
+    turns.validation = False
+    if session.val:
+        session.hook("on_validation_end")
+    ctx.validated = False
+
+
+def step_by_metric(session: Session, rhythm: Rhythm) -> None:
+    """Step a schedule that goes by a validation value, if it is its turn."""
+    if is_due(session.bundle, "metric", rhythm.number(session.ctx.state)):
+        session.bundle.scheduler.step(monitored(session.ctx, session.bundle.monitor or "", ("scheduler",)))
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    drawn = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(drawn)
 
 
 def judge(session: Session, batch: Any, number: int) -> tuple[dict[str, Any], Weight]:

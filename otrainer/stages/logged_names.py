@@ -79,9 +79,12 @@ def taken_names(metrics: list[Mapping[str, Any]]) -> Iterator[Finding]:
 def validates(config: Mapping[str, Any]) -> bool:
     """Return whether any epoch is validated; else nothing is ever looked at."""
     trainer = next(iter(specs_of(config, "trainer")), {})
-    numbers = [trainer.get(name, 1) for name in ("max_epochs", "val_every_n_epochs")]
-    epochs, every = (number if isinstance(number, int) else 1 for number in numbers)
-    return every <= epochs
+    epochs, every = trainer.get("max_epochs"), trainer.get("val_every_n_epochs", 1)
+    if trainer.get("val_every_n_steps") is not None:
+        return True
+    if epochs is None and any(trainer.get(name) is not None for name in ("max_steps", "max_time")):
+        return True
+    return (every if isinstance(every, int) else 1) <= (epochs if isinstance(epochs, int) else 1)
 
 
 def lacks_validation(config: Mapping[str, Any]) -> bool:

@@ -129,7 +129,11 @@ def test_validation_that_never_comes_is_told(caplog: pytest.LogCaptureFixture) -
     data = Batches(random_batches(2), random_batches(1))
     fit(small_model(), data, trainer=trainer, callbacks=[EarlyStopping()])
 
-    (told,) = [text for text in caplog.messages if "no epoch is validated" in text]
+    (told,) = [
+        text
+        for text in caplog.messages
+        if "nothing is validated: `trainer.val_every_n_epochs` is 5, and there are 2 epochs" in text
+    ]
     assert "`val_loss`, which is watched" in told
 
 

@@ -178,6 +178,8 @@ def test_a_checkpoint_is_data_with_the_parts_that_people_look_for(tmp_path: Path
         "epoch_complete": True,
         "epoch_trained": True,
         "should_stop": False,
+        "is_cut": False,
+        "seconds": 0.0,
     }
     assert parts["model"].keys() == model_with_dropout().state_dict().keys()
     assert set(parts) >= {"optimizer", "scheduler", "scaler", "callbacks", "metrics", "loss", "data", "rng", "meta"}

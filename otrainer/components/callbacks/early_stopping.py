@@ -28,9 +28,16 @@ class EarlyStopping:
         self.best: float | None = None
         self.waited = 0
 
+    def on_validation_end(self, ctx: RunContext) -> None:
+        """Look at a validation within an epoch; at an epoch's end other callbacks may still log what is watched."""
+        if not ctx.state.epoch_trained:
+            self._look(ctx)
+
     def on_epoch_end(self, ctx: RunContext) -> None:
-        if not ctx.validated:
-            return
+        if ctx.validated:
+            self._look(ctx)
+
+    def _look(self, ctx: RunContext) -> None:
         value = monitored(ctx, self.monitor, place_of(self, ctx))
         if improves(value, self.best, self.mode, self.min_delta):
             self.best, self.waited = value, 0

@@ -36,7 +36,8 @@ class ModelCheckpoint:
     validation, when fit ends, and when a signal or an error stops it. `step_<N>.pt`: every `every_n_steps` steps and
     every `every_n_epochs` epochs, without `save_last` then at the end too, and at that of each epoch's steps until
     what comes after them is done; the newest `keep_last` stay (null: all).
-    `best.pt`: at the end of each epoch whose `monitor` (a logged validation value) is the best so far by `mode`.
+    `best.pt`: after each validation whose `monitor` (a logged value) is the best so far by `mode`, at the end of the
+    epoch where it was at its end.
     Training goes on while a copy is written, into memory that is taken after the first step and kept; without
     `background` it waits, and takes none. Fit ends when all is on the disk.
 
@@ -116,6 +117,11 @@ class ModelCheckpoint:
             if step % every == 0:
                 self._save(ctx, [name for each in self._together for name in each._due_after_step(ctx)])
                 break
+
+    def on_validation_end(self, ctx: RunContext) -> None:
+        """Save the best so far; at an epoch's end that waits until all else there is done."""
+        if self._saves and not ctx.state.epoch_trained:
+            self._save(ctx, [name for each in self._together for name in each._best_now(ctx)])
 
     def on_train_epoch_end(self, ctx: RunContext) -> None:
         """Save before validation, which may fail; what was saved in the last step's hook is this state already."""
@@ -262,10 +268,13 @@ class ModelCheckpoint:
     def _due_after_epoch(self, ctx: RunContext) -> Iterator[str]:
         if self.every_n_epochs is not None and (ctx.state.epoch + 1) % self.every_n_epochs == 0:
             yield self._step_name(ctx)
-        if self._best is not None and self._best.improves_now(ctx, self.save_dir, place_of(self, ctx)):
-            yield self._best.name
+        yield from self._best_now(ctx)
         if self.save_last:
             yield LAST
+
+    def _best_now(self, ctx: RunContext) -> Iterator[str]:
+        if self._best is not None and self._best.improves_now(ctx, self.save_dir, place_of(self, ctx)):
+            yield self._best.name
 
     def _step_name(self, ctx: RunContext) -> str:
         step = ctx.state.global_step

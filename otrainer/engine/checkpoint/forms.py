@@ -39,6 +39,10 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def is_duration(value: Any) -> bool:
+    return is_number(value) and 0 <= value < LARGEST
+
+
 def is_truth(value: Any) -> bool:
     return type(value) is bool
 
@@ -166,10 +170,12 @@ FORMS: dict[str, Any] = {
         "micro_step_in_epoch": COUNT,
         "epoch_complete": TRUTH,
         "should_stop?": TRUTH,
+        "is_cut?": TRUTH,
+        "seconds?": (is_duration, "a time in seconds"),
     },
     "trained": [(is_tensor, "a tensor")],
     "logs": Maybe({"train?": Maybe(ROWS), "val?": Each(ONE_NUMBER), "validated?": TRUTH, "logged_step?": COUNT}),
-    "turns": {"scheduler?": TRUTH, "row?": TRUTH, "hook?": TEXT},
+    "turns": {"scheduler?": TRUTH, "row?": TRUTH, "validation?": TRUTH, "hook?": TEXT},
     "rng": RNG,
     "meta": {
         "definition?": (optional(is_text), "a text or None"),

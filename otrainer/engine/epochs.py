@@ -1,0 +1,50 @@
+"""Epochs of a run: their batches in groups that make a step, where one begins, and where one is half-way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from otrainer.engine.metrics import reset_metrics
+
+if TYPE_CHECKING:
+    from otrainer.engine.length import Length
+    from otrainer.engine.rhythm import Rhythm
+    from otrainer.engine.session import Session
+    from otrainer.engine.state import TrainState
+
+
+def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[Sequence[Any]]:
+    """Return what the run still takes of the current epoch: a group of micro-batches for each step.
+
+    Where validation goes by steps, so does a stop that is asked for.
+    """
+    state = session.ctx.state
+    groups = length.cut(grouped(session.epoch(length.batches_left(state)), length.accumulate), state)
+    return groups if rhythm.steps is None else until_stopped(groups, state)
+
+
+def until_stopped(groups: Iterator[Sequence[Any]], state: TrainState) -> Iterator[Sequence[Any]]:
+    """Yield groups until `should_stop`, looked at before the next one is loaded."""
+    while not state.should_stop and (group := next(groups, None)) is not None:
+        yield group
+
+
+def grouped(batches: Iterator[Any], count: int) -> Iterator[Sequence[Any]]:
+    """Return the batches in groups of `count`; the last one may be smaller."""
+    return zip(batches) if count == 1 else iter(lambda: list(islice(batches, count)), [])
+
+
+def has_begun(state: TrainState) -> bool:
+    """Return whether an epoch is half-way: it is trained to its end, whoever asks for a stop."""
+    return state.micro_step_in_epoch > 0 and not state.epoch_complete
+
+
+def begin_epoch(session: Session) -> None:
+    """Count from the first batch of the next epoch, or go on with one that was cut; metrics begin anew."""
+    state = session.ctx.state
+    if not state.is_cut:
+        state.epoch, state.micro_step_in_epoch = state.epoch + 1, 0
+    state.epoch_complete, state.epoch_trained, state.is_cut = False, False, False
+    reset_metrics(session)

@@ -1,0 +1,56 @@
+"""When a run validates: after so many epochs, or after so many optimizer steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otrainer.engine.length import Length
+    from otrainer.engine.state import TrainState
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """From one validation to the next, in epochs or in steps; one of the two is None."""
+
+    epochs: int | None = 1
+    steps: int | None = None
+
+    @classmethod
+    def of(cls, epochs: int | None, steps: int | None) -> Rhythm:
+        """Return the rhythm that a config gives, each epoch where it gives none. Raises ValueError for both."""
+        if epochs is not None and steps is not None:
+            raise ValueError("validation goes by val_every_n_epochs or by val_every_n_steps: let one of them be null")
+        return cls(None, steps) if steps is not None else cls(epochs or 1, None)
+
+    def is_due_after_epoch(self, epoch: int) -> bool:
+        """Return whether validation comes at the end of an epoch, counted from 0."""
+        return self.epochs is not None and (epoch + 1) % self.epochs == 0
+
+    def is_due_after_step(self, step: int) -> bool:
+        """Return whether validation comes after an optimizer step, counted from 1."""
+        return self.steps is not None and step % self.steps == 0
+
+    def number(self, state: TrainState) -> int:
+        """Return which validation of the run it is that comes where training stands, counted from 1."""
+        return state.global_step // self.steps if self.steps else (state.epoch + 1) // (self.epochs or 1)
+
+    def validations(self, length: Length, batches: int | None) -> int | None:
+        """Return how many validations a run has over data of so many batches; None where that is not known."""
+        every = self.steps or self.epochs or 1
+        count = length.total_steps(batches) if self.steps else length.total_epochs(batches)
+        return None if count is None else count // every
+
+    def comes(self, length: Length, state: TrainState, batches: int | None) -> bool:
+        """Return whether there is another validation after where training stands, as far as known."""
+        if self.steps is not None:
+            total = length.total_steps(batches)
+            return total is None or (state.global_step // self.steps + 1) * self.steps <= total
+        epochs = length.total_epochs(batches)
+        return epochs is None or self.first_epoch(state) < epochs
+
+    def first_epoch(self, state: TrainState) -> int:
+        """Return the epoch in which the next validation is, as far as that is known without counting its batches."""
+        every = self.epochs or 1
+        return state.epoch // every * every + every - 1
