@@ -17,6 +17,8 @@ PARTS = (
     "flags", "train_state", "rng", "meta",
 )  # fmt: skip
 MOST_TOLD = 4
+# Where a scheduler stands whose turn in torch's SequentialLR has not come.
+WAITING = -1
 COUNTERS = ("epoch", "global_step", "micro_step_in_epoch", "epoch_complete")
 
 
@@ -118,7 +120,7 @@ def refuse_unlike(now: Any, saved: Any, path: tuple[Any, ...] = ()) -> None:
     elif isinstance(now, list | tuple) and isinstance(saved, list | tuple):
         for index, (one, other) in enumerate(zip(now, saved, strict=False)):
             refuse_unlike(one, other, (*path, index))
-    elif key in ("last_epoch", "_step_count") and not is_count(saved):
+    elif key in ("last_epoch", "_step_count") and not is_count(saved) and saved != WAITING:
         raise TypeError(f"`{dotted(path)}` is {told(saved)}, not a whole number from 0")
     elif isinstance(now, int | float) and not isinstance(saved, int | float):
         raise TypeError(f"`{dotted(path)}` is {told(saved)}, not a number")
