@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor, device, nn
@@ -80,6 +80,19 @@ class SchedulerBundle:
     frequency: int = 1
     monitor: str | None = None
     on_resume: str = "refuse"
+
+
+class RunLength(NamedTuple):
+    """How many optimizer steps, epochs and validations (`metric`) a whole run has; None where that is not known."""
+
+    step: int | None
+    epoch: int | None
+    metric: int | None
+
+    def turns(self, interval: str, frequency: int = 1) -> int | None:
+        """Return how often what goes by this interval has its turn."""
+        count: int | None = self._asdict().get(interval)
+        return None if count is None else count // frequency
 
 
 # What the parts are given
@@ -312,7 +325,10 @@ class SchedulerFactory(Protocol):
     """Build the learning rate's schedule (`sched_factory.*`); a `type` of the constructor is a key `sched_cls.*`."""
 
     def build(self, optimizer: Optimizer, /, *, registry: Registry) -> SchedulerBundle:
-        """Return a scheduler of `optimizer` and when it steps."""
+        """Return a scheduler of `optimizer` and when it steps.
+
+        A `build` with a keyword `length` gets the `RunLength` too, or None from a trainer that does not know it.
+        """
 
 
 class Callback(Protocol):

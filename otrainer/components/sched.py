@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.components.optim import build_torch, checked_class, checked_key
-from otrainer.engine.schedule import check_on_resume, check_rhythm
-from otrainer.errors import ConfigError
+from otrainer.engine.schedule import AUTO, LENGTHS, check_on_resume, check_rhythm
+from otrainer.errors import ConfigError, ConfigPath
 from otrainer.protocols import SchedulerBundle as SchedulerBundle
 
 if TYPE_CHECKING:
+    from otrainer.protocols import RunLength
     from otrainer.registry import Registry
+
+# What makes the length of a run known.
+KNOWN_BY = "Set `trainer.max_steps`, or `trainer.train_batches` for data without an end"
+# What steps by steps where nothing else is said, as torch's documents call it.
+BY_STEP = ("OneCycleLR", "CyclicLR")
 
 
 class TorchSchedulerFactory:
     """Build `type` (a `sched_cls.*` key) on the optimizer, to step by `interval`.
 
+    Without an `interval` it is the one that fits the class: `step` for OneCycleLR and CyclicLR, `metric` for
+    ReduceLROnPlateau, `epoch` for all others. `auto` in place of a length among the `kwargs` (`total_steps`, `T_max`,
+    `total_iters`, `T_0`) is as often as the scheduler has its turn in the whole run, accumulation counted.
     A resume under another schedule is refused; with `on_resume: recompute` it goes on with what that one has there.
     """
 
@@ -27,36 +36,69 @@ class TorchSchedulerFactory:
         type: str,  # noqa: A002 - the config's key
         args: Sequence[Any] | None = None,
         kwargs: dict[str, Any] | None = None,
-        interval: str = "epoch",
+        interval: str | None = None,
         frequency: int = 1,
         monitor: str | None = None,
         on_resume: str = "refuse",
     ) -> None:
         self.type = checked_key(type, "sched_cls.", "scheduler")
-        check_rhythm(interval, frequency, monitor)
+        check_rhythm(interval or "epoch", frequency, monitor)
         check_on_resume(on_resume)
         self.args = list(args or ())
         self.kwargs = dict(kwargs or {})
         self.interval, self.frequency, self.monitor = interval, frequency, monitor
         self.on_resume = on_resume
+        self.needs_length = AUTO in self.kwargs.values()
 
-    def build(self, optimizer: torch.optim.Optimizer, *, registry: Registry) -> SchedulerBundle:
-        """Return the scheduler and its rhythm; raises ConfigError for an unknown class or wrong arguments."""
+    def build(
+        self, optimizer: torch.optim.Optimizer, *, registry: Registry, length: RunLength | None = None
+    ) -> SchedulerBundle:
+        """Return the scheduler and its rhythm.
+
+        Raises ConfigError for an unknown class or wrong arguments, and for `auto` where the length is not known.
+        """
         cls = checked_class(registry, self.type, self.kwargs, "scheduler")
-        self._check_interval(cls)
-        scheduler = build_torch(cls, optimizer, self.args, self.kwargs, "scheduler")
-        return SchedulerBundle(scheduler, self.interval, self.frequency, self.monitor, self.on_resume)
+        interval = self.interval or fitting_interval(cls)
+        check_rhythm(interval, self.frequency, self.monitor)
+        self._check_interval(cls, interval)
+        turns = None if length is None else length.turns(interval, self.frequency)
+        kwargs = with_length(self.kwargs, turns, ("scheduler", "kwargs"))
+        scheduler = build_torch(cls, optimizer, self.args, kwargs, "scheduler")
+        return SchedulerBundle(scheduler, interval, self.frequency, self.monitor, self.on_resume)
 
-    def _check_interval(self, cls: Any) -> None:
+    def _check_interval(self, cls: Any, interval: str) -> None:
         """Raise ConfigError unless the scheduler gets a value exactly where it wants one."""
-        wants = issubclass(cls, torch.optim.lr_scheduler.ReduceLROnPlateau) if isinstance(cls, type) else None
-        if wants is None or wants == (self.interval == "metric"):
+        wants = wants_value(cls) if isinstance(cls, type) else None
+        if wants is None or wants == (interval == "metric"):
             return
         raise ConfigError(
-            f"`{self.type}` steps by a metric, and the interval is `{self.interval}`."
+            f"`{self.type}` steps by a metric, and the interval is `{interval}`."
             if wants
             else f"`{self.type}` does not step by a metric, and the interval is `metric`.",
             title="interval does not fit the scheduler",
             config_path=("scheduler", "interval"),
             hint="Set `interval: metric` and `monitor: val_loss`." if wants else "Set `interval: epoch` or `step`.",
         )
+
+
+def fitting_interval(cls: Any) -> str:
+    """Return by what a scheduler steps where nobody says it."""
+    if wants_value(cls):
+        return "metric"
+    return "step" if any(base.__name__ in BY_STEP for base in getattr(cls, "__mro__", ())) else "epoch"
+
+
+def wants_value(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, torch.optim.lr_scheduler.ReduceLROnPlateau)
+
+
+def with_length(kwargs: Mapping[str, Any], turns: int | None, path: ConfigPath) -> dict[str, Any]:
+    """Return arguments with a number in place of `auto`. Raises ConfigError where it is not known, at its place."""
+    for name, value in kwargs.items():
+        if value == AUTO and name in LENGTHS and not turns:
+            message = f"`{name}: {AUTO}` is how often the scheduler has its turn in the whole run, which is not known."
+            hint = (
+                f"Set `trainer.max_steps`, or `trainer.train_batches` for data without an end, or write `{name}` out."
+            )
+            raise ConfigError(message, title="length is not known", config_path=(*path, name), hint=hint)
+    return {name: turns if value == AUTO and name in LENGTHS else value for name, value in kwargs.items()}

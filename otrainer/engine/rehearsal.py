@@ -54,13 +54,8 @@ def check_schedule(session: Session, length: Length, rhythm: Rhythm) -> None:
     bundle, batches = session.bundle, session.ctx.train.batches()
     if bundle is None:
         return
-    turns = {
-        "epoch": length.total_epochs(batches),
-        "metric": rhythm.validations(length, batches),
-        "step": length.total_steps(batches),
-    }
-    if (count := turns.get(bundle.interval)) is not None:
-        steps = count // bundle.frequency
+    steps = rhythm.turns(length, batches).turns(bundle.interval, bundle.frequency)
+    if steps is not None:
         for mistake in schedule_mistakes(bundle.scheduler, steps, bundle.interval, bundle.frequency):
             log.warning("%s", mistake)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otrainer.protocols import RunLength
+
 if TYPE_CHECKING:
     from otrainer.engine.length import Length
     from otrainer.engine.state import TrainState
@@ -49,6 +51,11 @@ class Rhythm:
             return total is None or (state.global_step // self.steps + 1) * self.steps <= total
         epochs = length.total_epochs(batches)
         return epochs is None or self.first_epoch(state) < epochs
+
+    def turns(self, length: Length, batches: int | None) -> RunLength:
+        """Return how often steps, epochs and validations come in a run over data of so many batches."""
+        steps, epochs = length.total_steps(batches), length.total_epochs(batches)
+        return RunLength(step=steps, epoch=epochs, metric=self.validations(length, batches))
 
     def first_epoch(self, state: TrainState) -> int:
         """Return the epoch in which the next validation is, as far as that is known without counting its batches."""

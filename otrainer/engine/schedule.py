@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from otrainer.engine.factories import check_bundle
 from otrainer.errors import ConfigError, is_whole, nearest
 
 if TYPE_CHECKING:
-    from otrainer.protocols import SchedulerBundle
+    from otrainer.protocols import RunLength, SchedulerBundle
 
 ON_RESUME = ("refuse", "recompute")
+# What may stand in place of a length of torch's schedulers, and the arguments that are one.
+AUTO = "auto"
+LENGTHS = ("total_steps", "T_max", "total_iters", "T_0")
 INTERVALS = ("step", "epoch", "metric")
 
 
-def build_schedule(factory: Any, optimizer: Any, registry: Any) -> SchedulerBundle | None:
-    """Return what a scheduler factory builds, if there is one.
+def build_schedule(
+    factory: Any, optimizer: Any, registry: Any, length: RunLength | None = None
+) -> SchedulerBundle | None:
+    """Return what a scheduler factory builds, if there is one; one that takes the `length` of the run gets it.
 
     Raises ConfigError where that is no scheduler with its rhythm, and for a rhythm that there is not.
     """
     if factory is None:
         return None
-    bundle: SchedulerBundle = factory.build(optimizer, registry=registry)
+    more = {"length": length} if takes_length(factory) else {}
+    bundle: SchedulerBundle = factory.build(optimizer, registry=registry, **more)
     check_bundle(bundle, factory)
     check_rhythm(bundle.interval, bundle.frequency, bundle.monitor)
     check_on_resume(bundle.on_resume)
     return bundle
+
+
+def takes_length(factory: Any) -> bool:
+    """Return whether a factory's `build` has a parameter `length`."""
+    try:
+        return "length" in inspect.signature(factory.build).parameters
+    except (TypeError, ValueError):  # it cannot be read
+        return False
 
 
 def is_due(bundle: SchedulerBundle | None, interval: str, count: int) -> TypeGuard[SchedulerBundle]:

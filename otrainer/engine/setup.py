@@ -27,14 +27,18 @@ from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.errors import ConfigError, errors_at
 
 if TYPE_CHECKING:
+    from otrainer.engine.length import Length
     from otrainer.engine.parts import Parts
+    from otrainer.engine.rhythm import Rhythm
 
 log = logging.getLogger("otrainer")
 PRINTS_TRACEBACKS = ("torch._subclasses.fake_tensor",)  # of what the compiler then raises anyway
 
 
-def begin(parts: Parts, run: RunSettings) -> Session:
+def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm) -> Session:
     """Put everything in its place: data, model, optimizer, scheduler, and what `run.resume_from` holds.
+
+    `length` and `rhythm` of the run say how often a scheduler has its turn.
 
     Raises ConfigError where a part cannot be built or does not fit the checkpoint.
     """
@@ -51,7 +55,8 @@ def begin(parts: Parts, run: RunSettings) -> Session:
     for module in modules:
         begin_training(module)
     optimizer = build_optimizer(parts)
-    bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
+    turns = rhythm.turns(length, train.batches())
+    bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry, turns)
     scheduler = None if bundle is None else bundle.scheduler
     ctx = RunContext(
         run=run,

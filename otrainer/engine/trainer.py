@@ -89,7 +89,7 @@ class DefaultTrainer:
         and whatever the user's parts raise.
         """
         with worker_trouble(), chdir(os.curdir):  # the folder that paths start from, wherever a part goes
-            session = begin(Parts(**parts), RunSettings.of(run))
+            session = begin(Parts(**parts), RunSettings.of(run), self.length, self.rhythm)
         failed: BaseException | None = None
         try:
             set_mode(session.ctx.optimizer, "train")

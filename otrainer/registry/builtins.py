@@ -19,6 +19,7 @@ COMPONENTS = (
     ("loss.torch", "components.loss:TorchLoss", "loss"),
     ("optim_factory.torch", "components.optim:TorchOptimizerFactory", "optim"),
     ("sched_factory.torch", "components.sched:TorchSchedulerFactory", "sched"),
+    ("sched_factory.phases", "components.sched_phases:PhasesFactory", "sched"),
     ("cb.model_checkpoint", "components.callbacks.model_checkpoint:ModelCheckpoint", "callback"),
     ("cb.early_stopping", "components.callbacks.early_stopping:EarlyStopping", "callback"),
     ("log.stdout", "components.loggers.stdout:StdoutLogger", "logger"),

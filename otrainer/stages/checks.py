@@ -17,11 +17,13 @@ from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.compiler import off_the_compiler
+from otrainer.engine.schedule import AUTO, LENGTHS, build_schedule
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding, errors_at
 from otrainer.model import blueprint
 from otrainer.model.compile import read_model
 from otrainer.model.meta import model_summary
+from otrainer.protocols import RunLength
 from otrainer.registry import Registry, build_registry, check_call, check_value, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.signature import SURPLUS, WRONG
@@ -40,9 +42,11 @@ if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR
 
 T = TypeVar("T")
+# As long as any run may be: with this, a schedule is built for a trial.
+SOME_LENGTH = RunLength(step=1 << 30, epoch=1 << 30, metric=1 << 30)
 COMPONENTS = tuple(section.name for section in SECTIONS)
 # Factories that give a class its arguments as the config has them.
-HANDING_ON = ("optim_factory.torch", "sched_factory.torch")
+HANDING_ON = ("optim_factory.torch", "sched_factory.torch", "sched_factory.phases")
 
 
 def load_registry(config: ResolvedConfig, registry: Registry) -> None:
@@ -89,7 +93,10 @@ def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Findin
                 yield from reserved_keys(mapping, path, strict=config.settings.strict)
     for section in SECTIONS:
         if section.cls:
-            yield from class_mistakes(section.name, section.cls, config.data.get(section.name), registry)
+            value = config.data.get(section.name)
+            for path, mapping in mappings(value, (section.name,)):  # itself, or phases in it
+                handed_on = isinstance(value, Mapping) and value.get("_type_") in HANDING_ON
+                yield from class_mistakes(mapping, section.cls, path, registry, handed_on=handed_on)
 
 
 def section_mistakes(name: str, config: ResolvedConfig, registry: Registry) -> list[Finding]:
@@ -108,12 +115,14 @@ def remembered(
     return found
 
 
-def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) -> Iterator[Finding]:
+def class_mistakes(
+    value: Mapping[str, Any], prefix: str, path: ConfigPath, registry: Registry, *, handed_on: bool
+) -> Iterator[Finding]:
     """Yield an unknown class of an optimizer or scheduler, and arguments that it does not take.
 
-    A factory of a plugin's may make something else of the values.
+    Where they are not `handed_on` as they are, as by a factory of a plugin's, their values may be made something else.
     """
-    key = value.get("type") if isinstance(value, Mapping) else None
+    key = value.get("type")
     if not isinstance(key, str) or not key.startswith(prefix):
         return
     args, kwargs = value.get("args") or (), value.get("kwargs") or {}
@@ -121,22 +130,22 @@ def class_mistakes(section: str, prefix: str, value: Any, registry: Registry) ->
         return
     try:
         entry = registry.get_module(key)
-        places = {name: (section, "kwargs", name) for name in kwargs}
+        places = {name: (*path, "kwargs", name) for name in kwargs}
+        known = {name: 1 if value == AUTO and name in LENGTHS else value for name, value in kwargs.items()}
         found = check_call(
             entry.target,
             args,
-            kwargs,
+            known,
             entry.signature_policy,
-            (section,),
+            path,
             skip=1,
             places=places,
             args_key="args",
             plain=True,
         )
-        hands_on = value.get("_type_") in HANDING_ON
-        yield from (each for each in found if each.on_key or (hands_on and each.title in (WRONG, SURPLUS)))
+        yield from (each for each in found if each.on_key or (handed_on and each.title in (WRONG, SURPLUS)))
     except ConfigError as error:
-        yield from (finding.at_least((section, "type")) for finding in error.findings)
+        yield from (finding.at_least((*path, "type")) for finding in error.findings)
 
 
 def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
@@ -231,7 +240,8 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
         if section == "optimizer":
             built.build(one_matrix(), registry=registry)
         elif section == "scheduler":
-            built.build(torch.optim.SGD(one_matrix().parameters(), lr=1.0, momentum=0.9), registry=registry)
+            optimizer = torch.optim.SGD(one_matrix().parameters(), lr=1.0, momentum=0.9)
+            build_schedule(built, optimizer, registry, SOME_LENGTH)
 
 
 @cache

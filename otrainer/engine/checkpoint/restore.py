@@ -55,8 +55,13 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
         load_model_state(parts.model, saved)
     with random_states_kept():
         optimizer = build_optimizer(parts)
-        bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry)
-    check_built(hyperparameters(optimizer, bundle, parts), saved)
+        factory = parts.scheduler_factory
+        needs_data = getattr(factory, "needs_length", False)  # which are there only once training begins
+        bundle = None if needs_data else build_schedule(factory, optimizer, parts.registry)
+    built = hyperparameters(optimizer, bundle, parts)
+    if needs_data:
+        built |= {name: saved["meta"]["built"].get(name) for name in ("scheduler", "rhythm")}
+    check_built(built, saved)
     saved_optimizer(optimizer, saved).plan(optimizer, parts)
 
 
