@@ -42,11 +42,12 @@ OPTIONAL = ("max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps"
 class DefaultTrainer:
     """Train with gradient accumulation and clipping, validate, log, checkpoint and resume.
 
-    It ends after `max_epochs`, `max_steps` optimizer steps or `max_time` (`2h30m`, or seconds; all attempts together),
-    whichever comes first; where none is given, after one epoch. An epoch has at most `train_batches` micro-batches, a
-    validation `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a last, smaller group is
-    averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients; logging counts optimizer
-    steps, validation epochs or, by `val_every_n_steps`, optimizer steps.
+    It ends after `max_epochs` epochs, `max_steps` optimizer steps or `max_time` (as `2h30m`, or in seconds), whichever
+    comes first, or else after one epoch; the time is that of all attempts. An epoch has at most `train_batches`
+    micro-batches; a validation has at most `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a
+    last, smaller group is averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients;
+    `log_every_n_steps` counts optimizer steps; validation comes after every `val_every_n_epochs`, or every
+    `val_every_n_steps` optimizer steps.
     Raises ValueError for counts below 1, a norm that is not positive, and what is no time.
     """
 

@@ -152,7 +152,7 @@ model:
         ("run:\n  precision: ", ["bf16-mixed", "fp16-mixed", "fp32"]),
         ("optimizer:\n  type: optim_cls.Adam", ["optim_cls.Adam", "optim_cls.AdamW", "optim_cls.Adamax"]),
         ("model:\n  graph:\n    steps:\n      - call: op:a", ["op:add"]),
-        ("trainer:\n  _type_: trainer.default\n  max", ["max_epochs"]),
+        ("trainer:\n  _type_: trainer.default\n  max", ["max_epochs", "max_steps", "max_time"]),
     ],
 )
 def test_keys_keywords_and_values_are_offered(editor: Editor, file: Path, text: str, offered: list[str]) -> None:
@@ -170,7 +170,7 @@ def test_keys_keywords_and_values_are_offered(editor: Editor, file: Path, text: 
         ("trainer: {_type_: trainer.default}", "trainer.default", "Train with gradient accumulation and clipping"),
         ("trainer: {grad_clip_norm: 1.0}", "grad_clip_norm", "bounds the global L2 norm of the gradients"),
         ("loss: {fn: {_type_: nn.MSELoss, reduction: sum}}", "reduction", "Specifies the reduction to apply"),
-        ("trainer: {max_epochs: 1}", "max_epochs", "Type: integer. Default: `1`."),
+        ("trainer: {max_epochs: 1}", "max_epochs", "Type: integer or null."),
         ("data: {_type_: data.constant_regression}", "constant", "whose targets"),
         ("trainer: {}", "trainer", "The loop that trains"),
     ],
