@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
 
+from otrainer.components.param_groups import check_groups, check_options, grouped
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION
 from otrainer.engine.optimizer import is_dense
 from otrainer.errors import ConfigError
@@ -23,10 +24,23 @@ EXAMPLES = {"optimizer": "optim_cls.AdamW", "scheduler": "sched_cls.StepLR"}
 class TorchOptimizerFactory:
     """Build `type` (an `optim_cls.*` key) over all parameters of the model that train.
 
+    `groups` lists options of their own for some of them, each with `match` (globs on their names, or `re:` and a
+    regular expression) or `modules` (classes of the modules that have them, or `norm`); by `lr_scale` the rate is a
+    multiple of the optimizer's. A parameter goes to the first group that matches. `no_decay` (`bias`, `norm`, or globs)
+    says whose weights do not decay.
     The fused implementation is chosen where class and device have one and the arguments do not say otherwise.
     """
 
-    def __init__(self, type: str, args: Sequence[Any] | None = None, kwargs: dict[str, Any] | None = None) -> None:  # noqa: A002 - the config's key
+    def __init__(
+        self,
+        type: str,  # noqa: A002 - the config's key
+        args: Sequence[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        groups: Sequence[Mapping[str, Any]] | None = None,
+        no_decay: Sequence[str] | None = None,
+    ) -> None:
+        check_groups(groups or (), no_decay or ())
+        self.groups, self.no_decay = list(groups or ()), list(no_decay or ())
         self.type = checked_key(type, "optim_cls.", "optimizer")
         self.args = list(args or ())
         self.kwargs = dict(kwargs or {})
@@ -40,6 +54,16 @@ class TorchOptimizerFactory:
             message = "The model has no parameter that trains."
             hint = "Add a layer with weights, or freeze fewer of them (`requires_grad`)."
             raise ConfigError(message, title="nothing to train", config_path=("model",), hint=hint)
+        if not (self.groups or self.no_decay):
+            return self._build(cls, parameters, model)
+        groups = grouped(model, self.groups, self.no_decay, self._rate(cls))
+        optimizer = self._build(cls, [group.as_torch_has_it() for group in groups], model)
+        check_options(groups, optimizer)
+        return optimizer
+
+    def _build(
+        self, cls: Callable[..., torch.optim.Optimizer], parameters: Sequence[Any], model: torch.nn.Module
+    ) -> torch.optim.Optimizer:
         if not self.args and self._fusible(cls, model):
             # There may be no fused kernels for this device or these parameters, or arguments are wrong.
             with suppress(ConfigError):
@@ -47,6 +71,12 @@ class TorchOptimizerFactory:
                 self.chose_fused = True
                 return optimizer
         return build_torch(cls, parameters, self.args, self.kwargs, "optimizer")
+
+    def _rate(self, cls: Callable[..., Any]) -> float | None:
+        """Return the learning rate of what no group has another one for, as far as it is known before it is built."""
+        defaults = (each.parameters["lr"].default for each in signatures_of(cls) if "lr" in each.parameters)
+        rate = self.kwargs.get("lr", next(defaults, None))
+        return float(rate) if isinstance(rate, int | float) else None
 
     def _fusible(self, cls: Any, model: torch.nn.Module) -> bool:
         """Return whether fused kernels may be chosen, since they do what the plain ones do.

@@ -189,6 +189,8 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
     for section in COMPONENTS:
         if section not in wrong and config.data.get(section) is not None:
             attempt(remembered, trial_section, section, config, registry)
+    if model is not None and not findings and has_groups(config.data.get("optimizer")):
+        attempt(trial_groups, config, registry)
     if findings or model is None:
         raise ConfigError.of(findings)
     return model
@@ -237,11 +239,26 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
     path, settings = (section,), config.settings
     built = instantiate_value(value, registry=registry, settings=settings, config_path=path, checked=True)
     with off_the_compiler():
-        if section == "optimizer":
+        if section == "optimizer" and not has_groups(value):
             built.build(one_matrix(), registry=registry)
         elif section == "scheduler":
             optimizer = torch.optim.SGD(one_matrix().parameters(), lr=1.0, momentum=0.9)
             build_schedule(built, optimizer, registry, SOME_LENGTH)
+
+
+def has_groups(optimizer: Any) -> bool:
+    return isinstance(optimizer, Mapping) and bool(optimizer.get("groups") or optimizer.get("no_decay"))
+
+
+def trial_groups(config: ResolvedConfig, registry: Registry) -> None:
+    """Build a built-in optimizer over the model without its numbers: does each group take anything?"""
+    value = config.data["optimizer"]
+    ir, _ = remembered(judged_model, "model", config, registry)
+    if ir is not None and is_built_in(value, registry):
+        path = ("optimizer",)
+        factory = instantiate_value(value, registry=registry, settings=config.settings, config_path=path, checked=True)
+        with off_the_compiler():
+            factory.build(blueprint(ir, registry, config.settings), registry=registry)
 
 
 @cache

@@ -9,6 +9,7 @@ import torch
 
 from otrainer.commands.show_model.estimate import Estimate, Row
 from otrainer.commands.show_model.example import DECLARE, find_example
+from otrainer.commands.show_model.groups import group_rows
 from otrainer.commands.show_model.labels import key_of
 from otrainer.commands.show_model.memory import model_tensors, parameter_count, tensor_bytes
 from otrainer.commands.show_model.table import render
@@ -18,7 +19,7 @@ from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 from otrainer.model import blueprint, compile_model, has_lazy
 from otrainer.registry import build_registry
-from otrainer.stages.checks import find_mistakes
+from otrainer.stages.checks import find_mistakes, has_groups
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolve_fully
 from otrainer.storage.project import project
@@ -67,6 +68,8 @@ def measure(config: ResolvedConfig, registry: Registry) -> Estimate:
             count_parameters_alone(estimate, ir, model, example)
         else:
             TrainingStep(config, registry, ir, model, example, estimate).follow()
+        if has_groups(config.data.get("optimizer")):
+            estimate.groups = group_rows(config, registry, model)
     estimate.parameters = parameter_count(model)
     estimate.memory = {"weights": sum(map(tensor_bytes, model_tensors(model))), **estimate.memory}
     return estimate

@@ -9,6 +9,7 @@ import torch
 
 if TYPE_CHECKING:
     from otrainer.commands.show_model.example import Example
+    from otrainer.commands.show_model.groups import GroupRow
     from otrainer.engine.state import RunSettings
     from otrainer.errors import Finding
 
@@ -49,6 +50,7 @@ class Estimate:
     flops: tuple[int, int | None] | None = None
     example: Example | None = None
     optimizer: str = ""
+    groups: list[GroupRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 

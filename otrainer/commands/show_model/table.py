@@ -43,6 +43,8 @@ def render(estimate: Estimate) -> str:
     console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
     for part in (Text(headline(estimate), style="bold"), "", node_table(estimate), "", totals(estimate)):
         console.print(part)
+    if estimate.groups:
+        console.print("", group_table(estimate), sep="\n")
     for note in estimate.notes:
         console.print(
             Text(f"\n{in_a_line(masked(note))}")
@@ -99,6 +101,17 @@ def totals(estimate: Estimate) -> Table:
         table.add_row(name, bytes_text(estimate.total_memory), words, style="bold")
         table.add_row("forward", count_text(forward), counted)
         table.add_row("backward", "unknown" if backward is None else count_text(backward), "FLOPs")
+    return table
+
+
+def group_table(estimate: Estimate) -> Table:
+    """Draw the groups in which the optimizer trains the parameters."""
+    table = plain_table()
+    for name in ("group", "parameters", "numbers", "trained with"):
+        counts = name in ("parameters", "numbers")
+        table.add_column(name, justify="right" if counts else "left", no_wrap=counts, overflow="fold")
+    for row in estimate.groups:
+        table.add_row(Text(row.name), f"{row.parameters:,}", f"{row.numbers:,}", Text(row.options))
     return table
 
 

@@ -1,0 +1,47 @@
+"""The groups in which an optimizer trains parameters: how many each has, and what it trains them with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch.nn.parameter import is_lazy
+
+from otrainer.commands.show_model.example import build_section
+from otrainer.engine.compiler import off_the_compiler
+
+if TYPE_CHECKING:
+    import torch
+
+    from otrainer.config import ResolvedConfig
+    from otrainer.registry import Registry
+
+ALWAYS = ("lr", "weight_decay")
+UNTOLD = ("params", "name", "foreach", "fused", "capturable", "differentiable", "maximize")
+
+
+class GroupRow(NamedTuple):
+    """A group by its name, the parameters in it and their numbers, and its options in words."""
+
+    name: str
+    parameters: int
+    numbers: int
+    options: str
+
+
+def group_rows(config: ResolvedConfig, registry: Registry, model: torch.nn.Module) -> list[GroupRow]:
+    """Return a row for each group where there are several. Raises ConfigError where the optimizer cannot be built."""
+    with off_the_compiler():
+        optimizer = build_section("optimizer", config, registry).build(model, registry=registry)
+    groups = optimizer.param_groups
+    return [row_of(group, number, optimizer.defaults) for number, group in enumerate(groups)] if len(groups) > 1 else []
+
+
+def row_of(group: dict[str, Any], number: int, defaults: dict[str, Any]) -> GroupRow:
+    numbers = sum(each.numel() for each in group["params"] if not is_lazy(each))
+    told = [key for key in group if key not in UNTOLD and (key in ALWAYS or group[key] != defaults.get(key))]
+    options = ", ".join(f"{key} {worded(group[key])}" for key in told)
+    return GroupRow(str(group.get("name", "rest" if number == 0 else number)), len(group["params"]), numbers, options)
+
+
+def worded(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,227 @@
+"""Parameter groups: which parameters of a model go by options of their own, found by their names and modules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+
+GROUPS: ConfigPath = ("optimizer", "groups")
+NO_DECAY: ConfigPath = ("optimizer", "no_decay")
+# What a group says besides the options of the optimizer.
+KEYS = ("match", "modules", "name", "lr_scale")
+REGULAR = "re:"
+BIAS, NORM = "bias", "norm"
+UNDECAYED, DECAY = "no_decay", "weight_decay"
+
+
+@dataclass
+class Group:
+    """Parameters with options of their own; `name` is that of the group's learning rate in what is logged.
+
+    `index` is the place of what asks for it among `groups`; of those `is_apart` the weights do not decay.
+    """
+
+    name: str
+    options: dict[str, Any]
+    index: int = -1
+    is_apart: bool = False
+    names: list[str] = field(default_factory=list)
+    parameters: list[nn.Parameter] = field(default_factory=list)
+
+    def take(self, name: str, parameter: nn.Parameter) -> None:
+        self.names.append(name)
+        self.parameters.append(parameter)
+
+    def as_torch_has_it(self) -> dict[str, Any]:
+        named = {"name": self.name} if self.name else {}
+        return {"params": self.parameters, **self.options, **named}
+
+
+def grouped(
+    model: nn.Module, groups: Sequence[Mapping[str, Any]], no_decay: Sequence[str], rate: float | None
+) -> list[Group]:
+    """Return the parameters that train in groups: the rest first, then each of `groups`, those without decay apart.
+
+    A parameter goes to the first group that matches it. `rate` is the optimizer's own learning rate, of which a
+    group's `lr_scale` is a multiple.
+    Raises ConfigError for each pattern that matches nothing, and for a group that those before it leave nothing.
+    """
+    owners = {name: owner for name, owner, _ in trained(model)}
+    findings = [*unmatched(owners, groups), *unmatched_without_decay(owners, no_decay)]
+    if findings:
+        raise ConfigError.of(findings)
+    made = [Group("", {}), *(Group(*head_of(group, index, rate), index) for index, group in enumerate(groups))]
+    apart = [without_decay(each) for each in made]
+    for name, owner, parameter in trained(model):
+        index = next((at for at, group in enumerate(groups, 1) if matches(group, name, owner)), 0)
+        chosen = apart if any(is_meant(pattern, name, owner) for pattern in no_decay) else made
+        chosen[index].take(name, parameter)
+    pairs = [*zip(made, apart, strict=True)]
+    if hidden := [one.index for one, other in pairs[1:] if not (one.parameters or other.parameters)]:
+        raise ConfigError.of([shadowed(index) for index in hidden])
+    return [each for pair in pairs for each in pair if each.parameters]
+
+
+def trained(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
+    """Yield each parameter that trains, once, with its name and the module that it is of."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            yield name, modules[name.rpartition(".")[0]], parameter
+
+
+def head_of(group: Mapping[str, Any], index: int, rate: float | None) -> tuple[str, dict[str, Any]]:
+    """Return the name of a group and its options for the optimizer."""
+    options = {key: value for key, value in group.items() if key not in KEYS}
+    if (scale := group.get("lr_scale")) is not None:
+        if rate is None:
+            message = "`lr_scale` is a multiple of the optimizer's learning rate, and that is not given."
+            hint = "Add `lr` to `optimizer.kwargs`, or give the group an `lr`."
+            raise ConfigError(message, title="no learning rate", config_path=(*GROUPS, index, "lr_scale"), hint=hint)
+        options["lr"] = rate * scale
+    return str(group.get("name", index + 1)), options
+
+
+def without_decay(group: Group) -> Group:
+    name = f"{group.name}_{UNDECAYED}" if group.name else UNDECAYED
+    return Group(name, {**group.options, DECAY: 0.0}, group.index, is_apart=True)
+
+
+def matches(group: Mapping[str, Any], name: str, owner: nn.Module) -> bool:
+    """Return whether a group is meant for a parameter: by its name and by its module, as far as it says either."""
+    by_name = not group.get("match") or any(is_meant(pattern, name, None) for pattern in listed(group["match"]))
+    by_module = not group.get("modules") or any(is_of(owner, each) for each in listed(group["modules"]))
+    return by_name and by_module
+
+
+def is_meant(pattern: str, name: str, owner: nn.Module | None) -> bool:
+    """Return whether a pattern means a parameter; `bias` and `norm` mean those by kind, where its `owner` is given."""
+    if owner is not None and pattern == BIAS:
+        return name.rpartition(".")[2] == BIAS
+    if owner is not None and pattern == NORM:
+        return is_of(owner, NORM)
+    if pattern.startswith(REGULAR):
+        return re.search(pattern.removeprefix(REGULAR), name) is not None
+    return fnmatchcase(name, pattern)
+
+
+def is_of(module: nn.Module, cls: str) -> bool:
+    """Return whether a module is of a class, or of one derived from it: `norm` means all that normalise."""
+    if cls == NORM:
+        norms = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+        return isinstance(module, norms) or type(module).__name__.endswith("Norm")
+    bare = cls.rpartition(".")[2]
+    return any(base.__name__ == bare for base in type(module).__mro__)
+
+
+def listed(value: Any) -> list[str]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def unmatched(owners: Mapping[str, nn.Module], groups: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Yield a finding for each pattern and class of a group that no parameter goes by."""
+    classes = sorted({type(owner).__name__ for owner in owners.values()})
+    for index, group in enumerate(groups):
+        for pattern in listed(group.get("match") or ()):
+            if not any(is_meant(pattern, name, None) for name in owners):
+                yield nothing_called(pattern, owners, (*GROUPS, index, "match"))
+        for cls in listed(group.get("modules") or ()):
+            if not any(is_of(owner, cls) for owner in owners.values()):
+                message = f"No module of a class `{cls}` has a parameter that trains."
+                near = nearest(cls.rpartition(".")[2], classes)
+                hint = f"There are {', '.join(f'`{each}`' for each in classes)}."
+                yield Finding(message, "nothing matches", (*GROUPS, index, "modules"), suggestions=near, hint=hint)
+
+
+def unmatched_without_decay(owners: Mapping[str, nn.Module], no_decay: Sequence[str]) -> Iterator[Finding]:
+    """Yield a finding for each pattern that no parameter goes by; models without biases or norms are common."""
+    for index, pattern in enumerate(no_decay):
+        if pattern not in (BIAS, NORM) and not any(is_meant(pattern, name, owner) for name, owner in owners.items()):
+            yield nothing_called(pattern, owners, (*NO_DECAY, index))
+
+
+def nothing_called(pattern: str, owners: Mapping[str, nn.Module], path: ConfigPath) -> Finding:
+    message = f"`{pattern}` matches no parameter that trains."
+    names = [*owners]
+    shown = ", ".join(f"`{name}`" for name in names[:6])
+    hint = f"There are {shown}{f' and {len(names) - 6} more' if len(names) > 6 else ''}; `*` stands for any letters."
+    return Finding(message, "nothing matches", path, suggestions=nearest(pattern, names), hint=hint)
+
+
+def shadowed(index: int) -> Finding:
+    message = "The groups before this one take all parameters that it matches."
+    hint = "A parameter goes to the first group that matches it: put this one before those."
+    return Finding(message, "nothing is left", (*GROUPS, index), hint=hint)
+
+
+def check_groups(groups: Any, no_decay: Any) -> None:
+    """Raise ConfigError for what cannot be groups or patterns, all that is wrong with them at once."""
+    findings = []
+    if not isinstance(groups, list | tuple):
+        hint = "Write `groups: [{match: ...}]`."
+        findings.append(Finding("`groups` lists mappings.", "not a list", GROUPS, hint=hint))
+    else:
+        findings += [finding for index, group in enumerate(groups) for finding in flaws(group, (*GROUPS, index))]
+    for index, pattern in enumerate(no_decay):
+        findings += flaws_of_pattern(pattern, (*NO_DECAY, index))
+    if findings:
+        raise ConfigError.of(findings)
+
+
+def flaws(group: Any, path: ConfigPath) -> Iterator[Finding]:
+    if not isinstance(group, Mapping) or not (group.get("match") or group.get("modules")):
+        message = "A group is a mapping that says by `match` or `modules` which parameters it is for."
+        hint = 'Write `{match: "backbone.*", lr: 1.0e-4}` or `{modules: Embedding, weight_decay: 0.0}`.'
+        keys = group if isinstance(group, Mapping) else ()
+        near = [word for key in keys for word in nearest(str(key), ("match", "modules"))]
+        yield Finding(message, "no group", path, suggestions=tuple(near[:1]), hint=hint)
+        return
+    for key in ("match", "modules"):
+        for each in listed(group.get(key) or ()):
+            yield from flaws_of_pattern(each, (*path, key))
+    scale = group.get("lr_scale")
+    if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int | float) or scale < 0):
+        message = f"`lr_scale` is a number from 0 on, not {scale!r}."
+        yield Finding(message, "wrong type", (*path, "lr_scale"), hint="Write `lr_scale: 0.1`.")
+    if scale is not None and "lr" in group:
+        message = "A group has `lr` or `lr_scale`, not both."
+        yield Finding(message, "given twice", (*path, "lr_scale"), hint="Leave one of them out.")
+
+
+def flaws_of_pattern(pattern: Any, path: ConfigPath) -> Iterator[Finding]:
+    if not isinstance(pattern, str) or not pattern:
+        yield Finding(f"A pattern is a text, not {pattern!r}.", "no pattern", path, hint="Write `backbone.*`.")
+        return
+    try:
+        re.compile(pattern.removeprefix(REGULAR) if pattern.startswith(REGULAR) else "")
+    except re.error as error:
+        yield Finding(f"`{pattern}` is no regular expression: {error}.", "no pattern", path, hint="Mend it.")
+
+
+def check_options(groups: Sequence[Group], optimizer: torch.optim.Optimizer) -> None:
+    """Raise ConfigError for options of groups that the optimizer has not: torch would keep and never read them."""
+    known, findings = optimizer.defaults, dict[Finding, None]()
+    who = type(optimizer).__name__
+    for group in groups:
+        for key in group.options:
+            if key in known:
+                continue
+            message = f"`{who}` has no option `{key}`."
+            if group.is_apart and key == DECAY:
+                hint = "Leave `no_decay` out: there is no decay to be without."
+                findings[Finding(message, "unknown option", NO_DECAY, hint=hint)] = None
+            else:
+                path, near = (*GROUPS, group.index, key), nearest(key, [*known, *KEYS])
+                hint = f"It has {', '.join(f'`{name}`' for name in known)}."
+                findings[Finding(message, "unknown option", path, on_key=True, suggestions=near, hint=hint)] = None
+    if findings:
+        raise ConfigError.of([*findings])
