@@ -39,7 +39,12 @@ CASES = [
     ("optimizer: {kwargs: [1]}", "[1]", "`optimizer.kwargs` is a mapping"),
     ("optimizer: {type: optim_cls.AdamX}", "optim_cls", "No component is registered as `optim_cls.AdamX`"),
     ("scheduler: {_type_: sched_factory.torch, type: sched_cls.StepLR}", "{_type_", "step_size"),
-    ("scheduler: {_type_: sched_factory.torch, type: sched_cls.ReduceLROnPlateau}", "{_type_", "steps by a metric"),
+    ("scheduler: {_type_: sched_factory.torch, type: sched_cls.ReduceLROnPlateau}", "{_type_", "needs `monitor`"),
+    (
+        "scheduler: {_type_: sched_factory.torch, type: sched_cls.ReduceLROnPlateau, interval: step}",
+        "step}",
+        "steps by a metric",
+    ),
     (
         "scheduler: {_type_: sched_factory.torch, type: sched_cls.ReduceLROnPlateau, interval: metric}",
         "{_type_",
