@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.storage import process_memory
@@ -54,6 +54,7 @@ class HeldLock:
             held().remove(self)
             with suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
+            flock(self._descriptor, LOCK_UN)  # also where a process that is being started has a copy of the descriptor
             os.close(self._descriptor)
 
     def leave(self) -> None:

@@ -154,6 +154,12 @@ def test_a_checkpoint_of_before_a_validation_that_is_due_has_it_first(tmp_path: 
     assert watch.seen == seen.seen
 
 
+def test_steps_are_counted_across_epochs(tmp_path: Path) -> None:
+    """Also where an epoch has fewer than lie between two validations."""
+    _, watch, _ = train(tmp_path, every=7)
+    assert [step for step, _ in watch.seen] == [7]
+
+
 def test_the_best_is_kept_as_it_is_found(tmp_path: Path) -> None:
     _, watch, _ = train(tmp_path)
     step, _ = min(watch.seen, key=lambda each: each[1])

@@ -68,6 +68,16 @@ def test_a_forked_process_neither_keeps_it_nor_lets_go_of_it(tmp_path: Path) -> 
     lock.release()
 
 
+def test_a_process_that_has_a_copy_of_the_descriptor_does_not_keep_it(tmp_path: Path) -> None:
+    """As each has for a moment that is started by another thread, until it has begun."""
+    path = tmp_path / "x.lock"
+    lock = HeldLock(path)
+    copy = os.dup(lock._descriptor)
+    lock.release()
+    HeldLock(path).release()
+    os.close(copy)
+
+
 def test_whoever_looks_at_it_does_not_stand_in_the_way(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     path.touch()
