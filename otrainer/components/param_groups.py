@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
-
+from otrainer.engine.matching import (
+    BIAS,
+    NORM,
+    flaws_of_pattern,
+    is_meant,
+    listed,
+    matches,
+    nothing_called,
+    trained,
+    unmatched,
+)
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 GROUPS: ConfigPath = ("optimizer", "groups")
 NO_DECAY: ConfigPath = ("optimizer", "no_decay")
 # What a group says besides the options of the optimizer.
 KEYS = ("match", "modules", "name", "lr_scale")
-REGULAR = "re:"
-BIAS, NORM = "bias", "norm"
-UNDECAYED, DECAY = "no_decay", "weight_decay"
+UNDECAYED = "no_decay"
+DECAY = "weight_decay"
 
 
 @dataclass
@@ -56,7 +64,7 @@ def grouped(
     Raises ConfigError for each pattern that matches nothing, and for a group that those before it leave nothing.
     """
     owners = {name: owner for name, owner, _ in trained(model)}
-    findings = [*unmatched(owners, groups), *unmatched_without_decay(owners, no_decay)]
+    findings = [*unmatched(owners, groups, GROUPS), *unmatched_without_decay(owners, no_decay)]
     if findings:
         raise ConfigError.of(findings)
     made = [Group("", {}), *(Group(*head_of(group, index, rate), index) for index, group in enumerate(groups))]
@@ -69,14 +77,6 @@ def grouped(
     if hidden := [one.index for one, other in pairs[1:] if not (one.parameters or other.parameters)]:
         raise ConfigError.of([shadowed(index) for index in hidden])
     return [each for pair in pairs for each in pair if each.parameters]
-
-
-def trained(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
-    """Yield each parameter that trains, once, with its name and the module that it is of."""
-    modules = dict(model.named_modules(remove_duplicate=False))
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            yield name, modules[name.rpartition(".")[0]], parameter
 
 
 def head_of(group: Mapping[str, Any], index: int, rate: float | None) -> tuple[str, dict[str, Any]]:
@@ -96,65 +96,11 @@ def without_decay(group: Group) -> Group:
     return Group(name, {**group.options, DECAY: 0.0}, group.index, is_apart=True)
 
 
-def matches(group: Mapping[str, Any], name: str, owner: nn.Module) -> bool:
-    """Return whether a group is meant for a parameter: by its name and by its module, as far as it says either."""
-    by_name = not group.get("match") or any(is_meant(pattern, name, None) for pattern in listed(group["match"]))
-    by_module = not group.get("modules") or any(is_of(owner, each) for each in listed(group["modules"]))
-    return by_name and by_module
-
-
-def is_meant(pattern: str, name: str, owner: nn.Module | None) -> bool:
-    """Return whether a pattern means a parameter; `bias` and `norm` mean those by kind, where its `owner` is given."""
-    if owner is not None and pattern == BIAS:
-        return name.rpartition(".")[2] == BIAS
-    if owner is not None and pattern == NORM:
-        return is_of(owner, NORM)
-    if pattern.startswith(REGULAR):
-        return re.search(pattern.removeprefix(REGULAR), name) is not None
-    return fnmatchcase(name, pattern)
-
-
-def is_of(module: nn.Module, cls: str) -> bool:
-    """Return whether a module is of a class, or of one derived from it: `norm` means all that normalise."""
-    if cls == NORM:
-        norms = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-        return isinstance(module, norms) or type(module).__name__.endswith("Norm")
-    bare = cls.rpartition(".")[2]
-    return any(base.__name__ == bare for base in type(module).__mro__)
-
-
-def listed(value: Any) -> list[str]:
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def unmatched(owners: Mapping[str, nn.Module], groups: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Yield a finding for each pattern and class of a group that no parameter goes by."""
-    classes = sorted({type(owner).__name__ for owner in owners.values()})
-    for index, group in enumerate(groups):
-        for pattern in listed(group.get("match") or ()):
-            if not any(is_meant(pattern, name, None) for name in owners):
-                yield nothing_called(pattern, owners, (*GROUPS, index, "match"))
-        for cls in listed(group.get("modules") or ()):
-            if not any(is_of(owner, cls) for owner in owners.values()):
-                message = f"No module of a class `{cls}` has a parameter that trains."
-                near = nearest(cls.rpartition(".")[2], classes)
-                hint = f"There are {', '.join(f'`{each}`' for each in classes)}."
-                yield Finding(message, "nothing matches", (*GROUPS, index, "modules"), suggestions=near, hint=hint)
-
-
 def unmatched_without_decay(owners: Mapping[str, nn.Module], no_decay: Sequence[str]) -> Iterator[Finding]:
     """Yield a finding for each pattern that no parameter goes by; models without biases or norms are common."""
     for index, pattern in enumerate(no_decay):
         if pattern not in (BIAS, NORM) and not any(is_meant(pattern, name, owner) for name, owner in owners.items()):
             yield nothing_called(pattern, owners, (*NO_DECAY, index))
-
-
-def nothing_called(pattern: str, owners: Mapping[str, nn.Module], path: ConfigPath) -> Finding:
-    message = f"`{pattern}` matches no parameter that trains."
-    names = [*owners]
-    shown = ", ".join(f"`{name}`" for name in names[:6])
-    hint = f"There are {shown}{f' and {len(names) - 6} more' if len(names) > 6 else ''}; `*` stands for any letters."
-    return Finding(message, "nothing matches", path, suggestions=nearest(pattern, names), hint=hint)
 
 
 def shadowed(index: int) -> Finding:
@@ -195,16 +141,6 @@ def flaws(group: Any, path: ConfigPath) -> Iterator[Finding]:
     if scale is not None and "lr" in group:
         message = "A group has `lr` or `lr_scale`, not both."
         yield Finding(message, "given twice", (*path, "lr_scale"), hint="Leave one of them out.")
-
-
-def flaws_of_pattern(pattern: Any, path: ConfigPath) -> Iterator[Finding]:
-    if not isinstance(pattern, str) or not pattern:
-        yield Finding(f"A pattern is a text, not {pattern!r}.", "no pattern", path, hint="Write `backbone.*`.")
-        return
-    try:
-        re.compile(pattern.removeprefix(REGULAR) if pattern.startswith(REGULAR) else "")
-    except re.error as error:
-        yield Finding(f"`{pattern}` is no regular expression: {error}.", "no pattern", path, hint="Mend it.")
 
 
 def check_options(groups: Sequence[Group], optimizer: torch.optim.Optimizer) -> None:

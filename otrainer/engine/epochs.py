@@ -22,6 +22,8 @@ def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[Se
     """
     state = session.ctx.state
     groups = length.cut(grouped(session.epoch(length.batches_left(state)), length.accumulate), state)
+    if session.freezing is not None:
+        groups = session.freezing.follow(groups, state, session.boundary)
     return groups if rhythm.steps is None else until_stopped(groups, state)
 
 

@@ -38,10 +38,13 @@ MOST_BYTES = 2**30  # of buffers and frozen parameters that are copied, for as l
 def rehearse(session: Session, length: Length, rhythm: Rhythm) -> None:
     """Try one validation batch, and compare monitors and the schedule's length with what the run will be.
 
+    A run that goes on as it was has done so, and one that is at its end needs it no more.
     Nothing of the run is changed by it. Raises ConfigError for what is sure to fail, and whatever the parts raise.
     """
-    check_schedule(session, length, rhythm)
     state = session.ctx.state
+    if session.is_rehearsed or length.is_reached(state):
+        return
+    check_schedule(session, length, rhythm)
     if not rhythm.comes(length, state, session.ctx.train.batches()):
         tell_never_validated(session, length, rhythm)
         return

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otrainer.engine.accelerator import Accelerator
     from otrainer.engine.boundary import Boundary
     from otrainer.engine.data.loader import Loader
+    from otrainer.engine.freezing import Freezing
     from otrainer.engine.loss_check import LossWatch
     from otrainer.engine.signals import StopRequest
     from otrainer.engine.state import RunContext
@@ -49,6 +50,7 @@ class Session:
     forward: Callable[..., Any]
     watch: LossWatch
     boundary: Boundary
+    freezing: Freezing | None = None
     chose_fused: bool = False
     first_epoch: Iterator[Any] | None = None
     told_validation: bool = False

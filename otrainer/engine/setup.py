@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.boundary import Boundary
 from otrainer.engine.checkpoint.baseline import Baseline, ModelBuilt
 from otrainer.engine.data.loader import Loader
+from otrainer.engine.freezing import Freezing
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
 from otrainer.engine.modes import begin_training
@@ -35,10 +37,10 @@ log = logging.getLogger("otrainer")
 PRINTS_TRACEBACKS = ("torch._subclasses.fake_tensor",)  # of what the compiler then raises anyway
 
 
-def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm) -> Session:
+def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze: Sequence[Any] = ()) -> Session:
     """Put everything in its place: data, model, optimizer, scheduler, and what `run.resume_from` holds.
 
-    `length` and `rhythm` of the run say how often a scheduler has its turn.
+    `length` and `rhythm` of the run say how often a scheduler has its turn; `freeze` are the rules of `Freezing`.
 
     Raises ConfigError where a part cannot be built or does not fit the checkpoint.
     """
@@ -54,6 +56,9 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm) -> Ses
     modules = [parts.model, *loss_modules(parts.loss).values()]
     for module in modules:
         begin_training(module)
+    freezing = Freezing(freeze, parts.model) if freeze else None
+    if freezing is not None:
+        freezing.freeze_for_good()
     optimizer = build_optimizer(parts)
     turns = rhythm.turns(length, train.batches())
     bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry, turns)
@@ -72,6 +77,9 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm) -> Ses
     )
     if saved is not None:
         checkpoint.restore(ctx, saved)
+    if freezing is not None:
+        freezing.noted = partial(ctx.baseline.take_flags, "model")
+        freezing.apply(ctx.state)
     checkpoint.check_loadable(ctx)
     run.progress.state = ctx.state
     return Session(
@@ -84,6 +92,7 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm) -> Ses
         forward=compiled(parts.model, run),
         watch=LossWatch(ctx, accelerator.device),
         boundary=Boundary(modules, accelerator.device, (parts.loss, parts.io)),
+        freezing=freezing,
         chose_fused=getattr(parts.optimizer_factory, "chose_fused", False),
         first_epoch=first_epoch,
         is_rehearsed=saved is not None and saved["meta"].get("definition") == run.definition,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from otrainer.engine.checkpoint import begin_state
 from otrainer.engine.closure import Evaluation
 from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.epochs import begin_epoch, groups_left, has_begun
+from otrainer.engine.freezing import check_rules
 from otrainer.engine.gradients import evaluate
 from otrainer.engine.length import Length
 from otrainer.engine.logs import StepLogs
@@ -47,7 +48,9 @@ class DefaultTrainer:
     micro-batches; a validation has at most `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a
     last, smaller group is averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients;
     `log_every_n_steps` counts optimizer steps; validation comes after every `val_every_n_epochs`, or every
-    `val_every_n_steps` optimizer steps.
+    `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters do not train, each with `match` (globs
+    on their names, or `re:` and a regular expression) or `modules` (classes of modules, or `norm`), for good or up to
+    `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
     Raises ValueError for counts below 1, a norm that is not positive, and what is no time.
     """
 
@@ -61,6 +64,7 @@ class DefaultTrainer:
     val_every_n_steps: int | None = None
     train_batches: int | None = None
     val_batches: int | None = None
+    freeze: Sequence[Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):
@@ -71,6 +75,7 @@ class DefaultTrainer:
         if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or not clip > 0):
             raise ValueError(f"grad_clip_norm is a number above 0 or null, not {clip!r}")
         _ = self.length, self.rhythm  # which tell what is none
+        check_rules(self.freeze or ())
 
     @property
     def length(self) -> Length:
@@ -90,7 +95,7 @@ class DefaultTrainer:
         and whatever the user's parts raise.
         """
         with worker_trouble(), chdir(os.curdir):  # the folder that paths start from, wherever a part goes
-            session = begin(Parts(**parts), RunSettings.of(run), self.length, self.rhythm)
+            session = begin(Parts(**parts), RunSettings.of(run), self.length, self.rhythm, self.freeze or ())
         failed: BaseException | None = None
         try:
             set_mode(session.ctx.optimizer, "train")
@@ -100,7 +105,7 @@ class DefaultTrainer:
             begin_state(session.ctx)
             tell_left_out(session.ctx.optimizer, session.ctx)
             with worker_trouble():
-                self._rehearse(session)
+                rehearse(session, self.length, self.rhythm)
                 self._epochs(session)
             session.hook("on_fit_end")
             set_mode(session.ctx.optimizer, "eval")
@@ -116,11 +121,6 @@ class DefaultTrainer:
     def check_progress(self, state: TrainState) -> None:
         """Raise ConfigError where a checkpoint is further than is asked for."""
         self.length.check(state)
-
-    def _rehearse(self, session: Session) -> None:
-        """Find what is sure to fail before anything is trained; a run that goes on as it was has done so."""
-        if not session.is_rehearsed and not self.length.is_reached(session.ctx.state):
-            rehearse(session, self.length, self.rhythm)
 
     def _epochs(self, session: Session) -> None:
         ctx, state, length = session.ctx, session.ctx.state, self.length

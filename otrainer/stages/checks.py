@@ -17,6 +17,7 @@ from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.compiler import off_the_compiler
+from otrainer.engine.freezing import FREEZE, Freezing
 from otrainer.engine.schedule import AUTO, LENGTHS, build_schedule
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, ConfigPath, Finding, errors_at
@@ -191,6 +192,8 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
             attempt(remembered, trial_section, section, config, registry)
     if model is not None and not findings and has_groups(config.data.get("optimizer")):
         attempt(trial_groups, config, registry)
+    if model is not None and not findings and is_freezing(config.data.get("trainer")):
+        attempt(trial_freezing, config, registry)
     if findings or model is None:
         raise ConfigError.of(findings)
     return model
@@ -248,6 +251,23 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
 
 def has_groups(optimizer: Any) -> bool:
     return isinstance(optimizer, Mapping) and bool(optimizer.get("groups") or optimizer.get("no_decay"))
+
+
+def is_freezing(trainer: Any) -> bool:
+    return isinstance(trainer, Mapping) and trainer.get("_type_") == "trainer.default" and bool(trainer.get("freeze"))
+
+
+def trial_freezing(config: ResolvedConfig, registry: Registry) -> None:
+    """Hold the rules of what is frozen against the model without its numbers: does each match anything?"""
+    ir, _ = remembered(judged_model, "model", config, registry)
+    if ir is not None:
+        model = blueprint(ir, registry, config.settings)
+        freezing = Freezing(config.data["trainer"]["freeze"], model)
+        freezing.freeze_for_good()
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            message = "All parameters of the model are frozen for good."
+            hint = "Let some of them train, or say until when they are frozen."
+            raise ConfigError(message, title="nothing to train", config_path=FREEZE, hint=hint)
 
 
 def trial_groups(config: ResolvedConfig, registry: Registry) -> None:

@@ -66,6 +66,11 @@ class Baseline:
         """Return the flags of the model or the loss (by `name`) that are not those that they were built with."""
         return changed_flags(flags_of(part), self._flags[name])
 
+    def take_flags(self, name: str, flags: Flags) -> None:
+        """Take flags of the model or the loss for those that they were built with: the config decides them."""
+        for kind, each in flags.items():
+            self._flags[name].setdefault(kind, {}).update(each)
+
     def identity_of(self, part: Any) -> dict[str, Any]:
         """Return what told a component from others when it was built."""
         return self._identities[id(part)]
