@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from otrainer.components.param_groups import check_groups, check_options, grouped
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION
@@ -90,6 +91,8 @@ class TorchOptimizerFactory:
         if any(getattr(module, "sparse", False) for module in model.modules()):
             return False
         parameters = list(model.parameters())
+        if any(map(is_lazy, parameters)):  # as in a trial, which has no batch
+            return False
         is_sgd = inspect.isclass(cls) and issubclass(cls, torch.optim.SGD)
         if is_sgd and not all(each.is_cpu and each.dtype in WHOLE for each in parameters):
             return False

@@ -188,3 +188,10 @@ def test_a_resume_knows_parameters_by_name_also_in_other_groups(
         train(2, GIVEN, resume_from=str(tmp_path / "last.pt"))
     saved = torch.load(tmp_path / "last.pt", weights_only=True)
     assert {float(each["step"]) for each in saved["optimizer"]["state"].values()} == {6.0}
+
+
+def test_groups_can_be_tried_before_widths_are_known() -> None:
+    model = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 1))
+    factory = TorchOptimizerFactory("optim_cls.AdamW", groups=[{"match": "0.*", "lr": 0.5}], no_decay=["bias"])
+    optimizer = factory.build(model, registry=build_registry())
+    assert [len(group["params"]) for group in optimizer.param_groups] == [1, 1, 1, 1]
