@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from otrainer.errors import ConfigPath, Finding, nearest
 SPEC_KEYS = ("_type_", "_target_")
 TRUTHS = ("true", "false", "yes", "no", "on", "off")
 NOTHING = ("none", "nil", "null")
+EXPONENT = re.compile(r"(\de)\+(?=\d)")
 # Other words for precisions.
 SHORT = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "16": "fp16", "16-mixed": "fp16", "32": "fp32"}
 
@@ -195,6 +197,7 @@ def unknown_run_keys(run: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def meant_name(value: Any) -> tuple[str, ...]:
-    """Return the plain name nearest to what a config gives as a name."""
-    plain = names.plain_name(str(value)) if isinstance(value, str | int | float) else ""
+    """Return the plain name nearest to what a config gives as a name; the sign of an exponent may be left out."""
+    text = EXPONENT.sub(r"\1", str(value))
+    plain = names.plain_name(text) if isinstance(value, str | int | float) else ""
     return (plain,) if plain else ()

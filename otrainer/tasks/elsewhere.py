@@ -5,29 +5,32 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from otrainer.errors import Finding, nearest
+from otrainer.errors import ConfigError, Finding, nearest
+from otrainer.storage.experiments import find_experiment
 from otrainer.tasks.commandline import COMMANDS, is_variable, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from pathlib import Path
 
     from otrainer.tasks.commandline import CommandLine
 
 
-def unknown_variables(line: CommandLine, known: Collection[str]) -> Iterator[Finding]:
+def unknown_variables(line: CommandLine, known: Collection[str], root: Path) -> Iterator[Finding]:
     """Yield a finding for each variable that no task reads; values of a config are told where they belong."""
     for name, value in line.variables.items():
         if name not in known:
             message, near = f"`{name}={value}` sets a variable that no task reads.", nearest(name, known)
             hint = f"There are: {', '.join(known)}."
             if not near and not name.isupper():
-                hint = in_an_experiment(name, value, line.variables.get("EXP", "NAME"))
+                hint = in_an_experiment(name, value, line.variables.get("EXP", "NAME"), root)
             yield Finding(message, "unknown variable", suggestions=near, hint=hint)
 
 
-def in_an_experiment(name: str, value: str, base: str) -> str:
+def in_an_experiment(name: str, value: str, base: str, root: Path) -> str:
     """Return how to say by a config what `name=value` says on other command lines."""
     *sections, key = name.strip("-+~").split(".")
+    sections = sections or place_in(base, key, root)
     cast = cast_for(value)
     asked = f"${{env:{cast}{':' if cast else ''}{key.upper()},{value}}}"
     inside = f"{{{key}: {value}}}" if sections else f"{key}: {value}"
@@ -38,6 +41,26 @@ def in_an_experiment(name: str, value: str, base: str) -> str:
         f"Write an experiment with `defaults: [{file}.yaml]` and `{inside}`, or let the config read the environment: "
         f"`{key}: {asked}`."
     )
+
+
+def place_in(base: str, key: str, root: Path) -> list[str]:
+    """Return the keys above a key in an experiment's config, where they are fewest; `params` for one that it has not.
+
+    Of a config that cannot be read there are none.
+    """
+    from otrainer.config import resolve_config  # only for whoever types what is no option
+    from otrainer.config.sections import KNOWN_SECTIONS
+    from otrainer.config.walk import mappings
+
+    try:
+        config = resolve_config(root / find_experiment(base, root).file, root=root).data
+    except (ConfigError, OSError):
+        return []
+    if key in KNOWN_SECTIONS:
+        return []
+    held = [path for path, mapping in mappings(config) if key in mapping]
+    ways = [path for path in held if all(isinstance(step, str) for step in path)]
+    return [str(step) for step in min(ways, key=len, default=("params",))]
 
 
 def cast_for(value: str) -> str:
@@ -53,7 +76,7 @@ def cast_for(value: str) -> str:
     return "json" if value[:1] in ("[", "{") else ""
 
 
-def option_behind(option: str, line: CommandLine) -> Finding:
+def option_behind(option: str, line: CommandLine, root: Path) -> Finding:
     """Return the finding for an option behind a task; doit's own belong before it, values into a config."""
     name, _, value = option.partition("=")
     behind = line.tasks[line.tasks.index(option) + 1 :]
@@ -66,7 +89,7 @@ def option_behind(option: str, line: CommandLine) -> Finding:
     message = f"There is no option `{name}`, neither of doit nor of its tasks."
     if key.upper() in ("EXP", "EXPERIMENT", "CONFIG", "CONFIG_NAME", "CFG"):
         return Finding(message, "unknown option", hint=f"Write `doit {line.tasks[0]} EXP={given}`.")
-    hint = in_an_experiment(key, given, line.variables.get("EXP", "NAME"))
+    hint = in_an_experiment(key, given, line.variables.get("EXP", "NAME"), root)
     return Finding(message, "unknown option", hint=hint)
 
 

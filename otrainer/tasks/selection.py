@@ -44,7 +44,7 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
     if not line.takes_tasks:
         return Selection()
     findings = [
-        *unknown_variables(line, VARIABLES),
+        *unknown_variables(line, VARIABLES, root),
         *unknown_tasks(line, verbs, root),
         *format_mistakes(line),
         *narrowed(line),
@@ -102,7 +102,7 @@ def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> It
     for task in line.tasks:
         verb, colon, rest = task.partition(":")
         if task.startswith("-"):
-            yield option_behind(task, line)
+            yield option_behind(task, line, root)
             return
         if verb not in verbs:
             near = tuple(f"{match}{colon}{rest}" for match in nearest(verb, verbs))

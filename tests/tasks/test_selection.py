@@ -169,6 +169,24 @@ def test_what_other_tools_take_on_the_command_line_is_told_where_it_belongs(root
     assert "EXP=b" in step or "with `defaults: [a.yaml]` and " in finding.hint
 
 
+@pytest.mark.parametrize(
+    ("typed", "step"),
+    [
+        ("--lr 0.1", "`optimizer: {kwargs: {lr: 0.1}}`, or"),
+        ("--batch-size=8", "`data: {batch_size: 8}`, or"),
+        ("lr=0.1", "`optimizer: {kwargs: {lr: 0.1}}`, or"),
+        ("--foo 3", "`params: {foo: 3}`, or"),
+    ],
+)
+def test_a_value_is_told_at_the_place_where_the_experiment_has_it(root, typed, step):
+    """An experiment that says so resolves."""
+    text = "schema_version: 1\nmodel: {}\ndata: {batch_size: 4}\noptimizer: {kwargs: {lr: 1.0, lrs: [1]}}\n"
+    (root / "configs/experiments/a.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        selected(root, f"train EXP=a {typed}")
+    assert step in caught.value.findings[0].hint
+
+
 def test_an_option_of_doits_goes_before_its_tasks(root):
     for option in ("-a", "-n2", "--always-execute", "--no-continue"):
         with pytest.raises(ConfigError) as caught:
