@@ -27,6 +27,8 @@ from otrainer.commands.verify_resume.compare import compare
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
+from otrainer.components.param_groups import grouped
+from otrainer.components.sched_phases import PhasesFactory, lengths_of
 from otrainer.config import Limits, Settings, resolve_config
 from otrainer.config.limits import limits_in_force
 from otrainer.diagnostics.exceptions import cannot_write, unexplained
@@ -52,6 +54,7 @@ from otrainer.engine.optimizer import call_step
 from otrainer.engine.parts import check_hooks, check_metric_names
 from otrainer.engine.schedule import build_schedule, check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
+from otrainer.engine.state import TrainState
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
 from otrainer.fingerprint import Fingerprints
@@ -376,7 +379,25 @@ def data_with_a_state_of_its_own() -> None:
 
 
 def fewer_epochs_than_there_were() -> None:
-    DefaultTrainer(max_epochs=1).check_progress(SimpleNamespace(epochs_done=2))  # type: ignore[arg-type]
+    DefaultTrainer(max_epochs=1).check_progress(TrainState(epoch=2))
+
+
+def a_multiple_of_a_rate_that_is_not_there() -> None:
+    grouped(small_model(), [{"match": "*.bias", "lr_scale": 2}], [], None)
+
+
+def a_schedule_as_long_as_a_run_of_no_known_length() -> None:
+    phases = [{"type": "sched_cls.CosineAnnealingLR", "kwargs": {"T_max": "auto"}}]
+    optimizer = torch.optim.SGD(small_model().parameters())
+    build_schedule(PhasesFactory(phases), optimizer, build_registry(), None)
+
+
+def a_phase_that_is_none() -> None:
+    PhasesFactory(["warm-up"])  # type: ignore[list-item]
+
+
+def phases_longer_than_the_run() -> None:
+    lengths_of([{"length": 9}, {}], 9)
 
 
 def a_checkpoint_of_another_program() -> None:
