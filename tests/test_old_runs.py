@@ -20,6 +20,8 @@ import otrainer
 
 OLD = Path(__file__).with_name("old_runs")
 PARENT = "3445cf729f8941bad65491f9b3ac8a36194bf9f6a2371bffbdbc1dedcaa33f46"
+# What a checkpoint did not say then of where training stands.
+SINCE = {"epoch_trained": True, "should_stop": False, "is_cut": False, "seconds": 0.0}
 OUTPUTS = [[-0.4532638490200043], [0.03373858332633972]]
 
 
@@ -91,7 +93,7 @@ def test_an_old_interrupted_run_is_kept_and_a_child_of_it_comes_to_what_the_whol
     found, whole = checkpoint_of(old / "runs/stopped"), checkpoint_of(old / "runs/done")
     assert same_floats(found["model"], whole["model"])
     assert found["scheduler"] == whole["scheduler"]
-    assert found["train_state"] == {**whole["progress"], "epoch_trained": True, "should_stop": False}
+    assert found["train_state"] == {**whole["progress"], **SINCE}
     mean, rates = ([part["callbacks"][place]["state"] for part in (found, whole)] for place in (1, 2))
     assert mean[0]["state_dict"]["steps"] == mean[1]["state_dict"]["steps"] == 40
     assert same_floats(*(each["state_dict"]["mean"] for each in mean))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.components.optim import build_torch, checked_class, checked_key
+from otrainer.components.torch_classes import build_torch, checked_class, checked_key
 from otrainer.engine.schedule import AUTO, LENGTHS, check_on_resume, check_rhythm
 from otrainer.errors import ConfigError, ConfigPath
 from otrainer.protocols import SchedulerBundle as SchedulerBundle

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.components.optim import build_torch, checked_class, checked_key
 from otrainer.components.sched import KNOWN_BY, SchedulerBundle, wants_value, with_length
+from otrainer.components.torch_classes import build_torch, checked_class, checked_key
 from otrainer.engine.schedule import AUTO, check_on_resume, check_rhythm
 from otrainer.errors import ConfigError, ConfigPath, Finding, is_whole, nearest
 

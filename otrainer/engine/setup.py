@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from otrainer.engine import checkpoint
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.boundary import Boundary
 from otrainer.engine.checkpoint.baseline import Baseline, ModelBuilt
+from otrainer.engine.compiled_model import compiled
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.freezing import Freezing
 from otrainer.engine.loss_check import LossWatch
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from otrainer.engine.rhythm import Rhythm
 
 log = logging.getLogger("otrainer")
-PRINTS_TRACEBACKS = ("torch._subclasses.fake_tensor",)  # of what the compiler then raises anyway
 
 
 def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze: Sequence[Any] = ()) -> Session:
@@ -139,17 +137,6 @@ def settle_weights(
     with attributes_kept((parts.model,)):
         materialize(parts.model, inputs.args, inputs.kwargs)
     return chain([first], batches)
-
-
-def compiled(model: torch.nn.Module, run: RunSettings) -> Callable[..., Any]:
-    """Return the model as the loop calls it: by torch.compile if `run.compile` is true, or holds arguments for it."""
-    if not run.compile:
-        return model
-    for name in PRINTS_TRACEBACKS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    options = {} if run.compile is True else dict(run.compile)
-    call: Callable[..., Any] = torch.compile(model, **options)
-    return call
 
 
 def no_batches() -> ConfigError:

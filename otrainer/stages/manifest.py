@@ -52,7 +52,8 @@ def manifest(experiment: Experiment, root: Path) -> Outcome:
 
 
 def made_manifest(config: ResolvedConfig, root: Path) -> tuple[dict[str, bytes], Record]:
-    from otrainer.stages.checks import all_mistakes, load_registry  # torch comes with it
+    from otrainer.stages.checks import load_registry  # torch comes with it
+    from otrainer.stages.trials import all_mistakes
 
     registry, plugins = build_registry(), config.data.get("imports") or ()
     names = [*PACKAGE, *own_modules(registry), *plugins]

@@ -14,9 +14,10 @@ from otrainer.diagnostics.redaction.values import known
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.usage import code_behind, registered_in
-from otrainer.stages.checks import find_mistakes, try_out
+from otrainer.stages.checks import find_mistakes
 from otrainer.stages.declaring import built, declaring
 from otrainer.stages.definition import define
+from otrainer.stages.trials import try_out
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.asked import as_fields

@@ -65,7 +65,7 @@ def resolve_fully(file: Path, root: Path) -> ResolvedConfig:
         partial: ResolvedConfig | None = getattr(error, "partial", None)
         if partial is None:
             raise
-        from otrainer.stages.checks import all_mistakes  # torch comes with it
+        from otrainer.stages.trials import all_mistakes  # torch comes with it
 
         raise ConfigError.of(all_mistakes(partial, error.findings)) from error
 

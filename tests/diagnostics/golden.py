@@ -107,7 +107,7 @@ def resolved(_case: str) -> Sequence[Finding]:
 
 
 def validated(_case: str) -> Sequence[Finding]:
-    from otrainer.stages.checks import all_mistakes
+    from otrainer.stages.trials import all_mistakes
     from otrainer.storage import process_memory
 
     process_memory.forget("judgements")

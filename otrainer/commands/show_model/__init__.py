@@ -19,9 +19,10 @@ from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
 from otrainer.model import blueprint, compile_model, has_lazy
 from otrainer.registry import build_registry
-from otrainer.stages.checks import find_mistakes, has_groups
+from otrainer.stages.checks import find_mistakes
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolve_fully
+from otrainer.stages.trials import has_groups
 from otrainer.storage.project import project
 
 if TYPE_CHECKING:
