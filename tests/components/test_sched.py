@@ -10,14 +10,19 @@ from typing import Any
 
 import pytest
 import torch
-from support import Batches, fit, parameters_of, random_batches, small_model
+from support import Batches, PairIO, fit, parameters_of, random_batches, small_model
 from torch.optim import lr_scheduler
 
 from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.loss import TorchLoss
+from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.components.sched import TorchSchedulerFactory
 from otrainer.components.sched_phases import PhasesFactory
+from otrainer.engine.checkpoint.restore import check_fits
+from otrainer.engine.parts import Parts
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.engine.state import RunContext
+from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import ConfigError
 from otrainer.protocols import RunLength
 from otrainer.registry import build_registry
@@ -180,6 +185,39 @@ def test_a_run_that_is_stopped_about_the_end_of_a_phase_goes_on_as_it_would_have
     continued = train(tmp_path / "broken", resume_from=str(tmp_path / "broken/last.pt"))
     assert torch.equal(continued[0], whole[0])
     assert continued[1] == whole[1]
+
+
+def parts_of(scheduler: Any) -> Parts:
+    return Parts(
+        model=small_model(),
+        datamodule=Batches(random_batches(BATCHES)),
+        io=PairIO(),
+        loss=TorchLoss(torch.nn.MSELoss()),
+        optimizer_factory=TorchOptimizerFactory("optim_cls.AdamW", kwargs={"lr": 0.1}),
+        scheduler_factory=scheduler,
+        registry=build_registry(),
+    )
+
+
+def test_before_the_data_are_there_a_checkpoint_fits_whatever_length_the_run_has(tmp_path: Path) -> None:
+    """What it lacks then is compared once training begins."""
+
+    def train(max_epochs: int, **run: Any) -> None:
+        fit(
+            small_model(),
+            Batches(random_batches(BATCHES)),
+            trainer={"max_epochs": max_epochs},
+            optimizer=TorchOptimizerFactory("optim_cls.AdamW", kwargs={"lr": 0.1}),
+            scheduler=PhasesFactory([{**WARM_UP, "length": 3}, COSINE]),
+            callbacks=[ModelCheckpoint(str(tmp_path))],
+            run=run,
+        )
+
+    train(2)
+    parts = parts_of(PhasesFactory([{**WARM_UP, "length": 3}, COSINE]))
+    check_fits(tmp_path / "last.pt", DefaultTrainer(max_epochs=2), parts)
+    with pytest.raises(ConfigError, match="the learning rate depends on both over the whole run"):
+        train(3, resume_from=str(tmp_path / "last.pt"))
 
 
 def build(factory: Any, length: RunLength | None) -> Any:

@@ -59,8 +59,10 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
         needs_data = getattr(factory, "needs_length", False)  # which are there only once training begins
         bundle = None if needs_data else build_schedule(factory, optimizer, parts.registry)
     built = hyperparameters(optimizer, bundle, parts)
-    if needs_data:
-        built |= {name: saved["meta"]["built"].get(name) for name in ("scheduler", "rhythm")}
+    if needs_data:  # nor is the optimizer as a scheduler leaves it: `restore` compares all of it
+        kept = saved["meta"]["built"]
+        built |= {name: kept.get(name) for name in ("scheduler", "rhythm")}
+        built["optimizer"]["groups"] = kept["optimizer"].get("groups")
     check_built(built, saved)
     saved_optimizer(optimizer, saved).plan(optimizer, parts)
 
