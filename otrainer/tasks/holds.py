@@ -96,8 +96,6 @@ class Holds:
                 raise made_anew(experiment)
             if is_due:
                 self.claim(experiment)
-            else:
-                self._place(experiment)
         except ConfigError as error:
             self._refused[experiment] = error
         return experiment in self._refused
@@ -142,15 +140,10 @@ class Holds:
     def _let_go_first(self, experiment: Experiment) -> None:
         """Give the experiments that stand before this one, and may be up to date, their run directories first."""
         for each in itertools.takewhile(lambda each: each != experiment, self.selected):
-            if ("resolve", each) in self._made:
-                self._place(each)
-
-    def _place(self, experiment: Experiment) -> None:
-        """Let an experiment have its run directory though it does not train, unless another one has it."""
-        if experiment not in self._placed:
-            self._placed.add(experiment)
-            if (run_dir := configured_run_dir(experiment, self.root)) is not None:
-                self._claims.setdefault(run_dir, experiment)
+            if ("resolve", each) in self._made and each not in self._placed:
+                self._placed.add(each)
+                if (run_dir := configured_run_dir(each, self.root)) is not None:
+                    self._claims.setdefault(run_dir, each)
 
     @cached_property
     def _placed(self) -> set[Experiment]:
