@@ -42,12 +42,7 @@ class Group:
     options: dict[str, Any]
     index: int = -1
     is_apart: bool = False
-    names: list[str] = field(default_factory=list)
     parameters: list[nn.Parameter] = field(default_factory=list)
-
-    def take(self, name: str, parameter: nn.Parameter) -> None:
-        self.names.append(name)
-        self.parameters.append(parameter)
 
     def as_torch_has_it(self) -> dict[str, Any]:
         named = {"name": self.name} if self.name else {}
@@ -72,7 +67,7 @@ def grouped(
     for name, owner, parameter in trained(model):
         index = next((at for at, group in enumerate(groups, 1) if matches(group, name, owner)), 0)
         chosen = apart if any(is_meant(pattern, name, owner) for pattern in no_decay) else made
-        chosen[index].take(name, parameter)
+        chosen[index].parameters.append(parameter)
     pairs = [*zip(made, apart, strict=True)]
     if hidden := [one.index for one, other in pairs[1:] if not (one.parameters or other.parameters)]:
         raise ConfigError.of([shadowed(index) for index in hidden])

@@ -38,7 +38,6 @@ class Freezing:
         owners = {name: owner for name, owner, _ in trained(model)}
         if findings := [*unmatched(owners, rules, FREEZE)]:
             raise ConfigError.of(findings)
-        self._rules = rules
         self._parameters = {
             name: (parameter, meant)
             for name, owner, parameter in trained(model)

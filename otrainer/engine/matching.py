@@ -77,6 +77,19 @@ def unmatched(
                 near = nearest(cls.rpartition(".")[2], classes)
                 hint = f"There are {', '.join(f'`{each}`' for each in classes)}."
                 yield Finding(message, "nothing matches", (*path, index, "modules"), suggestions=near, hint=hint)
+        yield from unmatched_together(owners, group, (*path, index))
+
+
+def unmatched_together(
+    owners: Mapping[str, nn.Module], group: Mapping[str, Any], path: ConfigPath
+) -> Iterator[Finding]:
+    """Yield a finding where parameters go by a group's `match` and others by its `modules`, and none by both."""
+    named = any(matches({"match": group.get("match")}, *each) for each in owners.items())
+    owned = any(matches({"modules": group.get("modules")}, *each) for each in owners.items())
+    if named and owned and not any(matches(group, *each) for each in owners.items()):
+        message = "No parameter that trains goes by both `match` and `modules`."
+        hint = "One that is meant has to match both: leave one of them out, or mend it."
+        yield Finding(message, "nothing matches", path, hint=hint)
 
 
 def nothing_called(pattern: str, owners: Mapping[str, nn.Module], path: ConfigPath) -> Finding:

@@ -30,10 +30,6 @@ class Rhythm:
         """Return whether validation comes at the end of an epoch, counted from 0."""
         return self.epochs is not None and (epoch + 1) % self.epochs == 0
 
-    def is_due_after_step(self, step: int) -> bool:
-        """Return whether validation comes after an optimizer step, counted from 1."""
-        return self.steps is not None and step % self.steps == 0
-
     def number(self, state: TrainState) -> int:
         """Return which validation of the run it is that comes where training stands, counted from 1."""
         return state.global_step // self.steps if self.steps else (state.epoch + 1) // (self.epochs or 1)

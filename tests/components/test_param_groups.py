@@ -100,6 +100,7 @@ def test_all_in_groups_leaves_no_empty_rest() -> None:
         ({"groups": [{"modules": "Embeding"}]}, ("groups", 0, "modules"), "No module of a class `Embeding`"),
         ({"no_decay": ["bias", "pos_embed"]}, ("no_decay", 1), "`pos_embed` matches no parameter"),
         ({"groups": [{"match": "*"}, {"match": "head.*"}]}, ("groups", 1), "The groups before this one take all"),
+        ({"groups": [{"match": "head.*", "modules": "norm"}]}, ("groups", 0), "goes by both `match` and `modules`"),
         ({"groups": [{"lr": 0.1}]}, ("groups", 0), "A group is a mapping that says by `match` or `modules`"),
         ({"groups": ["head.*"]}, ("groups", 0), "A group is a mapping"),
         ({"groups": "head.*"}, ("groups",), "`groups` lists mappings."),

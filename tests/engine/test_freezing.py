@@ -151,6 +151,7 @@ def test_what_the_model_freezes_itself_stays_frozen() -> None:
         ([{"match": "bdy.*"}], (0, "match"), "`bdy.*` matches no parameter that trains."),
         ([{"match": "own.*"}], (0, "match"), "`own.*` matches no parameter that trains."),
         ([{"modules": "Conv2d"}], (0, "modules"), "No module of a class `Conv2d`"),
+        ([{"match": "head.*", "modules": "norm"}], (0,), "goes by both `match` and `modules`"),
     ],
 )
 def test_a_rule_that_matches_nothing_is_refused(rules: Any, place: Any, words: str) -> None:
