@@ -14,7 +14,7 @@ from support import Batches, Notes, fit, parameters_of, random_batches, small_mo
 
 from otrainer.components.callbacks import EarlyStopping, ModelCheckpoint
 from otrainer.components.loggers import JsonLinesLogger
-from otrainer.components.loss import TorchLoss
+from otrainer.components.loss import LossOutput, TorchLoss
 from otrainer.components.metrics import TorchMetric
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
@@ -187,26 +187,29 @@ def test_training_stops_within_an_epoch_once_a_value_no_longer_improves() -> Non
 
 
 def test_a_schedule_that_watches_a_value_steps_with_each_validation() -> None:
+    """One that never improves halves the rate each time, but for the first."""
     rates: list[float] = []
+    loss = TorchLoss(torch.nn.MSELoss())
 
-    class Flat:
+    class Rates:
         def on_validation_end(self, ctx: RunContext) -> None:
             rates.append(ctx.optimizer.param_groups[0]["lr"])
 
-    fit(
-        small_model(),
-        Batches(random_batches(6), random_batches(1)),
-        trainer={"max_epochs": 1, "val_every_n_steps": 2},
-        optimizer={"type": "optim_cls.SGD", "kwargs": {"lr": 0.0}},
-        scheduler={
-            "type": "sched_cls.ReduceLROnPlateau",
-            "kwargs": {"patience": 0, "min_lr": 0.0, "threshold": 0.0},
-            "interval": "metric",
-            "monitor": "val_loss",
-        },
-        callbacks=[Flat()],
-    )
-    assert len(rates) == 3
+    def flat_in_validation(*, stage: str, **given: Any) -> Any:
+        result = loss(stage=stage, **given)
+        return LossOutput(result.loss * 0 + 1) if stage == "val" else result
+
+    plateau = {
+        "type": "sched_cls.ReduceLROnPlateau",
+        "kwargs": {"patience": 0, "factor": 0.5, "threshold": 0.0},
+        "monitor": "val_loss",
+    }
+    data = Batches(random_batches(6), random_batches(1))
+    trainer = {"max_epochs": 1, "val_every_n_steps": 2}
+    optimizer = {"type": "optim_cls.SGD", "kwargs": {"lr": 0.08}}
+    fit(small_model(), data, trainer=trainer, optimizer=optimizer, scheduler=plateau, loss=flat_in_validation,
+        callbacks=[Rates()])  # fmt: skip
+    assert rates == [0.08, 0.04, 0.02]
 
 
 def test_two_rhythms_are_refused() -> None:
