@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import threading
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ class Holds:
         self._made: dict[tuple[str, Experiment], Facts | None] = {}
         self._claims: dict[Path, Experiment] = {}
         self._refused: dict[Experiment, ConfigError] = {}
+        self._claiming = threading.Lock()  # stages of `doit -n 2 -P thread` claim at the same time
 
     @cached_property
     def _locks(self) -> ExitStack:
@@ -96,6 +98,9 @@ class Holds:
                 raise made_anew(experiment)
             if is_due:
                 self.claim(experiment)
+            else:
+                with self._claiming:
+                    self._place(experiment)
         except ConfigError as error:
             self._refused[experiment] = error
         return experiment in self._refused
@@ -125,14 +130,17 @@ class Holds:
         if not self.trains or os.getpid() != self.pid:
             return
         run_dir = configured_run_dir(experiment, self.root)
-        if run_dir is None or experiment in self._claimed:
+        if run_dir is None:
             return
-        self._let_go_first(experiment)
-        first = self._claims.setdefault(run_dir, experiment)
-        if first not in self._claimed:
-            refuse_within(run_dir, run_dir)
-            self._locks.enter_context(lock_run(run_dir, claim=True, what=first.name))
-            self._claimed.add(first)
+        with self._claiming:
+            if experiment in self._claimed:
+                return
+            self._let_go_first(experiment)
+            first = self._claims.setdefault(run_dir, experiment)
+            if first not in self._claimed:
+                refuse_within(run_dir, run_dir)
+                self._locks.enter_context(lock_run(run_dir, claim=True, what=first.name))
+                self._claimed.add(first)
         if first != experiment:
             raise shared_run_dir(experiment.name, first.name, display_path(run_dir, self.root))
         refuse_if_written(run_dir)
@@ -140,10 +148,15 @@ class Holds:
     def _let_go_first(self, experiment: Experiment) -> None:
         """Give the experiments that stand before this one, and may be up to date, their run directories first."""
         for each in itertools.takewhile(lambda each: each != experiment, self.selected):
-            if ("resolve", each) in self._made and each not in self._placed:
-                self._placed.add(each)
-                if (run_dir := configured_run_dir(each, self.root)) is not None:
-                    self._claims.setdefault(run_dir, each)
+            if ("resolve", each) in self._made:
+                self._place(each)
+
+    def _place(self, experiment: Experiment) -> None:
+        """Let an experiment have its run directory though it does not train, unless another one has it."""
+        if experiment not in self._placed:
+            self._placed.add(experiment)
+            if (run_dir := configured_run_dir(experiment, self.root)) is not None:
+                self._claims.setdefault(run_dir, experiment)
 
     @cached_property
     def _placed(self) -> set[Experiment]:

@@ -64,6 +64,17 @@ def test_one_run_directory_for_two_is_refused_each_time_and_by_several_processes
     assert "fit a" in project.executed()
 
 
+@pytest.mark.parametrize("words", [(), ("-n", "2"), ("-n", "2", "-P", "thread")])
+def test_the_run_of_one_that_is_up_to_date_is_not_replaced_in_the_call_that_says_so(project, words):
+    """Whichever of the two is named first."""
+    project.write("b", "out_dir: runs/a\n")
+    assert project.doit("train", "EXP=a").code == 0
+    done = project.doit(*words, "train", "EXP=b,a")
+
+    assert done.code == 1
+    assert "both train into `runs/a`." in done.err
+
+
 @pytest.mark.parametrize("words", [("-n", "2"), ("-n", "2", "-P", "thread"), ("-a", "-n", "2")])
 def test_the_first_training_of_two_by_several_processes_is_one(project, words):
     project.write("b", "out_dir: runs/a\n")
@@ -71,7 +82,7 @@ def test_the_first_training_of_two_by_several_processes_is_one(project, words):
 
     assert done.code == 1, done
     assert "`runs/a`" in done.err
-    assert [line for line in project.executed() if line.startswith("fit")] in (["fit a"], ["fit b"])
+    assert [line for line in project.executed() if line.startswith("fit")] in (["fit a"], ["fit b"]), done
 
 
 def test_each_of_two_at_once_trains_what_it_resolved(project, running):
