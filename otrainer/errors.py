@@ -200,6 +200,12 @@ def check_whole(name: str, value: object, least: int = 1, *, optional: bool = Fa
         raise ValueError(f"{name} is a whole number from {least} on{' or null' if optional else ''}, not {value!r}")
 
 
+def check_positive(name: str, value: object) -> None:
+    """Raise ValueError unless the argument `name` is a number above 0, or None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise ValueError(f"{name} is a number above 0 or null, not {value!r}")
+
+
 def did_you_mean(suggestions: Sequence[str]) -> str:
     """Return a closing question that names the suggestions, or nothing."""
     return f" Did you mean {' or '.join(f'`{name}`' for name in suggestions)}?" if suggestions else ""

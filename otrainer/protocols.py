@@ -10,6 +10,7 @@ gets the arguments that the config gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -219,6 +220,46 @@ class Context(Protocol):
     def last_val_logs(self) -> Mapping[str, float]: ...
     @property
     def validated(self) -> bool: ...
+
+
+class StepContext(Context, Protocol):
+    """What `training_step` and `validation_step` of a trainer act by: a `Context` with the steps of a run.
+
+    Names are those of the optimizers in the config; a single one goes without. A step that calls `step` itself returns
+    what is logged, by name; `trainer.default` does the rest for one that returns a loss.
+    """
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """The parts of the model by their names."""
+
+    @property
+    def optimizers(self) -> Mapping[str, Optimizer]: ...
+
+    def forward(self, *args: Any, **kwargs: Any) -> Outputs:
+        """Return the outputs of the model, compiled where the run says so."""
+
+    def backward(self, loss: Tensor, *, retain_graph: bool = False) -> None:
+        """Add the gradients of a scalar. Raises ConfigError for one that is not finite."""
+
+    def step(self, name: str | None = None) -> None:
+        """Clip the gradients of an optimizer, or of all, step it, and clear its gradients.
+
+        One with `every_n_steps` leaves its parameters as they are where it is not its turn. Raises ConfigError under
+        `grad_accum_steps`, and for a name that there is not.
+        """
+
+    def zero_grad(self, name: str | None = None) -> None:
+        """Clear the gradients of an optimizer, or of all."""
+
+    def only(self, name: str) -> AbstractContextManager[None]:
+        """Let none but the parameters of one optimizer require gradients in the block."""
+
+    def is_due(self, name: str) -> bool:
+        """Return whether an optimizer has its turn in this step."""
+
+    def update_metrics(self, outputs: Outputs, targets: Targets, batch: Batch) -> None:
+        """Let the metrics see a batch."""
 
 
 # The nine parts of a run

@@ -73,7 +73,7 @@ def fit(
     model: torch.nn.Module,
     data: Any,
     *,
-    trainer: dict[str, Any] | None = None,
+    trainer: Any = None,
     optimizer: Any = None,
     scheduler: Any = None,
     io: Any = None,
@@ -85,13 +85,18 @@ def fit(
 ) -> torch.nn.Module:
     """Fit with the default trainer and everything else plain unless said otherwise.
 
-    `optimizer` and `scheduler` may be factories.
+    `trainer` may be one, `optimizer` and `scheduler` may be factories, or several of them by names.
     """
-    if not hasattr(optimizer, "build"):
+    if isinstance(optimizer, dict) and "type" not in optimizer:
+        optimizer = {name: TorchOptimizerFactory(**each) for name, each in optimizer.items()}
+    elif not hasattr(optimizer, "build"):
         optimizer = TorchOptimizerFactory(**(optimizer or {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05}}))
-    if scheduler and not hasattr(scheduler, "build"):
+    if isinstance(scheduler, dict) and "type" not in scheduler:
+        scheduler = {name: TorchSchedulerFactory(**each) for name, each in scheduler.items()}
+    elif scheduler and not hasattr(scheduler, "build"):
         scheduler = TorchSchedulerFactory(**scheduler)
-    DefaultTrainer(**(trainer or {})).fit(
+    made = trainer if hasattr(trainer, "fit") else DefaultTrainer(**(trainer or {}))
+    made.fit(
         model=model,
         datamodule=data,
         io=io or PairIO(),

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.nn.parameter import is_lazy
-
-from otrainer.components.param_groups import check_groups, check_options, grouped
+from otrainer.components.fused import is_fusible
+from otrainer.components.param_groups import check_groups, check_options, checked_patterns, chosen_parameters, grouped
 from otrainer.components.torch_classes import build_torch, checked_class, checked_key
-from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION
-from otrainer.engine.optimizer import is_dense
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, check_positive, check_whole
 from otrainer.registry.build.signature import signatures_of
 
 if TYPE_CHECKING:
-    from otrainer.registry import Registry
+    import torch
 
-WHOLE = (torch.float32, torch.float64)
+    from otrainer.registry import Registry
 
 
 class TorchOptimizerFactory:
@@ -30,6 +25,8 @@ class TorchOptimizerFactory:
     regular expression) or `modules` (classes of the modules that have them, or `norm`); by `lr_scale` the rate is a
     multiple of the optimizer's. A parameter goes to the first group that matches. `no_decay` (`bias`, `norm`, or globs)
     says whose weights do not decay.
+    `parameters` (globs, or `re:`) are those that it trains at all. Of several optimizers, one steps at every
+    `every_n_steps` steps of the run, with the gradients of that step, clipped to `grad_clip_norm`.
     The fused implementation is chosen where class and device have one and the arguments do not say otherwise.
     """
 
@@ -40,7 +37,14 @@ class TorchOptimizerFactory:
         kwargs: dict[str, Any] | None = None,
         groups: Sequence[Mapping[str, Any]] | None = None,
         no_decay: Sequence[str] | None = None,
+        parameters: Sequence[str] | str | None = None,
+        every_n_steps: int | None = None,
+        grad_clip_norm: float | None = None,
     ) -> None:
+        self.parameters = checked_patterns(parameters)
+        self.every_n_steps, self.grad_clip_norm = every_n_steps, grad_clip_norm
+        check_whole("every_n_steps", every_n_steps, optional=True)
+        check_positive("grad_clip_norm", grad_clip_norm)
         check_groups(groups or (), no_decay or ())
         self.groups, self.no_decay = list(groups or ()), list(no_decay or ())
         self.type = checked_key(type, "optim_cls.", "optimizer")
@@ -51,14 +55,15 @@ class TorchOptimizerFactory:
     def build(self, model: torch.nn.Module, *, registry: Registry) -> torch.optim.Optimizer:
         """Return the optimizer. Raises ConfigError for an unknown class or arguments that it does not take."""
         cls: Callable[..., torch.optim.Optimizer] = checked_class(registry, self.type, self.kwargs, "optimizer")
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        chosen = chosen_parameters(model, self.parameters)
+        parameters = list(chosen.values())
         if not parameters:
             message = "The model has no parameter that trains."
             hint = "Add a layer with weights, or freeze fewer of them (`requires_grad`)."
             raise ConfigError(message, title="nothing to train", config_path=("model",), hint=hint)
         if not (self.groups or self.no_decay):
             return self._build(cls, parameters, model)
-        groups = grouped(model, self.groups, self.no_decay, self._rate(cls))
+        groups = grouped(model, self.groups, self.no_decay, self._rate(cls), chosen)
         optimizer = self._build(cls, [group.as_torch_has_it() for group in groups], model)
         check_options(groups, optimizer)
         return optimizer
@@ -66,7 +71,7 @@ class TorchOptimizerFactory:
     def _build(
         self, cls: Callable[..., torch.optim.Optimizer], parameters: Sequence[Any], model: torch.nn.Module
     ) -> torch.optim.Optimizer:
-        if not self.args and self._fusible(cls, model):
+        if not self.args and is_fusible(cls, model, self.kwargs):
             # There may be no fused kernels for this device or these parameters, or arguments are wrong.
             with suppress(ConfigError):
                 optimizer = build_torch(cls, parameters, self.args, {**self.kwargs, "fused": True}, "optimizer")
@@ -79,26 +84,3 @@ class TorchOptimizerFactory:
         defaults = (each.parameters["lr"].default for each in signatures_of(cls) if "lr" in each.parameters)
         rate = self.kwargs.get("lr", next(defaults, None))
         return float(rate) if isinstance(rate, int | float) else None
-
-    def _fusible(self, cls: Any, model: torch.nn.Module) -> bool:
-        """Return whether fused kernels may be chosen, since they do what the plain ones do.
-
-        They take neither sparse gradients nor complex parameters, nor such as are slices of others. Those of SGD leave
-        out most of what is in half precision on the CPU (pytorch#191763), and on a GPU they take momentum from a step
-        that a gradient scaler leaves out: there the plain ones stay.
-        """
-        if not takes_fused(cls) or any(name in self.kwargs for name in IMPLEMENTATION):
-            return False
-        if any(getattr(module, "sparse", False) for module in model.modules()):
-            return False
-        parameters = list(model.parameters())
-        if any(map(is_lazy, parameters)):  # as in a trial, which has no batch
-            return False
-        is_sgd = inspect.isclass(cls) and issubclass(cls, torch.optim.SGD)
-        if is_sgd and not all(each.is_cpu and each.dtype in WHOLE for each in parameters):
-            return False
-        return all(is_dense(each) and not each.is_complex() for each in parameters)
-
-
-def takes_fused(cls: Callable[..., Any]) -> bool:
-    return any("fused" in signature.parameters for signature in signatures_of(cls))

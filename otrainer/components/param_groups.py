@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GROUPS: ConfigPath = ("optimizer", "groups")
 NO_DECAY: ConfigPath = ("optimizer", "no_decay")
+PARAMETERS: ConfigPath = ("optimizer", "parameters")
 # What a group says besides the options of the optimizer.
 KEYS = ("match", "modules", "name", "lr_scale")
 UNDECAYED = "no_decay"
@@ -49,25 +50,55 @@ class Group:
         return {"params": self.parameters, **self.options, **named}
 
 
+def checked_patterns(parameters: Any) -> list[str]:
+    """Return the patterns of what an optimizer trains; raise ConfigError for what is none."""
+    patterns = [] if parameters is None else listed(parameters)
+    if findings := [each for at, one in enumerate(patterns) for each in flaws_of_pattern(one, (*PARAMETERS, at))]:
+        raise ConfigError.of(findings)
+    return patterns
+
+
+def chosen_parameters(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Parameter]:
+    """Return the parameters that train and match one of the patterns, by name; all of them where there are none.
+
+    Raises ConfigError for each pattern that matches nothing.
+    """
+    owners = {name: owner for name, owner, _ in trained(model)}
+    findings = [
+        nothing_called(pattern, owners, (*PARAMETERS, at))
+        for at, pattern in enumerate(patterns)
+        if not any(is_meant(pattern, name, None) for name in owners)
+    ]
+    if findings and owners:
+        raise ConfigError.of(findings)
+    known = ((name, parameter) for name, _, parameter in trained(model))
+    return {n: each for n, each in known if not patterns or any(is_meant(pattern, n, None) for pattern in patterns)}
+
+
 def grouped(
-    model: nn.Module, groups: Sequence[Mapping[str, Any]], no_decay: Sequence[str], rate: float | None
+    model: nn.Module,
+    groups: Sequence[Mapping[str, Any]],
+    no_decay: Sequence[str],
+    rate: float | None,
+    chosen: Mapping[str, nn.Parameter],
 ) -> list[Group]:
-    """Return the parameters that train in groups: the rest first, then each of `groups`, those without decay apart.
+    """Return the `chosen` parameters in groups: the rest first, then each of `groups`, those without decay apart.
 
     A parameter goes to the first group that matches it. `rate` is the optimizer's own learning rate, of which a
     group's `lr_scale` is a multiple.
     Raises ConfigError for each pattern that matches nothing, and for a group that those before it leave nothing.
     """
-    owners = {name: owner for name, owner, _ in trained(model)}
+    owners = {name: owner for name, owner, _ in trained(model) if name in chosen}
     findings = [*unmatched(owners, groups, GROUPS), *unmatched_without_decay(owners, no_decay)]
     if findings:
         raise ConfigError.of(findings)
     made = [Group("", {}), *(Group(*head_of(group, index, rate), index) for index, group in enumerate(groups))]
     apart = [without_decay(each) for each in made]
-    for name, owner, parameter in trained(model):
+    for name, parameter in chosen.items():
+        owner = owners[name]
         index = next((at for at, group in enumerate(groups, 1) if matches(group, name, owner)), 0)
-        chosen = apart if any(is_meant(pattern, name, owner) for pattern in no_decay) else made
-        chosen[index].parameters.append(parameter)
+        these = apart if any(is_meant(pattern, name, owner) for pattern in no_decay) else made
+        these[index].parameters.append(parameter)
     pairs = [*zip(made, apart, strict=True)]
     if hidden := [one.index for one, other in pairs[1:] if not (one.parameters or other.parameters)]:
         raise ConfigError.of([shadowed(index) for index in hidden])

@@ -49,7 +49,8 @@ def check_section(section: Section, value: Any) -> Iterator[Finding]:
             yield missing_section(section.name, f"{{_type_: {section.prefix}NAME}}")
         return
     if not section.many:
-        yield from check_component(section, value, path)
+        for name, each in section.members(value).items():
+            yield from check_component(section, each, (*path, name) if name else path)
     elif not isinstance(value, list):
         hint = f"Write `{section.name}: [{{_type_: {section.prefix}NAME}}]`."
         hint = f"Write `{section.name}: []` for none." if is_nothing(value) else hint

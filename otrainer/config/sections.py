@@ -17,7 +17,10 @@ LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of components: `prefix` begins their keys; `cls` those of the class that a factory builds."""
+    """A section of components: `prefix` begins their keys; `cls` those of the class that a factory builds.
+
+    Where it is `named`, it may have several, each under a name of its own.
+    """
 
     name: str
     prefix: str
@@ -25,10 +28,25 @@ class Section:
     cls: str = ""
     optional: bool = False
     many: bool = False
+    named: bool = False
+
+    def members(self, value: Any) -> Mapping[str, Any]:
+        """Return the specs that a section has by their names; a single one has the name ""."""
+        if self.named and is_named(value):
+            return dict(value)
+        return {"": value}
 
     @property
     def required(self) -> bool:
         return not (self.optional or self.many)
+
+
+def is_named(value: Any) -> bool:
+    """Return whether a section has several components, each under a name: mappings alone, and nothing that is one."""
+    if not isinstance(value, Mapping) or any(key in value for key in ("_type_", "_target_", "type")):
+        return False
+    specs = [each for each in value.values() if isinstance(each, Mapping)]
+    return len(specs) == len(value) and any(key in each for each in specs for key in ("_type_", "_target_"))
 
 
 SECTIONS = (
@@ -41,6 +59,7 @@ SECTIONS = (
         "optim_factory.",
         "What steps the parameters: `{_type_: optim_factory.*, type: optim_cls.*, kwargs: {...}}`.",
         cls="optim_cls.",
+        named=True,
     ),
     Section(
         "scheduler",
@@ -48,6 +67,7 @@ SECTIONS = (
         "What changes the learning rate, if anything: `{_type_: sched_factory.*, type: sched_cls.*}`.",
         cls="sched_cls.",
         optional=True,
+        named=True,
     ),
     Section("callbacks", "cb.", "What is called as training goes on: a list of `{_type_: cb.*}`.", many=True),
     Section("loggers", "log.", "Where metrics are written: a list of `{_type_: log.*}`.", many=True),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 
 from otrainer.engine.bare_step import BareStep
-from otrainer.engine.optimizer import call_step, held
+from otrainer.engine.optimizer import call_step, held, members
 from otrainer.engine.tree import is_detachable, leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
@@ -74,12 +75,10 @@ class Accelerator:
             tensor.record_stream(computing)
         return batch
 
-    def backward(self, loss: torch.Tensor) -> None:
+    def backward(self, loss: torch.Tensor, *, retain_graph: bool | None = None) -> None:
         """Add the gradients of `loss`."""
-        if self.scaler is None:
-            loss.backward()
-        else:
-            self.scaler.scale(loss).backward()
+        scaled = loss if self.scaler is None else self.scaler.scale(loss)
+        scaled.backward(retain_graph=retain_graph)
 
     def clip(self, optimizer: torch.optim.Optimizer, norm: float, see: Callable[[torch.Tensor], None] | None) -> None:
         """Clip the gradients of all that an optimizer holds to a global norm; let `see` look at what it was first.
@@ -101,9 +100,20 @@ class Accelerator:
             call_step(self._bare, chose_fused=chose_fused)
             return True
         scale = self.scaler.get_scale() if tells else 0.0
-        self.scaler.step(optimizer)
+        for each in getattr(optimizer, "due", members(optimizer)).values():
+            self.scaler.step(each)
         self.scaler.update()
         return not tells or self.scaler.get_scale() >= scale
+
+    def step_one(self, optimizer: torch.optim.Optimizer, *, chose_fused: bool) -> None:
+        """Step one of several optimizers; the scale for fp16 stays until `end_steps`."""
+        step = optimizer.step if self.scaler is None else partial(self.scaler.step, optimizer)
+        call_step(step, chose_fused=chose_fused)
+
+    def end_steps(self) -> None:
+        """Say that the optimizers of a step are stepped."""
+        if self.scaler is not None:
+            self.scaler.update()
 
 
 def clip_norm(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.optimizer import held
+from otrainer.engine.boundary import UPDATING
+from otrainer.engine.gradients import evaluate, look_first
+from otrainer.engine.optimizer import call_step, held
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
@@ -22,10 +24,8 @@ class Evaluation:
     So an optimizer finds gradients when it steps, as some expect, and one that asks for the loss first costs no more.
     """
 
-    def __init__(
-        self, session: Session, evaluate: Callable[..., tuple[Rows, Shares]], bound: Callable[..., None]
-    ) -> None:
-        self._session, self._evaluate, self._bound = session, evaluate, bound
+    def __init__(self, session: Session, group: Sequence[Any], bound: Callable[..., None]) -> None:
+        self._session, self._group, self._bound = session, group, bound
         self.first = self._take(first=True)
 
     def __call__(self) -> torch.Tensor:
@@ -36,7 +36,7 @@ class Evaluation:
         return self._loss
 
     def _take(self, *, first: bool) -> tuple[Rows, Shares]:
-        rows, shares = self._evaluate(first=first)
+        rows, shares = evaluate(self._session, self._group, first=first)
         self._bound(self._session, first=first)
         self._loss = shares.loss(rows, self._session.ctx.device)
         self._seen = self._versions()
@@ -45,3 +45,16 @@ class Evaluation:
 
     def _versions(self) -> list[int]:
         return [parameter._version for parameter in held(self._session.ctx.optimizer)]
+
+
+def step_by_closure(session: Session, group: Sequence[Any], bound: Callable[..., None]) -> tuple[Rows, Shares]:
+    """Take a step of an optimizer that evaluates the loss itself; the first time is the one that is logged."""
+    optimizer = session.ctx.optimizer
+    evaluation = Evaluation(session, group, bound)
+    rows, shares = evaluation.first
+    if session.is_first_step:
+        look_first(session, rows)
+    session.boundary.phase = UPDATING
+    # torch means a float, or a tensor of one
+    call_step(lambda: optimizer.step(evaluation), chose_fused=False)  # type: ignore[arg-type]
+    return rows, shares

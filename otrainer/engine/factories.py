@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 from typing import Any
 
@@ -25,8 +26,8 @@ def check_optimizer(optimizer: Any, factory: Any) -> None:
         f"`build` of `{type(factory).__qualname__}` returned {told(optimizer)}, not an optimizer.",
         title="not an optimizer",
         config_path=("optimizer",),
-        hint="Return one torch.optim.Optimizer. What shall train in different ways are its parameter groups, each with "
-        "settings of its own.",
+        hint="Return one torch.optim.Optimizer, whose parameter groups may have settings of their own. A config names "
+        "several: `optimizer: {NAME: {_type_: ...}, NAME: {_type_: ...}}`.",
     )
 
 
@@ -62,3 +63,17 @@ def told(value: Any) -> str:
         kinds = dict.fromkeys(type(each).__qualname__ for each in value)
         return f"a {type(value).__name__} of {len(value)} ({', '.join(f'`{kind}`' for kind in kinds)})"
     return f"a value of type `{type(value).__qualname__}`"
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether an optimizer's `step` has to be given a function that evaluates the loss again.
+
+    So it is where `closure` has no default, and where the class says so by `needs_closure = True`.
+    """
+    if hasattr(optimizer, "needs_closure"):
+        return bool(optimizer.needs_closure)
+    try:
+        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    except (TypeError, ValueError):
+        return False
+    return closure is not None and closure.default is closure.empty

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.logs import detached
 from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import update_metrics
-from otrainer.engine.optimizer import held
+from otrainer.engine.optimizer import drop_fused, held
+from otrainer.engine.optimizers import Optimizers
+from otrainer.engine.own_step import OwnStep, logs_of, whole_batch
+from otrainer.engine.rates import check_names
 from otrainer.engine.weights import Shares, counts_nothing, weight_of
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> t
     Not `first`, they are those of a trial inside the step: a line search backs off from one that is not finite.
     """
     session.clear_gradients()
+    if isinstance(session.ctx.optimizer, Optimizers):
+        session.ctx.optimizer.number = session.ctx.state.global_step + 1
     shares = Shares(len(group))
     if len(group) == 1:
         return [backward(session, group[0], 0, shares, first=first)], shares
@@ -35,10 +40,17 @@ def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> t
 def backward(session: Session, batch: Any, index: int, shares: Shares, *, first: bool = True) -> dict[str, Any]:
     """Add the gradients of one of a step's micro-batches; return what is logged of it."""
     ctx, accelerator = session.ctx, session.accelerator
-    inputs, targets, meta = ctx.io.split(batch, stage="train")
-    with accelerator.autocast():
-        outputs = session.forward(*inputs.args, **inputs.kwargs)
-        result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
+    own: OwnStep | None = ctx.own if ctx.own is not None and ctx.own.trains else None
+    if own is not None:
+        result = own.take(session, batch, index, first=first)
+        if own.stepped:
+            return logs_of(result)
+        inputs, targets, meta, outputs = whole_batch(batch), None, None, None
+    else:
+        inputs, targets, meta = ctx.io.split(batch, stage="train")
+        with accelerator.autocast():
+            outputs = session.forward(*inputs.args, **inputs.kwargs)
+            result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="train")
     loss, logs = check_loss(result, ctx.loss), getattr(result, "logs", None)
     seen = session.watch.read(loss)
     share: torch.Tensor | None = loss
@@ -50,7 +62,7 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
         del outputs  # its memory, where the loss does not need it, is free for the gradients
     if share is not None:
         accelerator.backward(share)
-    if ctx.metrics and first:
+    if ctx.metrics and first and own is None:
         update_metrics(session, outputs, targets, batch, "train", number=index)
     return {"loss": seen} if type(logs) is dict and not logs else detached(seen, logs)
 
@@ -78,3 +90,11 @@ def shared(
     if is_needed:
         session.watch.see_weight(weight, index)
     return shares.share(loss, weight)
+
+
+def look_first(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Look, before the first step changes anything, at what its loss logs and at the gradients that there are."""
+    session.is_first_step = False
+    check_names(session.ctx.optimizer, rows)
+    if session.chose_fused:
+        drop_fused(session.ctx.optimizer)

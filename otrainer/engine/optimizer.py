@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +13,7 @@ from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.factories import check_optimizer
 from otrainer.engine.loss_modules import loss_parameters
 from otrainer.engine.unregistered import unregistered
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, ConfigPath, nearest
 
 if TYPE_CHECKING:
     from otrainer.engine.parts import Parts
@@ -33,11 +33,55 @@ def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
         check_optimizer(optimizer, parts.optimizer_factory)
         known = {id(parameter) for parameter in (*held(optimizer), *parts.model.parameters())}
         own = [each for each in loss_parameters(parts.loss).values() if each.requires_grad and id(each) not in known]
+        if hasattr(optimizer, "members"):
+            return optimizer  # none of which is that of the loss
         if own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only
             optimizer.param_groups[0]["params"].extend(own)
         elif own:
             optimizer.add_param_group({"params": own})
     return optimizer
+
+
+def members(optimizer: Any, name: str | None = None, path: ConfigPath = ("optimizer",)) -> dict[str, Any]:
+    """Return the optimizers of a run by their names, or one of them; a single one has the name "".
+
+    Raises ConfigError for a name that there is not, at `path`.
+    """
+    named: dict[str, Any] = getattr(optimizer, "members", None) or {"": optimizer}
+    if name is None:
+        return named
+    if name not in named:
+        raise ConfigError(
+            f"There is no optimizer `{name}`.",
+            title="unknown optimizer",
+            config_path=path,
+            suggestions=nearest(name, named),
+            hint=f"There is {', '.join(f'`{each}`' for each in named) if '' not in named else 'one without a name'}.",
+        )
+    return {name: named[name]}
+
+
+@contextmanager
+def only(optimizer: Any, name: str) -> Iterator[None]:
+    """Let none but the parameters of one of the optimizers require gradients in the block."""
+    mine = {id(each) for member in members(optimizer, name).values() for each in held(member)}
+    others = [each for each in held(optimizer) if each.requires_grad and id(each) not in mine]
+    for each in others:
+        each.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for each in others:
+            each.requires_grad_(True)
+
+
+def bounds(optimizer: Any, norm: float | None, name: str | None = None) -> Iterator[tuple[Any, float]]:
+    """Yield what is clipped, and to which norm: of several optimizers each by itself, to its own norm if it has one."""
+    clips = getattr(optimizer, "clips", {})
+    due = getattr(optimizer, "due", members(optimizer)) if name is None else members(optimizer, name)
+    for own, each in due.items():
+        if (most := clips.get(own) or norm) is not None:
+            yield each, most
 
 
 def held(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
@@ -79,20 +123,6 @@ def several(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:MOST_NAMED]) + more
 
 
-def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether an optimizer's `step` has to be given a function that evaluates the loss again.
-
-    So it is where `closure` has no default, and where the class says so by `needs_closure = True`.
-    """
-    if hasattr(optimizer, "needs_closure"):
-        return bool(optimizer.needs_closure)
-    try:
-        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    except (TypeError, ValueError):
-        return False
-    return closure is not None and closure.default is closure.empty
-
-
 def fits_fused(parameter: torch.Tensor, other: torch.Tensor) -> bool:
     """Return whether fused kernels may go through a parameter and another tensor as through two flat arrays."""
     if other.layout != torch.strided or parameter.layout != torch.strided:
@@ -117,6 +147,10 @@ def drop_fused(optimizer: torch.optim.Optimizer) -> None:
 
     It is sparse, or lies in memory in another order than its parameter. Nothing was stepped yet.
     """
+    if hasattr(optimizer, "members"):
+        for each in members(optimizer).values():
+            drop_fused(each)
+        return
     for group in optimizer.param_groups:
         if group.get(FUSED) and any(p.grad is not None and not fits_fused(p, p.grad) for p in group["params"]):
             group[FUSED] = False

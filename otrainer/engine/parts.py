@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.optimizers import optimizer_factory
 from otrainer.errors import ConfigError, Finding
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Parts:
     def __post_init__(self) -> None:
         for name in ("metrics", "callbacks", "loggers"):
             object.__setattr__(self, name, list(getattr(self, name) or ()))
+        object.__setattr__(self, "optimizer_factory", optimizer_factory(self.optimizer_factory))
 
     @property
     def in_context(self) -> dict[str, Any]:

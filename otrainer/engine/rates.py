@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.logs import taken
@@ -14,13 +15,25 @@ if TYPE_CHECKING:
 def rate_names(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return how the rate of each group is called in rows: `lr`, and `lr_<name>` or `lr_<number>` of the others.
 
-    A group without a name goes by its number, as does one whose name is a number, or that of a group before it.
+    A group without a name goes by its number, as does one whose name is a number, or that of a group before it. Of
+    several optimizers, each has the names of its own groups behind its own: `lr_<optimizer>`, `lr_<optimizer>_<name>`.
     """
+    if any("optimizer" in group for group in groups):
+        return names_of_several(groups)
     names = ["lr"]
     for number, group in enumerate(groups[1:], 1):
         own = str(number if group.get("name") is None else group["name"])
         is_free = f"lr_{own}" not in names and not own.isdecimal()
         names.append(f"lr_{own if is_free else number}")
+    return names
+
+
+def names_of_several(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how the rates of the groups of several optimizers are called."""
+    names: list[str] = []
+    for owner, own in groupby(groups, lambda group: str(group.get("optimizer"))):
+        plain = [{"name": group.get("name")} for group in own]
+        names += [f"lr_{owner}{name.removeprefix('lr')}" for name in rate_names(plain)]
     return names
 
 

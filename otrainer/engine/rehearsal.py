@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from otrainer.engine.kept_tensors import Allowance, Tensors
 from otrainer.engine.metrics import stand_ins
 from otrainer.engine.modes import evaluating
 from otrainer.engine.monitor import LOSS, place_of, unknown_monitor
+from otrainer.engine.optimizers import in_section
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.stage_notes import told_stage
@@ -54,13 +55,15 @@ def rehearse(session: Session, length: Length, rhythm: Rhythm) -> None:
 
 def check_schedule(session: Session, length: Length, rhythm: Rhythm) -> None:
     """Warn of a schedule that does not end with the run; raise ConfigError for one that is too short."""
-    bundle, batches = session.bundle, session.ctx.train.batches()
-    if bundle is None:
-        return
-    steps = rhythm.turns(length, batches).turns(bundle.interval, bundle.frequency)
-    if steps is not None:
-        for mistake in schedule_mistakes(bundle.scheduler, steps, bundle.interval, bundle.frequency):
-            log.warning("%s", mistake)
+    batches = session.ctx.train.batches()
+    for name, bundle in session.schedule.bundles.items():
+        steps = rhythm.turns(length, batches).turns(bundle.interval, bundle.frequency)
+        if steps is None:
+            continue
+        with in_section("scheduler", name) if name else nullcontext():
+            mistakes = schedule_mistakes(bundle.scheduler, steps, bundle.interval, bundle.frequency)
+        for mistake in mistakes:
+            log.warning("%s%s", f"{name}: " if name else "", mistake)
 
 
 def try_validation(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
@@ -139,9 +142,10 @@ def check_monitors(session: Session, logged: Mapping[str, Any], *, is_whole: boo
 
 def monitors(session: Session) -> Iterator[tuple[str, ConfigPath, bool]]:
     """Yield each value that is watched, the place in the config that names it, and whether a part of ours watches."""
-    bundle, ctx = session.bundle, session.ctx
-    if bundle is not None and bundle.interval == "metric":
-        yield bundle.monitor or "", ("scheduler",), True
+    ctx = session.ctx
+    for of, bundle in session.schedule.bundles.items():
+        if bundle.interval == "metric":
+            yield bundle.monitor or "", ("scheduler", of) if of else ("scheduler",), True
     for callback in ctx.callbacks:
         if isinstance(name := getattr(callback, "monitor", None), str):
             yield name, place_of(callback, ctx), is_built_in(callback)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.factories import check_bundle
-from otrainer.errors import ConfigError, is_whole, nearest
+from otrainer.engine.optimizer import members
+from otrainer.engine.optimizers import in_section
+from otrainer.errors import ConfigError, ConfigPath, is_whole, nearest
 
 if TYPE_CHECKING:
     from otrainer.protocols import RunLength, SchedulerBundle
@@ -43,9 +46,75 @@ def takes_length(factory: Any) -> bool:
         return False
 
 
-def is_due(bundle: SchedulerBundle | None, interval: str, count: int) -> TypeGuard[SchedulerBundle]:
-    """Return whether the scheduler, if there is one, steps by `interval` and `count` is one of its turns."""
-    return bundle is not None and bundle.interval == interval and count % bundle.frequency == 0
+class Schedulers:
+    """The schedulers of several optimizers by their names, saved as one."""
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self.members = dict(named)
+        self._schedulers = list(named.values())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: each.state_dict() for name, each in self.members.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, each in self.members.items():
+            each.load_state_dict(state[name])
+
+
+class Schedule:
+    """The schedulers of a run with their rhythms, by the names of their optimizers; a single one has the name ""."""
+
+    def __init__(self, bundles: Mapping[str, SchedulerBundle]) -> None:
+        self.bundles = dict(bundles)
+
+    @property
+    def scheduler(self) -> Any:
+        """Return the scheduler, several as one, or None."""
+        if "" in self.bundles or not self.bundles:
+            return self.bundles[""].scheduler if self.bundles else None
+        return Schedulers({name: each.scheduler for name, each in self.bundles.items()})
+
+    @property
+    def rhythm(self) -> Any:
+        """Return as plain data when the schedulers step."""
+        names = ("interval", "frequency", "monitor")
+        rhythms = {name: {key: getattr(each, key) for key in names} for name, each in self.bundles.items()}
+        return rhythms.get("", rhythms or None)
+
+    @property
+    def on_resume(self) -> str | None:
+        """Return what a resume under another schedule does: a new one is computed where all say so."""
+        choices = {each.on_resume for each in self.bundles.values()}
+        return choices.pop() if len(choices) == 1 else "refuse" if choices else None
+
+    def goes_by(self, interval: str) -> bool:
+        """Return whether a scheduler steps by an interval."""
+        return any(each.interval == interval for each in self.bundles.values())
+
+    def due(self, interval: str, count: int) -> list[tuple[ConfigPath, SchedulerBundle]]:
+        """Return the schedulers that step by `interval` and of whose turns `count` is one, with their places."""
+        return [
+            (("scheduler", name) if name else ("scheduler",), each)
+            for name, each in self.bundles.items()
+            if each.interval == interval and count % each.frequency == 0
+        ]
+
+
+def build_schedules(factory: Any, optimizer: Any, registry: Any, length: RunLength | None = None) -> Schedule:
+    """Return what a scheduler factory builds, or several by the names of the optimizers, if there are any.
+
+    Raises ConfigError as `build_schedule` does, and for a name that no optimizer has.
+    """
+    if not isinstance(factory, Mapping):
+        bundle = build_schedule(factory, optimizer, registry, length)
+        return Schedule({} if bundle is None else {"": bundle})
+    bundles: dict[str, SchedulerBundle] = {}
+    for name, each in factory.items():
+        with in_section("scheduler", name):
+            (mine,) = members(optimizer, name, ("scheduler", name)).values()
+            if (bundle := build_schedule(each, mine, registry, length)) is not None:
+                bundles[name] = bundle
+    return Schedule(bundles)
 
 
 def check_on_resume(choice: str) -> None:

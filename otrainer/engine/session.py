@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from otrainer.engine.data.loader import Loader
     from otrainer.engine.freezing import Freezing
     from otrainer.engine.loss_check import LossWatch
+    from otrainer.engine.schedule import Schedule
     from otrainer.engine.signals import StopRequest
     from otrainer.engine.state import RunContext
-    from otrainer.protocols import SchedulerBundle
 
 log = logging.getLogger("otrainer")
 
@@ -44,7 +44,7 @@ class Session:
     ctx: RunContext
     accelerator: Accelerator
     val: Loader
-    bundle: SchedulerBundle | None
+    schedule: Schedule
     stop: StopRequest
     modules: list[torch.nn.Module]
     forward: Callable[..., Any]
@@ -70,7 +70,7 @@ class Session:
         self._loggers = tuple(range(len(self.ctx.loggers)))
         self._told_modes: set[str] = set()
         # Whether a step that is left out leaves the scheduler's turn out too.
-        self.steps_schedule = self.bundle is not None and self.bundle.interval == "step"
+        self.steps_schedule = self.schedule.goes_by("step")
 
     def begin_turns(
         self, hook: str = "", *, scheduler: bool = False, row: bool = False, validation: bool = False

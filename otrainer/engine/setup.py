@@ -21,7 +21,7 @@ from otrainer.engine.loss_modules import loss_modules, place_loss
 from otrainer.engine.modes import begin_training
 from otrainer.engine.optimizer import build_optimizer
 from otrainer.engine.parts import check_hooks, check_metric_names
-from otrainer.engine.schedule import build_schedule
+from otrainer.engine.schedule import build_schedules
 from otrainer.engine.session import Session
 from otrainer.engine.signals import current_stop_request
 from otrainer.engine.state import RunContext, RunSettings, TrainState
@@ -59,18 +59,17 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze
         freezing.freeze_for_good()
     optimizer = build_optimizer(parts)
     turns = rhythm.turns(length, train.batches())
-    bundle = build_schedule(parts.scheduler_factory, optimizer, parts.registry, turns)
-    scheduler = None if bundle is None else bundle.scheduler
+    schedule = build_schedules(parts.scheduler_factory, optimizer, parts.registry, turns)
     ctx = RunContext(
         run=run,
         state=TrainState(),
         device=accelerator.device,
         optimizer=optimizer,
-        scheduler=scheduler,
+        scheduler=schedule.scheduler,
         train=train,
         scaler=accelerator.scaler,
         baseline=Baseline(parts, as_built),
-        built=checkpoint.hyperparameters(optimizer, bundle, parts),
+        built=checkpoint.hyperparameters(optimizer, schedule, parts),
         **parts.in_context,
     )
     if saved is not None:
@@ -84,7 +83,7 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze
         ctx=ctx,
         accelerator=accelerator,
         val=val,
-        bundle=bundle,
+        schedule=schedule,
         stop=current_stop_request(),
         modules=modules,
         forward=compiled(parts.model, run),

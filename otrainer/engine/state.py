@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.step_methods import StepMethods
 from otrainer.engine.turns import Turns
 from otrainer.errors import ConfigError, Finding, nearest
 
@@ -152,14 +153,14 @@ RUN_KEYS = tuple(part.name for part in fields(RunSettings) if part.name not in N
 
 
 @dataclass
-class RunContext:
+class RunContext(StepMethods):
     """What callbacks see: the parts of a run, where it stands, and the latest logs.
 
     `train` hands out the training batches; `built` are the hyperparameters of optimizer and scheduler as the config
     gives them; `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting
     `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole step, but for
     `metrics_ahead`: how many micro-batches of the step to come each metric has seen, and `turns`: who is still to have
-    a turn after the step that was.
+    a turn after the step that was; `own` are the steps of a trainer of the user's, in which alone the methods act.
     """
 
     run: RunSettings
@@ -186,6 +187,7 @@ class RunContext:
     logged_step: int = 0
     metrics_ahead: list[int] = field(default_factory=list)
     turns: Turns = field(default_factory=Turns)
+    own: Any = None
 
     def __post_init__(self) -> None:
         self.metrics_ahead = [0] * len(self.metrics)

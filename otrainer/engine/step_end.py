@@ -24,7 +24,7 @@ def take_open(session: Session) -> None:
     """
     ctx, turns = session.ctx, session.ctx.turns
     if turns.scheduler:
-        step_schedule(ctx)
+        step_schedule(session)
     if turns.row:
         try:
             step_row(ctx)
@@ -57,12 +57,14 @@ def step_row(ctx: RunContext) -> dict[str, float]:
     return {**logs, **named_rates(ctx.optimizer, logs.rates)}
 
 
-def step_schedule(ctx: RunContext) -> None:
-    """Step the schedule; where it raises, it stands as it stood, so that the next attempt is no second step."""
+def step_schedule(session: Session) -> None:
+    """Step what is due of the schedule; where it raises, it stands as it stood, so that the next is no second step."""
+    ctx = session.ctx
     kept = [(own, own.copy()) for own in held_by(ctx.scheduler)]
     groups = [(group, settings_of(group)) for group in ctx.optimizer.param_groups]
     try:
-        ctx.scheduler.step()  # type: ignore[union-attr]  # it is only asked for where there is one
+        for _, bundle in session.schedule.due("step", ctx.state.global_step):
+            bundle.scheduler.step()
     except BaseException:
         for now, before in kept:
             now.clear()

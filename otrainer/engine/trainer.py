@@ -10,31 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.checkpoint import begin_state
-from otrainer.engine.closure import Evaluation
+from otrainer.engine.closure import step_by_closure
 from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.epochs import begin_epoch, groups_left, has_begun
+from otrainer.engine.factories import needs_closure
 from otrainer.engine.freezing import check_rules
-from otrainer.engine.gradients import evaluate
+from otrainer.engine.gradients import evaluate, look_first
 from otrainer.engine.length import Length
 from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import epoch_rows, reset_metrics, undone_if_broken_off
 from otrainer.engine.modes import set_mode
-from otrainer.engine.optimizer import call_step, drop_fused, needs_closure, tell_left_out
+from otrainer.engine.optimizer import bounds, tell_left_out
+from otrainer.engine.own_step import has_stepped, own_step, run_parts
 from otrainer.engine.parts import Parts
-from otrainer.engine.rates import check_names
 from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.rhythm import Rhythm
-from otrainer.engine.schedule import is_due
 from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.state import RunSettings
 from otrainer.engine.step_end import log_step, step_schedule, take_open
 from otrainer.engine.validation import step_by_metric, validate, validate_within
-from otrainer.errors import check_whole
+from otrainer.errors import check_positive, check_whole
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
     from otrainer.engine.state import TrainState
     from otrainer.engine.weights import Shares
+    from otrainer.protocols import StepContext
 
 OPTIONAL = ("max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps", "train_batches", "val_batches")
 
@@ -71,9 +72,7 @@ class DefaultTrainer:
             check_whole(name, getattr(self, name))
         for name in OPTIONAL:
             check_whole(name, getattr(self, name), optional=True)
-        clip = self.grad_clip_norm
-        if clip is not None and (isinstance(clip, bool) or not isinstance(clip, int | float) or not clip > 0):
-            raise ValueError(f"grad_clip_norm is a number above 0 or null, not {clip!r}")
+        check_positive("grad_clip_norm", self.grad_clip_norm)
         _ = self.length, self.rhythm  # which tell what is none
         check_rules(self.freeze or ())
 
@@ -96,6 +95,7 @@ class DefaultTrainer:
         """
         with worker_trouble(), chdir(os.curdir):  # the folder that paths start from, wherever a part goes
             session = begin(Parts(**parts), RunSettings.of(run), self.length, self.rhythm, self.freeze or ())
+            session.ctx.own = own_step(self, DefaultTrainer, self._bound, accumulates=self.grad_accum_steps > 1)
         failed: BaseException | None = None
         try:
             set_mode(session.ctx.optimizer, "train")
@@ -117,6 +117,18 @@ class DefaultTrainer:
             raise
         finally:
             session.close(failed)
+
+    def training_step(self, ctx: StepContext, batch: Any) -> Any:
+        """Return the loss of a micro-batch, to be minimised, for a class of your own to change.
+
+        Called under autocast, with gradients cleared before the first micro-batch of a step. One that calls `ctx.step`
+        itself returns what is to be logged, by name, or None. `protocols.StepContext` says what `ctx` can do.
+        """
+        return run_parts(ctx, batch, "train")
+
+    def validation_step(self, ctx: StepContext, batch: Any) -> Any:
+        """Return the loss of a validation batch, or values to be logged as `val_...`, for a class of your own."""
+        return run_parts(ctx, batch, "val")
 
     def check_progress(self, state: TrainState) -> None:
         """Raise ConfigError where a checkpoint is further than is asked for."""
@@ -166,37 +178,24 @@ class DefaultTrainer:
         """Take an optimizer step over the micro-batches of `group`."""
         optimizer = session.ctx.optimizer
         rows, shares = evaluate(session, group)
+        if has_stepped(session.ctx):
+            self._after_step(session, rows, shares, stepped=True)
+            return
         self._bound(session)
         if session.is_first_step:
-            self._look_first(session, rows)
+            look_first(session, rows)
         session.boundary.phase = UPDATING
         stepped = session.accelerator.step(optimizer, tells=session.steps_schedule, chose_fused=session.chose_fused)
         self._after_step(session, rows, shares, stepped=stepped)
 
     def _step_by_closure(self, session: Session, group: Sequence[Any]) -> None:
-        """Take a step of an optimizer that evaluates the loss itself; the first time is the one that is logged."""
-        optimizer = session.ctx.optimizer
-        evaluation = Evaluation(session, lambda *, first: evaluate(session, group, first=first), self._bound)
-        rows, shares = evaluation.first
-        if session.is_first_step:
-            self._look_first(session, rows)
-        session.boundary.phase = UPDATING
-        # torch means a float, or a tensor of one
-        call_step(lambda: optimizer.step(evaluation), chose_fused=False)  # type: ignore[arg-type]
-        self._after_step(session, rows, shares, stepped=True)
+        """Take a step of an optimizer that evaluates the loss itself."""
+        self._after_step(session, *step_by_closure(session, group, self._bound), stepped=True)
 
-    def _look_first(self, session: Session, rows: Sequence[dict[str, Any]]) -> None:
-        """Look, before the first step changes anything, at what its loss logs and at the gradients that there are."""
-        session.is_first_step = False
-        check_names(session.ctx.optimizer, rows)
-        if session.chose_fused:
-            drop_fused(session.ctx.optimizer)
-
-    def _bound(self, session: Session, *, first: bool = True) -> None:
-        """Clip the gradients to the global norm that is allowed."""
-        if self.grad_clip_norm is not None:
-            see = session.watch.see_norm if first else None
-            session.accelerator.clip(session.ctx.optimizer, self.grad_clip_norm, see)
+    def _bound(self, session: Session, *, first: bool = True, name: str | None = None) -> None:
+        """Clip the gradients to the global norm that is allowed; of several optimizers, those of each to its own."""
+        for optimizer, norm in bounds(session.ctx.optimizer, self.grad_clip_norm, name):
+            session.accelerator.clip(optimizer, norm, session.watch.see_norm if first else None)
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:
         """Count the step, step the scheduler where it is due, log, and call the callbacks."""
@@ -207,13 +206,13 @@ class DefaultTrainer:
             ctx.metrics_ahead[:] = [0] * len(ctx.metrics)
         session.boundary.reach()
         ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
-        scheduler = stepped and session.steps_schedule and is_due(session.bundle, "step", state.global_step)
+        scheduler = stepped and session.steps_schedule and bool(session.schedule.due("step", state.global_step))
         row = state.global_step % self.log_every_n_steps == 0
         validation = self.val_every_n_steps is not None and state.global_step % self.val_every_n_steps == 0
         if scheduler or row or validation:
             session.begin_turns("on_train_step_end", scheduler=scheduler, row=row, validation=validation)
         if scheduler:
-            step_schedule(ctx)
+            step_schedule(session)
         if row:
             session.watch.look()
             log_step(ctx)
@@ -234,8 +233,8 @@ class DefaultTrainer:
         session.boundary.phase = UPDATING
         for stage, row in rows.items():
             session.log(row, stage)
-        if is_due(session.bundle, "epoch", state.epoch + 1):
-            session.bundle.scheduler.step()
+        for _, bundle in session.schedule.due("epoch", state.epoch + 1):
+            bundle.scheduler.step()
         if ctx.validated:
             step_by_metric(session, self.rhythm)
             ctx.run.progress.note_values(ctx.last_val_logs, state.global_step)

@@ -17,12 +17,13 @@ from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import epoch_rows, reset_metrics, stand_ins, update_metrics
 from otrainer.engine.modes import evaluating
 from otrainer.engine.monitor import monitored
-from otrainer.engine.schedule import is_due
+from otrainer.engine.own_step import logs_of, whole_batch
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.weights import Weight, counts_nothing, read_weights, weight_of
 
 if TYPE_CHECKING:
+    from otrainer.engine.own_step import OwnStep
     from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.session import Session
 
@@ -75,8 +76,8 @@ def validate_within(session: Session, rhythm: Rhythm, most: int | None = None) -
 
 def step_by_metric(session: Session, rhythm: Rhythm) -> None:
     """Step a schedule that goes by a validation value, if it is its turn."""
-    if is_due(session.bundle, "metric", rhythm.number(session.ctx.state)):
-        session.bundle.scheduler.step(monitored(session.ctx, session.bundle.monitor or "", ("scheduler",)))
+    for place, bundle in session.schedule.due("metric", rhythm.number(session.ctx.state)):
+        bundle.scheduler.step(monitored(session.ctx, bundle.monitor or "", place))
 
 
 @contextmanager
@@ -91,12 +92,26 @@ def random_state_kept() -> Iterator[None]:
 def judge(session: Session, batch: Any, number: int) -> tuple[dict[str, Any], Weight]:
     """Return what is logged of a validation batch, and what it counts; drop its outputs before the next one comes."""
     ctx = session.ctx
+    if ctx.own is not None and ctx.own.judges:
+        return judge_by_own(session, ctx.own, batch, number)
     inputs, targets, meta = ctx.io.split(batch, stage="val")
     with session.accelerator.autocast():
         outputs = session.forward(*inputs.args, **inputs.kwargs)
         result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
     update_metrics(session, outputs, targets, batch, "val")
-    weight = weight_of(result, meta, session.val, number, inputs)
+    return row_of(session, result, weight_of(result, meta, session.val, number, inputs))
+
+
+def judge_by_own(session: Session, own: OwnStep, batch: Any, number: int) -> tuple[dict[str, Any], Weight]:
+    """Return the same of a trainer's own `validation_step`, which may give logs alone."""
+    result = own.judge(session, batch)
+    weight = weight_of(result, None, session.val, number, whole_batch(batch))
+    return row_of(session, result, weight) if hasattr(result, "loss") else (logs_of(result), weight)
+
+
+def row_of(session: Session, result: Any, weight: Weight) -> tuple[dict[str, Any], Weight]:
+    """Return what is logged of a loss of validation, as a mean, and its weight."""
+    ctx = session.ctx
     loss, sums = check_loss(result, ctx.loss, trains=False), is_sum(result, ctx.loss)
     row = detached(session.watch.read(loss), getattr(result, "logs", None))
     if sums and not counts_nothing(weight):
@@ -110,7 +125,7 @@ def tell_not_finite(session: Session, rows: list[dict[str, Any]]) -> None:
     if isfinite(value) or session.told_validation:
         return
     session.told_validation = True
-    first = next((number for number, row in enumerate(rows) if not isfinite(float(row["loss"]))), None)
+    first = next((number for number, row in enumerate(rows) if not isfinite(float(row.get("loss", 0.0)))), None)
     log.warning(
         "in validation after step %d `val_loss` is %s%s: what watches it sees no improvement",
         session.ctx.state.global_step,

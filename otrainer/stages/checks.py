@@ -80,10 +80,11 @@ def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Findin
                 yield from reserved_keys(mapping, path, strict=config.settings.strict)
     for section in SECTIONS:
         if section.cls:
-            value = config.data.get(section.name)
-            for path, mapping in mappings(value, (section.name,)):  # itself, or phases in it
+            for name, value in section.members(config.data.get(section.name)).items():
+                at = (section.name, name) if name else (section.name,)
                 handed_on = isinstance(value, Mapping) and value.get("_type_") in HANDING_ON
-                yield from class_mistakes(mapping, section.cls, path, registry, handed_on=handed_on)
+                for path, mapping in mappings(value, at):  # itself, or phases in it
+                    yield from class_mistakes(mapping, section.cls, path, registry, handed_on=handed_on)
 
 
 def section_mistakes(name: str, config: ResolvedConfig, registry: Registry) -> list[Finding]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from otrainer.config.sections import is_named
 from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.freezing import FREEZE, Freezing
+from otrainer.engine.optimizers import in_section, optimizer_factory
 from otrainer.engine.schedule import build_schedule
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, Finding, errors_at
@@ -60,7 +63,7 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
     for section in COMPONENTS:
         if section not in wrong and config.data.get(section) is not None:
             attempt(remembered, trial_section, section, config, registry)
-    if model is not None and not findings and has_groups(config.data.get("optimizer")):
+    if model is not None and not findings and is_apart(config.data.get("optimizer")):
         attempt(trial_groups, config, registry)
     if model is not None and not findings and is_freezing(config.data.get("trainer")):
         attempt(trial_freezing, config, registry)
@@ -112,15 +115,20 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
     path, settings = (section,), config.settings
     built = instantiate_value(value, registry=registry, settings=settings, config_path=path, checked=True)
     with off_the_compiler():
-        if section == "optimizer" and not has_groups(value):
+        if section == "optimizer" and not is_apart(value):
             built.build(one_matrix(), registry=registry)
         elif section == "scheduler":
-            optimizer = torch.optim.SGD(one_matrix().parameters(), lr=1.0, momentum=0.9)
-            build_schedule(built, optimizer, registry, SOME_LENGTH)
+            named = built if isinstance(built, Mapping) else {"": built}
+            for name, factory in named.items():
+                with in_section(section, name) if name else nullcontext():
+                    optimizer = torch.optim.SGD(one_matrix().parameters(), lr=1.0, momentum=0.9)
+                    build_schedule(factory, optimizer, registry, SOME_LENGTH)
 
 
-def has_groups(optimizer: Any) -> bool:
-    return isinstance(optimizer, Mapping) and bool(optimizer.get("groups") or optimizer.get("no_decay"))
+def is_apart(optimizer: Any) -> bool:
+    """Return whether an optimizer treats parameters differently, or there are several."""
+    own = ("groups", "no_decay", "parameters")
+    return is_named(optimizer) or (isinstance(optimizer, Mapping) and any(optimizer.get(key) for key in own))
 
 
 def is_freezing(trainer: Any) -> bool:
@@ -147,8 +155,9 @@ def trial_groups(config: ResolvedConfig, registry: Registry) -> None:
     if ir is not None and is_built_in(value, registry):
         path = ("optimizer",)
         factory = instantiate_value(value, registry=registry, settings=config.settings, config_path=path, checked=True)
+        model = blueprint(ir, registry, config.settings)
         with off_the_compiler():
-            factory.build(blueprint(ir, registry, config.settings), registry=registry)
+            optimizer_factory(factory).build(model, registry=registry)
 
 
 @cache

@@ -383,7 +383,33 @@ def fewer_epochs_than_there_were() -> None:
 
 
 def a_multiple_of_a_rate_that_is_not_there() -> None:
-    grouped(small_model(), [{"match": "*.bias", "lr_scale": 2}], [], None)
+    model = small_model()
+    grouped(model, [{"match": "*.bias", "lr_scale": 2}], [], None, dict(model.named_parameters()))
+
+
+class SteppingItself(DefaultTrainer):
+    def training_step(self, ctx: Any, batch: Any) -> None:
+        ctx.backward(super().training_step(ctx, batch).loss)
+        ctx.step("generater" if len(ctx.optimizers) > 1 else None)
+
+
+def steps_of_its_own_under_accumulation() -> None:
+    fit(small_model(), Batches(random_batches(1)), trainer=SteppingItself(grad_accum_steps=2))
+
+
+def an_optimizer_by_a_name_that_is_none() -> None:
+    named = {name: {"type": "optim_cls.SGD", "parameters": f"{at}.*"} for at, name in ((0, "generator"), (2, "critic"))}
+    fit(small_model(), Batches(random_batches(1)), trainer=SteppingItself(), optimizer=named)
+
+
+def two_optimizers_of_one_parameter() -> None:
+    named = {name: {"type": "optim_cls.SGD"} for name in ("generator", "critic")}
+    fit(small_model(), Batches(random_batches(1)), optimizer=named)
+
+
+def an_optimizer_with_a_closure_among_others() -> None:
+    named = {name: {"type": f"optim_cls.{name}"} for name in ("LBFGS", "SGD")}
+    fit(small_model(), Batches(random_batches(1)), optimizer=named)
 
 
 def a_schedule_as_long_as_a_run_of_no_known_length() -> None:

@@ -22,6 +22,8 @@ from otrainer.config.settings import MODULE, SCHEMA_VERSION, SETTINGS
 FLAG = {"type": "boolean"}
 FILES = "Files that lie below this one, relative to it: each is laid over the earlier ones."
 TEMPLATES = "Trees by name; `_template_: NAME` anywhere lays a mapping over one."
+# Components under names of their own: none of the values could be an argument of a single one.
+SEVERAL = {"minProperties": 1, "additionalProperties": {"type": "object", "required": ["_type_"]}}
 NO_TYPE = "A component says what it is: `_type_` names its key."
 
 
@@ -76,6 +78,8 @@ def class_arguments(rows: list[Row]) -> Schema:
 
 def section_schema(section: Section) -> Schema:
     own = ref(f"section:{section.name}")
+    if section.named:
+        own = choice(SEVERAL, {"additionalProperties": own}, own)
     if not section.many:
         return place(own if section.required else nullable(own), description=section.doc)
     message = f"`{section.name}` is a list of specs: `[{{_type_: {section.prefix}*}}, ...]`."

@@ -22,7 +22,7 @@ from otrainer.registry import build_registry
 from otrainer.stages.checks import find_mistakes
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolve_fully
-from otrainer.stages.trials import has_groups
+from otrainer.stages.trials import is_apart
 from otrainer.storage.project import project
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def measure(config: ResolvedConfig, registry: Registry) -> Estimate:
             count_parameters_alone(estimate, ir, model, example)
         else:
             TrainingStep(config, registry, ir, model, example, estimate).follow()
-        if has_groups(config.data.get("optimizer")):
+        if is_apart(config.data.get("optimizer")):
             estimate.groups = group_rows(config, registry, model)
     estimate.parameters = parameter_count(model)
     estimate.memory = {"weights": sum(map(tensor_bytes, model_tensors(model))), **estimate.memory}

@@ -8,6 +8,7 @@ from torch.nn.parameter import is_lazy
 
 from otrainer.commands.show_model.example import build_section
 from otrainer.engine.compiler import off_the_compiler
+from otrainer.engine.optimizers import optimizer_factory
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ class GroupRow(NamedTuple):
 def group_rows(config: ResolvedConfig, registry: Registry, model: torch.nn.Module) -> list[GroupRow]:
     """Return a row for each group where there are several. Raises ConfigError where the optimizer cannot be built."""
     with off_the_compiler():
-        optimizer = build_section("optimizer", config, registry).build(model, registry=registry)
+        optimizer = optimizer_factory(build_section("optimizer", config, registry)).build(model, registry=registry)
     groups = optimizer.param_groups
     return [row_of(group, number, optimizer.defaults) for number, group in enumerate(groups)] if len(groups) > 1 else []
 

@@ -18,6 +18,7 @@ from otrainer.commands.show_model.memory import SavedTensors, model_tensors, opt
 from otrainer.engine.accelerator import AUTOCAST
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.loss_check import check_loss
+from otrainer.engine.optimizers import optimizer_factory
 from otrainer.engine.tree import leaves
 from otrainer.errors import ConfigError, Finding
 from otrainer.model.codegen import write_graph
@@ -96,7 +97,7 @@ class TrainingStep:
     def _optimizer(self) -> int | None:
         try:
             with off_the_compiler():
-                factory = build_section("optimizer", self.config, self.registry)
+                factory = optimizer_factory(build_section("optimizer", self.config, self.registry))
                 optimizer = factory.build(self.model, registry=self.registry)
                 self.estimate.optimizer = type(optimizer).__name__
                 return optimizer_bytes(optimizer)

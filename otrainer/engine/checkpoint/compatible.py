@@ -100,7 +100,10 @@ def check_built(built: Mapping[str, Any], parts: Mapping[str, Any]) -> bool:
 
 def refuse_by_metric(built: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
     """Raise ConfigError where a schedule depends on values that only the run itself has seen."""
-    if "metric" in [(each.get("rhythm") or {}).get("interval") for each in (built, kept)]:
+    rhythms = [rhythm for each in (built, kept) if (rhythm := each.get("rhythm"))]
+    if any("interval" not in rhythm for rhythm in rhythms):
+        raise scheduler_misfit("There are several schedulers, and no new ones are put to where a run stands.")
+    if "metric" in [rhythm["interval"] for rhythm in rhythms]:
         raise scheduler_misfit("The scheduler steps by a metric, whose values so far a new one has not seen.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,8 @@ from otrainer.engine.checkpoint.save import with_flags
 from otrainer.engine.checkpoint.secrets import revealed
 from otrainer.engine.logs import load_logs
 from otrainer.engine.modes import train_on
-from otrainer.engine.optimizer import build_optimizer
-from otrainer.engine.schedule import build_schedule
+from otrainer.engine.optimizer import build_optimizer, members
+from otrainer.engine.schedule import build_schedules
 from otrainer.engine.seed import set_random_state
 from otrainer.engine.state import TrainState
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     import torch
 
     from otrainer.engine.parts import Parts
+    from otrainer.engine.schedule import Schedule
     from otrainer.engine.state import RunContext
-    from otrainer.protocols import SchedulerBundle
 
 
 def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
@@ -56,9 +57,12 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
     with random_states_kept():
         optimizer = build_optimizer(parts)
         factory = parts.scheduler_factory
-        needs_data = getattr(factory, "needs_length", False)  # which are there only once training begins
-        bundle = None if needs_data else build_schedule(factory, optimizer, parts.registry)
-    built = hyperparameters(optimizer, bundle, parts)
+        factories = factory.values() if isinstance(factory, Mapping) else (factory,)
+        needs_data = any(
+            getattr(each, "needs_length", False) for each in factories
+        )  # which are there only once training begins
+        schedule = build_schedules(None if needs_data else factory, optimizer, parts.registry)
+    built = hyperparameters(optimizer, schedule, parts)
     if needs_data:  # nor is the optimizer as a scheduler leaves it: `restore` compares all of it
         kept = saved["meta"]["built"]
         built |= {name: kept.get(name) for name in ("scheduler", "rhythm")}
@@ -141,22 +145,28 @@ def begin_state(ctx: RunContext) -> None:
         ctx.baseline.resumed = None
 
 
-def hyperparameters(optimizer: Any, bundle: SchedulerBundle | None, parts: Any) -> dict[str, Any]:
+def hyperparameters(optimizer: Any, schedule: Schedule, parts: Any) -> dict[str, Any]:
     """Return what a new optimizer and scheduler are made with; a resume takes it from the config, not from the file.
 
     `parameters` are the names of those that the optimizer is built over; they may change by name.
     """
     skipped = ("params", *IMPLEMENTATION)
     groups = [{key: value for key, value in group.items() if key not in skipped} for group in optimizer.param_groups]
-    scheduler = bundle and bundle.scheduler
+    scheduler = schedule.scheduler
     facts = {
-        "optimizer": {"class": type(optimizer).__qualname__, "groups": groups},
+        "optimizer": {"class": class_of(optimizer), "groups": groups},
         "scheduler": scheduler and {"class": type(scheduler).__qualname__, "state": scheduler.state_dict()},
-        "rhythm": bundle and {name: getattr(bundle, name) for name in ("interval", "frequency", "monitor")},
-        "on_resume": bundle and bundle.on_resume,
+        "rhythm": schedule.rhythm,
+        "on_resume": schedule.on_resume,
         "parameters": plain(names_in_groups(optimizer, parts)),
     }
     return copy.deepcopy(marked_lost(Encoder().encode(facts)))
+
+
+def class_of(optimizer: Any) -> str:
+    """Return the name of an optimizer's class, or those of several."""
+    named = {name: type(each).__qualname__ for name, each in members(optimizer).items()}
+    return named[""] if "" in named else ", ".join(f"{name}: {cls}" for name, cls in named.items())
 
 
 def saved_optimizer(optimizer: Any, parts: dict[str, Any]) -> OptimizerState:
