@@ -13,6 +13,8 @@ from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS, RunKey,
 from otrainer.config.walk import walk
 from otrainer.errors import ConfigPath, Finding, nearest
 
+# What a trainer with steps of its own over several models need not have.
+OF_ONE_MODEL = ("io", "loss")
 SPEC_KEYS = ("_type_", "_target_")
 TRUTHS = ("true", "false", "yes", "no", "on", "off")
 NOTHING = ("none", "nil", "null")
@@ -28,8 +30,11 @@ def check_sections(data: Mapping[str, Any], *, strict: bool, used: Collection[st
     if mentions(data):
         yield from secret_keys(data)
     yield from check_run(data.get("run"))
+    model = data.get("model")
+    several = isinstance(model, Mapping) and "components" in model
     for section in SECTIONS:
-        yield from check_section(section, data.get(section.name))
+        if not (several and section.name in OF_ONE_MODEL and data.get(section.name) is None):
+            yield from check_section(section, data.get(section.name))
 
 
 def unknown_sections(data: Mapping[str, Any], used: Collection[str]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.factories import check_optimizer, needs_closure
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -97,11 +97,11 @@ class Optimizers:
             groups += [
                 {**group, "params": [numbers[each] for each in group["params"]]} for group in own["param_groups"]
             ]
-        return {"state": state, "param_groups": groups}
+        return {"state": state, "param_groups": groups, "number": self.number}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load what `state_dict` returned. Raises ValueError where it has other groups."""
-        groups = list(state["param_groups"])
+        groups, self.number = list(state["param_groups"]), state["number"]
         if len(groups) != len(self.param_groups):
             raise ValueError(f"there are {len(self.param_groups)} groups of parameters, and {len(groups)} in the state")
         for member in self.members.values():
@@ -145,6 +145,8 @@ class NamedFactories:
         built: dict[str, Any] = {}
         for name, factory in self.factories.items():
             is_whole = name not in parts or getattr(factory, "parameters", None)
+            if name not in parts and getattr(model, "are_several", False) and not getattr(factory, "parameters", None):
+                raise no_part(name, parts)
             with in_section("optimizer", name):
                 built[name] = factory.build(model if is_whole else parts[name], registry=registry)
                 check_optimizer(built[name], factory)
@@ -173,6 +175,17 @@ def in_section(section: str, name: str) -> Iterator[None]:
             else each
             for each in found
         ) from error.__cause__
+
+
+def no_part(name: str, parts: Mapping[str, Any]) -> ConfigError:
+    hint = f"It has {', '.join(f'`{part}`' for part in parts)}; `parameters: [PATTERNS]` says what else it trains."
+    return ConfigError(
+        f"The model has no part `{name}` that this optimizer would train.",
+        title="unknown part",
+        config_path=("optimizer", name),
+        suggestions=nearest(name, parts),
+        hint=hint,
+    )
 
 
 def check_alone(optimizer: Any) -> None:

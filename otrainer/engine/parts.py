@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from otrainer.engine.optimizers import optimizer_factory
 from otrainer.errors import ConfigError, Finding
@@ -35,6 +35,9 @@ class Parts:
     def __post_init__(self) -> None:
         for name in ("metrics", "callbacks", "loggers"):
             object.__setattr__(self, name, list(getattr(self, name) or ()))
+        for name in ("io", "loss"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, Absent(name))
         object.__setattr__(self, "optimizer_factory", optimizer_factory(self.optimizer_factory))
 
     @property
@@ -46,6 +49,21 @@ class Parts:
     def with_state(self) -> list[Any]:
         """Return the parts whose plain attributes go into a checkpoint."""
         return [*self.callbacks, *self.metrics, *self.loggers, self.loss]
+
+
+class Absent:
+    """Stands for a section that a trainer's own steps do without; called, it raises ConfigError."""
+
+    def __init__(self, section: str) -> None:
+        self._section = section
+
+    def __call__(self, **_: Any) -> NoReturn:
+        message = f"The config has no `{self._section}`, and a step calls it."
+        hint = f"Add the section `{self._section}`, or define `training_step` and `validation_step` that need none."
+        raise ConfigError(message, title="missing section", config_path=(self._section,), hint=hint)
+
+    def split(self, _: Any, **__: Any) -> NoReturn:
+        self()
 
 
 def check_hooks(callbacks: Sequence[Any], loggers: Sequence[Any]) -> None:

@@ -13,6 +13,8 @@ from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.errors import ConfigError
 from otrainer.model.codegen import model_class
 from otrainer.model.compile import compile_model
+from otrainer.model.components import Components
+from otrainer.model.ir import ModuleSpec
 from otrainer.registry.build.instantiate import instantiate_value
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.builtins import build_registry
@@ -22,7 +24,7 @@ from otrainer.storage.project import importable, project_root
 if TYPE_CHECKING:
     from otrainer.config import Settings
     from otrainer.model.generated import GeneratedModel
-    from otrainer.model.ir import ModelIR, ModuleSpec
+    from otrainer.model.ir import ModelIR
     from otrainer.registry.build.instantiate import Built
     from otrainer.registry.core import Registry
 
@@ -30,9 +32,7 @@ Build: TypeAlias = "Callable[[ModuleSpec, Registry, Settings], nn.Module]"
 Source: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedConfig
 
 
-def build_model(
-    source: Source, registry: Registry | None = None, *, settings: Settings | None = None
-) -> GeneratedModel:
+def build_model(source: Source, registry: Registry | None = None, *, settings: Settings | None = None) -> nn.Module:
     """Build the model of a config (a path, a dict or a resolved config); its `imports` are loaded first.
 
     Submodules are built in the order in which the config writes them, so that their initial weights under one seed
@@ -58,9 +58,22 @@ def build_model(
         raise error.located(config.source_map) from error.__cause__
 
 
-def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Build | None = None) -> GeneratedModel:
+def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Build | None = None) -> nn.Module:
     """Build the model of an IR, its submodules by the registry, or by `build`."""
     build = build or build_module
+    if ir.parts:
+        model = Components()
+        for name, part in ir.parts:
+            if isinstance(part, ModuleSpec):
+                model.add_module(name, build(part, registry, settings))
+            else:
+                model.add_module(name, generated(part, registry, settings, build))
+        return model
+    return generated(ir, registry, settings, build)
+
+
+def generated(ir: ModelIR, registry: Registry, settings: Settings, build: Build) -> GeneratedModel:
+    """Build a model with a forward pass."""
     ops = {name: registry.get_op(name) for name in ir.program.ops}
     model = model_class(ir.program, ops)()
     for module in ir.modules:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otrainer.config.kinds import kind_of
 from otrainer.config.settings import Settings
 from otrainer.errors import ConfigError, ConfigPath, Finding
+from otrainer.model.components import compile_components
 from otrainer.model.graph import compile_graph
 from otrainer.model.section import Report
 from otrainer.model.sequential import compile_sequential
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR, ModuleSpec
     from otrainer.registry.core import Registry
 
-FRONTENDS = ("sequential", "graph")
+FRONTENDS = ("sequential", "graph", "components")
 SPEC = "Write a spec such as `{_type_: nn.Linear, in_features: 4, out_features: 2}`."
 
 
@@ -47,26 +49,40 @@ def read_model(
     section: object, registry: Registry, settings: Settings, path: ConfigPath
 ) -> tuple[ModelIR | None, list[Finding]]:
     report = Report()
-    model = report.mapping(section, path, what="`model`")
-    chosen = [name for name in FRONTENDS if name in model]
-    report.keys(model, FRONTENDS, path, what="A model")
+    ir = read_one(section, path, registry, report, what="`model`")
+    for _, module in ir.by_name() if ir else ():
+        if report.findings.is_full:
+            break
+        report.extend(check_module(module, registry, settings))
+    return ir, report.findings.all()
+
+
+def read_one(
+    section: object, path: ConfigPath, registry: Registry, report: Report, *, what: str, ways: Sequence[str] = FRONTENDS
+) -> ModelIR | None:
+    """Read a model, or one of several, that is written in one of the `ways` there are."""
+    model = report.mapping(section, path, what=what)
+    chosen = [name for name in ways if name in model]
+    report.keys(model, ways, path, what="A model")
     if isinstance(section, Mapping) and not chosen:
         hint = "Add `sequential: {layers: [...]}` or `graph: {...}`."
         report.add("A model is written as `sequential` or as `graph`.", path, title="missing key", hint=hint)
     if len(chosen) > 1:
-        message = "A model is either `sequential` or `graph`, not both."
-        report.add(message, (*path, "graph"), title="two ways at once", key=True, hint="Remove one of them.")
+        message = f"A model is either {' or '.join(f'`{name}`' for name in chosen)}, not both."
+        report.add(message, (*path, chosen[-1]), title="two ways at once", key=True, hint="Remove one of them.")
     irs = [read_frontend(name, model[name], (*path, name), registry, report) for name in chosen]
-    for ir in irs:
-        for module in ir.modules:
-            if report.findings.is_full:
-                break
-            report.extend(check_module(module, registry, settings))
-    return (irs[0] if irs else None), report.findings.all()
+    return irs[0] if irs else None
+
+
+def read_part(name: str, section: object, path: ConfigPath, *, registry: Registry, report: Report) -> ModelIR | None:
+    """Read one of several models."""
+    return read_one(section, path, registry, report, what=f"`{name}`", ways=FRONTENDS[:2])
 
 
 def read_frontend(name: str, section: object, path: ConfigPath, registry: Registry, report: Report) -> ModelIR:
     body = report.mapping(section, path, what=f"`{name}`")
+    if name == "components":
+        return compile_components(body, path, report, partial(read_part, registry=registry, report=report))
     if name == "sequential":
         return compile_sequential(body, path, report)
     return compile_graph(body, path, registry, report)

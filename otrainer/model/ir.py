@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -87,10 +87,28 @@ class ModuleSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelIR:
-    """Submodules in the order in which they are built (and draw their initial weights), and the forward pass."""
+    """Submodules in the order in which they are built (and draw their initial weights), and the forward pass.
+
+    A model of several components has none of either: its `parts` are IRs, or specs of modules, by their names.
+    """
 
     modules: tuple[ModuleSpec, ...]
     program: Program
+    parts: tuple[tuple[str, ModelIR | ModuleSpec], ...] = ()
+
+    @property
+    def generated(self) -> tuple[ModelIR, ...]:
+        """Return the IRs that have a forward pass: itself, or those of its parts."""
+        return tuple(part for _, part in self.parts if isinstance(part, ModelIR)) if self.parts else (self,)
+
+    def by_name(self) -> Iterator[tuple[str, ModuleSpec]]:
+        """Yield the specs of all submodules with their names in the model, in the order in which they are built."""
+        yield from ((module.name, module) for module in self.modules)
+        for name, part in self.parts:
+            if isinstance(part, ModuleSpec):
+                yield name, part
+            else:
+                yield from ((f"{name}.{own}", module) for own, module in part.by_name())
 
     def spec_path(self, node: Node) -> ConfigPath:
         """Return where the config writes what `node` runs: the spec of its module, or of an op, the call itself.
@@ -98,5 +116,6 @@ class ModelIR:
         `node.path` is where it writes the call. Both come from this IR, since a class of one program serves all configs
         that come to the same text.
         """
-        specs = {module.name: module.path for module in self.modules} if node.kind == "module" else {}
+        own = next((each for each in self.generated if any(one is node for one in each.program.nodes)), self)
+        specs = {module.name: module.path for module in own.modules} if node.kind == "module" else {}
         return specs.get(node.target, node.path)

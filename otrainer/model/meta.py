@@ -18,7 +18,6 @@ from otrainer.model.lazy import random_states_kept
 
 if TYPE_CHECKING:
     from otrainer.config import Settings
-    from otrainer.model.generated import GeneratedModel
     from otrainer.model.ir import ModelIR, ModuleSpec
     from otrainer.registry.core import Registry
 
@@ -34,7 +33,7 @@ DRAWING = tuple(
 )
 
 
-def blueprint(ir: ModelIR, registry: Registry, settings: Settings) -> GeneratedModel:
+def blueprint(ir: ModelIR, registry: Registry, settings: Settings) -> nn.Module:
     """Build the model of an IR with parameters and buffers on the meta device; random states are as they were.
 
     Raises:

@@ -140,7 +140,18 @@ def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     if "model" not in config.data:
         return []  # which resolving it tells
     ir, findings = remembered(judged_model, "model", config, registry)
-    return findings if findings or ir is None else list(check_inputs(config.data, list(ir.program.inputs)))
+    if findings or ir is None:
+        return findings
+    return list(several_mistakes(config, registry) if ir.parts else check_inputs(config.data, list(ir.program.inputs)))
+
+
+def several_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
+    """Yield that nothing calls the parts of a model, which only a step of the trainer's own does."""
+    trainer = config.data.get("trainer")
+    if isinstance(trainer, Mapping) and trainer.get("_type_") == "trainer.default":
+        message = "`trainer.default` calls the model as one, and this one has several parts."
+        hint = "Write a trainer with a `training_step` in a plugin, which calls them by `ctx.models`."
+        yield Finding(message, "several models", ("trainer", "_type_"), hint=hint)
 
 
 def judged_model(name: str, config: ResolvedConfig, registry: Registry) -> tuple[ModelIR | None, list[Finding]]:

@@ -58,6 +58,7 @@ from otrainer.engine.state import TrainState
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
 from otrainer.fingerprint import Fingerprints
+from otrainer.model.components import Components
 from otrainer.model.lazy import materialize
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
@@ -400,6 +401,12 @@ def steps_of_its_own_under_accumulation() -> None:
 def an_optimizer_by_a_name_that_is_none() -> None:
     named = {name: {"type": "optim_cls.SGD", "parameters": f"{at}.*"} for at, name in ((0, "generator"), (2, "critic"))}
     fit(small_model(), Batches(random_batches(1)), trainer=SteppingItself(), optimizer=named)
+
+
+def an_optimizer_of_no_part_of_the_model() -> None:
+    model = Components()
+    model.add_module("critic", small_model())
+    fit(model, Batches(random_batches(1)), optimizer={"critc": {"type": "optim_cls.SGD"}})
 
 
 def two_optimizers_of_one_parameter() -> None:

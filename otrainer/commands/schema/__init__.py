@@ -42,7 +42,9 @@ def schema_of(interfaces: Iterable[Interface]) -> Schema:
     keys, ops = joined(several, "modules"), joined(several, "ops")
     sections = {
         **plain_sections(),
-        "model": place(ref("model"), description="What is trained: `sequential` or `graph`."),
+        "model": place(
+            ref("model"), description="What is trained: `sequential`, `graph`, or several by name under `components`."
+        ),
         **{section.name: section_schema(section) for section in SECTIONS},
     }
     known = {"properties": dict.fromkeys(sections, True), "additionalProperties": False, "errorMessage": SECTION_ERROR}

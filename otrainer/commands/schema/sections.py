@@ -16,6 +16,7 @@ from otrainer.commands.schema.values import (
     place,
     ref,
 )
+from otrainer.config.checks import OF_ONE_MODEL
 from otrainer.config.sections import RUN_KEYS, SECTIONS, RunKey, Section
 from otrainer.config.settings import MODULE, SCHEMA_VERSION, SETTINGS
 
@@ -81,7 +82,8 @@ def section_schema(section: Section) -> Schema:
     if section.named:
         own = choice(SEVERAL, {"additionalProperties": own}, own)
     if not section.many:
-        return place(own if section.required else nullable(own), description=section.doc)
+        may_lack = not section.required or section.name in OF_ONE_MODEL
+        return place(nullable(own) if may_lack else own, description=section.doc)
     message = f"`{section.name}` is a list of specs: `[{{_type_: {section.prefix}*}}, ...]`."
     listed = {"items": element(own), "allOf": [{"type": "array", "errorMessage": message}]}
     return place(nullable(listed), element(own), own, description=section.doc)

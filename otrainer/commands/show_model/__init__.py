@@ -17,7 +17,7 @@ from otrainer.commands.show_model.training_step import TrainingStep
 from otrainer.engine.accelerator import device_available, known_device
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError
-from otrainer.model import blueprint, compile_model, has_lazy
+from otrainer.model import GeneratedModel, blueprint, compile_model, has_lazy
 from otrainer.registry import build_registry
 from otrainer.stages.checks import find_mistakes
 from otrainer.stages.outcome import Outcome
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.config import ResolvedConfig
-    from otrainer.model.generated import GeneratedModel
     from otrainer.model.ir import ModelIR
     from otrainer.registry import Registry
     from otrainer.storage.experiments import Experiment
@@ -64,9 +63,12 @@ def measure(config: ResolvedConfig, registry: Registry) -> Estimate:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # training tells them
         model = blueprint(ir, registry, config.settings)
-        example = find_example(config, registry)
-        if isinstance(example, str):
-            count_parameters_alone(estimate, ir, model, example)
+        if not isinstance(model, GeneratedModel):
+            count_parameters_alone(estimate, ir, model)
+            estimate.notes.append("No shapes are known: the trainer's step says what goes through which model.")
+        elif isinstance(example := find_example(config, registry), str):
+            count_parameters_alone(estimate, ir, model)
+            estimate.notes += [f"No shapes are known: {example.rstrip('.')}.", DECLARE]
         else:
             TrainingStep(config, registry, ir, model, example, estimate).follow()
         if is_apart(config.data.get("optimizer")):
@@ -82,10 +84,9 @@ def choose_device(device: str) -> torch.device:
     return wanted if wanted.type == "cuda" and device_available(wanted) else torch.device("cpu")
 
 
-def count_parameters_alone(estimate: Estimate, ir: ModelIR, model: GeneratedModel, why: str) -> None:
-    """Note the parameters of each module, which are known without a batch, and `why` there is none."""
-    modules = {spec.name: (key_of(spec.spec), model.get_submodule(spec.name)) for spec in ir.modules}
+def count_parameters_alone(estimate: Estimate, ir: ModelIR, model: torch.nn.Module) -> None:
+    """Note the parameters of each module, which are known without a batch."""
+    modules = {name: (key_of(spec.spec), model.get_submodule(name)) for name, spec in ir.by_name()}
     estimate.rows += [Row(name, key, parameters=parameter_count(module)) for name, (key, module) in modules.items()]
     if lazy := [name for name, (_, module) in modules.items() if has_lazy(module)]:
         estimate.notes.append(f"Widths that a batch decides are not counted: in `{'`, `'.join(lazy)}`.")
-    estimate.notes += [f"No shapes are known: {why.rstrip('.')}.", DECLARE]

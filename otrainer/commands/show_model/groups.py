@@ -8,6 +8,7 @@ from torch.nn.parameter import is_lazy
 
 from otrainer.commands.show_model.example import build_section
 from otrainer.engine.compiler import off_the_compiler
+from otrainer.engine.optimizer import members
 from otrainer.engine.optimizers import optimizer_factory
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from otrainer.registry import Registry
 
 ALWAYS = ("lr", "weight_decay")
-UNTOLD = ("params", "name", "foreach", "fused", "capturable", "differentiable", "maximize")
+UNTOLD = ("params", "name", "optimizer", "foreach", "fused", "capturable", "differentiable", "maximize")
 
 
 class GroupRow(NamedTuple):
@@ -33,15 +34,22 @@ def group_rows(config: ResolvedConfig, registry: Registry, model: torch.nn.Modul
     """Return a row for each group where there are several. Raises ConfigError where the optimizer cannot be built."""
     with off_the_compiler():
         optimizer = optimizer_factory(build_section("optimizer", config, registry)).build(model, registry=registry)
-    groups = optimizer.param_groups
-    return [row_of(group, number, optimizer.defaults) for number, group in enumerate(groups)] if len(groups) > 1 else []
+    if len(optimizer.param_groups) == 1:
+        return []
+    return [
+        row_of(group, number, each.defaults, owner)
+        for owner, each in members(optimizer).items()
+        for number, group in enumerate(each.param_groups)
+    ]
 
 
-def row_of(group: dict[str, Any], number: int, defaults: dict[str, Any]) -> GroupRow:
+def row_of(group: dict[str, Any], number: int, defaults: dict[str, Any], owner: str) -> GroupRow:
     numbers = sum(each.numel() for each in group["params"] if not is_lazy(each))
     told = [key for key in group if key not in UNTOLD and (key in ALWAYS or group[key] != defaults.get(key))]
     options = ", ".join(f"{key} {worded(group[key])}" for key in told)
-    return GroupRow(str(group.get("name", "rest" if number == 0 else number)), len(group["params"]), numbers, options)
+    first = "" if owner else "rest"
+    own = str(group.get("name", number or first))
+    return GroupRow(f"{owner} {own}".strip(), len(group["params"]), numbers, options)
 
 
 def worded(value: Any) -> str:

@@ -70,7 +70,7 @@ class Origins:
         if isinstance(error, TrainingInterrupted):
             return error
         hidden = hide_in(error)
-        components = ComponentIndex(self.config, self.built, self.ir.program)
+        components = ComponentIndex(self.config, self.built, [each.program for each in self.ir.generated])
         failure = Failure(error, Raised.of(error), components, self.ir, self.places)
         if isinstance(error, ConfigError):
             return self.attribute(error, failure)

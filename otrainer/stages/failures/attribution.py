@@ -51,8 +51,8 @@ MADE: tuple[tuple[type, str], ...] = (
 class ComponentIndex:
     """The components of a run, as they were `built` from its config, by their objects and their code."""
 
-    def __init__(self, config: Mapping[str, Any], built: Sequence[Built], program: Program) -> None:
-        self.config, self.program = config, program
+    def __init__(self, config: Mapping[str, Any], built: Sequence[Built], programs: Sequence[Program]) -> None:
+        self.config, self.programs = config, programs
         components = [(each.value, Component(each.key, each.path)) for each in built]
         self._by_object = {id(value): found for value, found in components if not isinstance(value, PLAIN)}
         self._by_code = {code: found for value, found in components for code in code_of(value)}
@@ -93,7 +93,7 @@ class ComponentIndex:
         subject = receiver(step)
         if found := self._by_object.get(id(subject)) or self._by_code.get(step.frame.f_code):
             return found
-        if runs(subject, self.program):
+        if any(runs(subject, each) for each in self.programs):
             return self.section("model")
         section = made.get(id(subject)) or next((name for cls, name in MADE if isinstance(subject, cls)), None)
         return self.section(section) if section else None

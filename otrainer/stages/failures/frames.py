@@ -83,13 +83,16 @@ def find_node_call(steps: Sequence[Step], ir: ModelIR) -> NodeCall | None:
     """Return the innermost call of a generated forward among `steps`, with the places of `ir`."""
     for number in range(len(steps) - 1, -1, -1):
         model = receiver(steps[number])
-        if steps[number].file.startswith(FILE) and runs(model, ir.program):
+        if not steps[number].file.startswith(FILE):
+            continue
+        own = next((each for each in ir.generated if runs(model, each.program)), None)
+        if own is not None:
             line = line_of(type(model), steps[number].line)
             if line is None:
                 return None
             local = variables(steps[number])
             inputs = {name: local[variable] for name, variable in line.takes.items() if variable in local}
-            return with_innermost_module(NodeCall(line.node(ir), inputs, steps[number + 1 :]), model)
+            return with_innermost_module(NodeCall(line.node(own), inputs, steps[number + 1 :]), model)
     return None
 
 

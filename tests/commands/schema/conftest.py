@@ -13,7 +13,7 @@ from otrainer.registry import build_registry, load_plugins
 from otrainer.registry.describe.interface import interface_of
 
 ROOT = Path(__file__).parents[3]
-PLUGINS = ("extensions.example_plugin", "extensions.digits")
+PLUGINS = tuple(sorted(f"extensions.{each.stem}" for each in ROOT.glob("extensions/[a-z]*.py")))
 
 
 @pytest.fixture(scope="module")

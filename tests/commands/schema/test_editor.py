@@ -22,9 +22,10 @@ UNKNOWN_SECTION = (
     "No section has this name. Values of your own go under `params`; a section of another name is right only if some "
     "`${...}` reads it, which an editor cannot tell."
 )
+SHIPPED = len([*ROOT.glob("configs/experiments/*.yaml")])
 UNKNOWN_TRAINER = (
-    "There is no such key. Under `trainer.*` there are trainer.default, trainer.verbose. A plugin's come here once an "
-    "experiment imports it and `doit schema` has run."
+    "There is no such key. Under `trainer.*` there are trainer.adversarial, trainer.default, trainer.verbose. "
+    "A plugin's come here once an experiment imports it and `doit schema` has run."
 )
 UNKNOWN_KEY = (
     "No component is registered under this key. There are `nn.*` for every class of torch.nn, otrainer's own, and "
@@ -78,7 +79,7 @@ def file(shipped: Shipped) -> Path:
 
 def test_it_says_where_the_schema_is_and_how_an_editor_reads_it(shipped: Shipped) -> None:
     assert shipped.said.splitlines()[-1] == (
-        "build/schema.json holds the keys of 4 experiments; an editor reads it where a file begins with "
+        f"build/schema.json holds the keys of {SHIPPED} experiments; an editor reads it where a file begins with "
         "`# yaml-language-server: $schema=../../build/schema.json`"
     )
 
@@ -146,7 +147,7 @@ model:
 @pytest.mark.parametrize(
     ("text", "offered"),
     [
-        ("trainer:\n  _type_: ", ["trainer.default", "trainer.verbose"]),
+        ("trainer:\n  _type_: ", ["trainer.adversarial", "trainer.default", "trainer.verbose"]),
         ("data:\n  _type_: data.c", ["data.constant_regression"]),
         ("loss:\n  fn: {_type_: nn.Huber", ["nn.HuberLoss"]),
         ("run:\n  precision: ", ["bf16-mixed", "fp16-mixed", "fp32"]),
