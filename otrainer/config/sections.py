@@ -173,6 +173,13 @@ RUN_KEYS = {
         "high",
         "How exactly float32 matrices are multiplied.",
     ),
+    "fast": RunKey(
+        FLAG,
+        "true or false",
+        "true",
+        "Whether only two batches go through training, validation and a checkpoint, with no run written.",
+        default=False,
+    ),
     "resume_from": RunKey(
         TEXT,
         "the path of a checkpoint",

@@ -111,6 +111,7 @@ class RunSettings(Mapping[str, Any]):
     deterministic: bool = False
     compile: bool | Mapping[str, Any] = False
     matmul_precision: str | None = None
+    fast: bool = False
     resume_from: str | None = None
     config: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     definition: str | None = field(default=None, repr=False, compare=False)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
     from otrainer.model.section import Report
 
-NOTHING = Program((), (), (), "single")
-
 
 class Components(nn.Module):
     """Models by their names, which nothing calls as one; `state_dict` keys begin with these names."""
@@ -52,4 +50,4 @@ def compile_components(
             part = compile_one(str(name), body, (*path, name))
         if part is not None and not wrong:
             parts.append((name, part))
-    return ModelIR((), NOTHING, tuple(parts))
+    return ModelIR((), Program((), (), (), "single"), tuple(parts))

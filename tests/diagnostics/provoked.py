@@ -64,6 +64,7 @@ from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
 from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import fingerprints
+from otrainer.stages.fit.fast import cut
 from otrainer.stages.fit.start import refuse_taken, resumed_start
 from otrainer.stages.fit.train import refuse_changed
 from otrainer.stages.load_model import find_checkpoint, load_model
@@ -407,6 +408,10 @@ def an_optimizer_of_no_part_of_the_model() -> None:
     model = Components()
     model.add_module("critic", small_model())
     fit(model, Batches(random_batches(1)), optimizer={"critc": {"type": "optim_cls.SGD"}})
+
+
+def a_trainer_that_cannot_be_cut_short() -> None:
+    cut(object())
 
 
 def two_optimizers_of_one_parameter() -> None:

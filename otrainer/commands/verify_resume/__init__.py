@@ -7,24 +7,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from copy import deepcopy
-from functools import reduce
-from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otrainer.commands.verify_resume.compare import Trace, compare, stops_of, summarize
-from otrainer.config.walk import walk
 from otrainer.diagnostics.serialize import from_plain
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.built import SOURCES, VALIDATED, needed
+from otrainer.stages.fit.relocated import relocate
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolved
 from otrainer.storage.canonical_json import read_json, write_json
-from otrainer.storage.inside_project import written
 
 if TYPE_CHECKING:
-    from otrainer.errors import ConfigPath
     from otrainer.storage.experiments import Experiment
 
 REFUSED, REFUSAL = 3, "refusal.json"
@@ -59,23 +54,6 @@ def train(experiment: Experiment, root: Path, folder: Path, stops: list[str]) ->
         train_stretch(root, folder, stop)
     trace = folder / "trace.jsonl"  # there is none where the trainer has no steps that callbacks see
     return [json.loads(line) for line in trace.read_text().splitlines()] if trace.exists() else []
-
-
-def relocate(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a plan that writes below `folder` alone, what goes to other folders than the run's included."""
-    whole, old = deepcopy(plan), plan["run_dir"]
-    for path, value in list(walk(whole)):
-        if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
-            put(whole, path, f"{folder / 'run'}{value[len(old) :]}")
-    for number, (place, at) in enumerate(written(whole["config"])):
-        if not Path(place).is_relative_to(folder):
-            put(whole, ("config", *at), str(folder / f"elsewhere-{number}"))
-    return whole
-
-
-def put(tree: Any, path: ConfigPath, value: str) -> None:
-    *above, last = path
-    reduce(getitem, above, tree)[last] = value
 
 
 def train_stretch(root: Path, folder: Path, stop: str) -> None:

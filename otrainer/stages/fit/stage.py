@@ -9,6 +9,7 @@ from otrainer.errors import ConfigError
 from otrainer.stages.begun import say_begun
 from otrainer.stages.built import VALIDATED, leave_receipt, needed
 from otrainer.stages.definition import search_as_left
+from otrainer.stages.fit.fast import is_fast
 from otrainer.stages.fit.start import first_start
 from otrainer.stages.fit.train import train
 from otrainer.stages.freshness.decide import is_trained
@@ -56,5 +57,6 @@ def trained(experiment: Experiment, root: Path, start: Callable[..., Any], *, an
         return Outcome("interrupted", f"{plan.name}: {stop}; {words}", stop.exit_code)
     except ConfigError as error:
         raise error.located(places) from error.__cause__
-    leave_receipt(experiment, root, run)
+    if not is_fast(plan):
+        leave_receipt(experiment, root, run)
     return Outcome(report=result.summary)

@@ -13,6 +13,7 @@ from otrainer.stages.definition import fingerprints
 from otrainer.stages.fit.asked import asked_by_code
 from otrainer.stages.fit.changed import changed_code, changed_data, refuse_changed, told_at_the_end
 from otrainer.stages.fit.compose import composed, settings_of
+from otrainer.stages.fit.fast import is_fast, try_fast
 from otrainer.stages.fit.late_imports import LateImports, refuse_late, workers_tell
 from otrainer.stages.fit.parents_rows import carry_rows
 from otrainer.stages.fit.provenance import leave_provenance
@@ -54,6 +55,10 @@ def train(
     An earlier run is kept aside before any part is built, and is back in its place if the new one fails before its
     first checkpoint. Raises TrainingInterrupted after a signal, and what the components raise.
     """
+    if is_fast(plan):
+        refuse_changed(plan, root)
+        progress, words = try_fast(plan, root, places)
+        return RunResult(root / plan.run_dir, progress.state.global_step, progress.metrics, words)
     settings = settings_of(plan)
     with run_directory(plan, root, start) as directory:
         refuse_changed(plan, root)
