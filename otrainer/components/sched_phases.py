@@ -60,15 +60,21 @@ class PhasesFactory:
         return SchedulerBundle(scheduler, self.interval, self.frequency, None, self.on_resume)
 
     def _scheduler(self, index: int, optimizer: torch.optim.Optimizer, registry: Registry, turns: int | None) -> Any:
-        phase = self.phases[index]
-        path, kwargs = (*PHASES, index, "kwargs"), dict(phase.get("kwargs") or {})
-        try:
-            cls = checked_class(registry, phase["type"], kwargs, "scheduler")
-            refuse_by_value(cls, phase["type"])
-            made: Any = build_torch(cls, optimizer, (), with_length(kwargs, turns, path), "scheduler")
-        except ConfigError as error:
-            raise moved(error, index) from error.__cause__
-        return made
+        return build_part(self.phases[index], (*PHASES, index), optimizer, registry, turns)
+
+
+def build_part(
+    part: Mapping[str, Any], at: ConfigPath, optimizer: torch.optim.Optimizer, registry: Registry, turns: int | None
+) -> Any:
+    """Return the scheduler of one of several; raise ConfigError for what is wrong with it, at its place."""
+    kwargs = dict(part.get("kwargs") or {})
+    try:
+        cls = checked_class(registry, part["type"], kwargs, "scheduler")
+        refuse_by_value(cls, part["type"])
+        made: Any = build_torch(cls, optimizer, (), with_length(kwargs, turns, (*at, "kwargs")), "scheduler")
+    except ConfigError as error:
+        raise moved(error, at) from error.__cause__
+    return made
 
 
 def refuse_by_value(cls: Any, key: str) -> None:
@@ -78,12 +84,11 @@ def refuse_by_value(cls: Any, key: str) -> None:
         raise ConfigError(message, title="interval does not fit the scheduler", hint=hint)
 
 
-def moved(error: ConfigError, index: int) -> ConfigError:
-    """Return what is wrong with a scheduler of one phase, at its place in that."""
-    inside = (*PHASES, index)
+def moved(error: ConfigError, inside: ConfigPath) -> ConfigError:
+    """Return what is wrong with one of several schedulers, at its place in that."""
 
     def place(path: ConfigPath) -> ConfigPath:
-        return path if path[:3] == inside else (*inside, *(path[1:] or ("type",)))
+        return path if path[: len(inside)] == inside else (*inside, *(path[1:] or ("type",)))
 
     return ConfigError.of([replace(each, config_path=place(each.config_path)) for each in error.findings])
 
@@ -111,27 +116,31 @@ def check_phases(phases: Any) -> None:
     if not isinstance(phases, list | tuple) or not phases:
         message = "`phases` lists schedulers, each `{type: sched_cls.*, kwargs: {...}, length: 500}`."
         raise ConfigError(message, title="no phases", config_path=PHASES, hint="List one or more.")
-    findings = [finding for index, phase in enumerate(phases) for finding in flaws(phase, index, len(phases))]
+    findings = [
+        finding
+        for index, phase in enumerate(phases)
+        for finding in flaws(phase, (*PHASES, index), KEYS, is_last=index == len(phases) - 1)
+    ]
     if findings:
         raise ConfigError.of(findings)
 
 
-def flaws(phase: Any, index: int, count: int) -> Iterator[Finding]:
-    """Yield what is wrong with one phase of so many."""
-    path: ConfigPath = (*PHASES, index)
+def flaws(phase: Any, path: ConfigPath, keys: Sequence[str], *, is_last: bool = True) -> Iterator[Finding]:
+    """Yield what is wrong with one of several schedulers, which may have these keys."""
     if not isinstance(phase, Mapping):
-        hint = "Write `{type: sched_cls.LinearLR, kwargs: {...}, length: 500}`."
+        hint = f"Write `{{type: sched_cls.LinearLR, kwargs: {{...}}{', length: 500' if 'length' in keys else ''}}}`."
         yield Finding(f"A phase is a mapping, not {phase!r}.", "no phase", path, hint=hint)
         return
     for key in phase:
-        if key not in KEYS:
-            message, near = f"A phase has no `{key}`.", nearest(str(key), KEYS)
+        if key not in keys:
+            message, near = f"A phase has no `{key}`.", nearest(str(key), keys)
             yield Finding(message, "unknown key", (*path, key), on_key=True, suggestions=near)
     try:
         checked_key(phase.get("type", ""), "sched_cls.", "scheduler")
     except ConfigError as error:
         yield from (replace(each, config_path=(*path, "type")) for each in error.findings)
-    yield from flaws_of_length(phase.get("length"), (*path, "length"), is_last=index == count - 1)
+    if "length" in keys:
+        yield from flaws_of_length(phase.get("length"), (*path, "length"), is_last=is_last)
 
 
 def flaws_of_length(length: Any, path: ConfigPath, *, is_last: bool) -> Iterator[Finding]:

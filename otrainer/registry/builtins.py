@@ -20,6 +20,8 @@ COMPONENTS = (
     ("optim_factory.torch", "components.optim:TorchOptimizerFactory", "optim"),
     ("sched_factory.torch", "components.sched:TorchSchedulerFactory", "sched"),
     ("sched_factory.phases", "components.sched_phases:PhasesFactory", "sched"),
+    ("sched_factory.chained", "components.sched_chained:ChainedFactory", "sched"),
+    ("sched_factory.function", "components.sched_chained:FunctionFactory", "sched"),
     ("cb.model_checkpoint", "components.callbacks.model_checkpoint:ModelCheckpoint", "callback"),
     ("cb.early_stopping", "components.callbacks.early_stopping:EarlyStopping", "callback"),
     ("log.stdout", "components.loggers.stdout:StdoutLogger", "logger"),

@@ -25,7 +25,9 @@ COMPOSITION_ROOT = "otrainer.stages.fit.compose:composed"
 ROOT_KEY = "otrainer"
 # Words that name what is called, and those that do so with names of some families alone.
 SPECS = ("_type_", "_target_")
-FAMILIES: Mapping[str | int, tuple[str, ...]] = {"type": ("optim_cls.", "sched_cls."), "call": ("op:",)}
+FAMILIES: Mapping[str | int, tuple[str, ...]] = {
+    "type": ("optim_cls.", "sched_cls."), "call": ("op:",), "function": ("op:",),
+}  # fmt: skip
 # From a key or an op (`op:NAME`) to what is known of it.
 Lookup: TypeAlias = Callable[[str], Known]
 

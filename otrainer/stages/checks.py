@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 COMPONENTS = tuple(section.name for section in SECTIONS)
 # Factories that give a class its arguments as the config has them.
-HANDING_ON = ("optim_factory.torch", "sched_factory.torch", "sched_factory.phases")
+HANDING_ON = ("optim_factory.torch", "sched_factory.torch", "sched_factory.phases", "sched_factory.chained")
 
 
 def load_registry(config: ResolvedConfig, registry: Registry) -> None:

@@ -17,6 +17,7 @@ from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.loss import TorchLoss
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.components.sched import TorchSchedulerFactory
+from otrainer.components.sched_chained import ChainedFactory, FunctionFactory
 from otrainer.components.sched_phases import PhasesFactory
 from otrainer.engine.checkpoint.restore import check_fits
 from otrainer.engine.parts import Parts
@@ -284,3 +285,69 @@ def test_what_torch_has_against_a_phase_is_told_at_that_phase() -> None:
         with pytest.raises(ConfigError) as caught:
             build(PhasesFactory([{**WARM_UP, "length": 3}, phase]), RunLength(9, 9, 9))
         assert caught.value.findings[0].config_path == ("scheduler", "phases", 1, *place)
+
+
+CHAIN = [
+    {"type": "sched_cls.LinearLR", "kwargs": {"start_factor": 0.1, "total_iters": 4}},
+    {"type": "sched_cls.ExponentialLR", "kwargs": {"gamma": 0.9}},
+]
+
+
+def chained(optimizer: torch.optim.Optimizer) -> Any:
+    parts = [lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4), lr_scheduler.ExponentialLR(optimizer, 0.9)]
+    return lr_scheduler.ChainedScheduler(parts)
+
+
+def inverse_root(turn: int) -> float:
+    return (1 + turn) ** -0.5
+
+
+def linear(turn: int, *, length: int) -> float:
+    return 1 - turn / length
+
+
+@pytest.fixture
+def with_ops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry of every fit has two functions more."""
+    registry = build_registry()
+    registry.register_op("inverse_root", inverse_root)
+    registry.register_op("linear", linear)
+    monkeypatch.setattr("support.build_registry", lambda: registry)
+
+
+def test_chained_schedulers_step_together() -> None:
+    assert trained(ChainedFactory(CHAIN), {"max_epochs": 3}) == by_hand(chained, 15)
+
+
+@pytest.mark.usefixtures("with_ops")
+def test_a_function_of_a_plugin_is_what_the_rate_is_multiplied_by() -> None:
+    own = trained(FunctionFactory("op:inverse_root"), {"max_epochs": 2})
+    long = trained(FunctionFactory("op:linear", takes_length=True), {"max_epochs": 2})
+
+    assert own == by_hand(lambda optimizer: lr_scheduler.LambdaLR(optimizer, inverse_root), 10)
+    assert long == by_hand(lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda turn: 1 - turn / 10), 10)
+
+
+@pytest.mark.usefixtures("with_ops")
+@pytest.mark.parametrize("factory", [ChainedFactory(CHAIN), FunctionFactory("op:linear", takes_length=True)])
+@pytest.mark.parametrize("stop_at", [3, 4, 5, 7])
+def test_chains_and_functions_go_on_exactly(factory: Any, stop_at: int, tmp_path: Path) -> None:
+    whole = trained(factory, {"max_epochs": 2})
+
+    def go_on(stop_at: int | None, **run: Any) -> list[float]:
+        rates = Rates(stop_at)
+        with StopRequest():
+            fit(
+                small_model(),
+                Batches(random_batches(BATCHES), random_batches(1)),
+                trainer={"max_epochs": 2},
+                optimizer={"type": "optim_cls.SGD", "kwargs": {"lr": 0.1, "momentum": 0.9}},
+                scheduler=factory,
+                callbacks=[rates, ModelCheckpoint(str(tmp_path))],
+                run=run,
+            )
+        return rates.seen
+
+    with pytest.raises(TrainingInterrupted):
+        go_on(stop_at)
+    assert go_on(None, resume_from=str(tmp_path / "last.pt")) == whole
