@@ -96,14 +96,13 @@ def test_a_finite_gradient_is_not_blamed_for_what_the_optimizer_s_step_does() ->
 
 
 @pytest.mark.parametrize("step", [3, EPOCH - 1])
-def test_a_learning_rate_that_is_no_number_is_named(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_learning_rate_that_is_no_number_is_named(step: int) -> None:
     class Wrong:
         def build(self, optimizer: Any, *, registry: Any) -> SchedulerBundle:
             rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: float("nan") if n == step else 1.0)
             return SchedulerBundle(rates, interval="step")
 
-    monkeypatch.setattr("support.TorchSchedulerFactory", lambda built: built)
-    error = error_of(small_model(), scheduler={"built": Wrong()})
+    error = error_of(small_model(), scheduler=Wrong())
 
     assert f"After step {step + 1}, `0.weight` of the model is not finite" in str(error)
     assert "the learning rate of that step was nan" in str(error)
