@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from otrainer.components.fused import is_fusible
+from otrainer.components.layer_decay import LayerDecay
 from otrainer.components.param_groups import check_groups, check_options, checked_patterns, chosen_parameters, grouped
 from otrainer.components.torch_classes import build_torch, checked_class, checked_key
 from otrainer.errors import ConfigError, check_positive, check_whole
@@ -24,7 +25,7 @@ class TorchOptimizerFactory:
     `groups` lists options of their own for some of them, each with `match` (globs on their names, or `re:` and a
     regular expression) or `modules` (classes of the modules that have them, or `norm`); by `lr_scale` the rate is a
     multiple of the optimizer's. A parameter goes to the first group that matches. `no_decay` (`bias`, `norm`, or globs)
-    says whose weights do not decay.
+    says whose weights do not decay. By `layer_decay` (`rate`, `layers`) those nearer to the input learn slower.
     `parameters` (globs, or `re:`) are those that it trains at all. Of several optimizers, one steps at every
     `every_n_steps` steps of the run, with the gradients of that step, clipped to `grad_clip_norm`.
     The fused implementation is chosen where class and device have one and the arguments do not say otherwise.
@@ -37,6 +38,7 @@ class TorchOptimizerFactory:
         kwargs: dict[str, Any] | None = None,
         groups: Sequence[Mapping[str, Any]] | None = None,
         no_decay: Sequence[str] | None = None,
+        layer_decay: Mapping[str, Any] | None = None,
         parameters: Sequence[str] | str | None = None,
         every_n_steps: int | None = None,
         grad_clip_norm: float | None = None,
@@ -47,6 +49,7 @@ class TorchOptimizerFactory:
         check_positive("grad_clip_norm", grad_clip_norm)
         check_groups(groups or (), no_decay or ())
         self.groups, self.no_decay = list(groups or ()), list(no_decay or ())
+        self.layer_decay = LayerDecay(layer_decay) if layer_decay is not None else None
         self.type = checked_key(type, "optim_cls.", "optimizer")
         self.args = list(args or ())
         self.kwargs = dict(kwargs or {})
@@ -61,9 +64,9 @@ class TorchOptimizerFactory:
             message = "The model has no parameter that trains."
             hint = "Add a layer with weights, or freeze fewer of them (`requires_grad`)."
             raise ConfigError(message, title="nothing to train", config_path=("model",), hint=hint)
-        if not (self.groups or self.no_decay):
+        if not (self.groups or self.no_decay or self.layer_decay):
             return self._build(cls, parameters, model)
-        groups = grouped(model, self.groups, self.no_decay, self._rate(cls), chosen)
+        groups = grouped(model, self.groups, self.no_decay, self._rate(cls), chosen, self.layer_decay)
         optimizer = self._build(cls, [group.as_torch_has_it() for group in groups], model)
         check_options(groups, optimizer)
         return optimizer

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from otrainer.components.layer_decay import LAYER_DECAY, LayerDecay
 from otrainer.engine.matching import (
     BIAS,
     NORM,
@@ -81,6 +82,7 @@ def grouped(
     no_decay: Sequence[str],
     rate: float | None,
     chosen: Mapping[str, nn.Parameter],
+    layer_decay: LayerDecay | None = None,
 ) -> list[Group]:
     """Return the `chosen` parameters in groups: the rest first, then each of `groups`, those without decay apart.
 
@@ -102,7 +104,31 @@ def grouped(
     pairs = [*zip(made, apart, strict=True)]
     if hidden := [one.index for one, other in pairs[1:] if not (one.parameters or other.parameters)]:
         raise ConfigError.of([shadowed(index) for index in hidden])
-    return [each for pair in pairs for each in pair if each.parameters]
+    made = [each for pair in pairs for each in pair if each.parameters]
+    return made if layer_decay is None else by_layer(made, layer_decay, owners, chosen, rate)
+
+
+def by_layer(
+    groups: Sequence[Group],
+    layer_decay: LayerDecay,
+    owners: Mapping[str, nn.Module],
+    chosen: Mapping[str, nn.Parameter],
+    rate: float | None,
+) -> list[Group]:
+    """Return the groups divided by layers, from the input on, each with its share of the group's learning rate."""
+    scales = layer_decay.scales(owners)
+    found: list[Group] = []
+    for group in groups:
+        own = group.options.get("lr", rate)
+        if own is None:
+            raise no_rate((*LAYER_DECAY,), "`layer_decay` takes shares")
+        mine = {id(each) for each in group.parameters}
+        names = [name for name, parameter in chosen.items() if id(parameter) in mine]
+        for layer, scale in sorted({scales[name] for name in names}):
+            parameters = [chosen[name] for name in names if scales[name] == (layer, scale)]
+            called = "_".join(filter(None, (group.name, f"layer{layer}")))
+            found.append(Group(called, {**group.options, "lr": own * scale}, group.index, group.is_apart, parameters))
+    return found
 
 
 def head_of(group: Mapping[str, Any], index: int, rate: float | None) -> tuple[str, dict[str, Any]]:
@@ -110,11 +136,15 @@ def head_of(group: Mapping[str, Any], index: int, rate: float | None) -> tuple[s
     options = {key: value for key, value in group.items() if key not in KEYS}
     if (scale := group.get("lr_scale")) is not None:
         if rate is None:
-            message = "`lr_scale` is a multiple of the optimizer's learning rate, and that is not given."
-            hint = "Add `lr` to `optimizer.kwargs`, or give the group an `lr`."
-            raise ConfigError(message, title="no learning rate", config_path=(*GROUPS, index, "lr_scale"), hint=hint)
+            raise no_rate((*GROUPS, index, "lr_scale"), "`lr_scale` is a multiple")
         options["lr"] = rate * scale
     return str(group.get("name", index + 1)), options
+
+
+def no_rate(path: ConfigPath, what: str) -> ConfigError:
+    message = f"{what} of the optimizer's learning rate, and that is not given."
+    hint = "Add `lr` to `optimizer.kwargs`, or give the group an `lr`."
+    return ConfigError(message, title="no learning rate", config_path=path, hint=hint)
 
 
 def without_decay(group: Group) -> Group:

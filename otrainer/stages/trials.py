@@ -127,7 +127,7 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
 
 def is_apart(optimizer: Any) -> bool:
     """Return whether an optimizer treats parameters differently, or there are several."""
-    own = ("groups", "no_decay", "parameters")
+    own = ("groups", "no_decay", "layer_decay", "parameters")
     return is_named(optimizer) or (isinstance(optimizer, Mapping) and any(optimizer.get(key) for key in own))
 
 

@@ -196,3 +196,58 @@ def test_groups_can_be_tried_before_widths_are_known() -> None:
     factory = TorchOptimizerFactory("optim_cls.AdamW", groups=[{"match": "0.*", "lr": 0.5}], no_decay=["bias"])
     optimizer = factory.build(model, registry=build_registry())
     assert [len(group["params"]) for group in optimizer.param_groups] == [1, 1, 1, 1]
+
+
+class Deep(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.embed = nn.Linear(4, 4)
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(11))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x)
+        for block in self.blocks:
+            x = x + block(x).tanh()
+        y: torch.Tensor = self.head(x)
+        return y
+
+
+def test_layers_near_the_input_learn_slower_by_their_number() -> None:
+    """Block 10 comes after block 9, though its name does not; the head has the whole rate."""
+    decay = {"rate": 0.5, "layers": ["embed.*", r"re:^blocks\.(\d+)\."]}
+    factory = TorchOptimizerFactory(
+        "optim_cls.SGD", kwargs={"lr": 1.0, "weight_decay": 0.1}, no_decay=["bias"], layer_decay=decay
+    )
+    model = Deep()
+    optimizer = factory.build(model, registry=build_registry())
+    rates = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    found = {name: rates[id(parameter)] for name, parameter in model.named_parameters()}
+
+    order = ["embed", *(f"blocks.{n}" for n in range(11)), "head"]
+    assert found == {
+        f"{name}.{kind}": (0.5 ** (12 - at), 0.1 if kind == "weight" else 0.0)
+        for at, name in enumerate(order)
+        for kind in ("weight", "bias")
+    }
+    assert len({group["name"] for group in optimizer.param_groups}) == 26
+
+
+def test_layers_with_rates_of_their_own_train_as_plain_torch_does() -> None:
+    decay = {"rate": 0.7, "layers": ["embed.*", r"re:^blocks\.(\d+)\."]}
+    own = fit(
+        Deep(),
+        Batches(random_batches(4)),
+        optimizer={"type": "optim_cls.SGD", "kwargs": {"lr": 0.1}, "layer_decay": decay},
+    )
+
+    model = Deep()
+    parts = [model.embed, *model.blocks, model.head]
+    groups = [{"params": list(each.parameters()), "lr": 0.1 * 0.7 ** (12 - at)} for at, each in enumerate(parts)]
+    optimizer = torch.optim.SGD(groups, lr=0.1, fused=True)
+    for batch in random_batches(4):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(batch["x"]), batch["y"]).backward()
+        optimizer.step()
+    assert torch.equal(parameters_of(own), parameters_of(model))
