@@ -24,7 +24,7 @@ FLAG = {"type": "boolean"}
 FILES = "Files that lie below this one, relative to it: each is laid over the earlier ones."
 TEMPLATES = "Trees by name; `_template_: NAME` anywhere lays a mapping over one."
 # Components under names of their own: none of the values could be an argument of a single one.
-SEVERAL = {"minProperties": 1, "additionalProperties": {"type": "object", "required": ["_type_"]}}
+SEVERAL = {"minProperties": 1, "additionalProperties": has("_type_", "_template_")}
 NO_TYPE = "A component says what it is: `_type_` names its key."
 
 

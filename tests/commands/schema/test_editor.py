@@ -24,7 +24,8 @@ UNKNOWN_SECTION = (
 )
 SHIPPED = len([*ROOT.glob("configs/experiments/*.yaml")])
 UNKNOWN_TRAINER = (
-    "There is no such key. Under `trainer.*` there are trainer.adversarial, trainer.default, trainer.verbose. "
+    "There is no such key. Under `trainer.*` there are trainer.adversarial, trainer.default, trainer.flow_matching, "
+    "trainer.verbose. "
     "A plugin's come here once an experiment imports it and `doit schema` has run."
 )
 UNKNOWN_KEY = (
@@ -147,7 +148,10 @@ model:
 @pytest.mark.parametrize(
     ("text", "offered"),
     [
-        ("trainer:\n  _type_: ", ["trainer.adversarial", "trainer.default", "trainer.verbose"]),
+        (
+            "trainer:\n  _type_: ",
+            ["trainer.adversarial", "trainer.default", "trainer.flow_matching", "trainer.verbose"],
+        ),
         ("data:\n  _type_: data.c", ["data.constant_regression"]),
         ("loss:\n  fn: {_type_: nn.Huber", ["nn.HuberLoss"]),
         ("run:\n  precision: ", ["bf16-mixed", "fp16-mixed", "fp32"]),
