@@ -15,6 +15,7 @@ from torch import nn
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.loss import LossOutput
 from otrainer.engine import accelerator
+from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.engine.state import RunContext
 from otrainer.engine.trainer import DefaultTrainer
@@ -355,3 +356,73 @@ def test_mistakes_in_one_of_several_are_told_at_its_name() -> None:
         fit(Pair(), data(), optimizer=both)
 
     assert caught.value.config_path == ("optimizer", "critic", "parameters", 0)
+
+
+class FailsHalfway(Gan):
+    """Raises between the steps of the two optimizers, in the third step."""
+
+    def training_step(self, ctx: StepContext, batch: Any) -> dict[str, torch.Tensor]:
+        if ctx.state.global_step == 2:
+            ctx.backward(ctx.models["critic"](batch["x"]).mean())
+            ctx.step("critic")
+            raise RuntimeError("halfway")
+        return super().training_step(ctx, batch)
+
+
+def test_a_step_that_fails_between_two_optimizers_leaves_the_checkpoint_of_the_step_before(tmp_path: Path) -> None:
+    """No state of half a step is ever saved, and what goes on from there is what would have been."""
+
+    def go(trainer: DefaultTrainer, folder: Path, **run: Any) -> torch.Tensor:
+        torch.manual_seed(1)
+        model, every = Pair(), ModelCheckpoint(str(folder), every_n_steps=1)
+        fit(model, data(), trainer=trainer, optimizer=optimizers(), callbacks=[every], run={"seed": 7, **run})
+        return parameters_of(model)
+
+    whole = go(Gan(max_epochs=EPOCHS), tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="halfway"):
+        go(FailsHalfway(max_epochs=EPOCHS), tmp_path / "cut")
+    saved = load_checkpoint(tmp_path / "cut/last.pt")
+
+    assert saved["train_state"]["global_step"] == 2
+    continued = go(Gan(max_epochs=EPOCHS), tmp_path / "cut", resume_from=str(tmp_path / "cut/last.pt"))
+    assert torch.equal(continued, whole)
+
+
+def test_frozen_parameters_stay_frozen_where_only_one_optimizer_is_trained() -> None:
+    seen: list[bool] = []
+
+    class Looks(Gan):
+        def training_step(self, ctx: StepContext, batch: Any) -> dict[str, torch.Tensor]:
+            with ctx.only("generator"):
+                seen.append(any(each.requires_grad for each in ctx.models["critic"].parameters()))
+            seen.append(ctx.models["critic"][0].weight.requires_grad)
+            return super().training_step(ctx, batch)
+
+    model = Pair()
+    before = model.critic[0].weight.detach().clone()
+    freeze = [{"match": "critic.0.weight", "until_step": 2}]
+    fit(model, data(), trainer=Looks(max_epochs=1, freeze=freeze), optimizer=optimizers())
+
+    assert seen == [False, False, False, False, False, True, False, True]
+    assert not torch.equal(before, model.critic[0].weight)
+
+
+def test_the_order_in_which_optimizers_are_named_does_not_matter_to_a_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    fit(Pair(), data(), trainer=Gan(max_epochs=1), optimizer=optimizers(), callbacks=[ModelCheckpoint(str(folder))])
+    plain = optimizers()
+    turned = {name: plain[name] for name in reversed(plain)}
+    ends = [
+        parameters_of(
+            fit(
+                Pair(),
+                data(),
+                trainer=Gan(max_epochs=2),
+                optimizer=named,
+                run={"resume_from": str(folder / "last.pt")},
+            )
+        )
+        for named in (plain, turned)
+    ]
+
+    assert torch.equal(*ends)

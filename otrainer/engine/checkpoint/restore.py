@@ -166,7 +166,7 @@ def hyperparameters(optimizer: Any, schedule: Schedule, parts: Any) -> dict[str,
 def class_of(optimizer: Any) -> str:
     """Return the name of an optimizer's class, or those of several."""
     named = {name: type(each).__qualname__ for name, each in members(optimizer).items()}
-    return named[""] if "" in named else ", ".join(f"{name}: {cls}" for name, cls in named.items())
+    return named[""] if "" in named else ", ".join(f"{name}: {cls}" for name, cls in sorted(named.items()))
 
 
 def saved_optimizer(optimizer: Any, parts: dict[str, Any]) -> OptimizerState:

@@ -1,0 +1,165 @@
+"""What features cost where they are used: `trainer.default` against the same loop written by hand.
+
+    python tests/bench/features.py [STEPS] [REPEATS]
+
+A transformer-like MLP of 4 blocks of width 256, batches of 64 made before, AdamW fused, in each case with one feature:
+parameter groups with weight decay apart, clipping to a norm, accumulation over four micro-batches, two optimizers by a
+step of one's own, and EMA of the weights where the trainer has it. Budget: 1.03x of the loop by hand. One thread; all
+take turns, the median of each counts, and both come to the same bits.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import fields
+from functools import partial
+
+import torch
+from step import Clock, Data
+
+from otrainer.components.io import MappingIO
+from otrainer.components.loss import TorchLoss
+from otrainer.components.optim import TorchOptimizerFactory
+from otrainer.engine.trainer import DefaultTrainer
+from otrainer.registry import build_registry
+
+WARM_UP, ACCUMULATE, NORM, DECAY = 20, 4, 1.0, 0.999
+CLOCKED = 200  # the step at which `Clock` begins
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        blocks = [
+            block for _ in range(4) for block in (torch.nn.Linear(256, 256), torch.nn.LayerNorm(256), torch.nn.GELU())
+        ]
+        self.body, self.head = torch.nn.Sequential(*blocks), torch.nn.Linear(256, 16)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+class TwoSteps(DefaultTrainer):
+    def training_step(self, ctx, batch):
+        loss = torch.nn.functional.mse_loss(ctx.forward(batch["x"]), batch["y"])
+        ctx.backward(loss)
+        ctx.step("body")
+        ctx.step("head")
+        return {"loss": loss}
+
+
+def adamw(parameters, **options):
+    return torch.optim.AdamW(parameters, lr=1e-3, fused=True, **options)
+
+
+def grouped(model):
+    decay = [p for n, p in model.named_parameters() if p.ndim > 1]
+    rest = [p for n, p in model.named_parameters() if p.ndim <= 1]
+    return [adamw([{"params": decay}, {"params": rest, "weight_decay": 0.0}], weight_decay=0.1)]
+
+
+def by_hand(batches, make, *, clip=None, accumulate=1, ema=False):
+    """The loop that one writes: `make` returns the optimizers, which all step together."""
+    model = Net()
+    optimizers = make(model)
+    averaged = (
+        torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(DECAY))
+        if ema
+        else None
+    )
+    begun = CLOCKED // accumulate
+    for step in range(len(batches) // accumulate):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        for batch in batches[step * accumulate : (step + 1) * accumulate]:
+            loss = torch.nn.functional.mse_loss(model(batch["x"]), batch["y"])
+            (loss / accumulate if accumulate > 1 else loss).backward()
+            value = loss.item()  # both look whether it is finite
+        if clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        for optimizer in optimizers:
+            optimizer.step()
+        if averaged is not None:
+            averaged.update_parameters(model)
+        if step + 1 == begun:
+            start = time.perf_counter()
+    assert value == value
+    return time.perf_counter() - start, model
+
+
+def by_otrainer(batches, optimizer, trainer):
+    model, clock = Net(), Clock()
+    clock.on_train_step_end = partial(began, clock, CLOCKED // trainer.grad_accum_steps)
+    trainer.fit(
+        model=model,
+        datamodule=Data(batches),
+        io=MappingIO(model_kwargs={"x": ["x"]}, targets={"y": ["y"]}),
+        loss=TorchLoss(torch.nn.MSELoss()),
+        optimizer_factory=optimizer,
+        callbacks=[clock],
+        registry=build_registry(),
+        run={"name": "bench", "out_dir": "runs/bench"},
+    )
+    return clock.seconds, model
+
+
+def began(clock, at, ctx):
+    if ctx.state.global_step == at:
+        clock.start = time.perf_counter()
+
+
+def factory(**options):
+    return TorchOptimizerFactory("optim_cls.AdamW", kwargs={"lr": 1e-3, **options.pop("kwargs", {})}, **options)
+
+
+CASES = {
+    "nothing": (partial(by_hand, make=lambda model: [adamw(model.parameters())]), factory, dict, DefaultTrainer),
+    "groups": (
+        partial(by_hand, make=grouped),
+        lambda: factory(kwargs={"weight_decay": 0.1}, no_decay=["bias", "norm"]), dict, DefaultTrainer,
+    ),
+    "clipping": (
+        partial(by_hand, make=lambda model: [adamw(model.parameters())], clip=NORM),
+        factory, lambda: {"grad_clip_norm": NORM}, DefaultTrainer,
+    ),
+    "accumulation": (
+        partial(by_hand, make=lambda model: [adamw(model.parameters())], accumulate=ACCUMULATE),
+        factory, lambda: {"grad_accum_steps": ACCUMULATE}, DefaultTrainer,
+    ),
+    "two optimizers": (
+        partial(by_hand, make=lambda model: [adamw(model.body.parameters()), adamw(model.head.parameters())]),
+        lambda: {"body": factory(), "head": factory()}, dict, TwoSteps,
+    ),
+}  # fmt: skip
+if "ema" in {each.name for each in fields(DefaultTrainer)}:
+    CASES["ema"] = (
+        partial(by_hand, make=lambda model: [adamw(model.parameters())], ema=True),
+        factory, lambda: {"ema": {"decay": DECAY}}, DefaultTrainer,
+    )  # fmt: skip
+
+
+def main(steps, repeats):
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    batches = [
+        {name: torch.randn(64, width, generator=generator) for name, width in (("x", 256), ("y", 16))}
+        for _ in range(steps + CLOCKED)
+    ]
+    for name, (plain, optimizer, options, trainer) in CASES.items():
+        ratios, same = [], True
+        for _ in range(repeats):
+            one, wanted = plain(batches)
+            two, model = by_otrainer(batches, optimizer(), trainer(log_every_n_steps=1000, **options()))
+            ratios.append(two / one)
+            pairs = zip(model.parameters(), wanted.parameters(), strict=True)
+            same &= all(torch.equal(*pair) for pair in pairs)
+        ratio = f"{statistics.median(ratios):.3f}x by otrainer (budget 1.03)"
+        print(f"{name:16} {one / steps * 1e6:8.1f} us by hand, {ratio}, same bits: {same}")
+
+
+if __name__ == "__main__":
+    given = [int(each) for each in sys.argv[1:]]
+    main(*(given or [800, 7]), *([7] if len(given) == 1 else []))
