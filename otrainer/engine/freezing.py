@@ -55,7 +55,7 @@ class Freezing:
         """Let what never trains require no gradients, before an optimizer is built over what does."""
         for parameter, meant in self._parameters.values():
             if any(not any(key in rule for key in WHEN) for rule in meant):
-                parameter.requires_grad_(False)
+                parameter.requires_grad = False  # which a width that is not known yet allows
 
     def apply(self, state: TrainState) -> bool:
         """Freeze and thaw what is to be where training stands; return whether anything changed."""

@@ -138,6 +138,14 @@ def test_a_resume_under_other_rules_freezes_by_those(tmp_path: Path) -> None:
     assert not torch.equal(thawed.body[0].weight, body["0.weight"])  # type: ignore[index,union-attr]
 
 
+def test_what_has_no_width_yet_can_be_frozen() -> None:
+    """As it is at validation, before a batch says how wide it is."""
+    model = nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 1))
+    Freezing([{"match": "0.*"}], model).freeze_for_good()
+
+    assert [each.requires_grad for each in model.parameters()] == [False, False, True, True]
+
+
 def test_what_the_model_freezes_itself_stays_frozen() -> None:
     model = Net()
     freezing = Freezing([{"match": "body.*", "until_step": 1}], model)
