@@ -75,7 +75,7 @@ SECTIONS = (
 )
 CLASSES = tuple(section.cls for section in SECTIONS if section.cls)
 KNOWN_SECTIONS = (
-    *("schema_version", "settings", "imports", "params", "run", "model"),
+    *("schema_version", "settings", "imports", "params", "run", "model", "weights"),
     *(section.name for section in SECTIONS),
 )
 

@@ -24,6 +24,8 @@ from otrainer.engine.parts import check_hooks, check_metric_names
 from otrainer.engine.schedule import build_schedules
 from otrainer.engine.session import Session
 from otrainer.engine.signals import current_stop_request
+from otrainer.engine.starting.load import start_from
+from otrainer.engine.starting.section import Source, sources_in
 from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.errors import ConfigError, errors_at
 
@@ -50,7 +52,7 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze
     train, val = build_loaders(parts.datamodule, run.seed)
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
-    first_epoch = settle_weights(parts, saved, train, accelerator)
+    first_epoch = settle_weights(parts, saved, train, accelerator, sources_in(run.config))
     modules = [parts.model, *loss_modules(parts.loss).values()]
     for module in modules:
         begin_training(module)
@@ -119,9 +121,12 @@ def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader]:
 
 
 def settle_weights(
-    parts: Parts, saved: dict[str, Any] | None, train: Loader, accelerator: Accelerator
+    parts: Parts, saved: dict[str, Any] | None, train: Loader, accelerator: Accelerator, sources: Sequence[Source] = ()
 ) -> Iterator[Any] | None:
-    """Load the weights, or infer lazy widths from the first batch; return the epoch that this began, if it did."""
+    """Load the weights, or infer lazy widths from the first batch; return the epoch that this began, if it did.
+
+    A model whose widths were inferred starts from `sources` then; another one already has.
+    """
     from otrainer.model.lazy import has_lazy, materialize  # with it comes all that compiles models
 
     if saved is not None:
@@ -135,6 +140,7 @@ def settle_weights(
     inputs, _, _ = parts.io.split(accelerator.place(first), stage="train")
     with attributes_kept((parts.model,)):
         materialize(parts.model, inputs.args, inputs.kwargs)
+    start_from(parts.model, sources)
     return chain([first], batches)
 
 

@@ -25,7 +25,7 @@ WHOLE = "*"
 ITERABLE = "IterableDataset"  # torch's
 # What they allow is checked before; what they lead to stands in the rows of the code.
 CHECKED_BEFORE = ("imports", "settings")
-OPTIONAL = (*(section.name for section in SECTIONS if not section.required),)
+OPTIONAL = (*(section.name for section in SECTIONS if not section.required), "weights")
 # Words of a project's sources: who says one of them may read the config as a whole, or act by its data worker.
 READS_CONFIG, BY_WORKER = "config", "worker_info"
 # Stands in place of the run's folder; no text of anybody's begins with such a character.

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from otrainer.config.checks import check_sections
 from otrainer.config.findings import limit_findings
+from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.sections import SECTIONS
 from otrainer.config.validate import check_inputs
-from otrainer.config.walk import mappings
+from otrainer.config.walk import mappings, walk
 from otrainer.engine.schedule import AUTO, LENGTHS
+from otrainer.engine.starting.section import check_section, placed
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.model.compile import read_model
 from otrainer.registry import Registry, check_call, check_value, load_plugins
@@ -19,6 +21,7 @@ from otrainer.registry.build.signature import SURPLUS, WRONG
 from otrainer.registry.build.spec import reserved_keys
 from otrainer.registry.plugins.packages import check_packages
 from otrainer.stages.as_written import with_names_as_written
+from otrainer.stages.definition import is_own
 from otrainer.stages.leftovers import gathered
 from otrainer.stages.logged_names import name_mistakes
 from otrainer.storage import process_memory
@@ -48,6 +51,7 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     Where a plugin fails, keys are not looked up, since it may be the one that registers them.
     """
     findings = limit_findings(check_sections(config.data, strict=config.settings.strict, used=config.used))
+    findings += weights_mistakes(config.data)
     findings += all_outside(config.data, project_root())
     findings += check_packages(config.settings.track_packages)
     try:
@@ -58,6 +62,22 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     findings += beside(findings, name_mistakes(config.data, registry))
     findings += model_mistakes(config, registry)
     return gathered(with_names_as_written(dict.fromkeys(findings), config), config)
+
+
+def weights_mistakes(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what is wrong with the section `weights`, but for its files."""
+    for path, value in walk(config.get("weights"), ("weights",)):
+        if isinstance(value, str) and holds_secret(value):
+            yield out_of_place(path, why="it is written down with every run")
+    yield from check_section(config.get("weights"))
+    run = config.get("run")
+    if isinstance(run, Mapping) and isinstance(run.get("out_dir"), str):
+        for source, path in placed(config.get("weights")):
+            file = source.get("from") if isinstance(source, Mapping) else None
+            if isinstance(file, str) and is_own(file, run["out_dir"], project_root()):
+                message = f"`{file}` lies in the folder of this run, which training writes to."
+                hint = "Start from another run's, or go on with this one: `doit resume` does."
+                yield Finding(message, "weights of the run itself", (*path, "from"), hint=hint)
 
 
 def beside(findings: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import ResolvedConfig, Settings
+from otrainer.engine.starting.section import sources_in
 from otrainer.errors import ConfigError, Finding
 from otrainer.registry.plugins.import_reads import read_by
 from otrainer.registry.usage import code_behind, registered_in
@@ -86,6 +87,9 @@ def make_plan(
         model = try_out(config, registry, find_mistakes(config, registry))
         data_files = stamp_data(config, registry, prints, root, tracker)
         data_files |= read_on_import(config, prints)
+        data_files |= {
+            (name := display_path(each.file, root)): identify(name, root) for each in sources_in(config.data)
+        }
     except ConfigError as error:
         raise error.located(config.source_map) from error.__cause__
     run, code = config.data["run"], code_behind(config.data, registered_in(registry), prints)

@@ -18,6 +18,8 @@ from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.freezing import FREEZE, Freezing
 from otrainer.engine.optimizers import in_section, optimizer_factory
 from otrainer.engine.schedule import build_schedule
+from otrainer.engine.starting.fitting import Taken, fit_sources
+from otrainer.engine.starting.section import sources_in
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, Finding, errors_at
 from otrainer.model import blueprint
@@ -67,6 +69,8 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
         attempt(trial_groups, config, registry)
     if model is not None and not findings and is_freezing(config.data.get("trainer")):
         attempt(trial_freezing, config, registry)
+    if "weights" not in wrong and model is not None:
+        attempt(trial_weights, config, registry)
     if findings or model is None:
         raise ConfigError.of(findings)
     return model
@@ -146,6 +150,13 @@ def trial_freezing(config: ResolvedConfig, registry: Registry) -> None:
             message = "All parameters of the model are frozen for good."
             hint = "Let some of them train, or say until when they are frozen."
             raise ConfigError(message, title="nothing to train", config_path=FREEZE, hint=hint)
+
+
+def trial_weights(config: ResolvedConfig, registry: Registry) -> list[Taken]:
+    """Return what the model takes of the weights that it starts from, held against it without its numbers."""
+    sources = sources_in(config.data)
+    ir, _ = remembered(judged_model, "model", config, registry) if sources else (None, [])
+    return [] if ir is None else fit_sources(sources, blueprint(ir, registry, config.settings))
 
 
 def trial_groups(config: ResolvedConfig, registry: Registry) -> None:

@@ -15,6 +15,8 @@ from otrainer.stages.definition import is_own, look, search_as_left
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolved
+from otrainer.stages.trials import trial_weights
+from otrainer.stages.weights_told import told
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path
 from otrainer.storage.records import Record, stamp_files
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
 
 
 def validate(experiment: Experiment, root: Path) -> Outcome:
-    """Find all that can be found wrong without training, and fix the definition of the run."""
+    """Find all that can be found wrong without training, and fix the definition of the run.
+
+    It reports what the model takes of the weights that it starts from, if it does.
+    """
     config, tracker = resolved(experiment, root), Tracker(root)
     search_as_left(experiment, root)
-    plan = make_plan(
-        config, build_registry(), look(root), experiment=experiment.file.as_posix(), root=root, tracker=tracker
-    )
+    registry, file = build_registry(), experiment.file.as_posix()
+    plan = make_plan(config, registry, look(root), experiment=file, root=root, tracker=tracker)
     named = plan.resume_from
     foreign = [named] if named is not None and not is_own(named, plan.run_dir, root) else []
     packages = [str(file) for file in metadata_files(config.data)]
@@ -44,4 +48,4 @@ def validate(experiment: Experiment, root: Path) -> Outcome:
     asked = together(asked_by(modules), Record(env=tracker.env, listings=tracker.listings, kinds=tracker.kinds))
     record = asked._replace(files={**files, **tracker.files, **missed})
     keep(experiment, root, "validate", encoded("validate", {VALIDATED: plan.to_json()}), record)
-    return Outcome()
+    return Outcome(report="\n".join(told(each) for each in trial_weights(config, registry)))

@@ -54,6 +54,8 @@ from otrainer.engine.optimizer import call_step
 from otrainer.engine.parts import check_hooks, check_metric_names
 from otrainer.engine.schedule import build_schedule, check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
+from otrainer.engine.starting.load import start_from
+from otrainer.engine.starting.section import sources_in
 from otrainer.engine.state import TrainState
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
@@ -263,6 +265,12 @@ def arrays_without_safetensors() -> None:
     Path("a.safetensors").touch()
     with without("safetensors"):
         stamp(arrays("a.safetensors"))
+
+
+def weights_of_another_model() -> None:
+    torch.save({"0.weight": torch.zeros(2, 3), "1.wait": torch.zeros(2)}, "w.pt")
+    model = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.LayerNorm(2))
+    start_from(model, sources_in({"weights": {"from": "w.pt"}}))
 
 
 def a_data_file_that_is_not_there() -> None:

@@ -111,8 +111,22 @@ def plain_sections() -> Schema:
         "imports": modules() | {"description": "Plugins: modules with a `register(registry)`, in their order."},
         "settings": place(settings(), description="How strictly a config is read, and what it may import."),
         "run": place(run(), description="What the run is called, where it goes, and on what it runs."),
+        "weights": weights() | {"description": "Files of weights that the model starts from, later ones over earlier."},
         "_template_": ref("_template_"),
     }
+
+
+def weights() -> Schema:
+    """Return the keys of a source of weights, or of a list of them."""
+    text, pattern = {"type": "string", "minLength": 1}, {"type": ["string", "array", "null"]}
+    told = {
+        "from": place(text) | {"description": "The path of a checkpoint, a `.safetensors` file or a state dict."},
+        "only": place(pattern) | {"description": "Patterns of names of the model: what is to be taken."},
+        "rename": ref("value") | {"description": "Names or prefixes in the file, and what they are in the model."},
+        "strict": offered(place(FLAG), FLAG) | {"description": "Whether all has to fit: true, unless said otherwise."},
+    }
+    source = mapping("A source is a mapping such as `{from: PATH}`.", {"_template_": ref("_template_"), **told})
+    return place(choice({"type": "null"}, True, choice({"type": "array"}, {"items": place(source)}, source)))
 
 
 def run() -> Schema:

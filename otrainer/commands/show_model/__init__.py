@@ -22,7 +22,8 @@ from otrainer.registry import build_registry
 from otrainer.stages.checks import find_mistakes
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolve_fully
-from otrainer.stages.trials import is_apart
+from otrainer.stages.trials import is_apart, trial_weights
+from otrainer.stages.weights_told import told
 from otrainer.storage.project import project
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def measure(config: ResolvedConfig, registry: Registry) -> Estimate:
             estimate.notes += [f"No shapes are known: {example.rstrip('.')}.", DECLARE]
         else:
             TrainingStep(config, registry, ir, model, example, estimate).follow()
+        estimate.notes += [
+            told(each, most=len(each.left) + len(each.missing)) for each in trial_weights(config, registry)
+        ]
         if is_apart(config.data.get("optimizer")):
             estimate.groups = group_rows(config, registry, model)
     estimate.parameters = parameter_count(model)

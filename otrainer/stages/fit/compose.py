@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.numerics import numerics
 from otrainer.engine.parts import Parts
 from otrainer.engine.seed import seed_everything
+from otrainer.engine.starting.load import start_from
+from otrainer.engine.starting.section import sources_in
 from otrainer.engine.state import RunSettings
+from otrainer.engine.trainer import DefaultTrainer
+from otrainer.errors import ConfigError
 from otrainer.model import assemble, compile_model
 from otrainer.model.build import build_module
+from otrainer.model.lazy import has_lazy
 from otrainer.registry import Built, build_registry, instantiate_value, load_plugins
 from otrainer.registry.build.secrets import require_secrets
 from otrainer.registry.plugins.build_reads import BuildTracker
@@ -23,6 +28,8 @@ from otrainer.storage.watch_reads import tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from torch import nn
 
     from otrainer.errors import Places
     from otrainer.stages.plan import Plan
@@ -46,6 +53,8 @@ class Composed:
 
     def fit(self, run: RunSettings, **instead: Any) -> None:
         """Fit the parts, or some `instead` of them. Raises ConfigError for whatever a part raises, chained to it."""
+        if run.resume_from is None:
+            start_as_given(self.trainer, self.parts.model, run)
         try:
             self.trainer.fit(**vars(replace(self.parts, **instead)), run=run)
         except (Exception, SystemExit) as error:
@@ -55,6 +64,22 @@ class Composed:
         else:
             return
         raise told  # out here, where nothing chains it to an error whose text may hold a secret
+
+
+def start_as_given(trainer: Any, model: nn.Module, run: RunSettings) -> None:
+    """Let a model start from the weights that the config names, if any, whatever trains it.
+
+    Where a width is to be inferred, `trainer.default` does that once it is; raises ConfigError for other trainers.
+    """
+    sources = sources_in(run.config)
+    if not sources:
+        return
+    if not has_lazy(model):
+        start_from(model, sources)
+    elif not isinstance(trainer, DefaultTrainer):
+        message = "The model's widths are inferred from a batch, so it cannot start from weights before it trains."
+        hint = "Write the widths in the model, in place of null, or let the trainer extend `trainer.default`."
+        raise ConfigError(message, title="lazy width unknown", config_path=("weights",), hint=hint)
 
 
 def settings_of(plan: Plan) -> RunSettings:
