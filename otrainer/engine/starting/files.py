@@ -41,23 +41,32 @@ def read_weights(file: str) -> Mapping[str, torch.Tensor]:
 
     A state dict of torch has the versions of its modules in `_metadata`. Raises ConfigError as `look_into` does.
     """
-    if file.endswith(SUFFIX):
-        module = safetensors_package("safetensors.torch", refuse_missing(file))
-        try:
-            found: dict[str, torch.Tensor] = module.load_file(file)
-        except Exception as error:  # its own class of errors is not imported for this
-            raise no_weights(file, why=str(error)) from error
-        return found
-    return state_dict(file)
+    return safetensors_numbers(refuse_missing(file)) if file.endswith(SUFFIX) else state_dict(file)
+
+
+def safetensors_numbers(file: str) -> Mapping[str, torch.Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise without_package(file) from error
+    try:
+        found: dict[str, torch.Tensor] = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise no_weights(file, why=str(error)) from error
+    return found
 
 
 def safetensors_header(file: str) -> dict[str, torch.Tensor]:
-    package = safetensors_package("safetensors", file)
     try:
-        with package.safe_open(file, framework="pt") as content:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise without_package(file) from error
+    try:
+        with safe_open(file, framework="pt") as content:
             slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118 - it is no mapping
             facts = {name: (each.get_shape(), each.get_dtype()) for name, each in slices.items()}
-    except (package.SafetensorError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise no_weights(file, why=str(error)) from error
     return {
         name: torch.empty(shape, dtype=dtype_of(dtype, file), device="meta") for name, (shape, dtype) in facts.items()
@@ -71,15 +80,10 @@ def dtype_of(name: str, file: str) -> torch.dtype:
     return found
 
 
-def safetensors_package(name: str, file: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        message = f"Reading `{file}` needs the package safetensors, which is not installed."
-        hint = "Run `pip install safetensors`."
-        raise ConfigError(message, title="safetensors is not installed", hint=hint) from error
+def without_package(file: str) -> ConfigError:
+    message = f"Reading `{file}` needs the package safetensors, which is not installed."
+    hint = "Install it by `pip install 'otrainer[data]'`."
+    return ConfigError(message, title="safetensors is not installed", hint=hint)
 
 
 def refuse_missing(file: str) -> str:
