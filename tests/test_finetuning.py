@@ -10,6 +10,7 @@ import pytest
 import torch
 import warm
 from projects import weights, write
+from readme_pages import blocks
 from torch import nn
 
 from otrainer import load_model
@@ -206,3 +207,32 @@ def test_null_is_the_same_as_no_weights(pair: Path, value: str) -> None:
     write(pair, "pre", f"{PRE}weights: {value}\n")
 
     assert "step" not in warm.doit(pair, "train", "EXP=pre").stdout
+
+
+@pytest.fixture
+def adapted(project: Path) -> Path:
+    """The project of the guide's adapters, with the baseline trained."""
+    for block in blocks("extensions/README.md"):
+        if block.file in ("extensions/adapters.py", "configs/experiments/adapted.yaml"):
+            (project / block.file).write_text(block.text)
+    run_experiment("configs/experiments/baseline.yaml")
+    return project
+
+
+def test_the_adapters_of_the_guide_begin_as_the_run_and_leave_its_weights_alone(adapted: Path) -> None:
+    run_experiment("configs/experiments/adapted.yaml")
+    before, after = weights("runs/baseline"), weights("runs/adapted")
+
+    for old, new in (("layers.0.0", "layers.0"), ("layers.0.3", "layers.2")):
+        for name in ("weight", "bias"):
+            assert torch.equal(after[f"{new}.{name}"], before[f"{old}.{name}"])
+        assert after[f"{new}.up"].any()
+
+
+def test_the_adapters_of_the_guide_change_nothing_before_they_are_trained(adapted: Path) -> None:
+    config = adapted / "configs/experiments/adapted.yaml"
+    config.write_text(config.read_text() + "optimizer: {kwargs: {lr: 0.0}}\n")
+    run_experiment(config)
+    x = torch.randn(5, 32)
+
+    assert torch.equal(load_model("runs/adapted")(x), load_model("runs/baseline")(x))
