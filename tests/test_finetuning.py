@@ -45,9 +45,15 @@ class Stop:
             os.kill(os.getpid(), signal.SIGINT)
 
 
+class Own:
+    def fit(self, **parts):
+        pass
+
+
 def register(registry):
     registry.register_module("data.fixed", Fixed)
     registry.register_module("cb.stop", Stop)
+    registry.register_module("trainer.own", Own)
 """
 PRE = """
 defaults: [baseline.yaml]
@@ -199,6 +205,39 @@ def test_a_width_of_another_file_is_told_once_the_first_batch_is_seen(pair: Path
     (finding,) = caught.value.findings
     assert finding.message == "`body.0.weight` has shape [8, 5] in `w.pt`, and [8, 4] in the model."
     assert finding.config_path == ("weights", "from")
+
+
+def test_a_checkpoint_of_which_a_bit_changed_is_refused(pair: Path) -> None:
+    content = bytearray(Path(FROM).read_bytes())
+    content[len(content) // 2] ^= 1
+    Path(FROM).write_bytes(content)
+    done = warm.doit(pair, "validate", "EXP=fine")
+
+    assert done.returncode != 0
+    assert f"`{FROM}` cannot be started from: it is damaged" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [('"a\\0b.pt"', "is no path"), ("runs/fine/last.pt", "in the folder of this run"), ("runs", "a folder")],
+)
+def test_what_cannot_be_a_file_of_weights_is_told(pair: Path, file: str, said: str) -> None:
+    write(pair, "fine", FINE.replace(FROM, file))
+    with pytest.raises(ConfigError, match=said) as caught:
+        run_experiment("configs/experiments/fine.yaml")
+
+    assert [each.config_path for each in caught.value.findings] == [("weights", "from")]
+
+
+def test_a_trainer_that_infers_widths_itself_is_not_left_without_the_weights(pair: Path) -> None:
+    """Nothing would load them: it is told, and not passed over."""
+    body = "{body: {_merge_: replace, _value_: {_type_: mlp, dims: [null, 8]}}, head: {out_features: 2}}"
+    text = FINE.replace("{head: {out_features: 2}}", body).replace("[body.*, norm.*]}", "[norm.*]}")
+    head, _, tail = text.partition("trainer:")
+    rest = tail[tail.index("data:") :]
+    write(pair, "fine", f"{head}trainer: {{_merge_: replace, _value_: {{_type_: trainer.own}}}}\n{rest}")
+    with pytest.raises(ConfigError, match="cannot start from weights before it trains"):
+        run_experiment("configs/experiments/fine.yaml")
 
 
 @pytest.mark.parametrize("value", ["null", "[]"])

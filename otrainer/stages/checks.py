@@ -26,7 +26,7 @@ from otrainer.stages.leftovers import gathered
 from otrainer.stages.logged_names import name_mistakes
 from otrainer.storage import process_memory
 from otrainer.storage.canonical_json import text_of
-from otrainer.storage.inside_project import all_outside
+from otrainer.storage.inside_project import all_outside, is_path
 from otrainer.storage.project import project_root
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def weights_mistakes(config: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(run, Mapping) and isinstance(run.get("out_dir"), str):
         for source, path in placed(config.get("weights")):
             file = source.get("from") if isinstance(source, Mapping) else None
-            if isinstance(file, str) and is_own(file, run["out_dir"], project_root()):
+            if isinstance(file, str) and not is_path(file):
+                hint = "Leave out what does not print, and let each part be shorter."
+                yield Finding(f"`{ascii(file)[1:-1]}` is no path.", "invalid path", (*path, "from"), hint=hint)
+            elif isinstance(file, str) and is_path(run["out_dir"]) and is_own(file, run["out_dir"], project_root()):
                 message = f"`{file}` lies in the folder of this run, which training writes to."
                 hint = "Start from another run's, or go on with this one: `doit resume` does."
                 yield Finding(message, "weights of the run itself", (*path, "from"), hint=hint)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from otrainer.engine.checkpoint.file_format import DamagedError, check_container
-from otrainer.errors import ConfigError
+from otrainer.errors import ConfigError, nearest
 
 SUFFIX = ".safetensors"
 WRAPPED = ("model", "state_dict", "model_state_dict")  # the first is a checkpoint's of ours, too
@@ -92,7 +92,17 @@ def refuse_missing(file: str) -> str:
     is_folder = os.path.isdir(file)  # noqa: PTH112
     message = f"`{file}` is a folder." if is_folder else f"There is no file `{file}`."
     hint = f"Name a file in it. {KINDS}" if is_folder else "Relative paths start from the project's folder."
-    raise ConfigError(message, title="weights not found", hint=hint)
+    raise ConfigError(message, title="weights not found", suggestions=beside(file), hint=hint)
+
+
+def beside(file: str) -> tuple[str, ...]:
+    """Return the files in the same folder whose names are nearest to that of one that is not there."""
+    folder, name = os.path.split(file)
+    try:
+        there = sorted(os.listdir(folder or os.curdir))  # noqa: PTH208
+    except (OSError, ValueError):
+        return ()
+    return tuple(os.path.join(folder, each) for each in nearest(name, there) if each != name)  # noqa: PTH118
 
 
 def state_dict(file: str) -> Mapping[str, torch.Tensor]:

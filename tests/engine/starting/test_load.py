@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,22 @@ def test_a_file_that_was_cut_off_is_refused(file: str) -> None:
 
     (said,) = mistakes(Net(seed=2), {"from": file})
     assert said.startswith(f"`{file}` cannot be started from")
+
+
+def test_a_name_that_is_nearly_that_of_a_file_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "backbone.pt").touch()
+    with pytest.raises(ConfigError) as caught:
+        start(Net(seed=2), {"from": str(tmp_path / "bakcbone.pt")})
+
+    assert caught.value.suggestions[0] == str(tmp_path / "backbone.pt")
+
+
+@pytest.mark.parametrize("package", ["safetensors", "safetensors.torch"])
+def test_a_package_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    safetensors.save_file(pretrained().body.state_dict(), tmp_path / "w.safetensors")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match="needs the package safetensors"):
+        read_weights(str(tmp_path / "w.safetensors"))
 
 
 def test_a_file_without_tensors_says_what_it_holds(tmp_path: Path) -> None:
