@@ -16,7 +16,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from torch import Tensor, device, nn
+    from torch import Generator, Tensor, device, nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
@@ -319,9 +319,35 @@ class DataModule(Protocol):
         return None
 
     @optional
+    def batches_of(self, split: str, /) -> Iterable[Batch] | None:
+        """Return the batches of "train", "val" or "test" to judge a model by, in order; None where there are none."""
+        return None
+
+    @optional
     def example_batch(self) -> Batch | None:
         """Return a batch without reading data, for `doit show MODEL=1`; its tensors may be on the device `meta`."""
         return None
+
+
+class Sampler(Protocol):
+    """Order the training samples of an epoch (`sampler.*`, as `sampler` of `data.dataset`)."""
+
+    @optional
+    def prepare(self, dataset: Any, /) -> None:
+        """Look at the training data, once a run, before the first epoch."""
+        return
+
+    @optional
+    def samples_in_epoch(self, samples: int, /) -> int:
+        """Return how many samples each epoch has, of a dataset with so many; without it, as many."""
+        return samples
+
+    def order(self, samples: int, /, *, epoch: int, batch_size: int, generator: Generator) -> Sequence[int] | Tensor:
+        """Return the numbers of an epoch's samples in order, of which each `batch_size` make a batch.
+
+        What is random in it comes from `generator`, which is seeded by the run's seed and the epoch: so that a resume
+        has the same.
+        """
 
 
 class IO(Protocol):

@@ -246,13 +246,13 @@ def interfaces() -> Iterator[str]:
     contracts = {contract.prefix: contract for contract in CONTRACTS}
     yield "| section | keys | protocol | must have | may have |"
     yield "|---|---|---|---|---|"
-    for section in SECTIONS:
-        contract = contracts.pop(section.prefix)
+    for name, prefix in (*((section.name, section.prefix) for section in SECTIONS), ("data.sampler", "sampler.")):
+        contract = contracts.pop(prefix)
         needed, free = (
             ", ".join(offer(contract.protocol, method) for method in contract.methods if method.required == required)
             for required in (True, False)
         )
-        yield f"| `{section.name}` | `{section.prefix}*` | `{contract.protocol.__name__}` | {needed} | {free} |"
+        yield f"| `{name}` | `{prefix}*` | `{contract.protocol.__name__}` | {needed} | {free} |"
     assert not contracts
 
 

@@ -91,7 +91,9 @@ def lacks_validation(config: Mapping[str, Any]) -> bool:
     """Return whether the arguments of built-in data say that there is no part to validate on."""
     data = next(iter(specs_of(config, "data")), {})
     if data.get("_type_") == "data.dataset":
-        return data.get("val") is None and "_args_" not in data
+        split = data.get("split")
+        splits = bool(data.get("fold")) or (isinstance(split, Mapping) and bool(split.get("val")))
+        return data.get("val") is None and not splits and "_args_" not in data
     return data.get("_type_") == "data.random_regression" and data.get("val_steps_per_epoch") == 0
 
 

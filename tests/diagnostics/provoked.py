@@ -24,6 +24,8 @@ from torch.utils.data import DataLoader
 from otrainer.commands import Question, answer
 from otrainer.commands.show_model.training_step import inputs_by_name
 from otrainer.commands.verify_resume.compare import compare
+from otrainer.components.data import DatasetDataModule
+from otrainer.components.data.samplers import WeightedSampler
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
@@ -328,6 +330,22 @@ def data_files_that_are_no_list() -> None:
             return "train.npz"
 
     stamp({"_type_": "data.odd"}, **{"data.odd": Odd})
+
+
+def weights_of_other_data() -> None:
+    DatasetDataModule([{"x": 1}] * 3, sampler=WeightedSampler(weights=[1.0, 2.0])).train_dataloader()
+
+
+def an_order_beyond_the_data() -> None:
+    class Odd:
+        def order(self, samples: int, **_: Any) -> list[int]:
+            return list(range(1, samples + 1))
+
+    next(iter(DatasetDataModule([{"x": 1}] * 3, sampler=Odd()).train_dataloader()))
+
+
+def a_split_that_leaves_nothing() -> None:
+    DatasetDataModule([{"x": 1}] * 3, split={"val": 3}).train_dataloader()
 
 
 def arrays(path: str, **options: Any) -> dict[str, Any]:

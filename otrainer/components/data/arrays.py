@@ -62,6 +62,12 @@ class ArraysDataset:
         """Return the samples at `indices`, already stacked: `{field: [len(indices), ...]}`."""
         return {field: array.rows(indices) for field, array in self.arrays.items()}
 
+    def column(self, field: str) -> torch.Tensor:
+        """Return an array as a whole, `[len(self), ...]`."""
+        array = picked(self.arrays, [field])[field]
+        rows: torch.Tensor = array.rows(range(len(array)))
+        return rows
+
     def example_batch(self, size: int) -> dict[str, torch.Tensor]:
         """Return a batch of at most `size` samples without numbers, by the files' headers: `{field: [size, ...]}`."""
         return {field: array.example(min(size, len(array))) for field, array in self.arrays.items()}

@@ -10,6 +10,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from otrainer.components.data.arrays import ArraysDataset
+from otrainer.components.data.parts import whole_of
+from otrainer.components.data.sampler_order import checked_order, facts_of_sampler, samples_in_epoch
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import Copied, marks_of
 from otrainer.engine.data.collate import Collate, delivered
@@ -28,10 +30,15 @@ class SeededBatch(list[int]):
 
 
 class EpochSampler(Sampler[SeededBatch]):
-    """The batches of one epoch from number `start` on; its order is drawn whole, so that a late start costs nothing."""
+    """The batches of one epoch from number `start` on; its order is drawn whole, so that a late start costs nothing.
 
-    def __init__(self, length: int, batch_size: int, *, shuffle: bool, drop_last: bool) -> None:
-        self.length, self.batch_size, self.shuffle, self.drop_last = length, batch_size, shuffle, drop_last
+    `drawn_by` is a component `sampler.*` that was prepared, which orders in place of `shuffle`.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, shuffle: bool, drop_last: bool, drawn_by: Any = None) -> None:
+        self.samples, self.drawn_by = length, drawn_by
+        self.length = length if drawn_by is None else samples_in_epoch(drawn_by, length)
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.seed = self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -51,10 +58,13 @@ class EpochSampler(Sampler[SeededBatch]):
             yield batch
 
     def _order(self) -> torch.Tensor:
-        if not self.shuffle:
+        if not self.shuffle and self.drawn_by is None:
             return torch.arange(self.length)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch, "order"))
-        return torch.randperm(self.length, generator=generator)
+        if self.drawn_by is None:
+            return torch.randperm(self.length, generator=generator)
+        given = self.drawn_by.order(self.samples, epoch=self.epoch, batch_size=self.batch_size, generator=generator)
+        return checked_order(given, self.drawn_by, self.samples, self.length)
 
 
 class BatchDataset(Dataset[Any]):
@@ -68,7 +78,7 @@ class BatchDataset(Dataset[Any]):
         self.dataset = dataset
         self.collate = collate if collate is not None else Collate()
         self.whole = collate is None and callable(getattr(dataset, "batch", None))
-        self.draws = not (self.whole and type(dataset) is ArraysDataset)
+        self.draws = not (self.whole and type(whole_of(dataset)) is ArraysDataset)
         self.generators = Generators((dataset, collate))
         self.is_known = False
         self.epoch = -1
@@ -129,8 +139,11 @@ class SeededLoader(Epochs):
         pin_memory: bool,
         collate_fn: Callable[[list[Any]], Any] | None,
         timeout: float = 0.0,
+        drawn_by: Any = None,
     ) -> None:
-        self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last)
+        if callable(prepare := getattr(drawn_by, "prepare", None)):
+            prepare(dataset)
+        self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last, drawn_by=drawn_by)
         self.batches = BatchDataset(dataset, collate_fn)
         self.copied: Copied | None = None
         self.reading: Iterator[Any] = iter(())
@@ -156,6 +169,8 @@ class SeededLoader(Epochs):
     def position_facts(self, seed: int) -> dict[str, Any]:
         """Return what a position in an epoch depends on; the order, if it is drawn, on `seed` and the length."""
         sampler = self.sampler
+        if sampler.drawn_by is not None:
+            return facts_of_sampler(sampler, seed)
         return {
             "order": "shuffled" if sampler.shuffle else IN_ORDER,
             "batch_size": sampler.batch_size,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from otrainer.components.data.batches import SeededLoader
-from otrainer.errors import check_whole
+from otrainer.components.data.parts import Split, part_of
+from otrainer.errors import ConfigError, check_whole
 
 
 class DatasetDataModule:
@@ -20,8 +21,12 @@ class DatasetDataModule:
     `pin_memory` (default: where CUDA is there) lets batches be copied to the device without waiting, and `timeout` is
     how many seconds a worker may take for a batch. Of a map-style dataset, order and randomness are a function of the
     run's seed, the epoch and the batch, whatever `num_workers` is; an iterable-style one goes on where it was if it has
-    `state_dict()` and `load_state_dict(state)`, and is read again up to there otherwise. Raises ValueError for a
-    shuffled iterable-style dataset, which has an order of its own.
+    `state_dict()` and `load_state_dict(state)`, and is read again up to there otherwise.
+
+    A `sampler` orders map-style training data in place of `shuffle`. `split` and `fold` take `val` and `test` of the
+    training data, as `Split` has it; where `val` or `test` is a dataset too, it has the same samples, which are read
+    from it then (without augmentation, say). Training never touches `test`; `batches_of` gives it. Raises ValueError
+    for arguments that do not go together.
     """
 
     tried_with_empty_parts = True  # so its numbers are judged before a dataset is built
@@ -38,16 +43,25 @@ class DatasetDataModule:
         collate: Callable[[list[Any]], Any] | None = None,
         val_batch_size: int | None = None,
         timeout: float = 300.0,
+        sampler: Any = None,
+        split: Mapping[str, Any] | None = None,
+        fold: Mapping[str, Any] | None = None,
+        test: Any = None,
     ) -> None:
         check_whole("batch_size", batch_size)
         check_whole("val_batch_size", batch_size if val_batch_size is None else val_batch_size)
         check_whole("num_workers", num_workers, 0)
         check_dataset("train", train, num_workers)
-        if val is not None:
-            check_dataset("val", val, num_workers)
+        for name, dataset in (("val", val), ("test", test)):
+            if dataset is not None:
+                check_dataset(name, dataset, num_workers)
+        self.split = Split(split, fold)
+        check_sampler(sampler, train, shuffle)
+        if self.split.names and is_iterable(train):
+            raise ValueError("split and fold are for map-style datasets, whose samples have numbers")
         if shuffle and is_iterable(train):
             raise ValueError("shuffle is for map-style datasets; an iterable-style one gives its own order")
-        self.train, self.val = train, val
+        self.train, self.val, self.test, self.sampler = train, val, test, sampler
         self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
         self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
         self.options: dict[str, Any] = {
@@ -58,7 +72,7 @@ class DatasetDataModule:
         }
 
     def setup(self, stage: str | None = None) -> None:
-        for dataset in (self.train, self.val):
+        for dataset in (self.train, self.val, self.test):
             if callable(getattr(dataset, "setup", None)):
                 dataset.setup(stage)
 
@@ -68,16 +82,35 @@ class DatasetDataModule:
         return declare(self.batch_size) if callable(declare) and self.options["collate_fn"] is None else None
 
     def train_dataloader(self) -> Iterable[Any]:
-        return self._loader(self.train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last)
+        train = self._part("train")
+        return self._loader(train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last, by=self.sampler)
 
     def val_dataloader(self) -> Iterable[Any] | None:
-        return None if self.val is None else self._loader(self.val, self.val_batch_size, shuffle=False, drop_last=False)
+        return self.batches_of("val")
 
-    def _loader(self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool) -> Iterable[Any]:
+    def batches_of(self, split: str) -> Iterable[Any] | None:
+        """Return all samples of "train", "val" or "test" in order, in batches to judge by; None where there is none."""
+        dataset = self._part(split)
+        return None if dataset is None else self._loader(dataset, self.val_batch_size, shuffle=False, drop_last=False)
+
+    def _part(self, name: str) -> Any:
+        """Return the samples of a part, by the split where it says; raise ConfigError where they do not fit it."""
+        own = getattr(self, name)
+        if not self.split.names or name not in ("train", *self.split.names):
+            return own
+        if own is not None and len(own) != len(self.train):
+            message = f"`{name}` has {len(own)} samples and `train` {len(self.train)}, of which `{name}` is split off."
+            hint = f"Leave `{name}` out, or give the same samples, read otherwise; or drop it from `split`."
+            raise ConfigError(message, title="wrong split", config_path=("data", name), hint=hint)
+        return part_of(self.train if own is None else own, self.split.parts(self.train)[name])
+
+    def _loader(
+        self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool, by: Any = None
+    ) -> Iterable[Any]:
         if is_iterable(dataset):
             stream = dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
             return DataLoader(stream, batch_size=batch_size, drop_last=drop_last, **self.options)
-        return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, **self.options)
+        return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, drawn_by=by, **self.options)
 
 
 class Stream(IterableDataset[Any]):
@@ -99,6 +132,18 @@ def check_dataset(name: str, dataset: Any, num_workers: int) -> None:
             f"{name} is an iterable-style dataset, of which every worker would give all samples: set `num_workers: 0`, "
             "or let it split itself by torch.utils.data.get_worker_info() and have `splits_among_workers = True`"
         )
+
+
+def check_sampler(sampler: Any, train: Any, shuffle: bool | None) -> None:
+    """Raise ValueError for a sampler that could not order the training data."""
+    if sampler is None or sampler == []:
+        return
+    if not callable(getattr(sampler, "order", None)):
+        raise ValueError(f"sampler is a spec `sampler.*`, which has `order`, not {sampler!r}")
+    if shuffle is not None:
+        raise ValueError("sampler gives the order: leave `shuffle` out")
+    if is_iterable(train):
+        raise ValueError("sampler is for map-style datasets; an iterable-style one gives its own order")
 
 
 def checked_timeout(seconds: float) -> float:
