@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from otrainer.engine.bare_step import BareStep
-from otrainer.engine.optimizer import call_step, held, members
+from otrainer.engine.optimizer import call_step, members
 from otrainer.engine.tree import is_detachable, leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
@@ -80,14 +80,10 @@ class Accelerator:
         scaled = loss if self.scaler is None else self.scaler.scale(loss)
         scaled.backward(retain_graph=retain_graph)
 
-    def clip(self, optimizer: torch.optim.Optimizer, norm: float, see: Callable[[torch.Tensor], None] | None) -> None:
-        """Clip the gradients of all that an optimizer holds to a global norm; let `see` look at what it was first.
-
-        Not where fp16 scales them, since an overflow is no mistake there.
-        """
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take the scale for fp16 out of the gradients of all that an optimizer holds, once for each of its steps."""
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
-        clip_norm(held(optimizer), norm, see if self.scaler is None else None)
 
     def step(self, optimizer: torch.optim.Optimizer, *, tells: bool = True, chose_fused: bool = False) -> bool:
         """Step; False where fp16 overflowed and the step was left out.
@@ -114,34 +110,6 @@ class Accelerator:
         """Say that the optimizers of a step are stepped."""
         if self.scaler is not None:
             self.scaler.update()
-
-
-def clip_norm(
-    parameters: list[torch.nn.Parameter], most: float, see: Callable[[torch.Tensor], None] | None = None
-) -> None:
-    """Clip gradients, sparse ones too, to a global norm as torch's `clip_grad_norm_` does; `see` gets what it was.
-
-    Under a norm that is not finite they stay as they are, so that only those that are wrong spoil something.
-    """
-    gradients = [each.grad for each in parameters if each.grad is not None]
-    is_sparse = any(each.is_sparse for each in gradients)
-    if is_sparse:
-        for parameter in parameters:
-            if parameter.grad is not None and parameter.grad.is_sparse:
-                parameter.grad = parameter.grad.coalesce()
-        gradients = [each.coalesce().values() if each.is_sparse else each for each in gradients]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if see is not None:
-        see(norm)
-    # On the CPU one that is not finite was looked at, and the run is over.
-    bound = norm if norm.is_cpu else torch.nan_to_num(norm, nan=0.0, posinf=0.0)
-    if not is_sparse:
-        torch.nn.utils.clip_grads_with_norm_(parameters, most, bound)
-        return
-    share = torch.clamp(most / (bound + 1e-6), max=1.0)
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.mul_(share)
 
 
 def known_device(device: str) -> torch.device:

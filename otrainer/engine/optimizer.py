@@ -75,15 +75,6 @@ def only(optimizer: Any, name: str) -> Iterator[None]:
             each.requires_grad_(True)
 
 
-def bounds(optimizer: Any, norm: float | None, name: str | None = None) -> Iterator[tuple[Any, float]]:
-    """Yield what is clipped, and to which norm: of several optimizers each by itself, to its own norm if it has one."""
-    clips = getattr(optimizer, "clips", {})
-    due = getattr(optimizer, "due", members(optimizer)) if name is None else members(optimizer, name)
-    for own, each in due.items():
-        if (most := clips.get(own) or norm) is not None:
-            yield each, most
-
-
 def held(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
     """Return the parameters that an optimizer holds now, in its order."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]

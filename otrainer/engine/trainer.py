@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.checkpoint import begin_state
+from otrainer.engine.clipping import clip
 from otrainer.engine.closure import step_by_closure
 from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.epochs import begin_epoch, groups_left, has_begun
@@ -20,7 +21,7 @@ from otrainer.engine.length import Length
 from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import epoch_rows, reset_metrics, undone_if_broken_off
 from otrainer.engine.modes import set_mode
-from otrainer.engine.optimizer import bounds, tell_left_out
+from otrainer.engine.optimizer import tell_left_out
 from otrainer.engine.own_step import has_stepped, own_step, run_parts
 from otrainer.engine.parts import Parts
 from otrainer.engine.rehearsal import rehearse
@@ -47,12 +48,12 @@ class DefaultTrainer:
     It ends after `max_epochs` epochs, `max_steps` optimizer steps or `max_time` (as `2h30m`, or in seconds), whichever
     comes first, or else after one epoch; the time is that of all attempts. An epoch has at most `train_batches`
     micro-batches; a validation has at most `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a
-    last, smaller group is averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients;
-    `log_every_n_steps` counts optimizer steps; validation comes after every `val_every_n_epochs`, or every
-    `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters do not train, each with `match` (globs
-    on their names, or `re:` and a regular expression) or `modules` (classes of modules, or `norm`), for good or up to
-    `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
-    Raises ValueError for counts below 1, a norm that is not positive, and what is no time.
+    last, smaller group is averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients,
+    `grad_clip_value` before it each of their values; `log_every_n_steps` counts optimizer steps; validation comes after
+    every `val_every_n_epochs`, or every `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters
+    do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
+    modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
+    Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
     """
 
     max_epochs: int | None = None
@@ -66,13 +67,15 @@ class DefaultTrainer:
     train_batches: int | None = None
     val_batches: int | None = None
     freeze: Sequence[Mapping[str, Any]] | None = None
+    grad_clip_value: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):
             check_whole(name, getattr(self, name))
         for name in OPTIONAL:
             check_whole(name, getattr(self, name), optional=True)
-        check_positive("grad_clip_norm", self.grad_clip_norm)
+        for name in ("grad_clip_norm", "grad_clip_value"):
+            check_positive(name, getattr(self, name))
         _ = self.length, self.rhythm  # which tell what is none
         check_rules(self.freeze or ())
 
@@ -193,9 +196,8 @@ class DefaultTrainer:
         self._after_step(session, *step_by_closure(session, group, self._bound), stepped=True)
 
     def _bound(self, session: Session, *, first: bool = True, name: str | None = None) -> None:
-        """Clip the gradients to the global norm that is allowed; of several optimizers, those of each to its own."""
-        for optimizer, norm in bounds(session.ctx.optimizer, self.grad_clip_norm, name):
-            session.accelerator.clip(optimizer, norm, session.watch.see_norm if first else None)
+        """Clip the gradients to what is allowed; of several optimizers, those of each by themselves."""
+        clip(session, self.grad_clip_norm, self.grad_clip_value, first=first, name=name)
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:
         """Count the step, step the scheduler where it is due, log, and call the callbacks."""

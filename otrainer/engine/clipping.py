@@ -1,0 +1,84 @@
+"""Clipped gradients: each of their values, then their norm, as torch's own functions do it, of each optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from otrainer.engine.optimizer import held, members
+
+if TYPE_CHECKING:
+    from otrainer.engine.session import Session
+
+
+def clip(
+    session: Session, norm: float | None, value: float | None, *, first: bool = True, name: str | None = None
+) -> None:
+    """Clip the gradients of all that steps now, or of one optimizer: to `value`, then to `norm`, or to its own norm.
+
+    The session's watch looks at the norm where it is the `first` of a step; not where fp16 scales the gradients, since
+    an overflow is no mistake there.
+    """
+    watch = session.watch.see_norm if first and session.accelerator.scaler is None else None
+    for optimizer, most in bounds(session.ctx.optimizer, norm, name):
+        if value is None and most is None:
+            continue
+        session.accelerator.unscale(optimizer)
+        parameters = held(optimizer)
+        if value is not None:
+            clip_value(parameters, value)
+        if most is not None:
+            clip_norm(parameters, most, watch)
+
+
+def bounds(optimizer: Any, norm: float | None, name: str | None = None) -> Iterator[tuple[Any, float | None]]:
+    """Yield what steps now, and the norm to which it is clipped: of several optimizers each its own if it has one."""
+    clips = getattr(optimizer, "clips", {})
+    due = getattr(optimizer, "due", members(optimizer)) if name is None else members(optimizer, name)
+    for own, each in due.items():
+        yield each, clips.get(own) or norm
+
+
+def gradients_of(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor]:
+    """Return the gradients that there are; of sparse ones, which are coalesced in place, the values."""
+    found = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            found.append(parameter.grad.values())
+        elif parameter.grad is not None:
+            found.append(parameter.grad)
+    return found
+
+
+def clip_value(parameters: list[torch.nn.Parameter], most: float) -> None:
+    """Clip each value of the gradients, sparse ones too, to -`most` and `most` as torch's `clip_grad_value_` does.
+
+    One that is infinite becomes the bound; one that is no number stays.
+    """
+    for gradient in gradients_of(parameters):
+        gradient.clamp_(-most, most)
+
+
+def clip_norm(
+    parameters: list[torch.nn.Parameter], most: float, see: Callable[[torch.Tensor], None] | None = None
+) -> None:
+    """Clip gradients, sparse ones too, to a global norm as torch's `clip_grad_norm_` does; `see` gets what it was.
+
+    Under a norm that is not finite they stay as they are, so that only those that are wrong spoil something.
+    """
+    is_sparse = any(each.grad is not None and each.grad.is_sparse for each in parameters)
+    norm = torch.nn.utils.get_total_norm(gradients_of(parameters))
+    if see is not None:
+        see(norm)
+    # On the CPU one that is not finite was looked at, and the run is over.
+    bound = norm if norm.is_cpu else torch.nan_to_num(norm, nan=0.0, posinf=0.0)
+    if not is_sparse:
+        torch.nn.utils.clip_grads_with_norm_(parameters, most, bound)
+        return
+    share = torch.clamp(most / (bound + 1e-6), max=1.0)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(share)
