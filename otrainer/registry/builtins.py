@@ -15,6 +15,7 @@ COMPONENTS = (
     ("data.random_regression", "components.data.random_regression:RandomRegressionDataModule", "data"),
     ("data.dataset", "components.data.dataset:DatasetDataModule", "data"),
     ("dataset.arrays", "components.data.arrays:ArraysDataset", "dataset"),
+    ("dataset.tokens", "components.data.tokens:TokensDataset", "dataset"),
     ("sampler.weighted", "components.data.samplers:WeightedSampler", "sampler"),
     ("sampler.bucket", "components.data.samplers:BucketSampler", "sampler"),
     ("io.mapping", "components.io:MappingIO", "io"),
