@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from support import Batches, fit, parameters_of, random_batches, small_model
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from otrainer.components.callbacks import ModelCheckpoint
-from otrainer.engine.clipping import clip_norm, clip_value
+from otrainer.engine.accelerator import Accelerator
+from otrainer.engine.clipping import clip, clip_norm, clip_value
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 
 VALUE = 0.02
@@ -134,3 +136,22 @@ def test_the_norm_is_seen_before_any_gradient_is_changed_by_it() -> None:
     clip_norm([fine, wrong], 0.1, lambda _norm: seen.append(fine.grad.tolist()))
 
     assert seen == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize(("slope", "left"), [(3.0, 0.5), (float("inf"), 1.0)])
+def test_gradients_are_clipped_without_the_scale_for_fp16_and_an_overflow_is_no_mistake(
+    slope: float, left: float
+) -> None:
+    """With the scaler of fp16, which torch has for the CPU as well."""
+    accelerator, weight = Accelerator(), torch.nn.Parameter(torch.ones(1))
+    accelerator.scaler = torch.amp.GradScaler("cpu")
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    accelerator.backward((weight * slope).sum())
+    seen: list[torch.Tensor] = []
+    ctx, watch = SimpleNamespace(optimizer=optimizer), SimpleNamespace(see_norm=seen.append)
+    session: Any = SimpleNamespace(accelerator=accelerator, watch=watch, ctx=ctx)
+    clip(session, 9.0, 0.5)
+    accelerator.step(optimizer)
+
+    assert weight.tolist() == [left]
+    assert not seen
