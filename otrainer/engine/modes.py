@@ -13,12 +13,15 @@ from otrainer.engine.optimizer import held
 if TYPE_CHECKING:
     from torch import nn
 
+    from otrainer.engine.state import RunContext
+
 
 @contextmanager
-def evaluating(modules: Sequence[nn.Module], optimizer: torch.optim.Optimizer) -> Iterator[None]:
+def evaluating(modules: Sequence[nn.Module], ctx: RunContext) -> Iterator[None]:
     """Set modules to evaluation, and the weights to those that are for use, in the block."""
     with ExitStack() as after:
-        after.enter_context(weights_for_use(optimizer))
+        if ctx.averaging is None or ctx.averaging.validates:
+            after.enter_context(weights_for_use(ctx))
         for module in modules:
             after.callback(restore_modes, module, [(each, each.training) for each in module.modules()])
             module.eval()
@@ -74,11 +77,17 @@ def set_mode(optimizer: Any, mode: str) -> None:
 
 
 @contextmanager
-def weights_for_use(optimizer: Any) -> Iterator[list[torch.Tensor]]:
-    """Let an optimizer with modes set the weights to those for use, in the block; it has its own bits back after it.
+def weights_for_use(ctx: RunContext) -> Iterator[list[torch.Tensor]]:
+    """Set the weights to those for use, averages or what an optimizer with modes has, in the block; all bits are back
+    after it.
 
-    Yields copies of the weights that it trains, in its order; none where it has no modes, and nothing is changed then.
+    Yields copies of the weights that are trained, in the optimizer's order; none where they are for use themselves.
     """
+    optimizer: Any = ctx.optimizer
+    if ctx.averaging is not None:
+        with ctx.averaging.in_use(optimizer) as trained:
+            yield trained
+        return
     if not has_modes(optimizer):
         yield []
         return
@@ -91,8 +100,8 @@ def weights_for_use(optimizer: Any) -> Iterator[list[torch.Tensor]]:
 
 
 def train_on(optimizer: Any, trained: Sequence[torch.Tensor]) -> None:
-    """Switch an optimizer with modes to training, on these weights."""
-    optimizer.train()
+    """Train on with these weights; an optimizer with modes is switched to training."""
+    set_mode(optimizer, "train")
     with torch.no_grad():
         for parameter, value in zip(held(optimizer), trained, strict=True):
             parameter.copy_(value)

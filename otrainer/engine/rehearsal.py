@@ -86,7 +86,7 @@ def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
         batch = session.val.peek(epoch)
         if batch is None:
             return metrics_alone(session)
-        with unchanged(session), evaluating(session.modules, session.ctx.optimizer), torch.no_grad(), unheard():
+        with unchanged(session), evaluating(session.modules, session.ctx), torch.no_grad(), unheard():
             placed = session.accelerator.place(batch)
             row, _ = judge(session, placed, 0)
             logged = {f"val_{name}": value for name, value in row.items()}

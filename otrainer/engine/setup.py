@@ -30,6 +30,7 @@ from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.errors import ConfigError, errors_at
 
 if TYPE_CHECKING:
+    from otrainer.engine.averaging import Averaging
     from otrainer.engine.length import Length
     from otrainer.engine.parts import Parts
     from otrainer.engine.rhythm import Rhythm
@@ -37,10 +38,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("otrainer")
 
 
-def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze: Sequence[Any] = ()) -> Session:
+def begin(
+    parts: Parts,
+    run: RunSettings,
+    length: Length,
+    rhythm: Rhythm,
+    freeze: Sequence[Any] = (),
+    averaging: Averaging | None = None,
+) -> Session:
     """Put everything in its place: data, model, optimizer, scheduler, and what `run.resume_from` holds.
 
-    `length` and `rhythm` of the run say how often a scheduler has its turn; `freeze` are the rules of `Freezing`.
+    `length` and `rhythm` of the run say how often a scheduler has its turn; `freeze` are the rules of `Freezing`, and
+    `averaging` takes averages of the weights.
 
     Raises ConfigError where a part cannot be built or does not fit the checkpoint.
     """
@@ -60,6 +69,8 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze
     if freezing is not None:
         freezing.freeze_for_good()
     optimizer = build_optimizer(parts)
+    if averaging is not None:
+        averaging.begin(optimizer)
     turns = rhythm.turns(length, train.batches())
     schedule = build_schedules(parts.scheduler_factory, optimizer, parts.registry, turns)
     ctx = RunContext(
@@ -71,6 +82,7 @@ def begin(parts: Parts, run: RunSettings, length: Length, rhythm: Rhythm, freeze
         train=train,
         scaler=accelerator.scaler,
         baseline=Baseline(parts, as_built),
+        averaging=averaging,
         built=checkpoint.hyperparameters(optimizer, schedule, parts),
         **parts.in_context,
     )

@@ -13,6 +13,7 @@ from otrainer.errors import ConfigError, Finding, nearest
 if TYPE_CHECKING:
     import torch
 
+    from otrainer.engine.averaging import Averaging
     from otrainer.engine.checkpoint.baseline import Baseline
     from otrainer.engine.data.loader import Loader
     from otrainer.registry import Registry
@@ -161,7 +162,8 @@ class RunContext(StepMethods):
     gives them; `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting
     `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole step, but for
     `metrics_ahead`: how many micro-batches of the step to come each metric has seen, and `turns`: who is still to have
-    a turn after the step that was; `own` are the steps of a trainer of the user's, in which alone the methods act.
+    a turn after the step that was; `averaging` takes averages of the weights; `own` are the steps of a trainer of the
+    user's, in which alone the methods act.
     """
 
     run: RunSettings
@@ -189,6 +191,7 @@ class RunContext(StepMethods):
     metrics_ahead: list[int] = field(default_factory=list)
     turns: Turns = field(default_factory=Turns)
     own: Any = None
+    averaging: Averaging | None = None
 
     def __post_init__(self) -> None:
         self.metrics_ahead = [0] * len(self.metrics)

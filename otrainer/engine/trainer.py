@@ -8,18 +8,20 @@ from contextlib import chdir
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from otrainer.engine.boundary import BETWEEN, UPDATING
+from otrainer.engine.averaging import Averaging
+from otrainer.engine.boundary import UPDATING
 from otrainer.engine.checkpoint import begin_state
 from otrainer.engine.clipping import clip
 from otrainer.engine.closure import step_by_closure
 from otrainer.engine.data.loader import worker_trouble
+from otrainer.engine.epoch_end import end_epoch
 from otrainer.engine.epochs import begin_epoch, groups_left, has_begun
 from otrainer.engine.factories import needs_closure
 from otrainer.engine.freezing import check_rules
 from otrainer.engine.gradients import evaluate, look_first
 from otrainer.engine.length import Length
 from otrainer.engine.logs import StepLogs
-from otrainer.engine.metrics import epoch_rows, reset_metrics, undone_if_broken_off
+from otrainer.engine.metrics import reset_metrics
 from otrainer.engine.modes import set_mode
 from otrainer.engine.optimizer import tell_left_out
 from otrainer.engine.own_step import has_stepped, own_step, run_parts
@@ -29,7 +31,7 @@ from otrainer.engine.rhythm import Rhythm
 from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.state import RunSettings
 from otrainer.engine.step_end import log_step, step_schedule, take_open
-from otrainer.engine.validation import step_by_metric, validate, validate_within
+from otrainer.engine.validation import validate_within
 from otrainer.errors import check_positive, check_whole
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class DefaultTrainer:
     every `val_every_n_epochs`, or every `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters
     do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
     modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
+    `ema` (`decay`, `from_step`, ...) or `swa` takes averages of the weights, which are validated and saved for use.
     Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
     """
 
@@ -68,6 +71,8 @@ class DefaultTrainer:
     val_batches: int | None = None
     freeze: Sequence[Mapping[str, Any]] | None = None
     grad_clip_value: float | None = None
+    ema: Mapping[str, Any] | None = None
+    swa: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):
@@ -76,13 +81,18 @@ class DefaultTrainer:
             check_whole(name, getattr(self, name), optional=True)
         for name in ("grad_clip_norm", "grad_clip_value"):
             check_positive(name, getattr(self, name))
-        _ = self.length, self.rhythm  # which tell what is none
+        _ = self.length, self.rhythm, self.averaging  # which tell what is none
         check_rules(self.freeze or ())
 
     @property
     def length(self) -> Length:
         """How long a run is."""
         return Length.of(self.max_epochs, self.max_steps, self.max_time, self.train_batches, self.grad_accum_steps)
+
+    @property
+    def averaging(self) -> Averaging | None:
+        """What averages the weights are taken into."""
+        return Averaging.of(self.ema, self.swa)
 
     @property
     def rhythm(self) -> Rhythm:
@@ -97,7 +107,8 @@ class DefaultTrainer:
         and whatever the user's parts raise.
         """
         with worker_trouble(), chdir(os.curdir):  # the folder that paths start from, wherever a part goes
-            session = begin(Parts(**parts), RunSettings.of(run), self.length, self.rhythm, self.freeze or ())
+            of_run = self.length, self.rhythm, self.freeze or (), self.averaging
+            session = begin(Parts(**parts), RunSettings.of(run), *of_run)
             session.ctx.own = own_step(self, DefaultTrainer, self._bound, accumulates=self.grad_accum_steps > 1)
         failed: BaseException | None = None
         try:
@@ -156,7 +167,7 @@ class DefaultTrainer:
                     state.epoch_complete = True
                     continue
                 session.hook("on_train_epoch_end")
-            self._end_epoch(session)
+            end_epoch(session, self.rhythm, self.val_batches)
 
     def _train_epoch(self, session: Session) -> None:
         ctx, state, stop, length = session.ctx, session.ctx.state, session.stop, self.length
@@ -206,6 +217,8 @@ class DefaultTrainer:
         state.micro_step_in_epoch += len(rows)
         if ctx.metrics:
             ctx.metrics_ahead[:] = [0] * len(ctx.metrics)
+        if ctx.averaging is not None:
+            ctx.averaging.update(ctx.optimizer, state.global_step)
         session.boundary.reach()
         ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
         scheduler = stepped and session.steps_schedule and bool(session.schedule.due("step", state.global_step))
@@ -221,28 +234,3 @@ class DefaultTrainer:
         session.hook("on_train_step_end")
         if validation:
             validate_within(session, self.rhythm, self.val_batches)
-
-    def _end_epoch(self, session: Session) -> None:
-        """Validate, log, step what goes by epochs, and let the callbacks see all of it before metrics begin anew."""
-        ctx, state = session.ctx, session.ctx.state
-        ctx.validated = self.rhythm.is_due_after_epoch(state.epoch)
-        session.boundary.begin_epoch()
-        session.boundary.mark()
-        with undone_if_broken_off(ctx.metrics):
-            if ctx.validated:
-                validate(session, self.val_batches)
-            rows = epoch_rows(session)
-        session.boundary.phase = UPDATING
-        for stage, row in rows.items():
-            session.log(row, stage)
-        for _, bundle in session.schedule.due("epoch", state.epoch + 1):
-            bundle.scheduler.step()
-        if ctx.validated:
-            step_by_metric(session, self.rhythm)
-            ctx.run.progress.note_values(ctx.last_val_logs, state.global_step)
-            session.hook("on_validation_end")
-        state.epoch_complete = True
-        session.hook("on_epoch_end")
-        reset_metrics(session)
-        session.boundary.phase = BETWEEN
-        session.stop.raise_if_asked()

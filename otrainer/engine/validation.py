@@ -37,7 +37,7 @@ def validate(session: Session, most: int | None = None) -> None:
     """
     ctx = session.ctx
     rows, weights = [], []
-    with evaluating(session.modules, ctx.optimizer), torch.no_grad(), told_stage("val") as where:
+    with evaluating(session.modules, ctx), torch.no_grad(), told_stage("val") as where:
         batches = session.accelerator.placed(islice(session.val.epoch(ctx.state.epoch), most))
         for number, batch in enumerate(batches):
             session.stop.raise_if_asked()

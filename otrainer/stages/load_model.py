@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config import Settings
-from otrainer.engine.checkpoint import load_checkpoint, load_model_state
+from otrainer.engine.checkpoint import load_checkpoint, load_model_state, load_trained
 from otrainer.errors import ConfigError, nearest
 from otrainer.fingerprint.locate import is_own
 from otrainer.fingerprint.sources import rules
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("otrainer")
 
 
-def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None) -> torch.nn.Module:
+def load_model(
+    run_dir: str | os.PathLike[str], *, checkpoint: str | None = None, averaged: bool = True
+) -> torch.nn.Module:
     """Return the model of a run with its trained weights, on the CPU, in eval mode.
 
-    `checkpoint` picks one of the run's by name (`best`, `step_100`; default: `last`, else the newest). A warning names
-    the parts of the model whose code is no longer that of the run.
+    `checkpoint` picks one of the run's by name (`best`, `step_100`; default: `last`, else the newest). Where the run
+    averages its weights, these are the averages, or without `averaged` what it trains. A warning names the parts of
+    the model whose code is no longer that of the run.
     Raises ConfigError where `run_dir` is no run, or has no such checkpoint.
     """
     folder = Path(run_dir).absolute()
@@ -52,6 +55,8 @@ def load_model(run_dir: str | os.PathLike[str], *, checkpoint: str | None = None
                 *(run_dir, ", ".join(f"`{key}`" for key in changed), folder / CODE),
             )
     load_model_state(model, parts)
+    if not averaged:
+        load_trained(model, parts)
     return model.eval()
 
 

@@ -440,6 +440,18 @@ def a_trainer_that_cannot_be_cut_short() -> None:
     cut(object())
 
 
+def averages_under_an_optimizer_that_has_its_own() -> None:
+    class ScheduleFree(torch.optim.SGD):
+        def train(self) -> None: ...
+        def eval(self) -> None: ...
+
+    class Factory:
+        def build(self, model: Any, *, registry: Any) -> Any:
+            return ScheduleFree(model.parameters(), lr=0.1)
+
+    fit(small_model(), Batches(random_batches(1)), trainer={"ema": {"decay": 0.9}}, optimizer=Factory())
+
+
 def two_optimizers_of_one_parameter() -> None:
     named = {name: {"type": "optim_cls.SGD"} for name in ("generator", "critic")}
     fit(small_model(), Batches(random_batches(1)), optimizer=named)

@@ -36,13 +36,15 @@ TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".
 HAS_WORDS = {
     "Components", "FunctionFactory", "StdoutLogger", "activated", "as_output", "build_torch", "check_apart",
     "check_loss", "check_monitors", "check_name", "check_same_kind", "check_schedule", "different_shapes", "doubled",
-    "field_of", "get_path", "gradient_not_finite", "holder_of", "known", "misfit", "misshapen", "missing_in",
-    "model_misfit", "moved", "not_loadable", "nothing_called", "of_sequences", "read_order", "read_out", "same_length",
-    "shown", "step_not_finite", "tell_left_out", "tell_never_validated", "unknown_monitor", "unmatched",
+    "field_of", "flaws", "get_path", "gradient_not_finite", "holder_of", "known", "misfit", "misshapen", "missing_in",
+    "model_misfit", "moved", "not_loadable", "nothing_called", "of_sequences", "read_order", "read_out",
+    "same_length", "shown", "step_not_finite", "tell_left_out", "tell_never_validated", "unknown_monitor",
+    "unmatched",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {
     "describe": "makes words of a message", "described": "the same", "listed": "the same",
+    "load_trained": "for whoever loads a model",
     "check_fits": "judges a checkpoint before anything is trained", "save_checkpoint": "for whoever writes a trainer",
     "build_model": "for whoever builds a model by hand", "check_model": "judges a model before anything is trained",
     "line_of": "lines of a config for what is told", "model_summary": "the model in words",

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 # In the order in which one leads to the next: the first that differs is where to look.
 ORDER = (
-    "batch", "rng", "loss", "flags", "attributes", "model", "optimizer", "scheduler", "scaler", "io", "metrics",
-    "callbacks", "loggers", "data", "train_state",
+    "batch", "rng", "loss", "flags", "attributes", "model", "trained", "optimizer", "scheduler", "scaler", "io",
+    "metrics", "callbacks", "loggers", "data", "train_state",
 )  # fmt: skip
 OWN = 2  # callbacks that the check adds, as the last ones
 LONGEST_EPOCH = 50  # steps of an epoch whose end is looked at too

@@ -16,11 +16,12 @@ from otrainer.engine.checkpoint.restore import (
     check_fits,
     hyperparameters,
     load_model_state,
+    load_trained,
     restore,
 )
 from otrainer.engine.checkpoint.save import capture, check_loadable, save_checkpoint
 
 __all__ = [
     "FORMAT", "PARTS", "begin_state", "capture", "check_fits", "check_loadable", "damaged", "hyperparameters",
-    "load_checkpoint", "load_model_state", "restore", "save_checkpoint", "unreadable",
+    "load_checkpoint", "load_model_state", "load_trained", "restore", "save_checkpoint", "unreadable",
 ]  # fmt: skip

@@ -87,6 +87,16 @@ def load_model_state(model: torch.nn.Module, parts: dict[str, Any]) -> None:
         finish(model)
 
 
+def load_trained(model: torch.nn.Module, parts: dict[str, Any]) -> None:
+    """Load the weights that are trained on, where those for use are others."""
+    values = iter(decoded(model, parts.get("trained") or [], ("model",)))
+    known = dict(model.named_parameters(remove_duplicate=False))
+    names = [name for group in (parts["parameters"]["names"] if parts.get("trained") else ()) for name in group]
+    for name, value in zip(names, values, strict=True):
+        if name and name[0] == "model":
+            known[name[1]].data.copy_(value)
+
+
 def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     """Put everything but the weights back to where the checkpoint has it.
 
@@ -124,6 +134,8 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     with taking(ctx.state, ("logs",)):
         load_logs(ctx, decoded(None, parts.get("logs") or {}, ("logs",)))
     if trained := parts.get("trained"):
+        if ctx.averaging is not None:
+            ctx.averaging.take(ctx.optimizer)
         with taking(ctx.optimizer, ("optimizer",)):
             train_on(ctx.optimizer, trained)
     if not ctx.state.epoch_complete:

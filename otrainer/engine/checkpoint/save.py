@@ -67,7 +67,7 @@ def capture(ctx: RunContext) -> dict[str, Any]:
 
 def weights(ctx: RunContext) -> dict[str, Any]:
     """Return the model's state; under an optimizer with modes as it is for use, beside the weights that are trained."""
-    with weights_for_use(ctx.optimizer) as trained:
+    with weights_for_use(ctx) as trained:
         model = ctx.baseline.data_of(ctx.model, "model")
         if not trained:
             return {"model": model}

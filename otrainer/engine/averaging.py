@@ -1,0 +1,125 @@
+"""Averages of the weights over training: exponential (EMA) or stochastic weight averaging (SWA), as torch takes them.
+
+Which steps count is a function of the step, so that a resume cannot forget it. A checkpoint has the averages as its
+`model`, for use, and beside them what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
+
+from otrainer.engine.optimizer import held
+from otrainer.errors import ConfigError, ConfigPath, Finding, is_whole, nearest
+
+EVERYWHERE = ("from_step", "every_n_steps", "validate")
+KEYS = {"ema": ("decay", *EVERYWHERE), "swa": EVERYWHERE}
+VALIDATED = ("averaged", "trained")
+EXAMPLES = {"ema": "ema: {decay: 0.999, from_step: 100}", "swa": "swa: {from_step: 1000, every_n_steps: 50}"}
+
+
+class Averaging:
+    """The averages of what an optimizer trains, from a step on, every so many steps; none before.
+
+    The first is a copy of the weights. `validates` says whether validation sees the averages.
+    """
+
+    def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
+        self.first: int = options.get("from_step", 1)
+        self.every: int = options.get("every_n_steps", 1)
+        self.validates = options.get("validate", VALIDATED[0]) == VALIDATED[0]
+        self._average: Callable[..., None] = (
+            get_ema_multi_avg_fn(options["decay"]) if kind == "ema" else get_swa_multi_avg_fn()
+        )
+        self._averages: dict[int, torch.Tensor] = {}
+
+    @classmethod
+    def of(cls, ema: Mapping[str, Any] | None, swa: Mapping[str, Any] | None) -> Averaging | None:
+        """Return the averaging that a trainer asks for, if any. Raises ConfigError for all that is wrong with it."""
+        given = {name: options for name, options in (("ema", ema), ("swa", swa)) if options is not None}
+        findings = [each for name, options in given.items() for each in flaws(name, options)]
+        if len(given) > 1:
+            message, hint = "There is `ema` or `swa`, not both.", "Leave one of them out."
+            findings.append(Finding(message, "two ways at once", ("trainer", "swa"), hint=hint))
+        if findings:
+            raise ConfigError.of(findings)
+        return next((cls(name, options) for name, options in given.items()), None)
+
+    def begin(self, optimizer: Any) -> None:
+        """Raise ConfigError for an optimizer that has weights for use of its own, as schedule-free ones do."""
+        if callable(getattr(optimizer, "eval", None)):
+            raise ConfigError(
+                f"`{type(optimizer).__name__}` averages weights itself.",
+                title="two ways at once",
+                config_path=("optimizer", "type"),
+                hint="Leave `ema` or `swa` of the trainer out.",
+            )
+
+    def update(self, optimizer: Any, step: int) -> None:
+        """Take in the weights after an optimizer step of the run, if it is one that counts."""
+        since = step - self.first
+        if since < 0 or since % self.every:
+            return
+        trained = held(optimizer)
+        known = [each for each in trained if id(each) in self._averages]
+        if known:
+            averages = [self._averages[id(each)] for each in known]
+            with torch.no_grad():
+                self._average(averages, known, torch.tensor(since // self.every))
+        for each in trained:
+            if id(each) not in self._averages:
+                self._averages[id(each)] = each.detach().clone()
+
+    def take(self, optimizer: Any) -> None:
+        """Take the weights that there are now, those of a checkpoint, for the averages."""
+        self._averages = {id(each): each.detach().clone() for each in held(optimizer)}
+
+    @contextmanager
+    def in_use(self, optimizer: Any) -> Iterator[list[torch.Tensor]]:
+        """Let the model have the averages in the block; yield copies of what is trained, none where there are none."""
+        if not self._averages:
+            yield []
+            return
+        parameters = held(optimizer)
+        trained = [each.detach().clone() for each in parameters]
+        fill(parameters, [self._averages.get(id(each), each) for each in parameters])
+        try:
+            yield trained
+        finally:
+            fill(parameters, trained)
+
+
+def fill(parameters: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(parameters, values, strict=True):
+            if parameter is not value:
+                parameter.copy_(value)
+
+
+def flaws(name: str, options: Any) -> Iterator[Finding]:
+    """Yield what is wrong with the options of `ema` or `swa`."""
+    path: ConfigPath = ("trainer", name)
+    if not isinstance(options, Mapping) or (name == "ema" and "decay" not in options):
+        yield Finding(f"`{name}` is a mapping such as `{EXAMPLES[name]}`.", "no averaging", path, hint="Write it so.")
+        return
+    for key in options:
+        if key not in KEYS[name]:
+            near, message = nearest(str(key), KEYS[name]), f"`{name}` has no key `{key}`."
+            yield Finding(message, "unknown key", (*path, key), on_key=True, suggestions=near)
+    decay = options.get("decay", 0.5)
+    if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 < decay < 1:
+        message = f"`decay` is a number between 0 and 1, not {decay!r}."
+        yield Finding(message, "out of range", (*path, "decay"), hint="Write `decay: 0.999`, say.")
+    for key in ("from_step", "every_n_steps"):
+        if not is_whole(options.get(key, 1)):
+            message = f"`{key}` is a whole number from 1 on, not {options[key]!r}."
+            yield Finding(message, "out of range", (*path, key), hint=f"Write `{key}: 100`, say.")
+    if (choice := options.get("validate", VALIDATED[0])) not in VALIDATED:
+        message, near = f"`validate` is averaged or trained, not `{choice}`.", nearest(str(choice), VALIDATED)
+        yield Finding(
+            message, "unknown value", (*path, "validate"), suggestions=near, hint="Write `validate: trained`."
+        )

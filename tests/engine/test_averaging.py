@@ -1,0 +1,225 @@
+"""Averages of the weights: those of torch's `swa_utils` to the bit, validated and saved, exact across stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import Batches, Notes, fit, parameters_of, random_batches
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
+
+from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.loss import LossOutput
+from otrainer.engine.averaging import Averaging
+from otrainer.engine.checkpoint import load_checkpoint, load_model_state, load_trained
+from otrainer.engine.signals import StopRequest, TrainingInterrupted
+from otrainer.engine.state import RunContext
+from otrainer.errors import ConfigError
+
+BATCHES, EPOCHS, FROM = 4, 3, 5
+EMA = {"decay": 0.9, "from_step": FROM}
+SWA = {"from_step": FROM, "every_n_steps": 2}
+KINDS: dict[str, tuple[dict[str, Any], Callable[..., Any], int]] = {
+    "ema": ({"ema": EMA}, get_ema_multi_avg_fn(0.9), 1),
+    "swa": ({"swa": SWA}, get_swa_multi_avg_fn(), 2),
+}
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.body = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh())
+        self.head = nn.Linear(8, 1)
+        self.tied = nn.Linear(8, 1, bias=False)
+        self.tied.weight = self.head.weight
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.head(self.body(x)) + self.tied(self.body(x))
+        return y
+
+
+class StopAt:
+    def __init__(self, step: int | None) -> None:
+        self.step = step
+
+    def on_train_step_end(self, ctx: RunContext) -> None:
+        if ctx.state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+OPTIMIZER = {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05, "momentum": 0.9}}
+
+
+def data() -> Batches:
+    return Batches(random_batches(BATCHES), random_batches(2, seed=5))
+
+
+def train(
+    folder: Path, options: dict[str, Any], stops: tuple[int, ...] = (), **more: Any
+) -> tuple[torch.Tensor, Notes, dict[str, Any]]:
+    """Train, stopped after each of `stops` and continued; return parameters, rows of the last stretch, checkpoint."""
+    last: str | None = None
+    for stop in (*stops, None):
+        model, notes = Net(), Notes()
+        try:
+            with StopRequest():
+                fit(
+                    model,
+                    data(),
+                    trainer={"max_epochs": EPOCHS, **options},
+                    optimizer=OPTIMIZER,
+                    loggers=[notes],
+                    callbacks=[StopAt(stop), ModelCheckpoint(str(folder))],
+                    run={"resume_from": last},
+                    **more,
+                )
+        except TrainingInterrupted:
+            last = str(folder / "last.pt")
+    return parameters_of(model), notes, load_checkpoint(folder / "last.pt")
+
+
+def by_hand(average: Callable[..., Any], every: int) -> tuple[nn.Module, nn.Module, list[float]]:
+    """The same in torch alone: the model, its average, and the loss of validation with it."""
+    model = Net()
+    averaged = AveragedModel(model, multi_avg_fn=average)
+    trains = [each for each in model.parameters() if each.requires_grad]
+    optimizer = torch.optim.SGD(trains, lr=0.05, momentum=0.9, fused=True)
+    step, losses = 0, []
+    for _ in range(EPOCHS):
+        for batch in random_batches(BATCHES):
+            step += 1
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(batch["x"]), batch["y"]).backward()
+            optimizer.step()
+            if step >= FROM and (step - FROM) % every == 0:
+                averaged.update_parameters(model)
+        used = averaged.module if step >= FROM else model
+        buffers = dict(model.named_buffers())
+        for name, buffer in used.named_buffers():
+            buffer.copy_(buffers[name])
+        used.eval()
+        with torch.no_grad():
+            each = [nn.functional.mse_loss(used(batch["x"]), batch["y"]).item() for batch in random_batches(2, seed=5)]
+        losses.append(sum(each) / len(each))
+        used.train()
+    return model, averaged.module, losses
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_averages_are_those_of_torch_and_training_is_as_without_them(kind: str, tmp_path: Path) -> None:
+    options, average, every = KINDS[kind]
+    trained, notes, saved = train(tmp_path, options)
+    model, averaged, losses = by_hand(average, every)
+
+    assert torch.equal(trained, parameters_of(model))
+    loaded = Net()
+    load_model_state(loaded, saved)
+    assert torch.equal(parameters_of(loaded), parameters_of(averaged))
+    assert not torch.equal(parameters_of(loaded), trained)
+    load_trained(loaded, saved)
+    assert torch.equal(parameters_of(loaded), trained)
+    assert notes.values("val", "val_loss") == pytest.approx(losses, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", [3, 4, 5, 6, 7, 8, 9])
+def test_two_stops_about_the_start_of_the_averages_change_nothing(kind: str, first: int, tmp_path: Path) -> None:
+    options, _, _ = KINDS[kind]
+    whole, notes, saved = train(tmp_path / "whole", options)
+    continued, later, again = train(tmp_path / "cut", options, (first, first + 1))
+
+    assert torch.equal(whole, continued)
+    assert notes.rows[-1] == later.rows[-1]
+    for name, value in saved["model"].items():
+        assert torch.equal(value, again["model"][name]), name
+    assert all(torch.equal(*pair) for pair in zip(saved["trained"], again["trained"], strict=True))
+
+
+def test_nothing_is_averaged_before_its_step(tmp_path: Path) -> None:
+    _, _, saved = train(tmp_path, {"ema": {"decay": 0.5, "from_step": 100}})
+
+    assert "trained" not in saved
+
+
+def test_validation_may_see_what_is_trained_while_the_averages_are_saved(tmp_path: Path) -> None:
+    _, seen, saved = train(tmp_path / "own", {"ema": {**EMA, "validate": "trained"}})
+    _, plain, _ = train(tmp_path / "plain", {})
+
+    assert seen.values("val", "val_loss") == plain.values("val", "val_loss")
+    assert "trained" in saved
+
+
+def test_a_run_without_averages_goes_on_from_what_was_trained(tmp_path: Path) -> None:
+    fit(
+        Net(),
+        data(),
+        trainer={"max_epochs": 2, "ema": EMA},
+        optimizer=OPTIMIZER,
+        callbacks=[ModelCheckpoint(str(tmp_path))],
+    )
+    without = fit(
+        Net(),
+        data(),
+        trainer={"max_epochs": EPOCHS},
+        optimizer=OPTIMIZER,
+        run={"resume_from": str(tmp_path / "last.pt")},
+    )
+    whole = fit(Net(), data(), trainer={"max_epochs": EPOCHS}, optimizer=OPTIMIZER)
+    assert torch.equal(parameters_of(without), parameters_of(whole))
+
+
+def test_the_loss_s_own_parameters_are_trained_on_and_saved_as_they_are(tmp_path: Path) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def __call__(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
+            return LossOutput(nn.functional.mse_loss(outputs * self.scale, targets["y"]))
+
+    whole, cut = Scaled(), Scaled()
+    train(tmp_path / "whole", {"ema": EMA}, loss=whole)
+    for stop in (6, None):
+        try:
+            with StopRequest():
+                fit(
+                    Net(), data(), trainer={"max_epochs": EPOCHS, "ema": EMA}, optimizer=OPTIMIZER, loss=cut,
+                    callbacks=[StopAt(stop), ModelCheckpoint(str(tmp_path / "cut"))],
+                    run={"resume_from": None if stop else str(tmp_path / "cut/last.pt")},
+                )  # fmt: skip
+        except TrainingInterrupted:
+            cut = Scaled()
+    assert torch.equal(whole.scale, cut.scale)
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "said"),
+    [
+        ({"ema": {"from_step": 1}}, ("trainer", "ema"), "`ema` is a mapping such as `ema: {decay"),
+        ({"ema": {"decay": 1.0}}, ("trainer", "ema", "decay"), "between 0 and 1"),
+        ({"ema": {"decay": 0.9, "from_steps": 3}}, ("trainer", "ema", "from_steps"), "no key `from_steps`"),
+        ({"swa": {"every_n_steps": 0}}, ("trainer", "swa", "every_n_steps"), "from 1 on"),
+        ({"swa": {"validate": "average"}}, ("trainer", "swa", "validate"), "averaged or trained"),
+        ({"swa": {}, "ema": {"decay": 0.9}}, ("trainer", "swa"), "not both"),
+    ],
+)
+def test_what_is_no_averaging_is_refused_at_its_place(given: dict[str, Any], path: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Averaging.of(**{"ema": None, "swa": None, **given})
+
+    assert caught.value.config_path == path
+    assert said in str(caught.value)
