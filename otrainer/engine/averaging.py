@@ -6,6 +6,7 @@ Which steps count is a function of the step, so that a resume cannot forget it. 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +18,10 @@ from otrainer.engine.optimizer import held
 from otrainer.errors import ConfigError, ConfigPath, Finding, is_whole, nearest
 
 EVERYWHERE = ("from_step", "every_n_steps", "validate")
+log = logging.getLogger("otrainer")
 KEYS = {"ema": ("decay", *EVERYWHERE), "swa": EVERYWHERE}
 VALIDATED = ("averaged", "trained")
+HALVES = (torch.bfloat16, torch.float16)
 EXAMPLES = {"ema": "ema: {decay: 0.999, from_step: 100}", "swa": "swa: {from_step: 1000, every_n_steps: 50}"}
 
 
@@ -50,7 +53,15 @@ class Averaging:
         return next((cls(name, options) for name, options in given.items()), None)
 
     def begin(self, optimizer: Any) -> None:
-        """Raise ConfigError for an optimizer that has weights for use of its own, as schedule-free ones do."""
+        """Warn of averages in half precision, which hardly move.
+
+        Raises ConfigError for an optimizer that has weights for use of its own, as schedule-free ones do.
+        """
+        if any(each.dtype in HALVES for each in held(optimizer)):
+            log.warning(
+                "the averages of the weights are in half precision, as these are: steps that are small beside them are "
+                "rounded away. Train with `precision: bf16-mixed`, whose weights are whole."
+            )
         if callable(getattr(optimizer, "eval", None)):
             raise ConfigError(
                 f"`{type(optimizer).__name__}` averages weights itself.",
@@ -94,10 +105,9 @@ class Averaging:
 
 
 def fill(parameters: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
-    with torch.no_grad():
-        for parameter, value in zip(parameters, values, strict=True):
-            if parameter is not value:
-                parameter.copy_(value)
+    for parameter, value in zip(parameters, values, strict=True):
+        if parameter is not value:
+            parameter.data.copy_(value)  # past its version, by which a frozen parameter shows that it was changed
 
 
 def flaws(name: str, options: Any) -> Iterator[Finding]:

@@ -223,3 +223,25 @@ def test_what_is_no_averaging_is_refused_at_its_place(given: dict[str, Any], pat
 
     assert caught.value.config_path == path
     assert said in str(caught.value)
+
+
+def test_averages_in_half_precision_are_told_to_be_rounded_away(caplog: pytest.LogCaptureFixture) -> None:
+    optimizer = torch.optim.SGD(Net().bfloat16().parameters(), lr=0.1)
+    Averaging("ema", {"decay": 0.999}).begin(optimizer)
+
+    assert "rounded away" in caplog.text
+
+
+def test_validation_with_the_averages_changes_no_version_of_a_parameter() -> None:
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    averaging = Averaging("ema", {"decay": 0.5})
+    averaging.update(optimizer, 1)
+    with torch.no_grad():
+        model.head.weight.add_(1.0)
+    before, versions = parameters_of(model), [each._version for each in model.parameters()]
+    with averaging.in_use(optimizer):
+        assert not torch.equal(parameters_of(model), before)
+
+    assert torch.equal(parameters_of(model), before)
+    assert [each._version for each in model.parameters()] == versions
