@@ -50,7 +50,8 @@ def read_model(
 ) -> tuple[ModelIR | None, list[Finding]]:
     report = Report()
     ir = read_one(section, path, registry, report, what="`model`")
-    for _, module in ir.by_name() if ir else ():
+    modules = {module.path: module for _, module in ir.by_name()} if ir else {}  # what repeats has one place
+    for module in modules.values():
         if report.findings.is_full:
             break
         report.extend(check_module(module, registry, settings))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Ref
+from otrainer.model.repeat import written_out
 from otrainer.model.section import read_inputs, read_return
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ OUTPUT = "output"
 def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> ModelIR:
     """Compile the layers to submodules `layers.0`, `layers.1`, ..., each called on what the one before returned.
 
+    What repeats (`{repeat: 6, of: ...}`) is numbered as if it were written out.
     With `return: dict` the result is under the key `output`.
     """
     report.keys(section, KEYS, path, what="A sequential model")
@@ -32,9 +34,10 @@ def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Rep
         hint = "Write `layers: [{_type_: nn.Linear, ...}]`."
         report.add("A sequential model needs at least one layer.", (*path, "layers"), title="no layer", hint=hint)
     returns = read_return(section, 1, (*path, "return"), report) or "single"
-    modules = tuple(ModuleSpec(f"layers.{i}", spec, (*path, "layers", i)) for i, spec in enumerate(layers))
+    written = written_out(layers, (*path, "layers"), report)
+    modules = tuple(ModuleSpec(f"layers.{i}", spec, place) for i, (spec, place) in enumerate(written))
     first = inputs[0] if inputs else "x"
-    values = [first, *(f"layer_{index}" for index in range(len(layers)))]
+    values = [first, *(f"layer_{index}" for index in range(len(modules)))]
     nodes = tuple(
         Node(values[index + 1], "module", module.name, (Ref(values[index]),), (), values[index + 1], module.path)
         for index, module in enumerate(modules)

@@ -104,3 +104,51 @@ def test_findings_of_layers_and_section_come_together(findings):
     layers = [{"_type_": "nn.Linaer"}, {"_type_": "mlp", "dims": [1, 2], "dropuot": 0.1}]
     found = findings({"sequential": {"layers": layers, "retrun": "single"}})
     assert [finding.suggestions[0] for finding in found] == ["return", "nn.Linear", "dropout"]
+
+
+SQUARE = {"_type_": "nn.Linear", "in_features": 3, "out_features": 3}
+DEEP = [SQUARE, {"repeat": 2, "of": [SQUARE, {"_type_": "nn.Tanh"}]}, {"repeat": 3, "of": SQUARE}, LINEAR]
+
+
+def test_what_repeats_is_numbered_and_initialised_as_if_it_were_written_out(make):
+    torch.manual_seed(7)
+    model = make({"sequential": {"layers": DEEP}})
+    torch.manual_seed(7)
+    square = [nn.Linear(3, 3) for _ in range(6)]
+    plain = nn.Sequential(square[0], square[1], nn.Tanh(), square[2], nn.Tanh(), *square[3:], nn.Linear(3, 2))
+    numbers, expected = model.state_dict(), plain.state_dict()
+    assert list(numbers) == [f"layers.{name}" for name in expected]
+    assert all(torch.equal(numbers[f"layers.{name}"], value) for name, value in expected.items())
+    x = torch.randn(4, 3)
+    assert torch.equal(model(x), plain(x))
+
+
+def test_copies_of_what_repeats_share_no_weights(make):
+    model = make({"sequential": {"layers": [{"repeat": 3, "of": SQUARE}]}})
+    assert len({weight.data_ptr() for weight in model.parameters()}) == 6
+
+
+def test_a_mistake_in_what_repeats_is_told_once(findings):
+    (finding,) = findings({"sequential": {"layers": [{"repeat": 50, "of": {"_type_": "nn.Linaer"}}]}})
+    assert finding.config_path[:5] == ("model", "sequential", "layers", 0, "of")
+    assert finding.suggestions[0] == "nn.Linear"
+
+
+@pytest.mark.parametrize(
+    ("layer", "path", "message"),
+    [
+        ({"repeat": 2}, (), "needs `of`"),
+        ({"repeat": 2, "of": []}, ("of",), "no layer to repeat"),
+        ({"repeat": 2, "of": LINEAR, "off": 1}, ("off",), "no key `off`"),
+        ({"repeat": 0, "of": LINEAR}, ("repeat",), "from 1 to"),
+        ({"repeat": 10**9, "of": LINEAR}, ("repeat",), "from 1 to"),
+        ({"repeat": True, "of": LINEAR}, ("repeat",), "a whole number"),
+        ({"repeat": "6", "of": LINEAR}, ("repeat",), "a whole number"),
+        ({"repeat": 2, "of": {"repeat": 2, "of": LINEAR}}, ("of", "repeat"), "holds nothing that repeats"),
+        ({"repeat": 2, "of": "nn.ReLU"}, ("of",), "a mapping with `_type_`, not a string"),
+    ],
+)
+def test_what_cannot_repeat_is_told_with_its_place(findings, layer, path, message):
+    (finding,) = findings({"sequential": {"layers": [layer]}})
+    assert finding.config_path == ("model", "sequential", "layers", 0, *path)
+    assert message in finding.message

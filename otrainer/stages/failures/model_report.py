@@ -58,8 +58,8 @@ def report_node(failure: Failure, call: NodeCall) -> Finding:
 def name_of(call: NodeCall, failure: Failure) -> str:
     """Return what people call a node: the number of a layer, or its name in the graph and what it calls."""
     node = call.node
-    if node.path[1:2] == ("sequential",):
-        return f"Layer {node.path[-1]} (`{failure.components.key_at(node.path)}`)"
+    if "sequential" in node.path[1:4:2]:  # the model, or one of several
+        return f"Layer {node.target.rpartition('.')[2]} (`{failure.components.key_at(node.path)}`)"
     return f"The node `{node.name}` (`{node.kind}:{node.target}`)"
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import check_fits
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.fit.asked import asked_by_code
@@ -15,9 +13,8 @@ from otrainer.stages.fit.changed import changed_code, changed_data, refuse_chang
 from otrainer.stages.fit.compose import composed, settings_of
 from otrainer.stages.fit.fast import is_fast, try_fast
 from otrainer.stages.fit.late_imports import LateImports, refuse_late, workers_tell
-from otrainer.stages.fit.parents_rows import carry_rows
+from otrainer.stages.fit.prepare import prepare
 from otrainer.stages.fit.provenance import leave_provenance
-from otrainer.stages.fit.rows_elsewhere import begin_rows, rows_of_attempt
 from otrainer.stages.fit.run_directory import run_directory
 from otrainer.stages.fit.run_record import RunRecord
 from otrainer.stages.fit.summary import summary
@@ -27,11 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otrainer.config import SourceMap
-    from otrainer.stages.fit.compose import Composed
     from otrainer.stages.fit.start import Start
     from otrainer.stages.plan import Plan
-
-log = logging.getLogger("otrainer")
 
 
 @dataclass(frozen=True)
@@ -84,22 +78,3 @@ def train(
                     record.strayed = lambda: {**late.changed(), **data}
     words = "\n  ".join([summary(record), *told_at_the_end(code, list(data))])
     return RunResult(directory.path, record.steps[0], record.metrics, words)
-
-
-def prepare(whole: Composed, record: RunRecord, kept: Path | None) -> None:
-    """See to rows of earlier runs in the files of this one, and say before anything is trained that nothing would be
-    saved."""
-    if record.parent is not None:
-        carry_rows(record.parent, whole.parts.loggers)
-    if record.directory.begin.checkpoint is None:
-        attempt = rows_of_attempt(kept, record.plan.definition)
-        record.rows = begin_rows(whole.parts.loggers, record.run_dir, attempt)
-    if not any(isinstance(callback, ModelCheckpoint) for callback in whole.parts.callbacks):
-        own = [callback for callback in whole.parts.callbacks if not type(callback).__module__.startswith("otrainer.")]
-        unless = ", unless a callback of your own does" if own else ""
-        log.warning(
-            "callbacks: there is no cb.model_checkpoint, so nothing saves what is trained%s. Add "
-            "`{_type_: cb.model_checkpoint, save_dir: '${run.out_dir}/checkpoints'}`; a list replaces that of an "
-            "include, unless it says `_merge_: append`.",
-            unless,
-        )

@@ -151,6 +151,21 @@ BROKEN = {
     "outputs as text": ("model: {graph: {outputs: y}}", "model.graph.outputs"),
 }
 
+BROKEN |= {
+    "a copy without a number": (
+        "model: {sequential: {layers: [{repeat: often, of: {_type_: nn.ReLU}}]}}",
+        "model.sequential.layers.0.repeat",
+    ),
+    "a typo in one of several models": (
+        "model: {components: {a: {sequential: {layrs: []}}}}",
+        "model.components.a.sequential",
+    ),
+    "a typo in one of several optimizers": (
+        "optimizer: {a: {_type_: optim_factory.torch, type: optim_cls.SGD, every: 2}}",
+        "optimizer.a",
+    ),
+}
+
 FINE = {
     "nothing": "schema_version: 1",
     "expressions for values": "trainer: {max_epochs: '${params.n}', grad_clip_norm: '${env:float:CLIP,1.0}'}",
@@ -159,6 +174,10 @@ FINE = {
     "an expression for a section": "trainer: ${params.trainer}",
     "an expression for an element": "callbacks: ['${params.callback}']",
     "an expression for a key": "trainer: {_type_: 'trainer.${params.kind}', anything: 1}",
+    "a layer that repeats": "model: {sequential: {layers: [{repeat: 2, of: {_type_: nn.ReLU}}]}}",
+    "layers that repeat": "model: {sequential: {layers: [{repeat: 3, of: [{_type_: nn.ReLU}]}]}}",
+    "several models": "model: {components: {a: {_type_: nn.ReLU}, b: {sequential: {layers: [{_type_: nn.ReLU}]}}}}",
+    "several optimizers": "optimizer: {a: {_type_: optim_factory.torch, type: optim_cls.SGD, every_n_steps: 2}}",
     "a section of a base": "trainer: {max_epochs: 3}",
     "a nested value of a base": "loss: {fn: {reduction: sum}}",
     "a factory's class of a base": "optimizer: {kwargs: {lr: 1, betas: [0.9, 0.99]}}",
