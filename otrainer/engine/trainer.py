@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from otrainer.engine.averaging import Averaging
 from otrainer.engine.boundary import UPDATING
@@ -58,6 +58,8 @@ class DefaultTrainer:
     `ema` (`decay`, `from_step`, ...) or `swa` takes averages of the weights, which are validated and saved for use.
     Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
     """
+
+    infers_widths: ClassVar[bool] = True  # of a lazy model, before it starts from given weights
 
     max_epochs: int | None = None
     grad_accum_steps: int = 1

@@ -34,7 +34,7 @@ SILENT = {
     "what is told of a failure": ("stages/failures/model_report.py", "input `", "its input `"),
     "what is told": ("commands/why.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
     "another command": ("tasks/selection.py", "\nfrom typing", "\nimport json as _json\nfrom typing"),
-    "a docstring in the trainer": ("engine/trainer.py", '"""Validate, log, step what goes by epochs,', '"""Validate, log, step,'),
+    "a docstring in the trainer": ("engine/epoch_end.py", '"""Validate, on `most` batches, log,', '"""Validate, log,'),
     "a comment in the model's code": ("model/codegen.py", "def make_class", "# As it is\ndef make_class"),
     "how fingerprints are taken": ("fingerprint/names.py", 'WHOLE = "<module>"', 'WHOLE = "<all>"'),
 }  # fmt: skip

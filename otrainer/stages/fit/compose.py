@@ -13,7 +13,6 @@ from otrainer.engine.seed import seed_everything
 from otrainer.engine.starting.load import start_from
 from otrainer.engine.starting.section import sources_in
 from otrainer.engine.state import RunSettings
-from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import ConfigError
 from otrainer.model import assemble, compile_model
 from otrainer.model.build import build_module
@@ -76,7 +75,7 @@ def start_as_given(trainer: Any, model: nn.Module, run: RunSettings) -> None:
         return
     if not has_lazy(model):
         start_from(model, sources)
-    elif not isinstance(trainer, DefaultTrainer):
+    elif not getattr(trainer, "infers_widths", False):
         message = "The model's widths are inferred from a batch, so it cannot start from weights before it trains."
         hint = "Write the widths in the model, in place of null, or let the trainer extend `trainer.default`."
         raise ConfigError(message, title="lazy width unknown", config_path=("weights",), hint=hint)
