@@ -111,7 +111,9 @@ def test_every_limit_has_a_row_with_its_default(page: str) -> None:
 def test_every_op_and_block_has_a_row() -> None:
     registry = build_registry()
 
-    assert sorted(bare(row[0]) for row in table(CONFIGS, "op", "takes")) == registry.list_ops()
+    assert sorted(bare(row[0]) for row in table(CONFIGS, "op", "takes")) == [
+        op for op in registry.list_ops() if "." not in op
+    ]
     rows = table(CONFIGS, "block", "arguments with their defaults")
     assert [bare(row[0]) for row in rows] == [
         key for key in ("mlp", "conv_bn_act", "residual_block") if key in registry

@@ -15,6 +15,7 @@ from otrainer.model.codegen import model_class
 from otrainer.model.compile import compile_model
 from otrainer.model.components import Components
 from otrainer.model.ir import ModuleSpec
+from otrainer.model.tie import tie
 from otrainer.registry.build.instantiate import instantiate_value
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.builtins import build_registry
@@ -60,7 +61,13 @@ def build_model(source: Source, registry: Registry | None = None, *, settings: S
 
 def assemble(ir: ModelIR, registry: Registry, settings: Settings, *, build: Build | None = None) -> nn.Module:
     """Build the model of an IR, its submodules by the registry, or by `build`."""
-    build = build or build_module
+    model = assembled(ir, registry, settings, build or build_module)
+    tie(model, ir.ties)
+    return model
+
+
+def assembled(ir: ModelIR, registry: Registry, settings: Settings, build: Build) -> nn.Module:
+    """Build the model of an IR, or its parts, with each parameter on its own."""
     if ir.parts:
         model = Components()
         for name, part in ir.parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from otrainer.model.components import compile_components
 from otrainer.model.graph import compile_graph
 from otrainer.model.section import Report
 from otrainer.model.sequential import compile_sequential
+from otrainer.model.tie import read_ties
 from otrainer.registry.build.instantiate import check_value
 from otrainer.registry.build.spec import is_spec
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from otrainer.registry.core import Registry
 
 FRONTENDS = ("sequential", "graph", "components")
+TIE = "tie"
 SPEC = "Write a spec such as `{_type_: nn.Linear, in_features: 4, out_features: 2}`."
 
 
@@ -64,7 +67,7 @@ def read_one(
     """Read a model, or one of several, that is written in one of the `ways` there are."""
     model = report.mapping(section, path, what=what)
     chosen = [name for name in ways if name in model]
-    report.keys(model, ways, path, what="A model")
+    report.keys(model, ways if ways is not FRONTENDS else (*ways, TIE), path, what="A model")
     if isinstance(section, Mapping) and not chosen:
         hint = "Add `sequential: {layers: [...]}` or `graph: {...}`."
         report.add("A model is written as `sequential` or as `graph`.", path, title="missing key", hint=hint)
@@ -72,7 +75,9 @@ def read_one(
         message = f"A model is either {' or '.join(f'`{name}`' for name in chosen)}, not both."
         report.add(message, (*path, chosen[-1]), title="two ways at once", key=True, hint="Remove one of them.")
     irs = [read_frontend(name, model[name], (*path, name), registry, report) for name in chosen]
-    return irs[0] if irs else None
+    if not irs or model.get(TIE) is None:
+        return irs[0] if irs else None
+    return replace(irs[0], ties=read_ties(model[TIE], (*path, TIE), report))
 
 
 def read_part(name: str, section: object, path: ConfigPath, *, registry: Registry, report: Report) -> ModelIR | None:

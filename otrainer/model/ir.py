@@ -86,6 +86,14 @@ class ModuleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Tie:
+    """Names of parameters that are one tensor, and where the config writes them."""
+
+    names: tuple[str, ...]
+    path: ConfigPath
+
+
+@dataclass(frozen=True, slots=True)
 class ModelIR:
     """Submodules in the order in which they are built (and draw their initial weights), and the forward pass.
 
@@ -95,6 +103,7 @@ class ModelIR:
     modules: tuple[ModuleSpec, ...]
     program: Program
     parts: tuple[tuple[str, ModelIR | ModuleSpec], ...] = ()
+    ties: tuple[Tie, ...] = ()
 
     @property
     def generated(self) -> tuple[ModelIR, ...]:

@@ -42,6 +42,7 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, Iterable[str]] | Iterable[str]] = {
     "data.dataset": {"num_workers": ("train", "val"), "pin_memory": (), "timeout": ()},
     "log.stdout": ("*",),
 }
+OP = "op:"
 OPS = ("add", "mul", "cat", "stack", "getitem", "identity")
 TORCH_NAMES = Path(__file__).with_name("torch_names.txt")
 
@@ -58,13 +59,27 @@ def builtins() -> tuple[tuple[ModuleEntry, ...], tuple[OpEntry, ...]]:
         for key, target, tag in COMPONENTS
     )
     ops = (OpEntry(name, f"otrainer.components.ops:{name}") for name in OPS)
-    return (*own, *torch_entries()), tuple(ops)
+    return (*own, *torch_entries()), (*ops, *torch_ops())
+
+
+def paragraphs() -> list[list[str]]:
+    """Return the table of torch's names: a prefix, a module, and names in it; the table says how it is written."""
+    _comment, *found = TORCH_NAMES.read_text(encoding="utf-8").split("\n\n")
+    return [each.split() for each in found]
+
+
+def torch_ops() -> Iterator[OpEntry]:
+    """Yield an entry for each function of torch that the table names, as `torch.permute` and `F.softmax`."""
+    for prefix, module, *names in paragraphs():
+        if prefix.startswith(OP):
+            yield from (OpEntry(f"{prefix.removeprefix(OP)}.{name}", f"{module}:{name}") for name in names)
 
 
 def torch_entries() -> Iterator[ModuleEntry]:
-    """Yield an entry for each class of torch that the table names; the table says how it is written."""
-    _comment, *paragraphs = TORCH_NAMES.read_text(encoding="utf-8").split("\n\n")
-    for prefix, module, *names in map(str.split, paragraphs):
+    """Yield an entry for each class of torch that the table names."""
+    for prefix, module, *names in paragraphs():
+        if prefix.startswith(OP):
+            continue
         tags = (module,) if prefix == "nn" else (module, prefix)
         for name in names:
             bare = name.removesuffix("*")

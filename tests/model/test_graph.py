@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 
@@ -261,3 +264,50 @@ def test_of_thousands_of_mistakes_a_thousand_are_told_in_time(findings):
     assert len(told) == 1_001
     assert told[0].suggestions == ()
     assert told[-1].title == "too many mistakes"
+
+
+ATTENTION = {
+    "graph": {
+        "inputs": ["x"],
+        "modules": {
+            "qkv": {"_type_": "nn.Linear", "in_features": 8, "out_features": 24},
+            "out": {"_type_": "nn.Linear", "in_features": 8, "out_features": 8},
+        },
+        "nodes": [
+            {"name": "qkv", "call": "module:qkv", "args": ["$x"], "out": "qkv"},
+            {"name": "heads", "call": "op:torch.unflatten", "args": ["$qkv", -1, [3, 2, 4]], "out": "heads"},
+            {"name": "first", "call": "op:torch.permute", "args": ["$heads", [2, 0, 3, 1, 4]], "out": "parts"},
+            {"name": "three", "call": "op:torch.unbind", "args": ["$parts"], "out": ["q", "k", "v"]},
+            {
+                "name": "attend",
+                "call": "op:F.scaled_dot_product_attention",
+                "args": ["$q", "$k", "$v"],
+                "kwargs": {"is_causal": True},
+                "out": "seen",
+            },
+            {"name": "back", "call": "op:torch.transpose", "args": ["$seen", 1, 2], "out": "turned"},
+            {"name": "flat", "call": "op:torch.flatten", "args": ["$turned", 2], "out": "flat"},
+            {"name": "out", "call": "module:out", "args": ["$flat"], "out": "y"},
+        ],
+        "outputs": ["$y"],
+    }
+}
+
+
+def test_functions_of_torch_are_called_by_their_names(make):
+    """Causal attention of two heads, as one writes it in torch."""
+    model, x = make(ATTENTION), torch.randn(3, 5, 8)
+    q, k, v = model.qkv(x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4).unbind()
+    seen = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    assert torch.equal(model(x), model.out(seen.transpose(1, 2).flatten(2)))
+    assert torch.equal(copy.deepcopy(model)(x), model(x))
+    assert torch.equal(pickle.loads(pickle.dumps(model))(x), model(x))  # noqa: S301 - our own
+
+
+def test_a_function_of_torch_that_is_misspelt_is_told_with_the_nearest(findings):
+    graph = {**ATTENTION["graph"], "nodes": [{**ATTENTION["graph"]["nodes"][0]}]}
+    graph["nodes"] += [{"name": "soft", "call": "op:F.sotfmax", "args": ["$qkv"], "out": "y"}]
+    (finding,) = [each for each in findings({"graph": graph}) if "sotfmax" in each.message]
+
+    assert finding.suggestions == ("F.softmax",) or "op:F.softmax" in finding.suggestions
