@@ -49,13 +49,13 @@ def test_required_sections_are_missed(name: str) -> None:
 
 
 def test_unknown_sections_are_told_under_strict_unless_an_expression_reads_them() -> None:
-    data = whole(schduler={}, widths={"a": 1})
+    data = whole(schduler={}, quantities={"a": 1})
 
     assert found(data) == [
         ("unknown section", "schduler", ("scheduler",)),
-        ("unknown section", "widths", ()),
+        ("unknown section", "quantities", ()),
     ]
-    assert found(data, used={"widths"}) == [("unknown section", "schduler", ("scheduler",))]
+    assert found(data, used={"quantities"}) == [("unknown section", "schduler", ("scheduler",))]
     assert found(data, strict=False) == []
 
 

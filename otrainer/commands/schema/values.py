@@ -24,6 +24,7 @@ HOLDS = r"\$\{"
 RESERVED = "^_(?!(type|target|args|kwargs|merge|value|template)_$).*[^_].*_$"
 NO_RESERVED = "Keys of the form `_name_` are otrainer's own, and this is none of them."
 CALL_ERROR = "`call` is `module:NAME` with a name from `modules`, or `op:NAME` with an op: {}."
+OF_TORCH = ("torch.", "F.")  # ops that are functions of torch, which are many
 CALLED = "What is called: `module:NAME` or `op:NAME`."
 ONLY_BUILT = "This is built by a component: a spec such as `{_type_: ...}`."
 
@@ -162,10 +163,11 @@ def definitions(ops: Mapping[str, list[Any]]) -> Schema:
 
 def call(ops: Mapping[str, list[Any]]) -> Schema:
     names = "|".join(f"op:{name}" for name in ops).replace(".", r"\.")
+    told = [name for name in ops if not name.startswith(OF_TORCH)] + [f"{module}NAME" for module in OF_TORCH]
     called = {
         "type": "string",
         "pattern": rf"^module:[A-Za-z_][A-Za-z0-9_]*$|^(?:{names})$|{HOLDS}",
-        "errorMessage": CALL_ERROR.format(", ".join(f"`{name}`" for name in ops)),
+        "errorMessage": CALL_ERROR.format(", ".join(f"`{name}`" for name in told)),
     }
     known = [{"const": f"op:{name}", "description": rows[0]["doc"] or f"`{name}`"} for name, rows in ops.items()]
     return place(called, description=CALLED, anyOf=[*known, {}])

@@ -34,7 +34,7 @@ UNKNOWN_KEY = (
 )
 UNKNOWN_CALL = (
     "`call` is `module:NAME` with a name from `modules`, or `op:NAME` with an op: `add`, `cat`, `getitem`, `identity`, "
-    "`mul`, `stack`."
+    "`mul`, `stack`, `torch.NAME`, `F.NAME`."
 )
 HEADER = "# yaml-language-server: $schema=../../build/schema.json\n"
 
