@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from otrainer.engine.bare_step import BareStep
-from otrainer.engine.optimizer import call_step, members
+from otrainer.engine.optimizer import call_step, due
 from otrainer.engine.tree import is_detachable, leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
@@ -96,7 +96,7 @@ class Accelerator:
             call_step(self._bare, chose_fused=chose_fused)
             return True
         scale = self.scaler.get_scale() if tells else 0.0
-        for each in getattr(optimizer, "due", members(optimizer)).values():
+        for each in due(optimizer).values():
             self.scaler.step(each)
         self.scaler.update()
         return not tells or self.scaler.get_scale() >= scale

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.engine.optimizer import held, members
+from otrainer.engine.optimizer import due, held, members
+from otrainer.engine.optimizers import Optimizers
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
@@ -35,9 +36,9 @@ def clip(
 
 def bounds(optimizer: Any, norm: float | None, name: str | None = None) -> Iterator[tuple[Any, float | None]]:
     """Yield what steps now, and the norm to which it is clipped: of several optimizers each its own if it has one."""
-    clips = getattr(optimizer, "clips", {})
-    due = getattr(optimizer, "due", members(optimizer)) if name is None else members(optimizer, name)
-    for own, each in due.items():
+    clips = optimizer.clips if isinstance(optimizer, Optimizers) else {}
+    stepped = due(optimizer) if name is None else members(optimizer, name)
+    for own, each in stepped.items():
         yield each, clips.get(own) or norm
 
 

@@ -12,6 +12,7 @@ import torch
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.factories import check_optimizer
 from otrainer.engine.loss_modules import loss_parameters
+from otrainer.engine.optimizers import Optimizers
 from otrainer.engine.unregistered import unregistered
 from otrainer.errors import ConfigError, ConfigPath, nearest
 
@@ -33,7 +34,7 @@ def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
         check_optimizer(optimizer, parts.optimizer_factory)
         known = {id(parameter) for parameter in (*held(optimizer), *parts.model.parameters())}
         own = [each for each in loss_parameters(parts.loss).values() if each.requires_grad and id(each) not in known]
-        if hasattr(optimizer, "members"):
+        if isinstance(optimizer, Optimizers):
             return optimizer  # none of which is that of the loss
         if own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only
             optimizer.param_groups[0]["params"].extend(own)
@@ -47,7 +48,7 @@ def members(optimizer: Any, name: str | None = None, path: ConfigPath = ("optimi
 
     Raises ConfigError for a name that there is not, at `path`.
     """
-    named: dict[str, Any] = getattr(optimizer, "members", None) or {"": optimizer}
+    named: dict[str, Any] = optimizer.members if isinstance(optimizer, Optimizers) else {"": optimizer}
     if name is None:
         return named
     if name not in named:
@@ -59,6 +60,11 @@ def members(optimizer: Any, name: str | None = None, path: ConfigPath = ("optimi
             hint=f"There is {', '.join(f'`{each}`' for each in named) if '' not in named else 'one without a name'}.",
         )
     return {name: named[name]}
+
+
+def due(optimizer: Any) -> dict[str, Any]:
+    """Return the optimizers of a run that have their turn in the step to come, by their names."""
+    return optimizer.due if isinstance(optimizer, Optimizers) else {"": optimizer}
 
 
 @contextmanager
@@ -138,8 +144,8 @@ def drop_fused(optimizer: torch.optim.Optimizer) -> None:
 
     It is sparse, or lies in memory in another order than its parameter. Nothing was stepped yet.
     """
-    if hasattr(optimizer, "members"):
-        for each in members(optimizer).values():
+    if isinstance(optimizer, Optimizers):
+        for each in optimizer.members.values():
             drop_fused(each)
         return
     for group in optimizer.param_groups:

@@ -47,14 +47,10 @@ class Optimizers:
 
         return switch_all
 
-    def is_due(self, name: str) -> bool:
-        """Return whether an optimizer has its turn in the step to come."""
-        return self.number % self.every[name] == 0
-
     @property
     def due(self) -> dict[str, Any]:
         """Return the optimizers whose turn it is."""
-        return {name: each for name, each in self.members.items() if self.is_due(name)}
+        return {name: each for name, each in self.members.items() if self.number % self.every[name] == 0}
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -94,9 +90,7 @@ class Optimizers:
                 own = member.state_dict()
             numbers = {number: len(numbered(groups)) + at for at, number in enumerate(numbered(own["param_groups"]))}
             state |= {numbers[number]: each for number, each in own["state"].items()}
-            groups += [
-                {**group, "params": [numbers[each] for each in group["params"]]} for group in own["param_groups"]
-            ]
+            groups += [renumbered(group, numbers) for group in own["param_groups"]]
         return {"state": state, "param_groups": groups, "number": self.number}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from otrainer.engine.boundary import UPDATING
 from otrainer.engine.logs import detached
 from otrainer.engine.loss_check import check_loss
 from otrainer.engine.metrics import update_metrics
-from otrainer.engine.optimizer import drop_fused, members
+from otrainer.engine.optimizer import drop_fused, due, members
 from otrainer.errors import ConfigError
 from otrainer.protocols import ArgsKwargs, LossOutput
 
@@ -104,9 +104,9 @@ class OwnStep:
             raise steps_itself()
         session.boundary.phase = UPDATING  # from here on there is no way back to the last step's end
         self.stepped = True
-        due = getattr(session.ctx.optimizer, "due", {"": None})
+        has_turn = due(session.ctx.optimizer)
         for own, optimizer in members(session.ctx.optimizer, name).items():
-            if own in due:
+            if own in has_turn:
                 with torch.autocast(session.ctx.device.type, enabled=False):
                     self._step(session, own, optimizer)
             optimizer.zero_grad(set_to_none=True)

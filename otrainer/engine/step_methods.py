@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from otrainer.engine.optimizer import members, only
+from otrainer.engine.optimizer import due, members, only
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class StepMethods:
 
     def is_due(self, name: str) -> bool:
         members(self.optimizer, name)
-        return name in getattr(self.optimizer, "due", {name: None})
+        return name in due(self.optimizer)
 
     def update_metrics(self, outputs: Any, targets: Any, batch: Any) -> None:
         self._acting.update_metrics(outputs, targets, batch)

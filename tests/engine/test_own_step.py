@@ -426,3 +426,26 @@ def test_the_order_in_which_optimizers_are_named_does_not_matter_to_a_checkpoint
     ]
 
     assert torch.equal(*ends)
+
+
+class Crowded(torch.optim.SGD):
+    """A plugin's optimizer whose attributes have names that several optimizers have, too."""
+
+    members, due, clips, every = ("a", "b"), False, {"": 1e-9}, {}
+
+
+def test_an_optimizer_with_any_attributes_is_one_optimizer() -> None:
+    class Factory:
+        def build(self, model: nn.Module, *, registry: Any) -> Any:
+            return Crowded(model.parameters(), lr=0.05)
+
+    options = {"max_epochs": 1, "grad_clip_norm": 0.5}
+    own = fit(small_model(), data(), trainer=options, optimizer=Factory())
+    plain = fit(
+        small_model(),
+        data(),
+        trainer=options,
+        optimizer={"type": "optim_cls.SGD", "kwargs": {"lr": 0.05, "fused": False}},
+    )
+
+    assert torch.equal(parameters_of(own), parameters_of(plain))
