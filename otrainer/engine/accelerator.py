@@ -95,21 +95,22 @@ class Accelerator:
                 self._bare = BareStep(optimizer)
             call_step(self._bare, chose_fused=chose_fused)
             return True
-        scale = self.scaler.get_scale() if tells else 0.0
         for each in due(optimizer).values():
             self.scaler.step(each)
-        self.scaler.update()
-        return not tells or self.scaler.get_scale() >= scale
+        return self.end_steps(tells=tells)
 
     def step_one(self, optimizer: torch.optim.Optimizer, *, chose_fused: bool) -> None:
         """Step one of several optimizers; the scale for fp16 stays until `end_steps`."""
         step = optimizer.step if self.scaler is None else partial(self.scaler.step, optimizer)
         call_step(step, chose_fused=chose_fused)
 
-    def end_steps(self) -> None:
-        """Say that the optimizers of a step are stepped."""
-        if self.scaler is not None:
-            self.scaler.update()
+    def end_steps(self, *, tells: bool) -> bool:
+        """Say that the optimizers of a step are stepped; False where fp16 left one out, if this `tells`."""
+        if self.scaler is None:
+            return True
+        scale = self.scaler.get_scale() if tells else 0.0
+        self.scaler.update()
+        return not tells or self.scaler.get_scale() >= scale
 
 
 def known_device(device: str) -> torch.device:

@@ -27,7 +27,7 @@ class OwnStep:
     """A trainer's own `training_step` and `validation_step`, where it has them, and what one does to the run.
 
     `bound` clips the gradients of an optimizer. `number` is that of the micro-batch in its step, None where it was seen
-    before; `stepped` says whether the last one stepped an optimizer itself.
+    before; `stepped` says whether the last one stepped an optimizer itself, `is_whole` whether fp16 left none out.
     """
 
     def __init__(
@@ -45,18 +45,19 @@ class OwnStep:
         self._looked: set[str] = set()
         self.stage = "train"
         self.number: int | None = None
-        self.stepped = False
+        self.stepped = self.is_whole = False
+        self._since: set[str] = set()  # what was stepped under the scale for fp16 that there is
 
     def take(self, session: Session, batch: Any, index: int, *, first: bool) -> Any:
         """Return what the trainer's step makes of a step's micro-batch number `index`.
 
         Raises ConfigError where it neither stepped an optimizer nor returned something to train on.
         """
-        self.stepped = False
+        self.stepped, self.is_whole, self._since = False, True, set()
         with self._within(session, "train", index if first else None):
             result = self._trains(session.ctx, batch)
         if self.stepped:
-            session.accelerator.end_steps()
+            self._end_steps(session)
         return as_output(result, is_done=self.stepped)
 
     def judge(self, session: Session, batch: Any) -> Any:
@@ -100,6 +101,8 @@ class OwnStep:
         Raises ConfigError where steps accumulate.
         """
         session = self.session
+        if self.stage == "val":
+            raise RuntimeError("`validation_step` steps no optimizer.")
         if self._accumulates:
             raise steps_itself()
         session.boundary.phase = UPDATING  # from here on there is no way back to the last step's end
@@ -111,7 +114,14 @@ class OwnStep:
                     self._step(session, own, optimizer)
             optimizer.zero_grad(set_to_none=True)
 
+    def _end_steps(self, session: Session) -> None:
+        self.is_whole &= session.accelerator.end_steps(tells=session.steps_schedule)
+        self._since = set()
+
     def _step(self, session: Session, name: str, optimizer: Any) -> None:
+        if name in self._since:  # once more within a step, as a critic is: torch's scaler takes each once
+            self._end_steps(session)
+        self._since.add(name)
         self._bound(session, name=name)
         if session.chose_fused and name not in self._looked:
             drop_fused(optimizer)
@@ -130,9 +140,10 @@ def own_step(trainer: Any, base: type, bound: Callable[..., None], *, accumulate
     return OwnStep(training, validation, bound, accumulates=accumulates) if training or validation else None
 
 
-def has_stepped(ctx: RunContext) -> bool:
-    """Return whether the last step of the trainer's own stepped the optimizers itself."""
-    return ctx.own is not None and ctx.own.stepped
+def own_steps(ctx: RunContext) -> OwnStep | None:
+    """Return the trainer's own step if the last one stepped the optimizers itself."""
+    own: OwnStep | None = ctx.own
+    return own if own is not None and own.stepped else None
 
 
 def run_parts(ctx: Any, batch: Any, stage: str) -> Any:

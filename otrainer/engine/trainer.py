@@ -24,7 +24,7 @@ from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import reset_metrics
 from otrainer.engine.modes import set_mode
 from otrainer.engine.optimizer import tell_left_out
-from otrainer.engine.own_step import has_stepped, own_step, run_parts
+from otrainer.engine.own_step import own_step, own_steps, run_parts
 from otrainer.engine.parts import Parts
 from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.rhythm import Rhythm
@@ -194,8 +194,8 @@ class DefaultTrainer:
         """Take an optimizer step over the micro-batches of `group`."""
         optimizer = session.ctx.optimizer
         rows, shares = evaluate(session, group)
-        if has_stepped(session.ctx):
-            self._after_step(session, rows, shares, stepped=True)
+        if (own := own_steps(session.ctx)) is not None:
+            self._after_step(session, rows, shares, stepped=own.is_whole)
             return
         self._bound(session)
         if session.is_first_step:

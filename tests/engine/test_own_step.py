@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,47 @@ def test_half_precision_scales_the_losses_of_both_optimizers(monkeypatch: pytest
 
     assert parameters_of(model).isfinite().all()
     assert not torch.equal(parameters_of(model), before)
+
+
+class Overflows(DefaultTrainer):
+    """Steps its optimizer twice within a step, as critics are; the loss of the second batch overflows once."""
+
+    def training_step(self, ctx: StepContext, batch: Any) -> None:
+        for _ in range(2):
+            loss = nn.functional.mse_loss(ctx.forward(batch["x"]).float(), batch["y"])
+            ctx.backward(loss * (1e38 if ctx.state.global_step == 1 else 1.0))
+            ctx.step()
+
+
+def test_a_step_that_overflowed_in_half_precision_leaves_out_the_turn_of_the_schedule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accelerator, "check_device", lambda *_: None)
+    rates, scales = [0.08], [2.0**16]  # as torch's scaler begins
+
+    class Rates:
+        def on_train_step_end(self, ctx: RunContext) -> None:
+            rates.append(ctx.optimizer.param_groups[0]["lr"])
+            scales.append(ctx.scaler.get_scale())
+
+    halving = {"type": "sched_cls.ExponentialLR", "kwargs": {"gamma": 0.5}, "interval": "step"}
+    options = {"type": "optim_cls.SGD", "kwargs": {"lr": 0.08}}
+    run = {"precision": "fp16-mixed"}
+    fit(small_model(), data(), trainer=Overflows(), optimizer=options, scheduler=halving, callbacks=[Rates()], run=run)
+
+    left_out = [after < before for before, after in pairwise(scales)]
+    assert set(left_out) == {True, False}
+    assert [after == before for before, after in pairwise(rates)] == left_out
+
+
+class StepsInValidation(Gan):
+    def validation_step(self, ctx: StepContext, batch: Any) -> Any:
+        ctx.step("critic")
+
+
+def test_validation_steps_no_optimizer() -> None:
+    with pytest.raises(RuntimeError, match="steps no optimizer"):
+        fit(Pair(), data(), trainer=StepsInValidation(max_epochs=1), optimizer=optimizers())
 
 
 class Returns(DefaultTrainer):
