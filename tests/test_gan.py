@@ -66,3 +66,16 @@ def test_mistakes_are_told_at_the_name_of_the_part(
 
     assert done.returncode == 1
     assert said in found[tuple(place)]
+
+
+def test_mistakes_of_several_sections_are_told_at_once(short: Path) -> None:
+    path = short / "configs/experiments/short.yaml"
+    wrong = {"optimizer": {"critc": SGD}, "trainer": {"penlty": 1.0}, "data": {"btach_size": 1}}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **wrong}))
+    found = json.loads(doit(short, "validate", "EXP=short", "FORMAT=json").stdout)["findings"]
+
+    assert {tuple(each["config_path"]) for each in found} == {
+        ("optimizer", "critc"),
+        ("trainer", "penlty"),
+        ("data", "btach_size"),
+    }

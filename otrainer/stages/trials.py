@@ -65,9 +65,10 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
     for section in COMPONENTS:
         if section not in wrong and config.data.get(section) is not None:
             attempt(remembered, trial_section, section, config, registry)
-    if model is not None and not findings and is_apart(config.data.get("optimizer")):
+    wrong |= {finding.config_path[0] for finding in findings if finding.config_path}
+    if model is not None and "optimizer" not in wrong and is_apart(config.data.get("optimizer")):
         attempt(trial_groups, config, registry)
-    if model is not None and not findings and is_freezing(config.data.get("trainer")):
+    if model is not None and "trainer" not in wrong and is_freezing(config.data.get("trainer")):
         attempt(trial_freezing, config, registry)
     if "weights" not in wrong and model is not None:
         attempt(trial_weights, config, registry)

@@ -58,9 +58,8 @@ def check_fits(path: str | Path, trainer: Any, parts: Parts) -> None:
         optimizer = build_optimizer(parts)
         factory = parts.scheduler_factory
         factories = factory.values() if isinstance(factory, Mapping) else (factory,)
-        needs_data = any(
-            getattr(each, "needs_length", False) for each in factories
-        )  # which are there only once training begins
+        # The data, which say how long the run is, are there only once training begins.
+        needs_data = any(getattr(each, "needs_length", False) for each in factories)
         schedule = build_schedules(None if needs_data else factory, optimizer, parts.registry)
     built = hyperparameters(optimizer, schedule, parts)
     if needs_data:  # nor is the optimizer as a scheduler leaves it: `restore` compares all of it
