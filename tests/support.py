@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +14,7 @@ from otrainer.components.io import ArgsKwargs
 from otrainer.components.loss import TorchLoss
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.components.sched import TorchSchedulerFactory
+from otrainer.engine.state import RunContext
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.registry import build_registry
 
@@ -53,6 +56,23 @@ class Notes:
 
     def values(self, stage: str, name: str) -> list[float]:
         return [row[name] for kind, _, row in self.rows if kind == stage and name in row]
+
+
+class StopAt:
+    """A callback that sends this process a signal after a step, as a terminal or a scheduler would; None: never."""
+
+    def __init__(self, step: int | None, signum: int = signal.SIGINT) -> None:
+        self.step, self.signum = step, signum
+
+    def on_train_step_end(self, ctx: RunContext) -> None:
+        if ctx.state.global_step == self.step:
+            os.kill(os.getpid(), self.signum)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
 
 
 def random_batches(count: int, size: int = 8, width: int = 4, seed: int = 1) -> list[dict[str, torch.Tensor]]:

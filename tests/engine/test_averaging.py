@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import Batches, Notes, fit, parameters_of, random_batches
+from support import Batches, Notes, StopAt, fit, parameters_of, random_batches
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
@@ -19,7 +17,6 @@ from otrainer.components.loss import LossOutput
 from otrainer.engine.averaging import Averaging
 from otrainer.engine.checkpoint import load_checkpoint, load_model_state, load_trained
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
-from otrainer.engine.state import RunContext
 from otrainer.errors import ConfigError
 
 BATCHES, EPOCHS, FROM = 4, 3, 5
@@ -44,21 +41,6 @@ class Net(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.head(self.body(x)) + self.tied(self.body(x))
         return y
-
-
-class StopAt:
-    def __init__(self, step: int | None) -> None:
-        self.step = step
-
-    def on_train_step_end(self, ctx: RunContext) -> None:
-        if ctx.state.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 OPTIMIZER = {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05, "momentum": 0.9}}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import Batches, fit, parameters_of, random_batches
+from support import Batches, StopAt, fit, parameters_of, random_batches
 from torch import nn
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.freezing import Freezing
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
-from otrainer.engine.state import RunContext, TrainState
+from otrainer.engine.state import TrainState
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import ConfigError
 
@@ -37,21 +35,6 @@ class Net(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.head(self.body(x))
         return y
-
-
-class StopAt:
-    def __init__(self, step: int | None) -> None:
-        self.step = step
-
-    def on_train_step_end(self, ctx: RunContext) -> None:
-        if ctx.state.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 def numbers_of(model: nn.Module) -> torch.Tensor:

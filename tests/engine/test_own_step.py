@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import Batches, Notes, fit, parameters_of, random_batches, small_model
+from support import Batches, Notes, StopAt, fit, parameters_of, random_batches, small_model
 from torch import nn
 
 from otrainer.components.callbacks import ModelCheckpoint
@@ -63,21 +61,6 @@ class Gan(DefaultTrainer):
 
     def validation_step(self, ctx: StepContext, batch: Any) -> LossOutput:
         return LossOutput(ctx.models["critic"](batch["x"]).pow(2).mean(), logs={"mean": batch["x"].mean()})
-
-
-class StopAt:
-    def __init__(self, step: int | None) -> None:
-        self.step = step
-
-    def on_train_step_end(self, ctx: RunContext) -> None:
-        if ctx.state.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 def optimizers(**more: Any) -> dict[str, Any]:

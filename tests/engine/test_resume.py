@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import Batches, Notes, fit, parameters_of, random_batches, small_model
+from support import Batches, Notes, StopAt, fit, parameters_of, random_batches, small_model
 
 from otrainer.components.callbacks import EarlyStopping, ModelCheckpoint
 from otrainer.components.loggers import JsonLinesLogger
@@ -22,23 +22,6 @@ from otrainer.errors import ConfigError
 
 STEPS_PER_EPOCH = 4
 EPOCHS = 3
-
-
-class StopAt:
-    """Sends this process a signal after a given step, as a terminal or a scheduler would."""
-
-    def __init__(self, step: int | None, signum: int = signal.SIGINT) -> None:
-        self.step, self.signum = step, signum
-
-    def on_train_step_end(self, ctx: RunContext) -> None:
-        if ctx.state.global_step == self.step:
-            os.kill(os.getpid(), self.signum)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 def noisy_batches() -> Iterator[dict[str, torch.Tensor]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import fit, parameters_of, small_model
+from support import StopAt, fit, parameters_of, small_model
 from torch.utils.data import WeightedRandomSampler
 
 from otrainer.components.callbacks import ModelCheckpoint
@@ -17,7 +15,6 @@ from otrainer.components.data import DatasetDataModule
 from otrainer.components.data.samplers import BucketSampler, WeightedSampler
 from otrainer.engine.seed import derive_seed
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
-from otrainer.engine.state import RunContext
 
 EPOCHS, SIZE, SEED = 3, 4, 7
 LABELS = [0] * 17 + [1] * 5
@@ -27,21 +24,6 @@ def samples() -> list[dict[str, Any]]:
     generator = torch.Generator().manual_seed(2)
     x, y = torch.randn(22, 4, generator=generator), torch.randn(22, 1, generator=generator)
     return [{"x": x[index], "y": y[index], "label": label, "n": index % 6} for index, label in enumerate(LABELS)]
-
-
-class StopAt:
-    def __init__(self, step: int | None) -> None:
-        self.step = step
-
-    def on_train_step_end(self, ctx: RunContext) -> None:
-        if ctx.state.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 def train(folder: Path, data: DatasetDataModule, *, stop_at: int | None = None, resume: bool = False) -> torch.Tensor:
