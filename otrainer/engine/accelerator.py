@@ -26,7 +26,7 @@ class Accelerator:
         check_device(device, precision)
         self.device = torch.device(device)
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16-mixed" else None
-        self._bare: BareStep | None = None
+        self._bare: dict[int, BareStep] = {}
         self._autocast: AbstractContextManager[Any] = nullcontext()
         self._halves = precision in AUTOCAST
         if self._halves:
@@ -35,6 +35,10 @@ class Accelerator:
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of a forward pass and its loss."""
         return self._autocast
+
+    def whole(self) -> AbstractContextManager[Any]:
+        """Return the context of what is not to be halved within that: gradients, and steps of optimizers."""
+        return torch.autocast(self.device.type, enabled=False) if self._halves else nullcontext()
 
     def seen_by_metrics(self, leaf: Any) -> Any:
         """Return a leaf of the model's outputs as metrics see it: detached, and of what autocast halved in float32."""
@@ -91,9 +95,8 @@ class Accelerator:
         Knowing that means waiting for the device, so it is looked at only if this `tells`.
         """
         if self.scaler is None:
-            if self._bare is None or self._bare.optimizer is not optimizer:
-                self._bare = BareStep(optimizer)
-            call_step(self._bare, chose_fused=chose_fused)
+            for each in due(optimizer).values():
+                call_step(self._bare_of(each), chose_fused=chose_fused)
             return True
         for each in due(optimizer).values():
             self.scaler.step(each)
@@ -101,8 +104,14 @@ class Accelerator:
 
     def step_one(self, optimizer: torch.optim.Optimizer, *, chose_fused: bool) -> None:
         """Step one of several optimizers; the scale for fp16 stays until `end_steps`."""
-        step = optimizer.step if self.scaler is None else partial(self.scaler.step, optimizer)
+        step = self._bare_of(optimizer) if self.scaler is None else partial(self.scaler.step, optimizer)
         call_step(step, chose_fused=chose_fused)
+
+    def _bare_of(self, optimizer: torch.optim.Optimizer) -> BareStep:
+        bare = self._bare.get(id(optimizer))
+        if bare is None or bare.optimizer is not optimizer:
+            bare = self._bare[id(optimizer)] = BareStep(optimizer)
+        return bare
 
     def end_steps(self, *, tells: bool) -> bool:
         """Say that the optimizers of a step are stepped; False where fp16 left one out, if this `tells`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.logs import detached
 from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import update_metrics
-from otrainer.engine.optimizer import drop_fused, held
+from otrainer.engine.optimizer import clear_gradients, drop_fused, held
 from otrainer.engine.optimizers import Optimizers
 from otrainer.engine.own_step import OwnStep, logs_of, whole_batch
 from otrainer.engine.rates import check_names
@@ -26,7 +26,7 @@ def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> t
 
     Not `first`, they are those of a trial inside the step: a line search backs off from one that is not finite.
     """
-    session.clear_gradients()
+    clear_gradients(session.ctx.optimizer)
     if isinstance(session.ctx.optimizer, Optimizers):
         session.ctx.optimizer.number = session.ctx.state.global_step + 1
     shares = Shares(len(group))

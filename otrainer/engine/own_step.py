@@ -12,7 +12,7 @@ from otrainer.engine.boundary import UPDATING
 from otrainer.engine.logs import detached
 from otrainer.engine.loss_check import check_loss
 from otrainer.engine.metrics import update_metrics
-from otrainer.engine.optimizer import drop_fused, due, members
+from otrainer.engine.optimizer import clear_gradients, drop_fused, due, members
 from otrainer.errors import ConfigError
 from otrainer.protocols import ArgsKwargs, LossOutput
 
@@ -87,7 +87,7 @@ class OwnStep:
         session = self.session
         check_loss(LossOutput(loss), session.ctx.loss)
         session.watch.see(session.watch.read(loss), self.number or 0)
-        with torch.autocast(session.ctx.device.type, enabled=False):
+        with session.accelerator.whole():
             session.accelerator.backward(loss, retain_graph=retain_graph)
 
     def update_metrics(self, outputs: Any, targets: Any, batch: Any) -> None:
@@ -110,9 +110,9 @@ class OwnStep:
         has_turn = due(session.ctx.optimizer)
         for own, optimizer in members(session.ctx.optimizer, name).items():
             if own in has_turn:
-                with torch.autocast(session.ctx.device.type, enabled=False):
+                with session.accelerator.whole():
                     self._step(session, own, optimizer)
-            optimizer.zero_grad(set_to_none=True)
+            clear_gradients(optimizer)
 
     def _end_steps(self, session: Session) -> None:
         self.is_whole &= session.accelerator.end_steps(tells=session.steps_schedule)

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from otrainer.diagnostics.redaction.exceptions import hide_in
 from otrainer.diagnostics.redaction.values import masked
-from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.turns import KEPT_HOOKS
 from otrainer.errors import ConfigError
 from otrainer.protocols import HOOKS
 
 if TYPE_CHECKING:
+    import torch
+
     from otrainer.engine.accelerator import Accelerator
     from otrainer.engine.boundary import Boundary
     from otrainer.engine.data.loader import Loader
@@ -113,17 +112,6 @@ class Session:
                 name,
                 who,
             )
-
-    def clear_gradients(self) -> None:
-        """Do what `zero_grad` does, in a fifth of its time; call an optimizer's own where it has one."""
-        optimizer = self.ctx.optimizer
-        if type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad:
-            with off_the_compiler():
-                optimizer.zero_grad(set_to_none=True)
-            return
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
 
     def hook_exception(self, exc: BaseException) -> None:
         """Call `on_exception` on every callback; one that fails itself hides neither `exc` nor the others.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from otrainer.engine.optimizer import due, members, only
+from otrainer.engine.optimizer import clear_gradients, due, members, only
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ class StepMethods:
 
     def zero_grad(self, name: str | None = None) -> None:
         for each in members(self.optimizer, name).values():
-            each.zero_grad(set_to_none=True)
+            clear_gradients(each)
 
     def only(self, name: str) -> AbstractContextManager[None]:
         return only(self.optimizer, name)
