@@ -69,6 +69,12 @@ def task_resume() -> Iterator[TaskDict]:
         )
 
 
+def task_evaluate() -> Iterator[TaskDict]:
+    """Evaluate a trained experiment (EXP=NAME, SPLIT=val|test|train, CHECKPOINT=best|last|PATH, PREDICTIONS=1)."""
+    for exp in project.trained:
+        yield project.evaluation(exp)
+
+
 def task_verify_resume() -> Iterator[TaskDict]:
     """Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME)."""
     for exp in project.trained:

@@ -12,7 +12,7 @@ from doit.doit_cmd import DoitMain  # type: ignore[import-untyped]  # doit ships
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-TRAINING = ("train", "fit", "resume")
+TRAINING = ("train", "fit", "resume", "evaluate")  # or may come to one
 COMMANDS = {command.get_name(): command for command in DoitMain.DOIT_CMDS}
 
 

@@ -17,12 +17,13 @@ from doit import doit_cmd, get_initial_workdir  # type: ignore[import-untyped]  
 from otrainer.diagnostics.say import in_a_line, make_legible, say
 from otrainer.errors import ConfigError, Finding
 from otrainer.stages.built import first_told
-from otrainer.stages.freshness.decide import RESUME, SCHEMA, decide
+from otrainer.stages.freshness.decide import RESUME, SCHEMA, decide, decide_evaluation
 from otrainer.storage import process_memory
 from otrainer.storage.experiments import ALL, CALLING_FOLDER, Experiment, all_experiments, sentence
 from otrainer.storage.gc_pause import keep_all
 from otrainer.storage.lasting_streams import make_lasting
 from otrainer.storage.module_search import finders_at_start
+from otrainer.storage.runs.evaluations import Asked
 from otrainer.tasks import doit_patches
 from otrainer.tasks.ahead import Ahead
 from otrainer.tasks.commandline import CommandLine
@@ -48,7 +49,7 @@ TaskDict = dict[str, Any]
 UpToDate = list[Callable[[], bool]]
 
 
-class Asked:
+class Call:
     """What doit calls without finding out each time, by `inspect`, that it takes nothing."""
 
     __signature__ = Signature()
@@ -105,7 +106,7 @@ class Project:
 
     def stage(self, stage: str, experiment: Experiment, **task: Any) -> TaskDict:
         """Return the doit task that runs a stage of an experiment; `task` holds its dependencies and targets."""
-        action = (Asked(partial(self.runner.run, stage, experiment)),)
+        action = (Call(partial(self.runner.run, stage, experiment)),)
         meta = {"brief": stage in BUILDING}
         return {"name": experiment.task_name, "actions": [action], "io": {"capture": False}, "meta": meta, **task}
 
@@ -123,9 +124,21 @@ class Project:
             "meta": {"query": True},
         }
 
+    def evaluation(self, experiment: Experiment) -> TaskDict:
+        """Return the doit task that evaluates what was trained, as the command line asks for."""
+        asked = Asked.of(self.variables)
+        action = (Call(partial(self.runner.evaluate, experiment, asked)),)
+        return {
+            "name": experiment.task_name,
+            "actions": [action],
+            "io": {"capture": False},
+            "task_dep": [f"fit:{experiment.task_name}"],
+            "uptodate": [lambda: self._is_evaluated(experiment, asked)],
+        }
+
     def unchanged(self, stage: str, experiment: Experiment) -> UpToDate:
         """Up to date while nothing changed that the stage read or left, by its own record."""
-        return [Asked(lambda: self._is_unchanged(stage, experiment))]
+        return [Call(lambda: self._is_unchanged(stage, experiment))]
 
     def schema_is_current(self) -> UpToDate:
         """Up to date while no experiment came, went or has other keys."""
@@ -164,6 +177,15 @@ class Project:
         if verdict.is_up_to_date and verdict.notes and first_told(experiment, self.root, verdict.notes):
             say("\n".join(in_a_line(f"   {experiment.name}: {note}") for note in verdict.notes))
         return verdict.is_up_to_date
+
+    def _is_evaluated(self, experiment: Experiment, asked: Asked) -> bool:
+        if not decide_evaluation(experiment, self.root, asked).is_up_to_date:
+            return False
+        if self._executes:
+            from otrainer.stages.evaluate.table import kept_table
+
+            say(kept_table(experiment, asked, self.root))
+        return True
 
     def _say_chain(self, experiment: Experiment) -> None:
         from otrainer.stages.freshness.chain import chain_note

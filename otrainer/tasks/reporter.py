@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otrainer.diagnostics.deduplicate import Deduplicator
     from otrainer.tasks.interrupts import Interrupts
 
-LONG = ("fit", "resume", "verify-resume")
+LONG = ("fit", "resume", "evaluate", "verify-resume")
 STDOUT, STDERR = 1, 2
 
 

@@ -12,7 +12,8 @@ from otrainer.commands import Question
 from otrainer.diagnostics.say import in_a_line, say
 from otrainer.errors import ConfigError
 from otrainer.stages.built import leave_receipt, validated_run, written_places
-from otrainer.stages.freshness.decide import TRAINING, Looks, is_trained
+from otrainer.stages.freshness.decide import EVALUATE, RUNS, TRAINING, Looks, decide_evaluation, is_trained
+from otrainer.stages.freshness.reason import counted
 from otrainer.storage.processes import end_with_parent
 from otrainer.storage.project import display_path
 from otrainer.storage.records import NOT_RUN
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from otrainer.stages.freshness.reason import Reasons
     from otrainer.stages.outcome import Outcome
     from otrainer.storage.experiments import Experiment
+    from otrainer.storage.runs.evaluations import Asked
     from otrainer.tasks.interrupts import Interrupts
     from otrainer.tasks.worker.client import Client
 
@@ -38,6 +40,7 @@ DOING = {
     "schema": "writing the schema of",
     "fit": "training",
     "resume": "resuming",
+    "evaluate": "evaluating",
     "verify-resume": "checking the resume of",
     "why": "explaining",
     "show": "showing",
@@ -123,6 +126,19 @@ class Runner:
         if stage == "validate" and not self._trains:
             self.holds.release(experiment)
         return self._settle(outcome, stage, experiment)
+
+    def evaluate(self, experiment: Experiment, asked: Asked) -> StageFailed | None:
+        """Evaluate a checkpoint as doit's action, in a worker."""
+        if os.getpid() != self._pid:
+            end_with_parent()
+        try:
+            self.holds.check(experiment, trains=False)
+        except ConfigError as error:
+            return self._refuse(error, experiment)
+        verdict = decide_evaluation(experiment, self.root, asked)
+        if verdict.word == RUNS:
+            print(f"   {in_a_line(counted(verdict.reasons))}\n", end="", flush=True)
+        return self._settle(self.client.run(EVALUATE, experiment, asked=asked.to_json()), EVALUATE, experiment)
 
     def _make_manifest(self, experiment: Experiment) -> Outcome:
         """Make a manifest, or share the one that was made here for the same plugins, and let the worker go on."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, Finding, nearest
 from otrainer.storage.experiments import Experiment, all_experiments, find_experiment, listed, sentence
+from otrainer.storage.runs.evaluations import SPLITS
 from otrainer.tasks.elsewhere import experiment_before_doit, option_behind, unknown_variables
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from otrainer.tasks.commandline import CommandLine
 
-VARIABLES = ("EXP", "WITH", "MODEL", "YES", "FORMAT")
+VARIABLES = ("EXP", "WITH", "MODEL", "YES", "FORMAT", "SPLIT", "CHECKPOINT", "PREDICTIONS")
 FORMATS = ("json", "sarif")
 CHECKED = "validate"
 AUDIT = "audit"
@@ -23,7 +24,8 @@ AUDIT = "audit"
 EVERY = ("resolve", "manifest", "validate", "schema")
 NAMED = ("train", "fit")
 QUERIES = ("why", "show", "diff", "audit", "runs", "prune")
-ABOUT_ONE = ("why", "show", "diff", "audit", "verify-resume")
+EVALUATE = "evaluate"
+ABOUT_ONE = ("why", "show", "diff", "audit", EVALUATE, "verify-resume")
 ABOUT_ALL = "schema"
 LAST = "resume"
 ONE_OR_LAST = (*NAMED, *ABOUT_ONE, LAST)
@@ -48,6 +50,7 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
         *unknown_tasks(line, verbs, root),
         *format_mistakes(line),
         *narrowed(line),
+        *evaluation_mistakes(line),
     ]
     by_variable = keep(exp_variable(line, root), findings)
     by_task = keep(named_by_tasks(line, verbs, root), findings)
@@ -96,6 +99,17 @@ def format_mistakes(line: CommandLine) -> Iterator[Finding]:
         places = f"`doit {CHECKED}`{f' and `doit {AUDIT}`' if value == 'json' else ''}"
         hint = f"Write `doit {CHECKED} FORMAT={value}`, with `EXP=NAME` for one experiment."
         yield Finding(f"`FORMAT={value}` belongs to {places} alone.", "misplaced variable", hint=hint)
+
+
+def evaluation_mistakes(line: CommandLine) -> Iterator[Finding]:
+    """Yield what is wrong with what is asked of an evaluation."""
+    split, kept = line.variables.get("SPLIT", SPLITS[0]), line.variables.get("PREDICTIONS", "")
+    if split not in SPLITS:
+        message, hint = f"There is no split `{split}`.", f"There are {', '.join(SPLITS)}."
+        yield Finding(message, "unknown split", suggestions=nearest(split, SPLITS), hint=hint)
+    if kept not in ("", "0", "1"):
+        hint = "`PREDICTIONS=1` keeps what the model gives for each sample."
+        yield Finding(f"`PREDICTIONS={kept}` is neither yes nor no.", "unclear question", hint=hint)
 
 
 def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Finding]:
@@ -206,7 +220,7 @@ def unnamed(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selectio
 def chained(experiments: Sequence[Experiment], line: CommandLine, root: Path) -> Mapping[Experiment, Experiment]:
     """Return which of the experiments that `line` trains begins from the run of which other one."""
     wanted = [task.partition(":") for task in line.tasks or ("train",)]
-    names = [rest or "*" for verb, _, rest in wanted if verb in NAMED]
+    names = [rest or "*" for verb, _, rest in wanted if verb in (*NAMED, EVALUATE)]
     trained = [
         each
         for each in experiments

@@ -48,12 +48,14 @@ from otrainer.engine.data.collate import Collate
 from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.data.position import moved
 from otrainer.engine.data.saved import used_up
+from otrainer.engine.evaluation import Evaluation, no_split, nothing_to_judge
 from otrainer.engine.finite import gradient_not_finite
 from otrainer.engine.metrics import number_of
 from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic
 from otrainer.engine.optimizer import call_step
 from otrainer.engine.parts import check_hooks, check_metric_names
+from otrainer.engine.predictions import Predictions
 from otrainer.engine.schedule import build_schedule, check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.starting.load import start_from
@@ -68,6 +70,7 @@ from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
 from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import fingerprints
+from otrainer.stages.evaluate.stage import keep_predictions, not_trained
 from otrainer.stages.fit.fast import cut
 from otrainer.stages.fit.start import refuse_taken, resumed_start
 from otrainer.stages.fit.train import refuse_changed
@@ -76,6 +79,7 @@ from otrainer.stages.plan import stamp_data
 from otrainer.storage.build_lock import lock_build
 from otrainer.storage.experiments import Experiment, find_experiment
 from otrainer.storage.runs.archive import find_run
+from otrainer.storage.runs.evaluations import refuse_foreign_evaluations
 from otrainer.storage.runs.lock import lock_run
 from otrainer.storage.runs.ownership import refuse_foreign_files, refuse_links
 from otrainer.storage.runs.run_json import read_run, refuse_foreign, refuse_within
@@ -581,6 +585,33 @@ def one_run_directory_for_two() -> Found:
 def a_command_with_every_mistake() -> None:
     verbs = dict.fromkeys(("train", "validate", "why"), "")
     select(CommandLine.parse(["trian", "train:bb", "why:a", "EXPP=1", "FORMAT=jsn", "EXP=a,c"]), verbs, Path.cwd())
+
+
+def an_evaluation_on_what_there_is_not() -> None:
+    select(CommandLine.parse(["evaluate", "EXP=a", "SPLIT=tests", "PREDICTIONS=csv"]), {"evaluate": ""}, Path.cwd())
+
+
+def an_evaluation_of_what_was_not_trained() -> None:
+    raise not_trained(A)
+
+
+def a_split_that_the_data_do_not_have() -> None:
+    raise no_split("test")
+
+
+def data_without_a_batch_to_judge_by() -> None:
+    raise nothing_to_judge()
+
+
+def predictions_without_numpy() -> None:
+    found = Evaluation({}, step=0, epoch=0, batches=1, samples=1, definition=None, predictions=Predictions())
+    with without("numpy"):
+        keep_predictions(Path.cwd(), found, "predictions/val-best.npz")
+
+
+def a_file_in_the_place_of_evaluations() -> None:
+    Path("evaluation.json").write_text("{}")
+    refuse_foreign_evaluations(Path.cwd())
 
 
 def an_option_after_the_tasks() -> None:

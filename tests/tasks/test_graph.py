@@ -302,6 +302,8 @@ def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(proje
         "  validate       Check experiments from end to end without training (all, or EXP=NAME; FORMAT=json, sarif).\n"
         "  fit            Train a validated experiment, unless its run is complete.\n"
         "  resume         Continue a run from its last checkpoint (the run interrupted last, or EXP=NAME).\n"
+        "  evaluate       Evaluate a trained experiment (EXP=NAME, SPLIT=val|test|train, CHECKPOINT=best|last|PATH, "
+        "PREDICTIONS=1).\n"
         "  verify-resume  Prove that an experiment, stopped and continued, trains to the same bits (EXP=NAME).\n"
         "  train          Bring an experiment's run up to date: every stage that has to (EXP=NAME).\n"
         "  schema         Write the JSON Schema by which editors check and complete configs (all experiments).\n"
@@ -327,7 +329,7 @@ def test_list_shows_the_verbs_and_the_experiments(project):
     done = project.doit("list")
     assert (done.code, done.err) == (0, "")
     lines = [line.split(maxsplit=1) for line in done.out.splitlines()]
-    verbs = ["resolve", "manifest", "validate", "fit", "resume", "verify-resume", "train"]
+    verbs = ["resolve", "manifest", "validate", "fit", "resume", "evaluate", "verify-resume", "train"]
     assert [name for name, _ in lines] == [*verbs, "train:a", "schema", "why", "show", "diff", "audit", "runs", "prune"]
     assert dict(lines)["train:a"] == "Learns a line."
     assert all(sentence.rstrip(".").count(". ") == 0 and sentence.endswith(".") for _, sentence in lines)
@@ -355,15 +357,15 @@ MISTYPED = {
     "trian EXP=a": (
         "unknown task\n"
         "  There is no task `trian`. Did you mean `train`?\n"
-        "  There are: resolve, manifest, validate, fit, resume, verify-resume, train, schema, why, show, diff, audit, "
-        "runs, prune (each with EXP=NAME, or as `train:NAME`).\n"
+        "  There are: resolve, manifest, validate, fit, resume, evaluate, verify-resume, train, schema, why, show, "
+        "diff, audit, runs, prune (each with EXP=NAME, or as `train:NAME`).\n"
     ),
     "train:basline": (
         "unknown experiment\n  There is no experiment `basline`. Did you mean `baseline`?\n  There are: a, baseline.\n"
     ),
     "train EXPP=a": (
         "unknown variable\n  `EXPP=a` sets a variable that no task reads. Did you mean `EXP`?\n"
-        "  There are: EXP, WITH, MODEL, YES, FORMAT.\n"
+        "  There are: EXP, WITH, MODEL, YES, FORMAT, SPLIT, CHECKPOINT, PREDICTIONS.\n"
     ),
     "train EXP=a -n 2": (
         "misplaced option\n"

@@ -13,20 +13,23 @@ from otrainer.stages.artifacts import current
 from otrainer.stages.built import KEYS, RECEIPT, VALIDATED, artifact, named_in, record_path, run_in, why_not_shared
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import Record, every_reason, why_stale
-from otrainer.storage.runs.run_json import judge
+from otrainer.storage.runs.evaluations import checkpoint_of, found_in, read_evaluations
+from otrainer.storage.runs.run_json import judge, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from otrainer.storage.experiments import Experiment
+    from otrainer.storage.runs.evaluations import Asked
     from otrainer.storage.stamps import FileStamp
 
 UP_TO_DATE, RUNS, FAILS, UNTOLD = "up to date", "would run", "would fail", "cannot be told"
-MANIFEST, FIT, RESUME, SCHEMA = "manifest", "fit", "resume", "schema"
+MANIFEST, FIT, RESUME, SCHEMA, EVALUATE = "manifest", "fit", "resume", "schema", "evaluate"
 TRAINING = (FIT, RESUME)
 NOT_TRAINED = "It was not trained yet."
 STILL_COMPLETE = "Nothing would be trained: the run is complete."
+NOT_EVALUATED = "It was not evaluated on `{split}` with `{checkpoint}` yet."
 NO_CONFIG = "The config does not resolve."
 
 
@@ -124,6 +127,31 @@ def decide_training(stage: str, experiment: Experiment, root: Path, run_dir: str
     if reason is None and stage == FIT and not (root / receipt).exists():
         return Verdict(RUNS, (f"`{receipt}` is gone.",), (STILL_COMPLETE,))
     return Verdict.because(reason)._replace(notes=(complete_without(gone),) if gone else ())
+
+
+def decide_evaluation(experiment: Experiment, root: Path, asked: Asked) -> Verdict:
+    """Return whether a checkpoint of the run has to be evaluated, as training left it."""
+    from otrainer.stages.freshness.evaluated import differences, made_of  # it looks into configs, as no training does
+
+    trained, validated = decide(RESUME, experiment, root), artifact(experiment, VALIDATED, root)
+    if not trained.is_up_to_date:
+        return Verdict(UNTOLD, trained.reasons)
+    run_dir = root / validated["run_dir"]
+    try:
+        name, path = checkpoint_of(run_dir, read_run(run_dir) or {}, asked.checkpoint, root)
+        found = found_in(read_evaluations(run_dir), asked.split, name)
+        if found is None:
+            return Verdict.because(NOT_EVALUATED.format(split=asked.split, checkpoint=name))
+        now = made_of(validated, path, root)
+    except ConfigError as error:
+        return Verdict.refused(error)
+    except OSError as error:
+        return Verdict(FAILS, (f"`{error.filename}`: {error.strerror}.",))
+    reasons = list(differences(found["made_of"], now, found["file"]))
+    kept = found.get("predictions")
+    if asked.predictions and not reasons and not (kept and (run_dir / str(kept)).is_file()):
+        reasons = ["Its outputs were not kept."]
+    return Verdict.because(*reasons)
 
 
 def complete_without(gone: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.storage.atomic import TEMP_PREFIX
 from otrainer.storage.canonical_json import read_json
 from otrainer.storage.inside_project import written
+from otrainer.storage.runs.evaluations import files_of_evaluations
 from otrainer.storage.runs.ownership import is_checkpoint
 from otrainer.storage.runs.run_json import DAMAGED, LAST, PREVIOUS, RUN_FILE
 
@@ -43,6 +44,7 @@ def own_files(folder: Path, run: Mapping[str, Any]) -> Iterator[str]:
     yield from (RUN_FILE, RESOLVED, FINGERPRINTS, SOURCES)
     yield from (f"{CODE}/{name}" for name in code_files(folder))
     yield from texts(run.get("files"))
+    yield from files_of_evaluations(folder)
     for output in map(PurePath, run["outputs"]):
         yield output.as_posix()
         if output.name == LAST:

@@ -6,18 +6,18 @@ import atexit
 import signal
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrainer.diagnostics.say import unguarded
 from otrainer.errors import Finding
-from otrainer.stages.freshness.decide import TRAINING
+from otrainer.stages.freshness.decide import EVALUATE, TRAINING
 from otrainer.stages.outcome import Outcome
 from otrainer.tasks.interrupts import CUT_SHORT, Interrupts
 from otrainer.tasks.worker.handle import Worker
 from otrainer.tasks.worker.line import no_more, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from otrainer.storage.experiments import Experiment
@@ -69,8 +69,9 @@ class Client:
         *,
         then: str | None = None,
         meanwhile: Callable[[], bool] = no_more,
+        asked: Mapping[str, Any] | None = None,
     ) -> Outcome:
-        """Run `stage` in a worker; if that dies, the outcome says of what.
+        """Run `stage`, as it is `asked` for, in a worker; if that dies, the outcome says of what.
 
         `begun` is called once a training needs the build no more, `meanwhile` again and again, until it returns false,
         while this process waits. Where the stage goes well, the worker goes on with the stage `then`, if there is one,
@@ -78,19 +79,19 @@ class Client:
         """
         sys.stdout.flush()
         sys.stderr.flush()
-        if stage in (*TRAINING, "fit-anew"):
-            return self._train(stage, experiment, begun)
-        asked = stage, experiment
+        if stage in (*TRAINING, "fit-anew", EVALUATE):
+            return self._train(stage, experiment, begun, asked)
+        which = stage, experiment
         self._feed()
-        if asked in self._sent:
-            self._receive_ahead(self._sent[asked], until=asked)
-        if asked in self._answered:
-            outcome, printed = self._answered.pop(asked)
+        if which in self._sent:
+            self._receive_ahead(self._sent[which], until=which)
+        if which in self._answered:
+            outcome, printed = self._answered.pop(which)
             for name, text in printed:
                 unguarded(getattr(sys, name)).write(text)
             return outcome
-        if asked in self._waiting:
-            self._waiting.remove(asked)
+        if which in self._waiting:
+            self._waiting.remove(which)
         return self._ask(stage, experiment, then, meanwhile)
 
     def run_ahead(self, stage: str, experiment: Experiment) -> None:
@@ -163,14 +164,16 @@ class Client:
         if worker:
             worker.close()
 
-    def _train(self, stage: str, experiment: Experiment, begun: Callable[[], None]) -> Outcome:
+    def _train(
+        self, stage: str, experiment: Experiment, begun: Callable[[], None], asked: Mapping[str, Any] | None
+    ) -> Outcome:
         worker = None
         if self.alone:
             worker, self._worker = self._worker, None
         worker = worker or Worker(self.root)
         try:
             with self.interrupts.training(worker.ask_to_stop, worker.kill):
-                outcome = worker.ask(stage, experiment, begun)
+                outcome = worker.ask(stage, experiment, begun, asked)
             return outcome or self._bury(worker, stage, experiment)
         finally:
             worker.close()

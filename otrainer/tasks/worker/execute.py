@@ -6,14 +6,14 @@ import os
 import traceback
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrainer.errors import ConfigError
 from otrainer.stages.outcome import Outcome
 from otrainer.tasks.interrupts import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from otrainer.errors import Finding
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 TRACEBACK = "OTRAINER_TRACEBACK"
 
 
-def execute(stage: str, experiment: Experiment, root: Path) -> Outcome:
-    """Run `stage` and return its outcome: whatever it raises becomes findings.
+def execute(stage: str, experiment: Experiment, root: Path, asked: Mapping[str, Any] | None = None) -> Outcome:
+    """Run `stage`, as it is `asked` for, and return its outcome: whatever it raises becomes findings.
 
     The outcome holds no secret that this process has read.
     """
     from otrainer.diagnostics.redaction.exceptions import masked_finding
     from otrainer.diagnostics.redaction.values import masked
 
-    outcome = ended(partial(_run, stage, experiment, root))
+    outcome = ended(partial(_run, stage, experiment, root, asked))
     findings = tuple(map(masked_finding, outcome.findings))
     return outcome._replace(report=masked(outcome.report), findings=findings)
 
 
-def _run(stage: str, experiment: Experiment, root: Path) -> Outcome:
+def _run(stage: str, experiment: Experiment, root: Path, asked: Mapping[str, Any] | None) -> Outcome:
     from otrainer.tasks.worker.table import run_stage
 
-    return run_stage(stage, experiment, root=root)
+    return run_stage(stage, experiment, root=root, **({} if asked is None else {"asked": asked}))
 
 
 def ended(call: Callable[[], Outcome]) -> Outcome:

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otrainer.storage.processes import STOPPING
 from otrainer.tasks.worker.line import Hand, Line, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from otrainer.stages.outcome import Outcome
@@ -46,9 +46,18 @@ class Worker(Line):
             for end in ends:
                 os.close(end)
 
-    def ask(self, stage: str, experiment: Experiment, begun: Callable[[], None] = nothing) -> Outcome | None:
-        """Let the worker run a stage; None if it died of it. `begun` is called once a training has read its plan."""
-        self.send(stage, experiment)
+    def ask(
+        self,
+        stage: str,
+        experiment: Experiment,
+        begun: Callable[[], None] = nothing,
+        asked: Mapping[str, Any] | None = None,
+    ) -> Outcome | None:
+        """Run a stage, as it is `asked` for, and wait; None if the worker died of it.
+
+        `begun` is called once a training has read its plan.
+        """
+        self.send(stage, experiment, **({} if asked is None else {"asked": asked}))
         return self.receive(begun)[0]
 
     def prepare(self) -> None:

@@ -46,7 +46,7 @@ class Line:
         self._open = True
         self._received = b""
 
-    def send(self, stage: str, experiment: Experiment, **how: bool) -> None:
+    def send(self, stage: str, experiment: Experiment, **how: Any) -> None:
         """Ask for a stage; one that is `ahead` of its turn prints nothing, and gives what it would print.
 
         With `then` it runs only where the one before it goes well.
@@ -114,7 +114,7 @@ class Line:
         return line + end
 
 
-def request(stage: str, experiment: Experiment, **how: bool) -> dict[str, Any]:
+def request(stage: str, experiment: Experiment, **how: Any) -> dict[str, Any]:
     names = {"name": experiment.name, "file": str(experiment.file), "build": str(experiment.build)}
     return {"stage": stage, "experiment": names, **how}
 

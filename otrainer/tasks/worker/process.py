@@ -1,9 +1,10 @@
 """The process in which stages that need torch run: it takes requests from doit, and ends with it.
 
 Started as `python -m otrainer.tasks.worker.process REQUESTS ANSWERS`, two inherited pipes with a JSON object a line:
-`{"stage": ..., "experiment": {...}}` is answered by an outcome, before which a training that has read its plan says
-`{"begun": true}`; with `"ahead": true` the answer also has what the stage printed, and with `"then": true` it is
-left out, without an answer, where the stage before failed. `{"signal": 2}` asks a training to stop, and
+`{"stage": ..., "experiment": {...}}`, of some stages with what is `"asked"`, is answered by an outcome, before which a
+training that has read its plan says `{"begun": true}`; with `"ahead": true` the answer also has what the stage printed,
+and with `"then": true` it is left out, without an answer, where the stage before failed. `{"signal": 2}` asks it to
+stop, and
 `{"prepare": true}` lets it import what stages need before the first one is asked for. For each pair of pipes
 behind these it forks a process, which says `{"ready": true}` and serves them in the same way.
 """
@@ -155,7 +156,7 @@ def serve(request: dict[str, Any], streams: Streams) -> tuple[bytes, bool]:
     printed: Printed = []
     try:
         with streams.gathered() if request.get("ahead") else nullcontext(printed) as printed:
-            outcome = execute(request["stage"], experiment, Path.cwd())
+            outcome = execute(request["stage"], experiment, Path.cwd(), request.get("asked"))
     except KeyboardInterrupt:
         # A second Ctrl-C: doit ends as well, and says so.
         os._exit(CUT_SHORT)

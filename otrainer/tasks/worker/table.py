@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from otrainer.stages.outcome import Outcome
@@ -19,14 +20,15 @@ STAGES = {
     "fit": "otrainer.stages.fit.stage:fit",
     "fit-anew": "otrainer.stages.fit.stage:fit_anew",
     "resume": "otrainer.stages.resume:resume",
+    "evaluate": "otrainer.stages.evaluate.stage:evaluate",
     "schema": "otrainer.commands.schema.stage:schema",
     "verify-resume": "otrainer.commands.verify_resume:verify_resume",
     "show-model": "otrainer.commands.show_model:show_model",
 }
 
 
-def run_stage(stage: str, experiment: Experiment, *, root: Path) -> Outcome:
-    """Run a stage for an experiment.
+def run_stage(stage: str, experiment: Experiment, *, root: Path, asked: Mapping[str, Any] | None = None) -> Outcome:
+    """Run a stage for an experiment; `asked` is what the command line says of it, where a stage takes that.
 
     Raises ConfigError with everything that is wrong in the user's files, and whatever the user's code raises.
     """
@@ -34,5 +36,6 @@ def run_stage(stage: str, experiment: Experiment, *, root: Path) -> Outcome:
 
     module, _, function = STAGES[stage].partition(":")
     with room_beyond():
-        outcome: Outcome = getattr(import_module(module), function)(experiment, root)
+        more = {} if asked is None else {"asked": asked}
+        outcome: Outcome = getattr(import_module(module), function)(experiment, root, **more)
     return outcome
