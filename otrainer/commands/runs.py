@@ -14,6 +14,7 @@ from otrainer.errors import ConfigError
 from otrainer.stages.built import configured_run_dir
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import all_archived, archived_runs
+from otrainer.storage.runs.evaluations import read_evaluations
 from otrainer.storage.runs.fields import LARGEST
 from otrainer.storage.runs.run_json import is_written, read_run, read_run_or_none, run_dirs
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 RUNS = "runs"
 MOST_METRICS = 2
-HEAD = ("run", "state", "step", "metrics", "started (UTC)", "size", "definition", "continued from")
+MOST_EVALUATIONS = 2
+HEAD = ("run", "state", "step", "metrics", "evaluated", "started (UTC)", "size", "definition", "continued from")
 TO_THE_RIGHT = ("step", "size")
 # What a narrow terminal does without, one after the other: a kept run's name holds its start and definition.
-SPARE = ("metrics", "started (UTC)", "definition", "continued from", "step")
+SPARE = ("metrics", "evaluated", "started (UTC)", "definition", "continued from", "step")
 
 
 class Row(NamedTuple):
@@ -37,6 +39,7 @@ class Row(NamedTuple):
     state: str
     step: str = ""
     metrics: str = ""
+    evaluated: str = ""
     started: str = ""
     size: int = 0
     definition: str = ""
@@ -45,7 +48,7 @@ class Row(NamedTuple):
 
     def cells(self) -> dict[str, str]:
         """Return the texts of the row's columns by their heads."""
-        texts = (*self[:5], size_text(self.size) if self.size else "", *self[6:-1])
+        texts = (*self[:6], size_text(self.size) if self.size else "", *self[7:-1])
         return dict(zip(HEAD, map(in_a_line, texts), strict=True))
 
 
@@ -108,7 +111,18 @@ def row_of(folder: Path, name: str) -> Row:
     metrics = ", ".join(f"{key} {number(value)}" for key, value in list(run["metrics"].items())[:MOST_METRICS])
     started = str(run["started"]).replace("T", " ").removesuffix("Z")
     step, definition = "?" if run["global_step"] is None else f"{run['global_step']:,}", run["definition"][:8]
-    return Row(name, state_of(folder, run), step, metrics, started, size, definition, origin_of(run))
+    evaluated = evaluated_in(folder)
+    return Row(name, state_of(folder, run), step, metrics, evaluated, started, size, definition, origin_of(run))
+
+
+def evaluated_in(folder: Path) -> str:
+    """Return the first values of each split and checkpoint of a run that was evaluated."""
+    told = []
+    for each in read_evaluations(folder):
+        values = [f"{key} {number(value)}" for key, value in list(each["values"].items())[:MOST_METRICS]]
+        told.append(f"{each['split']} of {each['checkpoint']}: {', '.join(values)}")
+    more = [f"{len(told) - MOST_EVALUATIONS} more"] if told[MOST_EVALUATIONS:] else []
+    return "; ".join([*told[:MOST_EVALUATIONS], *more])
 
 
 def number(value: Any) -> str:

@@ -284,3 +284,18 @@ def test_a_failed_training_is_not_evaluated(project: Path) -> None:
     assert done.returncode == 1
     assert ".  evaluate" not in done.stdout
     assert not (RUN / "evaluation.json").exists()
+
+
+def test_it_is_listed_with_its_run_and_explained_with_its_stages(squares: Path) -> None:
+    loss = evaluations()["val", "best"]["values"]["loss"]
+    assert f"val of best: loss {loss:.4g}, mae " in doit(squares, "runs").stdout
+
+    def told() -> list[str]:
+        lines = doit(squares, "why", "EXP=squares").stdout.splitlines()
+        return [line.strip() for line in lines[lines.index(next(each for each in lines if "evaluate" in each)) :]]
+
+    assert told() == ["evaluate  up to date", "On `val` with `best`."]
+    edit(squares / "extensions/squares.py", "abs().mean()", "abs().sum()")
+    assert told() == ["evaluate  would run", "The training before it would run.", "On `val` with `best`."]
+    assert doit(squares, "train", "EXP=squares").returncode == 0
+    assert not any("evaluate" in line for line in doit(squares, "why", "EXP=squares").stdout.splitlines())
