@@ -30,26 +30,14 @@ from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.errors import ConfigError, errors_at
 
 if TYPE_CHECKING:
-    from otrainer.engine.averaging import Averaging
-    from otrainer.engine.length import Length
     from otrainer.engine.parts import Parts
-    from otrainer.engine.rhythm import Rhythm
+    from otrainer.engine.settings import TrainerSettings
 
 log = logging.getLogger("otrainer")
 
 
-def begin(
-    parts: Parts,
-    run: RunSettings,
-    length: Length,
-    rhythm: Rhythm,
-    freeze: Sequence[Any] = (),
-    averaging: Averaging | None = None,
-) -> Session:
+def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
     """Put everything in its place: data, model, optimizer, scheduler, and what `run.resume_from` holds.
-
-    `length` and `rhythm` of the run say how often a scheduler has its turn; `freeze` are the rules of `Freezing`, and
-    `averaging` takes averages of the weights.
 
     Raises ConfigError where a part cannot be built or does not fit the checkpoint.
     """
@@ -65,13 +53,14 @@ def begin(
     modules = [parts.model, *loss_modules(parts.loss).values()]
     for module in modules:
         begin_training(module)
-    freezing = Freezing(freeze, parts.model) if freeze else None
+    freezing = Freezing(settings.freeze, parts.model) if settings.freeze else None
     if freezing is not None:
         freezing.freeze_for_good()
     optimizer = build_optimizer(parts)
+    averaging = settings.averaging
     if averaging is not None:
         averaging.begin(optimizer)
-    turns = rhythm.turns(length, train.batches())
+    turns = settings.rhythm.turns(settings.length, train.batches())
     schedule = build_schedules(parts.scheduler_factory, optimizer, parts.registry, turns)
     ctx = RunContext(
         run=run,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import chdir
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from otrainer.engine.averaging import Averaging
 from otrainer.engine.boundary import UPDATING
 from otrainer.engine.checkpoint import begin_state
 from otrainer.engine.clipping import clip
@@ -17,9 +15,7 @@ from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.epoch_end import end_epoch
 from otrainer.engine.epochs import begin_epoch, groups_left, has_begun
 from otrainer.engine.factories import needs_closure
-from otrainer.engine.freezing import check_rules
 from otrainer.engine.gradients import evaluate, look_first
-from otrainer.engine.length import Length
 from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import reset_metrics
 from otrainer.engine.modes import set_mode
@@ -27,12 +23,11 @@ from otrainer.engine.optimizer import tell_left_out
 from otrainer.engine.own_step import own_step, own_steps, run_parts
 from otrainer.engine.parts import Parts
 from otrainer.engine.rehearsal import rehearse
-from otrainer.engine.rhythm import Rhythm
+from otrainer.engine.settings import TrainerSettings
 from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.state import RunSettings
 from otrainer.engine.step_end import log_step, step_schedule, take_open
 from otrainer.engine.validation import validate_within
-from otrainer.errors import check_positive, check_whole
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
@@ -40,66 +35,11 @@ if TYPE_CHECKING:
     from otrainer.engine.weights import Shares
     from otrainer.protocols import StepContext
 
-OPTIONAL = ("max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps", "train_batches", "val_batches")
 
-
-@dataclass
-class DefaultTrainer:
-    """Train with gradient accumulation and clipping, validate, log, checkpoint and resume.
-
-    It ends after `max_epochs` epochs, `max_steps` optimizer steps or `max_time` (as `2h30m`, or in seconds), whichever
-    comes first, or else after one epoch; the time is that of all attempts. An epoch has at most `train_batches`
-    micro-batches; a validation has at most `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a
-    last, smaller group is averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients,
-    `grad_clip_value` before it each of their values; `log_every_n_steps` counts optimizer steps; validation comes after
-    every `val_every_n_epochs`, or every `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters
-    do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
-    modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
-    `ema` (`decay`, `from_step`, ...) or `swa` takes averages of the weights, which are validated and saved for use.
-    Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
-    """
+class DefaultTrainer(TrainerSettings):
+    """Train with gradient accumulation and clipping, validate, log, checkpoint and resume, as `TrainerSettings` say."""
 
     infers_widths: ClassVar[bool] = True  # of a lazy model, before it starts from given weights
-
-    max_epochs: int | None = None
-    grad_accum_steps: int = 1
-    grad_clip_norm: float | None = None
-    log_every_n_steps: int = 10
-    val_every_n_epochs: int | None = None
-    max_steps: int | None = None
-    max_time: str | float | None = None
-    val_every_n_steps: int | None = None
-    train_batches: int | None = None
-    val_batches: int | None = None
-    freeze: Sequence[Mapping[str, Any]] | None = None
-    grad_clip_value: float | None = None
-    ema: Mapping[str, Any] | None = None
-    swa: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("grad_accum_steps", "log_every_n_steps"):
-            check_whole(name, getattr(self, name))
-        for name in OPTIONAL:
-            check_whole(name, getattr(self, name), optional=True)
-        for name in ("grad_clip_norm", "grad_clip_value"):
-            check_positive(name, getattr(self, name))
-        _ = self.length, self.rhythm, self.averaging  # which tell what is none
-        check_rules(self.freeze or ())
-
-    @property
-    def length(self) -> Length:
-        """How long a run is."""
-        return Length.of(self.max_epochs, self.max_steps, self.max_time, self.train_batches, self.grad_accum_steps)
-
-    @property
-    def averaging(self) -> Averaging | None:
-        """What averages the weights are taken into."""
-        return Averaging.of(self.ema, self.swa)
-
-    @property
-    def rhythm(self) -> Rhythm:
-        """When a run validates."""
-        return Rhythm.of(self.val_every_n_epochs, self.val_every_n_steps)
 
     def fit(self, *, run: Any, **parts: Any) -> None:
         """Train a model from where `run.resume_from` left it, or from the start, to its `length`.
@@ -109,8 +49,7 @@ class DefaultTrainer:
         and whatever the user's parts raise.
         """
         with worker_trouble(), chdir(os.curdir):  # the folder that paths start from, wherever a part goes
-            of_run = self.length, self.rhythm, self.freeze or (), self.averaging
-            session = begin(Parts(**parts), RunSettings.of(run), *of_run)
+            session = begin(Parts(**parts), RunSettings.of(run), self)
             session.ctx.own = own_step(self, DefaultTrainer, self._bound, accumulates=self.grad_accum_steps > 1)
         failed: BaseException | None = None
         try:

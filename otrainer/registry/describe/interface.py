@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import is_dataclass
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
@@ -86,9 +87,9 @@ def written(target: object) -> str:
 def arguments_of(target: Callable[..., Any], signatures: Iterable[Signature]) -> dict[str, Row]:
     """Describe the arguments that can be given by name, in order; several signatures are joined."""
     maker = maker_of(target)
-    texts = [written(target), written(maker)] if maker is not target else [written(target)]
+    texts = [written(target), *([written(maker)] if maker is not target else []), *of_bases(target)]
     said = {name: text for each in reversed(texts) for name, text in docstrings.arguments(each).items()}
-    whole = docstrings.summary(texts[0])
+    whole = "\n\n".join(docstrings.summary(each) for each in [texts[0], *of_bases(target)])
     rows: dict[str, list[Row]] = {}
     for signature in signatures:
         for parameter in signature.parameters.values():
@@ -97,6 +98,12 @@ def arguments_of(target: Callable[..., Any], signatures: Iterable[Signature]) ->
     everywhere = len(list(signatures))
     docs = {name: said.get(name) or docstrings.mentions(whole, name) for name in rows}
     return {name: {**joined(several, everywhere), "doc": docs[name]} for name, several in rows.items()}
+
+
+def of_bases(target: Callable[..., Any]) -> list[str]:
+    """Return what the dataclasses say whose fields a class takes as arguments too, the nearest first."""
+    bases = inspect.getmro(target)[1:] if inspect.isclass(target) else ()
+    return [written(base) for base in bases if is_dataclass(base)]
 
 
 def joined(several: list[Row], everywhere: int) -> Row:

@@ -72,6 +72,24 @@ def test_a_dataclass_that_says_nothing_has_no_doc() -> None:
     assert row["arguments"] == {"width": {"values": {"type": ["integer"]}, "required": False, "default": 3, "doc": ""}}
 
 
+def test_an_inherited_argument_has_what_the_class_that_declares_it_says() -> None:
+    @dataclass
+    class Base:
+        """Hold some. `size` is how much."""
+
+        size: int = 1
+        depth: int = 1
+
+    @dataclass
+    class Derived(Base):
+        """Hold more. `depth` is how deep."""
+
+    rows = rows_of("mine.derived", Derived)["arguments"]
+
+    assert rows["size"]["doc"] == "`size` is how much."
+    assert rows["depth"]["doc"] == "`depth` is how deep."
+
+
 def test_what_is_said_when_registering_goes_before_the_docstring() -> None:
     def make() -> None:
         """Make."""

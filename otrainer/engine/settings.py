@@ -1,0 +1,72 @@
+"""What can be given to `trainer.default`: how long a run is, when it validates, and what holds in each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otrainer.engine.averaging import Averaging
+from otrainer.engine.freezing import check_rules
+from otrainer.engine.length import Length
+from otrainer.engine.rhythm import Rhythm
+from otrainer.errors import check_positive, check_whole
+
+OPTIONAL = ("max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps", "train_batches", "val_batches")
+
+
+@dataclass
+class TrainerSettings:
+    """The arguments of `trainer.default`, checked as it is built.
+
+    A run ends after `max_epochs` epochs, `max_steps` optimizer steps or `max_time` (as `2h30m`, or in seconds), the
+    first of them, or else after one epoch; the time is that of all attempts. An epoch has at most `train_batches`
+    micro-batches; a validation has at most `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a
+    last, smaller group is averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients,
+    `grad_clip_value` before it each of their values; `log_every_n_steps` counts optimizer steps; validation comes after
+    every `val_every_n_epochs`, or every `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters
+    do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
+    modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
+    `ema` (`decay`, `from_step`, ...) or `swa` takes averages of the weights, which are validated and saved for use.
+    Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
+    """
+
+    max_epochs: int | None = None
+    grad_accum_steps: int = 1
+    grad_clip_norm: float | None = None
+    log_every_n_steps: int = 10
+    val_every_n_epochs: int | None = None
+    max_steps: int | None = None
+    max_time: str | float | None = None
+    val_every_n_steps: int | None = None
+    train_batches: int | None = None
+    val_batches: int | None = None
+    freeze: Sequence[Mapping[str, Any]] | None = None
+    grad_clip_value: float | None = None
+    ema: Mapping[str, Any] | None = None
+    swa: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("grad_accum_steps", "log_every_n_steps"):
+            check_whole(name, getattr(self, name))
+        for name in OPTIONAL:
+            check_whole(name, getattr(self, name), optional=True)
+        for name in ("grad_clip_norm", "grad_clip_value"):
+            check_positive(name, getattr(self, name))
+        _ = self.length, self.rhythm, self.averaging  # which tell what is none
+        check_rules(self.freeze or ())
+
+    @property
+    def length(self) -> Length:
+        """How long a run is."""
+        return Length.of(self.max_epochs, self.max_steps, self.max_time, self.train_batches, self.grad_accum_steps)
+
+    @property
+    def averaging(self) -> Averaging | None:
+        """What averages the weights are taken into."""
+        return Averaging.of(self.ema, self.swa)
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """When a run validates."""
+        return Rhythm.of(self.val_every_n_epochs, self.val_every_n_steps)
