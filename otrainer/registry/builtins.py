@@ -24,6 +24,7 @@ COMPONENTS = (
     ("sched_factory.torch", "components.sched:TorchSchedulerFactory", "sched"),
     ("sched_factory.phases", "components.sched_phases:PhasesFactory", "sched"),
     ("sched_factory.chained", "components.sched_chained:ChainedFactory", "sched"),
+    ("sched_factory.by_group", "components.sched_groups:GroupsFactory", "sched"),
     ("sched_factory.function", "components.sched_chained:FunctionFactory", "sched"),
     ("cb.model_checkpoint", "components.callbacks.model_checkpoint:ModelCheckpoint", "callback"),
     ("cb.early_stopping", "components.callbacks.early_stopping:EarlyStopping", "callback"),

@@ -10,30 +10,33 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from otrainer.config.sections import is_named
-from otrainer.config.walk import mappings
 from otrainer.engine.accelerator import check_device
 from otrainer.engine.checkpoint import load_checkpoint
 from otrainer.engine.compiler import off_the_compiler
-from otrainer.engine.freezing import FREEZE, Freezing
-from otrainer.engine.optimizers import in_section, optimizer_factory
+from otrainer.engine.optimizers import in_section
 from otrainer.engine.schedule import build_schedule
-from otrainer.engine.starting.fitting import Taken, fit_sources
-from otrainer.engine.starting.section import sources_in
 from otrainer.engine.state import RunSettings
 from otrainer.errors import ConfigError, Finding, errors_at
 from otrainer.model import blueprint
 from otrainer.model.meta import model_summary
-from otrainer.protocols import RunLength
 from otrainer.registry import Registry, build_registry, instantiate_value
 from otrainer.stages.checks import COMPONENTS, find_mistakes, is_below, judged_model, remembered
+from otrainer.stages.trials_of_model import (
+    SOME_LENGTH,
+    goes_by_groups,
+    is_apart,
+    is_built_in,
+    is_freezing,
+    trial_freezing,
+    trial_group_schedules,
+    trial_groups,
+    trial_weights,
+)
 
 if TYPE_CHECKING:
     from otrainer.config import ResolvedConfig
 
 T = TypeVar("T")
-# As long as any run may be: with this, a schedule is built for a trial.
-SOME_LENGTH = RunLength(step=1 << 30, epoch=1 << 30, metric=1 << 30)
 
 
 def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> dict[str, Any]:
@@ -68,6 +71,13 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
     wrong |= {finding.config_path[0] for finding in findings if finding.config_path}
     if model is not None and "optimizer" not in wrong and is_apart(config.data.get("optimizer")):
         attempt(trial_groups, config, registry)
+    wrong |= {finding.config_path[0] for finding in findings if finding.config_path}
+    if (
+        model is not None
+        and wrong.isdisjoint(("optimizer", "scheduler"))
+        and goes_by_groups(config.data.get("scheduler"))
+    ):
+        attempt(trial_group_schedules, config, registry)
     if model is not None and "trainer" not in wrong and is_freezing(config.data.get("trainer")):
         attempt(trial_freezing, config, registry)
     if "weights" not in wrong and model is not None:
@@ -125,51 +135,11 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
         elif section == "scheduler":
             named = built if isinstance(built, Mapping) else {"": built}
             for name, factory in named.items():
+                if getattr(factory, "needs_groups", False):
+                    continue  # it is tried with the optimizer
                 with in_section(section, name) if name else nullcontext():
                     optimizer = torch.optim.SGD(one_matrix().parameters(), lr=1.0, momentum=0.9)
                     build_schedule(factory, optimizer, registry, SOME_LENGTH)
-
-
-def is_apart(optimizer: Any) -> bool:
-    """Return whether an optimizer treats parameters differently, or there are several."""
-    own = ("groups", "no_decay", "layer_decay", "parameters")
-    return is_named(optimizer) or (isinstance(optimizer, Mapping) and any(optimizer.get(key) for key in own))
-
-
-def is_freezing(trainer: Any) -> bool:
-    return isinstance(trainer, Mapping) and trainer.get("_type_") == "trainer.default" and bool(trainer.get("freeze"))
-
-
-def trial_freezing(config: ResolvedConfig, registry: Registry) -> None:
-    """Hold the rules of what is frozen against the model without its numbers: does each match anything?"""
-    ir, _ = remembered(judged_model, "model", config, registry)
-    if ir is not None:
-        model = blueprint(ir, registry, config.settings)
-        freezing = Freezing(config.data["trainer"]["freeze"], model)
-        freezing.freeze_for_good()
-        if not any(parameter.requires_grad for parameter in model.parameters()):
-            message = "All parameters of the model are frozen for good."
-            hint = "Let some of them train, or say until when they are frozen."
-            raise ConfigError(message, title="nothing to train", config_path=FREEZE, hint=hint)
-
-
-def trial_weights(config: ResolvedConfig, registry: Registry) -> list[Taken]:
-    """Return what the model takes of the weights that it starts from, held against it without its numbers."""
-    sources = sources_in(config.data)
-    ir, _ = remembered(judged_model, "model", config, registry) if sources else (None, [])
-    return [] if ir is None else fit_sources(sources, blueprint(ir, registry, config.settings))
-
-
-def trial_groups(config: ResolvedConfig, registry: Registry) -> None:
-    """Build a built-in optimizer over the model without its numbers: does each group take anything?"""
-    value = config.data["optimizer"]
-    ir, _ = remembered(judged_model, "model", config, registry)
-    if ir is not None and is_built_in(value, registry):
-        path = ("optimizer",)
-        factory = instantiate_value(value, registry=registry, settings=config.settings, config_path=path, checked=True)
-        model = blueprint(ir, registry, config.settings)
-        with off_the_compiler():
-            optimizer_factory(factory).build(model, registry=registry)
 
 
 @cache
@@ -188,11 +158,3 @@ def without_plugins(value: Any, registry: Registry) -> Any:
         name: [] if isinstance(part, Mapping) and not is_built_in(part, registry) else part
         for name, part in value.items()
     }
-
-
-def is_built_in(value: Any, registry: Registry) -> bool:
-    """Return whether every spec in `value` names something that comes with otrainer."""
-    specs = [spec for _, spec in mappings(value)]
-    keys = [key for spec in specs for name in ("_type_", "type") if isinstance(key := spec.get(name), str)]
-    ours = all(registry.get_module(key).at is None for key in keys if key in registry)
-    return ours and not any("_target_" in spec for spec in specs)

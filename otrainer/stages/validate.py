@@ -15,7 +15,7 @@ from otrainer.stages.definition import is_own, look, search_as_left
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import make_plan
 from otrainer.stages.resolve import resolved
-from otrainer.stages.trials import trial_weights
+from otrainer.stages.trials_of_model import trial_weights
 from otrainer.stages.weights_told import told
 from otrainer.storage.data_files import identify
 from otrainer.storage.project import display_path

@@ -22,7 +22,7 @@ from otrainer.registry import build_registry
 from otrainer.stages.checks import find_mistakes
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.resolve import resolve_fully
-from otrainer.stages.trials import is_apart, trial_weights
+from otrainer.stages.trials_of_model import is_apart, trial_weights
 from otrainer.stages.weights_told import told
 from otrainer.storage.project import project
 

@@ -1,0 +1,93 @@
+"""Trials against the model without its numbers: what is told apart, frozen, or started from weights by its names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from otrainer.config.sections import is_named
+from otrainer.config.walk import mappings
+from otrainer.engine.compiler import off_the_compiler
+from otrainer.engine.freezing import FREEZE, Freezing
+from otrainer.engine.optimizers import optimizer_factory
+from otrainer.engine.schedule import build_schedules
+from otrainer.engine.starting.fitting import Taken, fit_sources
+from otrainer.engine.starting.section import sources_in
+from otrainer.errors import ConfigError
+from otrainer.model import blueprint
+from otrainer.protocols import RunLength
+from otrainer.registry import Registry, instantiate_value
+from otrainer.stages.checks import judged_model, remembered
+
+if TYPE_CHECKING:
+    from otrainer.config import ResolvedConfig
+
+# As long as any run may be: with this, a schedule is built for a trial.
+SOME_LENGTH = RunLength(step=1 << 30, epoch=1 << 30, metric=1 << 30)
+BY_GROUP = "sched_factory.by_group"
+
+
+def is_apart(optimizer: Any) -> bool:
+    """Return whether an optimizer treats parameters differently, or there are several."""
+    own = ("groups", "no_decay", "layer_decay", "parameters")
+    return is_named(optimizer) or (isinstance(optimizer, Mapping) and any(optimizer.get(key) for key in own))
+
+
+def is_freezing(trainer: Any) -> bool:
+    return isinstance(trainer, Mapping) and trainer.get("_type_") == "trainer.default" and bool(trainer.get("freeze"))
+
+
+def trial_freezing(config: ResolvedConfig, registry: Registry) -> None:
+    """Hold the rules of what is frozen against the model without its numbers: does each match anything?"""
+    ir, _ = remembered(judged_model, "model", config, registry)
+    if ir is not None:
+        model = blueprint(ir, registry, config.settings)
+        freezing = Freezing(config.data["trainer"]["freeze"], model)
+        freezing.freeze_for_good()
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            message = "All parameters of the model are frozen for good."
+            hint = "Let some of them train, or say until when they are frozen."
+            raise ConfigError(message, title="nothing to train", config_path=FREEZE, hint=hint)
+
+
+def trial_weights(config: ResolvedConfig, registry: Registry) -> list[Taken]:
+    """Return what the model takes of the weights that it starts from, held against it without its numbers."""
+    sources = sources_in(config.data)
+    ir, _ = remembered(judged_model, "model", config, registry) if sources else (None, [])
+    return [] if ir is None else fit_sources(sources, blueprint(ir, registry, config.settings))
+
+
+def trial_groups(config: ResolvedConfig, registry: Registry) -> Any:
+    """Build a built-in optimizer over the model without its numbers: does each group take anything?"""
+    value = config.data["optimizer"]
+    ir, _ = remembered(judged_model, "model", config, registry)
+    if ir is None or not is_built_in(value, registry):
+        return None
+    path = ("optimizer",)
+    factory = instantiate_value(value, registry=registry, settings=config.settings, config_path=path, checked=True)
+    model = blueprint(ir, registry, config.settings)
+    with off_the_compiler():
+        return optimizer_factory(factory).build(model, registry=registry)
+
+
+def goes_by_groups(scheduler: Any) -> bool:
+    """Return whether a schedule, or one of several, goes by groups of the optimizer, and is judged together with it."""
+    return any(spec.get("_type_") == BY_GROUP for _, spec in mappings(scheduler))
+
+
+def trial_group_schedules(config: ResolvedConfig, registry: Registry) -> None:
+    """Build the schedules of groups on a built-in optimizer over the model without its numbers."""
+    value, optimizer = config.data["scheduler"], trial_groups(config, registry)
+    if optimizer is None or not is_built_in(value, registry):
+        return
+    path = ("scheduler",)
+    factory = instantiate_value(value, registry=registry, settings=config.settings, config_path=path, checked=True)
+    build_schedules(factory, optimizer, registry, SOME_LENGTH)
+
+
+def is_built_in(value: Any, registry: Registry) -> bool:
+    """Return whether every spec in `value` names something that comes with otrainer."""
+    specs = [spec for _, spec in mappings(value)]
+    keys = [key for spec in specs for name in ("_type_", "type") if isinstance(key := spec.get(name), str)]
+    ours = all(registry.get_module(key).at is None for key in keys if key in registry)
+    return ours and not any("_target_" in spec for spec in specs)
