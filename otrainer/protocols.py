@@ -314,13 +314,16 @@ class DataModule(Protocol):
         """Return the training batches; called once, or for each epoch where it returns an iterator."""
 
     @optional
-    def val_dataloader(self) -> Iterable[Batch] | None:
-        """Return the validation batches, or None for no validation."""
+    def val_dataloader(self) -> Iterable[Batch] | dict[str, Iterable[Batch]] | None:
+        """Return the validation batches, those of several sets by their names, or None for no validation."""
         return None
 
     @optional
     def batches_of(self, split: str, /) -> Iterable[Batch] | None:
-        """Return the batches of "train", "val" or "test" to judge a model by, in order; None where there are none."""
+        """Return the batches of "train", "val" or "test" to judge a model by, in order; None where there are none.
+
+        It is also asked by the name of a validation set that `val_dataloader` does not have.
+        """
         return None
 
     @optional

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
 from otrainer.engine.accelerator import Accelerator
 from otrainer.engine.boundary import Boundary
 from otrainer.engine.checkpoint.load import load_checkpoint
@@ -19,11 +17,9 @@ from otrainer.engine.checkpoint.restore import load_model_state
 from otrainer.engine.checkpoint.secrets import revealed
 from otrainer.engine.compiled_model import compiled
 from otrainer.engine.data.loader import Loader, worker_trouble
-from otrainer.engine.logs import mean_of
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
 from otrainer.engine.metrics import epoch_rows, reset_metrics
-from otrainer.engine.modes import evaluating
 from otrainer.engine.own_step import own_step
 from otrainer.engine.parts import check_metric_names
 from otrainer.engine.predictions import Predictions
@@ -32,12 +28,10 @@ from otrainer.engine.seed import derive_seed, seed_everything
 from otrainer.engine.session import Session
 from otrainer.engine.setup import build_loaders
 from otrainer.engine.signals import current_stop_request
-from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.state import RunContext, RunSettings, TrainState
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.engine.tree import count_samples
-from otrainer.engine.validation import judge, tell_not_finite
-from otrainer.engine.weights import read_weights
+from otrainer.engine.validation import judge_sets, note_means
 from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,7 +93,9 @@ def session_for(trainer: Any, parts: Parts, run: RunSettings, saved: dict[str, A
     """Put each part on its device, as the checkpoint left it; there is no optimizer."""
     accelerator = Accelerator(run.device, run.precision)
     train, val = build_loaders(parts.datamodule, run.seed)
-    judged = val if split == VAL else Loader(partial(batches_in, parts.datamodule, split), seed=run.seed, stage=split)
+    judged = val if split == VAL else val.by_name().get(split)
+    if judged is None:
+        judged = Loader(partial(batches_in, parts.datamodule, split), seed=run.seed, stage=split)
     if not judged:
         raise no_split(split)
     parts.model.to(accelerator.device)
@@ -140,26 +136,21 @@ def session_for(trainer: Any, parts: Parts, run: RunSettings, saved: dict[str, A
 
 def judge_all(session: Session, kept: Predictions | None) -> tuple[int, int]:
     """Judge all batches, as `validate` does; return how many there were, and how many samples in them."""
-    ctx, rows, weights, samples = session.ctx, list[Any](), list[Any](), 0
+    ctx, sizes = session.ctx, list[int]()
     seed_everything(derive_seed(ctx.run.seed, "evaluation"))  # whatever was drawn to build the parts
     reset_metrics(session)
-    with evaluating(session.modules, ctx), torch.no_grad(), told_stage("val") as where:
-        for number, batch in enumerate(session.accelerator.placed(session.val.epoch(ctx.state.epoch))):
-            session.stop.raise_if_asked()
-            where.batch = number
-            row, weight = judge(session, batch, number)
-            rows.append(row)
-            weights.append(weight)
-            in_batch = session.val.samples(number) or count_samples(batch)
-            samples += in_batch
-            if kept is not None:
-                kept.end_batch(in_batch)
-    if not rows:
+
+    def seen(loader: Loader, number: int, batch: Any) -> None:
+        sizes.append(loader.samples(number) or count_samples(batch))
+        if kept is not None:
+            kept.end_batch(sizes[-1])
+
+    sets = judge_sets(session, seen=seen)
+    if not sizes:
         raise nothing_to_judge()
     ctx.validated = True
-    ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, read_weights(weights)).items()}
-    tell_not_finite(session, rows)
-    return len(rows), samples
+    note_means(session, sets)
+    return len(sizes), sum(sizes)
 
 
 def batches_in(datamodule: Any, split: str) -> Iterable[Any] | None:

@@ -38,6 +38,8 @@ def update_metrics(
             if hasattr(metric, "update") and (number is None or number >= ctx.metrics_ahead[index]):
                 try:
                     metric.update(outputs=outputs, targets=targets, batch=batch, stage=stage)
+                    if session.set_metrics is not None:
+                        session.set_metrics.update(index, outputs=outputs, targets=targets, batch=batch, stage=stage)
                 except ConfigError as error:
                     raise error.under(("metrics", index)) from error.__cause__
                 if number is not None:

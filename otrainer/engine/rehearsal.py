@@ -20,6 +20,7 @@ from otrainer.engine.monitor import LOSS, place_of, unknown_monitor
 from otrainer.engine.optimizers import in_section
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.seed import random_state, set_random_state
+from otrainer.engine.set_metrics import in_set
 from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.tried_metrics import add_metrics
 from otrainer.engine.validation import judge
@@ -27,6 +28,7 @@ from otrainer.engine.validation import judge
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from otrainer.engine.data.loader import Loader
     from otrainer.engine.length import Length
     from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.session import Session
@@ -82,15 +84,26 @@ def try_validation(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
 
 def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
     """Return the same, or raise what fails, with a note that it was in validation."""
-    with told_stage("rehearsal", 0):
-        batch = session.val.peek(epoch)
-        if batch is None:
-            return metrics_alone(session)
-        with unchanged(session), evaluating(session.modules, session.ctx), torch.no_grad(), unheard():
-            placed = session.accelerator.place(batch)
-            row, _ = judge(session, placed, 0)
-            logged = {f"val_{name}": value for name, value in row.items()}
-            return logged, add_metrics(session, logged, placed)
+    with told_stage("rehearsal", 0) as where:
+        found, is_whole = dict[str, Any](), True
+        for name, loader in session.val.by_name().items():
+            where.name = name
+            batch = loader.peek(epoch)
+            if batch is None:
+                continue
+            logged, is_all = tried_batch(session, loader, batch)
+            named = {in_set(of, name): value for of, value in logged.items()} if name else {}
+            found, is_whole = {**logged, **found, **named}, is_whole and is_all
+        return (found, is_whole) if found else metrics_alone(session)
+
+
+def tried_batch(session: Session, loader: Loader, batch: Any) -> tuple[dict[str, Any], bool]:
+    """Return what validation would log of a batch, and whether that is all that it may log."""
+    with unchanged(session), evaluating(session.modules, session.ctx), torch.no_grad(), unheard():
+        placed = session.accelerator.place(batch)
+        row, _ = judge(session, loader, placed, 0)
+        logged = {f"val_{name}": value for name, value in row.items()}
+        return logged, add_metrics(session, logged, placed)
 
 
 @contextmanager

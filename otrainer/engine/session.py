@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from otrainer.engine.accelerator import Accelerator
     from otrainer.engine.boundary import Boundary
     from otrainer.engine.data.loader import Loader
+    from otrainer.engine.data.validation_sets import ValidationSets
     from otrainer.engine.freezing import Freezing
     from otrainer.engine.loss_check import LossWatch
     from otrainer.engine.schedule import Schedule
@@ -37,12 +38,12 @@ class Session:
     """A run under way.
 
     `forward` is the model, compiled where asked for; `modules` are those that train, of model and loss; `first_epoch`
-    holds batches that were read already.
+    holds batches that were read already; `set_metrics` also see the validation set that is judged.
     """
 
     ctx: RunContext
     accelerator: Accelerator
-    val: Loader
+    val: Loader | ValidationSets
     schedule: Schedule
     stop: StopRequest
     modules: list[torch.nn.Module]
@@ -52,6 +53,7 @@ class Session:
     freezing: Freezing | None = None
     chose_fused: bool = False
     first_epoch: Iterator[Any] | None = None
+    set_metrics: Any = None
     told_validation: bool = False
     told_metrics: set[int] = field(default_factory=set)
     is_first_step: bool = True

@@ -15,6 +15,7 @@ from otrainer.engine.boundary import Boundary
 from otrainer.engine.checkpoint.baseline import Baseline, ModelBuilt
 from otrainer.engine.compiled_model import compiled
 from otrainer.engine.data.loader import Loader
+from otrainer.engine.data.validation_sets import ValidationSets, validation_data
 from otrainer.engine.freezing import Freezing
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
@@ -108,16 +109,20 @@ def load_saved(run: RunSettings) -> dict[str, Any] | None:
         return checkpoint.load_checkpoint(run.resume_from)
 
 
-def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader]:
+def build_loaders(datamodule: Any, seed: int) -> tuple[Loader, Loader | ValidationSets]:
     if hasattr(datamodule, "setup"):
         datamodule.setup("fit")
     train = Loader(datamodule.train_dataloader, seed=seed, stage="train")
-    val = Loader(getattr(datamodule, "val_dataloader", lambda: None), seed=seed, stage="val")
+    val = validation_data(getattr(datamodule, "val_dataloader", lambda: None), seed)
     train.take_along(val, datamodule)
     if train.batches() == 0:
         raise no_batches()
-    if val and val.batches() == 0:
-        log.warning("the validation data are empty, so nothing is validated: give `val` samples, or leave it out")
+    for name, each in val.by_name().items():
+        if each and each.batches() == 0:
+            which = f" `{name}`" if name else ""
+            log.warning(
+                "the validation data%s are empty, so nothing is validated: give `val` samples, or leave it out", which
+            )
     return train, val
 
 

@@ -17,14 +17,16 @@ TOLD = "It failed "
 
 @dataclass
 class ToldStage:
-    """Where a stage is: the number of its batch, from 0, or None where it is at none of them."""
+    """Where a stage is: the number of its batch, from 0, or None where it is at none of them, and its set, if named."""
 
     stage: str
     batch: int | None = None
+    name: str = ""
 
     @property
     def words(self) -> str:
-        return WORDS[self.stage] + ("" if self.batch is None else f", batch {self.batch:,} (counted from 0)")
+        named = f", set `{self.name}`" if self.name else ""
+        return WORDS[self.stage] + named + ("" if self.batch is None else f", batch {self.batch:,} (counted from 0)")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from math import isfinite
@@ -14,15 +14,18 @@ import torch
 from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.logs import detached, mean_of
 from otrainer.engine.loss_check import check_loss, is_sum
-from otrainer.engine.metrics import epoch_rows, reset_metrics, stand_ins, update_metrics
+from otrainer.engine.metrics import add_value, epoch_rows, reset_metrics, stand_ins, update_metrics
 from otrainer.engine.modes import evaluating
 from otrainer.engine.monitor import monitored
 from otrainer.engine.own_step import logs_of, whole_batch
 from otrainer.engine.seed import random_state, set_random_state
+from otrainer.engine.set_metrics import SetMetrics, in_set
 from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.weights import Weight, counts_nothing, read_weights, weight_of
 
 if TYPE_CHECKING:
+    from otrainer.engine.data.loader import Loader
+    from otrainer.engine.logs import Number
     from otrainer.engine.own_step import OwnStep
     from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.session import Session
@@ -30,23 +33,76 @@ if TYPE_CHECKING:
 log = logging.getLogger("otrainer")
 
 
+class Judged:
+    """What came of the batches of a validation set: what each logs, and what it counts."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows: list[dict[str, Any]] = []
+        self.weights: list[Weight] = []
+        self.metrics: dict[str, Number] = {}
+
+    def add(self, row: dict[str, Any], weight: Weight) -> None:
+        self.rows.append(row)
+        self.weights.append(weight)
+
+
 def validate(session: Session, most: int | None = None) -> None:
-    """Take weighted means over the validation data, or their first `most` batches.
+    """Take weighted means over the validation data, or the first `most` batches of each set of them.
 
     Raises TrainingInterrupted after a signal.
     """
-    ctx = session.ctx
-    rows, weights = [], []
-    with evaluating(session.modules, ctx), torch.no_grad(), told_stage("val") as where:
-        batches = session.accelerator.placed(islice(session.val.epoch(ctx.state.epoch), most))
-        for number, batch in enumerate(batches):
-            session.stop.raise_if_asked()
-            where.batch = number
-            row, weight = judge(session, batch, number)
-            rows.append(row)
-            weights.append(weight)
-    ctx.last_val_logs = {f"val_{name}": value for name, value in mean_of(rows, read_weights(weights)).items()}
-    tell_not_finite(session, rows)
+    note_means(session, judge_sets(session, most))
+
+
+def judge_sets(
+    session: Session, most: int | None = None, seen: Callable[[Loader, int, Any], None] | None = None
+) -> list[Judged]:
+    """Judge the sets of the validation data in their order; `seen` is told of each batch once it was judged."""
+    with evaluating(session.modules, session.ctx), torch.no_grad(), told_stage("val") as where:
+        found, loaders = [], session.val.by_name()
+        apart = {name: SetMetrics(session.ctx.metrics) for name in loaders if name}  # before any of them saw a set
+        for name, loader in loaders.items():
+            judged, where.name = Judged(name), name
+            with seen_by(session, apart.get(name)) as metrics:
+                batches = session.accelerator.placed(islice(loader.epoch(session.ctx.state.epoch), most))
+                for number, batch in enumerate(batches):
+                    session.stop.raise_if_asked()
+                    where.batch = number
+                    judged.add(*judge(session, loader, batch, number))
+                    if seen is not None:
+                        seen(loader, number, batch)
+                if metrics is not None and judged.rows:
+                    judged.metrics = metrics.values(name)
+            found.append(judged)
+        return found
+
+
+@contextmanager
+def seen_by(session: Session, metrics: SetMetrics | None) -> Iterator[SetMetrics | None]:
+    """Let the metrics of a set see its batches too; a set that is alone has none of its own."""
+    session.set_metrics = metrics
+    try:
+        yield metrics
+    finally:
+        session.set_metrics = None
+
+
+def note_means(session: Session, sets: Sequence[Judged]) -> None:
+    """Note the weighted means over all batches, then those of each named set, by which it is watched."""
+    rows = [row for each in sets for row in each.rows]
+    logs = means(rows, [weight for each in sets for weight in each.weights])
+    for each in sets:
+        if each.name:
+            logs |= {in_set(name, each.name): value for name, value in means(each.rows, each.weights).items()}
+            for name, value in each.metrics.items():
+                add_value(logs, name, value, ("metrics",))
+    session.ctx.last_val_logs = logs
+    tell_not_finite(session, sets)
+
+
+def means(rows: Sequence[dict[str, Any]], weights: Sequence[Weight]) -> dict[str, Number]:
+    return {f"val_{name}": value for name, value in mean_of(rows, read_weights(weights)).items()}
 
 
 def validate_within(session: Session, rhythm: Rhythm, most: int | None = None) -> None:
@@ -89,23 +145,25 @@ def random_state_kept() -> Iterator[None]:
         set_random_state(drawn)
 
 
-def judge(session: Session, batch: Any, number: int) -> tuple[dict[str, Any], Weight]:
+def judge(session: Session, loader: Loader, batch: Any, number: int) -> tuple[dict[str, Any], Weight]:
     """Return what is logged of a validation batch, and what it counts; drop its outputs before the next one comes."""
     ctx = session.ctx
     if ctx.own is not None and ctx.own.judges:
-        return judge_by_own(session, ctx.own, batch, number)
+        return judge_by_own(session, ctx.own, loader, batch, number)
     inputs, targets, meta = ctx.io.split(batch, stage="val")
     with session.accelerator.autocast():
         outputs = session.forward(*inputs.args, **inputs.kwargs)
         result = ctx.loss(outputs=outputs, targets=targets, batch=batch, stage="val")
     update_metrics(session, outputs, targets, batch, "val")
-    return row_of(session, result, weight_of(result, meta, session.val, number, inputs))
+    return row_of(session, result, weight_of(result, meta, loader, number, inputs))
 
 
-def judge_by_own(session: Session, own: OwnStep, batch: Any, number: int) -> tuple[dict[str, Any], Weight]:
+def judge_by_own(
+    session: Session, own: OwnStep, loader: Loader, batch: Any, number: int
+) -> tuple[dict[str, Any], Weight]:
     """Return the same of a trainer's own `validation_step`, which may give logs alone."""
     result = own.judge(session, batch)
-    weight = weight_of(result, None, session.val, number, whole_batch(batch))
+    weight = weight_of(result, None, loader, number, whole_batch(batch))
     return row_of(session, result, weight) if hasattr(result, "loss") else (logs_of(result), weight)
 
 
@@ -119,16 +177,23 @@ def row_of(session: Session, result: Any, weight: Weight) -> tuple[dict[str, Any
     return row, weight
 
 
-def tell_not_finite(session: Session, rows: list[dict[str, Any]]) -> None:
+def tell_not_finite(session: Session, sets: Sequence[Judged]) -> None:
     """Warn, once a run, of a validation loss that is no number: nothing that watches it ever sees it improve."""
     value = session.ctx.last_val_logs.get("val_loss", 0.0)
     if isfinite(value) or session.told_validation:
         return
     session.told_validation = True
-    first = next((number for number, row in enumerate(rows) if not isfinite(float(row.get("loss", 0.0)))), None)
+    found = (
+        (number, each.name)
+        for each in sets
+        for number, row in enumerate(each.rows)
+        if not isfinite(float(row.get("loss", 0.0)))
+    )
+    first, name = next(found, (None, ""))
     log.warning(
-        "in validation after step %d `val_loss` is %s%s: what watches it sees no improvement",
+        "in validation after step %d `val_loss` is %s%s%s: what watches it sees no improvement",
         session.ctx.state.global_step,
         value,
         "" if first is None else f", first in batch {first}, counted from 0",
+        f", of `{name}`" if name else "",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otrainer.components.metrics import snake_case
 from otrainer.errors import ConfigPath, Finding, nearest
+from otrainer.stages.named_sets import named_sets
 
 if TYPE_CHECKING:
     from otrainer.registry import Registry
@@ -37,6 +38,7 @@ def name_mistakes(config: Mapping[str, Any], registry: Registry) -> Iterator[Fin
     all_known = only_ours and all(is_ours(spec, registry) for spec in specs_of(config, "loss"))
     nothing = only_ours and lacks_validation(config)
     logged = list(dict.fromkeys(["val_loss", *(f"val_{name}" for name in map(logged_name, metrics) if name)]))
+    logged += [f"{value}/{name}" for name in named_sets(config.get("data")) for value in logged]
     for each in watched(config, callbacks):
         if finding := judged(each, [] if nothing else logged, all_known=all_known):
             yield finding

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otrainer.errors import ConfigError, Finding, nearest
 from otrainer.storage.experiments import Experiment, all_experiments, find_experiment, listed, sentence
-from otrainer.storage.runs.evaluations import SPLITS
 from otrainer.tasks.elsewhere import experiment_before_doit, option_behind, unknown_variables
+from otrainer.tasks.splits import evaluation_mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,10 +50,10 @@ def select(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Selection
         *unknown_tasks(line, verbs, root),
         *format_mistakes(line),
         *narrowed(line),
-        *evaluation_mistakes(line),
     ]
     by_variable = keep(exp_variable(line, root), findings)
     by_task = keep(named_by_tasks(line, verbs, root), findings)
+    findings += evaluation_mistakes(line, [*by_variable, *by_task], root)
     findings += mixed(line, by_variable, by_task)
     if findings:
         raise ConfigError.of(findings)
@@ -99,17 +99,6 @@ def format_mistakes(line: CommandLine) -> Iterator[Finding]:
         places = f"`doit {CHECKED}`{f' and `doit {AUDIT}`' if value == 'json' else ''}"
         hint = f"Write `doit {CHECKED} FORMAT={value}`, with `EXP=NAME` for one experiment."
         yield Finding(f"`FORMAT={value}` belongs to {places} alone.", "misplaced variable", hint=hint)
-
-
-def evaluation_mistakes(line: CommandLine) -> Iterator[Finding]:
-    """Yield what is wrong with what is asked of an evaluation."""
-    split, kept = line.variables.get("SPLIT", SPLITS[0]), line.variables.get("PREDICTIONS", "")
-    if split not in SPLITS:
-        message, hint = f"There is no split `{split}`.", f"There are {', '.join(SPLITS)}."
-        yield Finding(message, "unknown split", suggestions=nearest(split, SPLITS), hint=hint)
-    if kept not in ("", "0", "1"):
-        hint = "`PREDICTIONS=1` keeps what the model gives for each sample."
-        yield Finding(f"`PREDICTIONS={kept}` is neither yes nor no.", "unclear question", hint=hint)
 
 
 def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Finding]:

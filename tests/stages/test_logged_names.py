@@ -58,6 +58,17 @@ def test_a_misspelt_monitor_is_told_with_the_nearest_name(changes: Any, path: st
     assert (title, place, suggestions[:1]) == ("unknown monitor", path, near)
 
 
+@pytest.mark.parametrize(
+    ("monitor", "near"), [("val_loss/nosy", "val_loss/noisy"), ("val_acc/clean", "val_accuracy/clean")]
+)
+def test_values_of_several_validation_sets_are_known_by_their_names(monitor: str, near: str) -> None:
+    data = {"_type_": "data.dataset", "val": {"clean": {"_type_": "dataset.a"}, "noisy": {"_type_": "dataset.b"}}}
+    right = [{**SAVES, "monitor": name} for name in ("val_loss", "val_loss/noisy", "val_accuracy/clean")]
+    assert found(data=data, callbacks=right, metrics=[ACCURACY]) == []
+    ((title, _, suggestions),) = found(data=data, callbacks=[{**SAVES, "monitor": monitor}], metrics=[ACCURACY])
+    assert (title, suggestions[0]) == ("unknown monitor", near)
+
+
 @pytest.mark.parametrize("metrics", [[], [ACCURACY], [{"_type_": "metric.own"}]])
 def test_what_begins_with_train_is_no_value_of_validation(metrics: Any) -> None:
     callbacks = [{**SAVES, "monitor": "train_loss"}]

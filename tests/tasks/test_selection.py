@@ -307,3 +307,14 @@ def test_a_resume_of_the_last_run_says_where_its_experiment_would_train_now(swee
 def test_a_resume_of_the_last_run_whose_config_is_broken_leaves_that_to_the_stages(sweep):
     (sweep / "configs/experiments/sweep.yaml").write_text("run: {name: [\n")
     assert selected(sweep, "resume") == ["sweep"]
+
+
+def test_a_split_is_one_that_all_data_have_or_a_validation_set_of_the_experiment(root):
+    text = "schema_version: 1\nmodel: {}\ndata: {_type_: %s, val: {clean: {_type_: dataset.x}}}\n"
+    (root / "configs/experiments/a.yaml").write_text(text % "data.dataset")
+    (root / "configs/experiments/own.yaml").write_text(text % "own.data")
+
+    assert selected(root, "train EXP=a SPLIT=clean") == ["a"]
+    assert mistakes(root, "train EXP=a SPLIT=clena") == ["There is no split `clena`."]
+    assert mistakes(root, "train EXP=a,b SPLIT=clean") == ["There is no split `clean`."]
+    assert selected(root, "train EXP=own SPLIT=anything") == ["own"]

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from otrainer.components.data.batches import SeededLoader
 from otrainer.components.data.parts import Split, part_of
+from otrainer.engine.data.validation_sets import is_name
 from otrainer.errors import ConfigError, check_whole
 
 
@@ -25,8 +26,9 @@ class DatasetDataModule:
 
     A `sampler` orders map-style training data in place of `shuffle`. `split` and `fold` take `val` and `test` of the
     training data, as `Split` has it; where `val` or `test` is a dataset too, it has the same samples, which are read
-    from it then (without augmentation, say). Training never touches `test`; `batches_of` gives it. Raises ValueError
-    for arguments that do not go together.
+    from it then (without augmentation, say). Training never touches `test`; `batches_of` gives it. `val` may also be
+    several datasets by name, which are validated in their order, each by itself and all together. Raises ValueError for
+    arguments that do not go together.
     """
 
     tried_with_empty_parts = True  # so its numbers are judged before a dataset is built
@@ -52,10 +54,10 @@ class DatasetDataModule:
         check_whole("val_batch_size", batch_size if val_batch_size is None else val_batch_size)
         check_whole("num_workers", num_workers, 0)
         check_dataset("train", train, num_workers)
-        for name, dataset in (("val", val), ("test", test)):
+        self.split = Split(split, fold)
+        for name, dataset in (*parts_of_val(val, self.split), ("test", test)):
             if dataset is not None:
                 check_dataset(name, dataset, num_workers)
-        self.split = Split(split, fold)
         check_sampler(sampler, train, shuffle)
         if self.split.names and is_iterable(train):
             raise ValueError("split and fold are for map-style datasets, whose samples have numbers")
@@ -72,7 +74,7 @@ class DatasetDataModule:
         }
 
     def setup(self, stage: str | None = None) -> None:
-        for dataset in (self.train, self.val, self.test):
+        for dataset in (self.train, *(each for _, each in parts_of_val(self.val, self.split)), self.test):
             if callable(getattr(dataset, "setup", None)):
                 dataset.setup(stage)
 
@@ -85,13 +87,23 @@ class DatasetDataModule:
         train = self._part("train")
         return self._loader(train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last, by=self.sampler)
 
-    def val_dataloader(self) -> Iterable[Any] | None:
+    def val_dataloader(self) -> Iterable[Any] | dict[str, Iterable[Any]] | None:
+        if type(self.val) is dict:
+            return {name: self._judging(dataset) for name, dataset in self.val.items()}
         return self.batches_of("val")
 
     def batches_of(self, split: str) -> Iterable[Any] | None:
-        """Return all samples of "train", "val" or "test" in order, in batches to judge by; None where there is none."""
-        dataset = self._part(split)
-        return None if dataset is None else self._loader(dataset, self.val_batch_size, shuffle=False, drop_last=False)
+        """Return all samples of a split in order, in batches to judge by; None where there is none.
+
+        It is "train", "val", "test", or the name of one of several validation sets.
+        """
+        if type(self.val) is dict and split not in ("train", "test"):
+            return self._judging(self.val[split]) if split in self.val else None
+        dataset = self._part(split) if split in ("train", "val", "test") else None
+        return None if dataset is None else self._judging(dataset)
+
+    def _judging(self, dataset: Any) -> Iterable[Any]:
+        return self._loader(dataset, self.val_batch_size, shuffle=False, drop_last=False)
 
     def _part(self, name: str) -> Any:
         """Return the samples of a part, by the split where it says; raise ConfigError where they do not fit it."""
@@ -111,6 +123,20 @@ class DatasetDataModule:
             stream = dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
             return DataLoader(stream, batch_size=batch_size, drop_last=drop_last, **self.options)
         return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, drawn_by=by, **self.options)
+
+
+def parts_of_val(val: Any, split: Split) -> list[tuple[str, Any]]:
+    """Return validation sets by what they are called in the config; raise ValueError for names that none can have."""
+    if type(val) is not dict:
+        return [("val", val)]
+    if not val or not all(map(is_name, val)):
+        raise ValueError(
+            "val is a dataset, or several by names of letters, digits, `_`, `.` and `-`, which are not train, val or "
+            f"test; its names are {', '.join(map(repr, val)) or 'none'}"
+        )
+    if "val" in split.names:
+        raise ValueError("split and fold take `val` of the training data: leave out either these or the named sets")
+    return [(f"val.{name}", dataset) for name, dataset in val.items()]
 
 
 class Stream(IterableDataset[Any]):

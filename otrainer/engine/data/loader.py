@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import Copied
@@ -28,6 +28,14 @@ __all__ = ["Loader", "worker_trouble"]
 log = logging.getLogger("otrainer")
 
 
+class Beside(Protocol):
+    """What is read beside training, of which a checkpoint of the training data holds the state."""
+
+    def stand_apart(self, others: Generators) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 class Loader:
     """A user's loader, asked for again each epoch where it hands out an iterator that is used up after one."""
 
@@ -42,7 +50,7 @@ class Loader:
         self._saved: SavedData | None = None
         self._epoch: int | None = None
         self._first: int | None = None  # samples in the first batch of the epoch, once it is read
-        self._beside: Loader | None = None
+        self._beside: Beside | None = None
         self._not_kept: NotKept | None = None
         with RandomStream(self._seed):
             self._loader = undisturb(explain(checked(make(), stage)))
@@ -53,15 +61,23 @@ class Loader:
     def __bool__(self) -> bool:
         return self._loader is not None
 
-    def take_along(self, other: Loader, module: Any) -> None:
+    def by_name(self) -> dict[str, Loader]:
+        """Return the loaders that this is, by name; one that is alone has none."""
+        return {"": self}
+
+    def take_along(self, other: Beside, module: Any) -> None:
         """Keep the state of the other stage's loader with this one's, and of generators that the data module holds."""
         self._beside = other
         self._generators = Generators((self._loader, module))
         self._beginning = self._generators.state()
-        other._generators = Generators(other._loader, apart_from=self._generators)
-        other._beginning = other._generators.state()
+        other.stand_apart(self._generators)
         if stateful_part(self._loader) is None and not isinstance(module, Stateful):
             self._not_kept = NotKept(self._loader, module)
+
+    def stand_apart(self, others: Generators) -> None:
+        """Leave to `others` the generators that they follow too."""
+        self._generators = Generators(self._loader, apart_from=others)
+        self._beginning = self._generators.state()
 
     @property
     def is_stateful(self) -> bool:

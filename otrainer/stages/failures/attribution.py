@@ -106,7 +106,7 @@ def made_by_components(steps: Sequence[Step]) -> dict[int, str]:
         session = variables(step).get("session")
         if isinstance(session, Session):
             ctx = session.ctx
-            made |= {id(loader): "data" for loader in (ctx.train._loader, session.val._loader)}
+            made |= {id(each._loader): "data" for each in (ctx.train, *session.val.by_name().values())}
             made |= {id(ctx.optimizer): "optimizer", id(ctx.scheduler): "scheduler"}
     made.pop(id(None), None)
     return made

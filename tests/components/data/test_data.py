@@ -179,3 +179,33 @@ def test_a_dataset_declares_the_batch_unless_it_is_collated_otherwise() -> None:
     assert DatasetDataModule(samples, batch_size=4).example_batch().shape == (4,)
     assert DatasetDataModule(samples, collate=list).example_batch() is None
     assert DatasetDataModule(list(samples)).example_batch() is None
+
+
+def test_several_validation_sets_are_read_by_name_each_in_its_order() -> None:
+    named = {"few": Numbers(2), "stream": Stream()}
+    data = DatasetDataModule(Numbers(), val=named, batch_size=4)
+    loaders = data.val_dataloader()
+
+    assert isinstance(loaders, dict)
+    assert list(loaders) == ["few", "stream"]
+    assert [batch.tolist() for batch in loaders["few"]] == [[0, 1]]
+    few = data.batches_of("few")
+    assert few is not None
+    assert [batch.tolist() for batch in few] == [[0, 1]]
+    assert data.batches_of("fewer") is None
+    assert DatasetDataModule(Numbers(), val=Numbers()).batches_of("few") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"val": {}}, "its names are none"),
+        ({"val": {"test": Numbers()}}, "its names are 'test'"),
+        ({"val": {"a/b": Numbers()}}, "its names are 'a/b'"),
+        ({"val": {"a": 3}}, "val.a is a dataset"),
+        ({"val": {"a": Numbers()}, "fold": {"of": 2, "index": 0}}, "leave out either these or the named sets"),
+    ],
+)
+def test_validation_sets_that_cannot_be_read_or_named_are_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DatasetDataModule(Numbers(), **arguments)
