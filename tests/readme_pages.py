@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"`((?:configs|extensions|data)/[\w/]+\.(?:yaml|py|txt))`")
+NAMED = re.compile(r"`((?:configs|extensions|data)/[\w/]+\.(?:yaml|py|txt|csv))`")
 REPORT = re.compile(r"\A[^\n]+ ── [^\n]+:\d+:\d+$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)

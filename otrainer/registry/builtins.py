@@ -16,6 +16,8 @@ COMPONENTS = (
     ("data.dataset", "components.data.dataset:DatasetDataModule", "data"),
     ("dataset.arrays", "components.data.arrays:ArraysDataset", "dataset"),
     ("dataset.tokens", "components.data.tokens:TokensDataset", "dataset"),
+    ("dataset.csv", "components.data.tables:CsvDataset", "dataset"),
+    ("dataset.parquet", "components.data.tables:ParquetDataset", "dataset"),
     ("sampler.weighted", "components.data.samplers:WeightedSampler", "sampler"),
     ("sampler.bucket", "components.data.samplers:BucketSampler", "sampler"),
     ("io.mapping", "components.io:MappingIO", "io"),

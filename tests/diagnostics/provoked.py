@@ -26,6 +26,7 @@ from otrainer.commands.show_model.training_step import inputs_by_name
 from otrainer.commands.verify_resume.compare import compare
 from otrainer.components.data import DatasetDataModule
 from otrainer.components.data.samplers import WeightedSampler
+from otrainer.components.data.tables import CsvDataset
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loss import LossOutput
 from otrainer.components.optim import TorchOptimizerFactory
@@ -350,6 +351,33 @@ def an_order_beyond_the_data() -> None:
 
 def a_split_that_leaves_nothing() -> None:
     DatasetDataModule([{"x": 1}] * 3, split={"val": 3}).train_dataloader()
+
+
+def a_table_without_pyarrow() -> None:
+    Path("a.parquet").touch()
+    with without("pyarrow"):
+        stamp({"_type_": "data.dataset", "train": {"_type_": "dataset.parquet", "path": "a.parquet"}})
+
+
+def csv(name: str, rows: str, **options: Any) -> dict[str, Any]:
+    Path(name).write_text("area,town\n70,Ulm\n" + rows)
+    return {"_type_": "data.dataset", "train": {"_type_": "dataset.csv", "path": name, **options}}
+
+
+def a_value_that_is_missing() -> None:
+    stamp(csv("a.csv", ",Bonn\n,Ulm\n", features=["area"]))
+
+
+def a_category_that_training_lacks() -> None:
+    for name, rows in (("train.csv", ""), ("val.csv", "40,Um\n")):
+        csv(name, rows)
+    train, val = (CsvDataset(name, categories=["town"]) for name in ("train.csv", "val.csv"))
+    val.fit_to(train, None)
+    val.check()
+
+
+def a_gap_that_is_filled_by_another_type() -> None:
+    stamp(csv("a.csv", ",Bonn\n", features=["area"], fill={"area": "none"}))
 
 
 def arrays(path: str, **options: Any) -> dict[str, Any]:

@@ -34,12 +34,12 @@ from .own import (
 TRAINING = [name for name in modules() if name.split(".")[1:2] and name.split(".")[1] in TRAINED_BY]
 # Functions some of whose words become a part of messages only; each has such a word still.
 HAS_WORDS = {
-    "Components", "FunctionFactory", "StdoutLogger", "activated", "as_output", "build_loaders", "build_torch",
-    "check_apart", "check_loss", "check_monitors", "check_name", "check_same_kind", "check_schedule",
+    "Components", "FunctionFactory", "StdoutLogger", "TableDataset", "activated", "as_output", "build_loaders",
+    "build_torch", "check_apart", "check_loss", "check_monitors", "check_name", "check_same_kind", "check_schedule",
     "different_shapes", "doubled", "field_of", "flaws", "get_path", "gradient_not_finite", "holder_of", "known",
     "misfit", "misshapen", "missing_in", "model_misfit", "moved", "not_loadable", "nothing_called", "of_sequences",
-    "read_order", "read_out", "same_length", "shown", "step_not_finite", "tell_left_out", "tell_never_validated",
-    "unknown_monitor", "unmatched",
+    "read_order", "read_out", "refuse_gaps", "same_length", "shown", "step_not_finite", "tell_left_out",
+    "tell_never_validated", "unknown_monitor", "unmatched",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from otrainer.components.data.batches import SeededLoader
-from otrainer.components.data.parts import Split, part_of
+from otrainer.components.data.parts import Split, part_of, whole_of
 from otrainer.engine.data.validation_sets import is_name
 from otrainer.errors import ConfigError, check_whole
 
@@ -116,9 +116,15 @@ class DatasetDataModule:
             raise ConfigError(message, title="wrong split", config_path=("data", name), hint=hint)
         return part_of(self.train if own is None else own, self.split.parts(self.train)[name])
 
+    def _fit(self, dataset: Any) -> None:
+        """Let a dataset that goes by the training data look at them, at their training part where they are split."""
+        if callable(fit_to := getattr(dataset, "fit_to", None)):
+            fit_to(self.train, self.split.parts(self.train)["train"] if self.split.names else None)
+
     def _loader(
         self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool, by: Any = None
     ) -> Iterable[Any]:
+        self._fit(whole_of(dataset))
         if is_iterable(dataset):
             stream = dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
             return DataLoader(stream, batch_size=batch_size, drop_last=drop_last, **self.options)
