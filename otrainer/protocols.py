@@ -415,8 +415,36 @@ class Callback(Protocol):
         return
 
     @optional
+    def on_epoch_start(self, ctx: Context, /) -> None:
+        """Act before the first batch of an epoch is loaded; not where a run goes on within one."""
+        return
+
+    @optional
+    def on_train_batch_end(self, ctx: Context, batch: Batch, output: LossOutput, /) -> None:
+        """Act once a micro-batch has its gradients; `output` is what the loss returned, without its graph.
+
+        A step of a trainer's own that steps optimizers itself has its logs in it, and a `loss` that is no number unless
+        it logs one. What `ctx.state` counts is still that of the step before.
+        """
+        return
+
+    @optional
+    def on_before_optimizer_step(self, ctx: Context, optimizer: Optimizer, /) -> None:
+        """Act once a step has all its gradients, before they are clipped, for each optimizer that is stepped.
+
+        They are not scaled, for fp16 either, and may be changed. A run that fails in a step in which this, or
+        `on_train_batch_end`, was called goes on from its last checkpoint.
+        """
+        return
+
+    @optional
     def on_train_step_end(self, ctx: Context, /) -> None:
         """Act after each optimizer step, once it is logged."""
+        return
+
+    @optional
+    def on_validation_start(self, ctx: Context, /) -> None:
+        """Act before each validation, while the model still trains; once, also where a stop lets it begin anew."""
         return
 
     @optional
@@ -432,6 +460,19 @@ class Callback(Protocol):
     @optional
     def on_epoch_end(self, ctx: Context, /) -> None:
         """Act after validation, logging and the scheduler; the metrics still hold the epoch."""
+        return
+
+    @optional
+    def on_save(self, ctx: Context, /) -> dict[str, Any]:
+        """Return what a checkpoint is to keep of this callback, in place of `state_dict`; nothing is to change by it.
+
+        It is called for each state that is taken, with the run as that has it.
+        """
+        return {}
+
+    @optional
+    def on_load(self, ctx: Context, saved: dict[str, Any], /) -> None:
+        """Go on from what `on_save` returned; called on resume, once all else is as the checkpoint has it."""
         return
 
     @optional

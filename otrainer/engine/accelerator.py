@@ -26,6 +26,7 @@ class Accelerator:
         check_device(device, precision)
         self.device = torch.device(device)
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16-mixed" else None
+        self._unscaled: set[int] = set()  # in the step under way
         self._bare: dict[int, BareStep] = {}
         self._autocast: AbstractContextManager[Any] = nullcontext()
         self._halves = precision in AUTOCAST
@@ -85,8 +86,9 @@ class Accelerator:
         scaled.backward(retain_graph=retain_graph)
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take the scale for fp16 out of the gradients of all that an optimizer holds, once for each of its steps."""
-        if self.scaler is not None:
+        """Take the scale for fp16 out of the gradients of all that an optimizer holds, unless it is out already."""
+        if self.scaler is not None and id(optimizer) not in self._unscaled:
+            self._unscaled.add(id(optimizer))
             self.scaler.unscale_(optimizer)
 
     def step(self, optimizer: torch.optim.Optimizer, *, tells: bool = True, chose_fused: bool = False) -> bool:
@@ -119,6 +121,7 @@ class Accelerator:
             return True
         scale = self.scaler.get_scale() if tells else 0.0
         self.scaler.update()
+        self._unscaled.clear()
         return not tells or self.scaler.get_scale() >= scale
 
 

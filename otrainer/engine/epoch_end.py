@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.metrics import epoch_rows, reset_metrics, undone_if_broken_off
 from otrainer.engine.validation import step_by_metric, validate
+from otrainer.engine.within_step import tell_start
 
 if TYPE_CHECKING:
     from otrainer.engine.rhythm import Rhythm
@@ -17,6 +18,8 @@ def end_epoch(session: Session, rhythm: Rhythm, most: int | None = None) -> None
     """Validate, on `most` batches, log, step what goes by epochs, and let the callbacks see it before metrics reset."""
     ctx, state = session.ctx, session.ctx.state
     ctx.validated = rhythm.is_due_after_epoch(state.epoch)
+    if ctx.validated:
+        tell_start(session, "on_validation_start", state.global_step)
     session.boundary.begin_epoch()
     session.boundary.mark()
     with undone_if_broken_off(ctx.metrics):

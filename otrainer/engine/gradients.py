@@ -12,6 +12,7 @@ from otrainer.engine.optimizers import Optimizers
 from otrainer.engine.own_step import OwnStep, logs_of, whole_batch
 from otrainer.engine.rates import check_names
 from otrainer.engine.weights import Shares, counts_nothing, weight_of
+from otrainer.engine.within_step import tell_batch, without_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,10 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
     if own is not None:
         result = own.take(session, batch, index, first=first)
         if own.stepped:
-            return logs_of(result)
+            row = logs_of(result)
+            if session.sees_batches:
+                tell_batch(session, batch, None, row)
+            return row
         inputs, targets, meta, outputs = whole_batch(batch), None, None, None
     else:
         inputs, targets, meta = ctx.io.split(batch, stage="train")
@@ -57,6 +61,7 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
     shares.kind = loss.dtype
     if shares.count > 1 or session.is_first_step or (first and not session.watch.passes(seen, index)):
         share = shared(session, shares, result, loss, seen, (inputs, meta, index), first=first)
+    output = without_graph(result, loss) if session.sees_batches and first else None
     del result, loss
     if not ctx.metrics:
         del outputs  # its memory, where the loss does not need it, is free for the gradients
@@ -64,7 +69,10 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
         accelerator.backward(share)
     if ctx.metrics and first and own is None:
         update_metrics(session, outputs, targets, batch, "train", number=index)
-    return {"loss": seen} if type(logs) is dict and not logs else detached(seen, logs)
+    row = {"loss": seen} if type(logs) is dict and not logs else detached(seen, logs)
+    if output is not None:
+        tell_batch(session, batch, output, row)
+    return row
 
 
 def shared(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.diagnostics.redaction.exceptions import hide_in
 from otrainer.diagnostics.redaction.values import masked
-from otrainer.engine.turns import KEPT_HOOKS
+from otrainer.engine.turns import BATCH_END, BEFORE_STEP, KEPT_HOOKS
 from otrainer.errors import ConfigError
-from otrainer.protocols import HOOKS
+from otrainer.protocols import HOOKS, is_optional
 
 if TYPE_CHECKING:
     import torch
@@ -63,12 +63,13 @@ class Session:
         # Those that look at the others' work (checkpoints) come last.
         ordered = sorted(enumerate(self.ctx.callbacks), key=lambda each: bool(getattr(each[1], "runs_last", False)))
         self._hooks = {
-            name: [(place, method) for place, each in ordered if (method := getattr(each, name, None)) is not None]
+            name: [(place, method) for place, each in ordered if (method := hook_of(each, name)) is not None]
             for name in HOOKS
         }
         self._places = {name: places_of(calls) for name, calls in self._hooks.items()}
         self._calls = {name: with_waiting(calls) for name, calls in self._hooks.items()}
         self._loggers = tuple(range(len(self.ctx.loggers)))
+        self.sees_batches, self.sees_gradients = self.has(BATCH_END), self.has(BEFORE_STEP)
         self._told_modes: set[str] = set()
         # Whether a step that is left out leaves the scheduler's turn out too.
         self.steps_schedule = self.schedule.goes_by("step")
@@ -82,8 +83,12 @@ class Session:
         turns.validation = validation
         turns.hook, turns.callbacks = hook, self._places[hook] if hook else ()
 
-    def hook(self, name: str, places: Sequence[int] | None = None) -> None:
-        """Call a hook of every callback that has it, or of those at `places` in the run's list.
+    def has(self, hook: str) -> bool:
+        """Return whether any callback has a hook."""
+        return bool(self._hooks[hook])
+
+    def hook(self, name: str, places: Sequence[int] | None = None, *more: Any) -> None:
+        """Call a hook of every callback that has it, or of those at `places` in the run's list, with `more` if any.
 
         Say which one leaves the model in evaluation mode.
         """
@@ -96,7 +101,7 @@ class Session:
             if is_kept:
                 turns.hook, turns.callbacks = name, waiting  # a checkpoint that it takes counts it as called
             try:
-                method(ctx)
+                method(ctx, *more)
             except BaseException:
                 if is_kept:
                     turns.callbacks = (place, *waiting)
@@ -172,6 +177,12 @@ class Session:
                 failed = failed or error
         if failed is not None and failed is not first:
             raise failed
+
+
+def hook_of(callback: Any, name: str) -> Callable[..., None] | None:
+    """Return a hook of a callback; None where it has none, or only what the protocol says."""
+    hook: Callable[..., None] | None = getattr(callback, name, None)
+    return None if is_optional(hook) else hook
 
 
 def with_waiting(calls: Sequence[Call]) -> list[tuple[int, Callable[..., None], tuple[int, ...]]]:

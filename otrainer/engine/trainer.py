@@ -28,6 +28,7 @@ from otrainer.engine.setup import begin, no_batches
 from otrainer.engine.state import RunSettings
 from otrainer.engine.step_end import log_step, step_schedule, take_open
 from otrainer.engine.validation import validate_within
+from otrainer.engine.within_step import tell_before_step, tell_epoch_start
 
 if TYPE_CHECKING:
     from otrainer.engine.session import Session
@@ -112,6 +113,7 @@ class DefaultTrainer(TrainerSettings):
 
     def _train_epoch(self, session: Session) -> None:
         ctx, state, stop, length = session.ctx, session.ctx.state, session.stop, self.length
+        tell_epoch_start(session)
         session.boundary.begin_epoch()
         step = self._step_by_closure if needs_closure(ctx.optimizer) else self._step
         for group in groups_left(session, length, self.rhythm):
@@ -149,6 +151,8 @@ class DefaultTrainer(TrainerSettings):
 
     def _bound(self, session: Session, *, first: bool = True, name: str | None = None) -> None:
         """Clip the gradients to what is allowed; of several optimizers, those of each by themselves."""
+        if session.sees_gradients and first:
+            tell_before_step(session, name)
         clip(session, self.grad_clip_norm, self.grad_clip_value, first=first, name=name)
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:

@@ -22,6 +22,7 @@ from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.set_metrics import SetMetrics, in_set
 from otrainer.engine.stage_notes import told_stage
 from otrainer.engine.weights import Weight, counts_nothing, read_weights, weight_of
+from otrainer.engine.within_step import tell_start
 
 if TYPE_CHECKING:
     from otrainer.engine.data.loader import Loader
@@ -113,6 +114,7 @@ def validate_within(session: Session, rhythm: Rhythm, most: int | None = None) -
     """
     ctx, turns = session.ctx, session.ctx.turns
     if session.val:
+        tell_start(session, "on_validation_start", ctx.state.global_step)
         session.boundary.mark()
         with random_state_kept(), stand_ins(ctx.metrics):
             reset_metrics(session)

@@ -78,6 +78,7 @@ CONTRACTS = (
 KNOWN_HOOKS = protocols.HOOKS
 NEAR = 0.8  # of difflib: a letter or two apart
 STATE = SAVES, LOADS = "state_dict", "load_state_dict"
+SAVED = ("on_save", "on_load")
 NEAR_STATE = 0.85  # `load_state` is a name that may mean something else
 PLUGIN_PREFIXES = (*(contract.prefix for contract in CONTRACTS), "dataset.")
 
@@ -91,6 +92,8 @@ def breaches(key: str, factory: object) -> Iterator[Breach]:
     yield from misspelt(contract, factory)
     yield from unfit(contract, factory)
     yield from half_stateful(contract, factory)
+    if contract.reserved == "on_":
+        yield from half_hooked(factory)
 
 
 def half_stateful(contract: Contract, cls: type) -> Iterator[Breach]:
@@ -112,6 +115,19 @@ def half_stateful(contract: Contract, cls: type) -> Iterator[Breach]:
             if found:
                 message = f"`{cls.__name__}.{found[0]}` is never called: a component saves itself by `{SAVES}`."
                 yield Breach(message, (name,), f"Define `{SAVES}(self)` and `{LOADS}(self, state)`, or neither.")
+
+
+def half_hooked(cls: type) -> Iterator[Breach]:
+    """Yield that a callback keeps its state in two ways, or by one half of a way."""
+    there = [name for name in SAVED if defined(cls, name) is not None]
+    also = [name for name in STATE if defined(cls, name) is not None]
+    if there and also:
+        message = f"`{cls.__name__}` has `{there[0]}` and `{also[0]}`: a callback keeps its state in one of two ways."
+        yield Breach(message, hint=f"Let `{SAVED[0]}` return what `{SAVES}` does, or leave the hooks out.")
+    elif len(there) == 1:
+        other = next(name for name in SAVED if name not in there)
+        message = f"`{cls.__name__}` has `{there[0]}` and no `{other}`: nothing would come back by a resume."
+        yield Breach(message, hint=f"Define `{other}` too, or neither: its attributes are kept then.")
 
 
 def missing(contract: Contract, cls: type) -> Iterator[Breach]:

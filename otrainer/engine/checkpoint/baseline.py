@@ -21,6 +21,7 @@ from otrainer.engine.checkpoint.unsaved import Unsaved
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.loss_modules import loss_modules
 from otrainer.errors import ConfigPath, dotted
+from otrainer.protocols import is_optional
 
 if TYPE_CHECKING:
     from otrainer.engine.parts import Parts
@@ -81,7 +82,7 @@ class Baseline:
         What cannot be written is told once, and left out.
         """
         if saves_itself(part):
-            state = part.state_dict()
+            state = part.on_save(writing.things.run) if saves_by_hooks(part) else part.state_dict()
             if state is None:
                 self.tell_none(part, where)
             return {"state_dict": self.told(writing.encoder.encode(state), part, where)}
@@ -191,8 +192,8 @@ class Baseline:
         if (place := (dotted(where), "state_dict")) not in self._told:
             self._told.add(place)
             log.warning(
-                "`state_dict` of `%s` (%s) returns None, so checkpoints keep nothing of it, and its `load_state_dict` "
-                "is given None by a resume. Return what it is to load.",
+                "`state_dict`, or `on_save`, of `%s` (%s) returns None, so checkpoints keep nothing of it, and a "
+                "resume gives it None. Return what it is to load.",
                 type(part).__qualname__, place[0],
             )  # fmt: skip
 
@@ -211,7 +212,13 @@ class Baseline:
 
 def saves_itself(part: Any) -> bool:
     """Return whether a component says itself what its state is; a module does if it has a `state_dict` of its own."""
-    return is_stateful(part) and not is_bare_module(part)
+    return saves_by_hooks(part) or (is_stateful(part) and not is_bare_module(part))
+
+
+def saves_by_hooks(part: Any) -> bool:
+    """Return whether a component is a callback that keeps a state by `on_save` and `on_load`, which see the run."""
+    hooks = [getattr(type(part), name, None) for name in ("on_save", "on_load")]
+    return all(callable(hook) and not is_optional(hook) for hook in hooks)
 
 
 def is_bare_module(part: Any) -> bool:

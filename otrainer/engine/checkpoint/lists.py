@@ -6,9 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.checkpoint.baseline import saves_by_hooks
 from otrainer.engine.checkpoint.held import LISTS, Writing
 from otrainer.engine.checkpoint.identity import matched
-from otrainer.engine.checkpoint.part_state import load_part
+from otrainer.engine.checkpoint.made_again import Reading
+from otrainer.engine.checkpoint.part_state import decoded, load_part
 
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
@@ -63,6 +65,15 @@ def load_again(ctx: RunContext, kept: Sequence[Any]) -> None:
         trained = {name: item for name, item in state.get("attributes", {}).items() if name in state.get("trained", ())}
         load_part(now[index], {"attributes": trained}, ctx, ("callbacks", index))
         ctx.baseline.went_on(now[index], tuple(trained))
+
+
+def load_by_hooks(ctx: RunContext, kept: Sequence[Any]) -> None:
+    """Let callbacks go on from what they saved by `on_save`, now that all else is as it was."""
+    for index, place in matched([ctx.baseline.identity_of(part) for part in ctx.callbacks], kept).items():
+        part, state = ctx.callbacks[index], kept[place]["state"] or {}
+        if saves_by_hooks(part) and "state_dict" in state:
+            decoder = Reading(ctx, part).decoder
+            part.on_load(ctx, decoded(None, state["state_dict"], ("callbacks", index), decoder))
 
 
 def has_state(state: Mapping[str, Any] | None) -> bool:

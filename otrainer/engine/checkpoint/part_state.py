@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.attributes import USUAL
+from otrainer.engine.checkpoint.baseline import saves_by_hooks
 from otrainer.engine.checkpoint.decode import UNMAKEABLE, Decoder, Missing, NotSavedError
 from otrainer.engine.checkpoint.encode import LOST, is_marked
 from otrainer.engine.checkpoint.kinds import LostError
@@ -28,8 +29,8 @@ def load_part(part: Any, state: Mapping[str, Any] | None, ctx: RunContext, where
     callback takes in once more after its `on_fit_start`. Raises ConfigError where that is so of what a
     component is to load itself.
     """
-    if state is None:
-        return
+    if state is None or saves_by_hooks(part):
+        return  # which see the run, and so come once it is as it was
     reading = Reading(ctx, part)
     if "attributes" in state:
         load_attributes(part, state["attributes"], reading, where, silent=state.get("trained", ()))

@@ -15,7 +15,7 @@ from otrainer.engine.checkpoint.compatible import check_built, check_model, mode
 from otrainer.engine.checkpoint.encode import Encoder
 from otrainer.engine.checkpoint.flags import set_flags
 from otrainer.engine.checkpoint.form import refuse_unlike
-from otrainer.engine.checkpoint.lists import load_again, load_lists
+from otrainer.engine.checkpoint.lists import load_again, load_by_hooks, load_lists
 from otrainer.engine.checkpoint.load import load_checkpoint
 from otrainer.engine.checkpoint.load_optimizer import load_optimizer
 from otrainer.engine.checkpoint.optimizer_state import IMPLEMENTATION, OptimizerState
@@ -144,6 +144,7 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
         ctx.should_stop = False  # it was to end under another config
     for name, part in with_flags(ctx).items():
         set_flags(part, parts["flags"].get(name, {}))
+    load_by_hooks(ctx, parts["callbacks"])
     with taking(ctx.state, ("rng",)):
         set_random_state(parts["rng"])
 

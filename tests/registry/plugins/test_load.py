@@ -247,9 +247,10 @@ def test_a_misspelt_hook_is_told_when_the_plugin_arrives(plug):
         "  5 |     registry.register_module('cb.c', C)\n"
         "    |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
         "  `cb.c`: `C.on_epoch_ends` is never called: no trainer knows it. Did you mean `on_epoch_end` or "
-        "`on_train_epoch_end` or `on_fit_end`?\n"
-        "  A callback may define on_fit_start, on_train_step_end, on_validation_end, on_train_epoch_end, on_epoch_end, "
-        "on_exception, on_fit_end."
+        "`on_train_epoch_end` or `on_epoch_start`?\n"
+        "  A callback may define on_fit_start, on_epoch_start, on_train_batch_end, on_before_optimizer_step, "
+        "on_train_step_end, on_validation_start, on_validation_end, on_train_epoch_end, on_epoch_end, on_save, "
+        "on_load, on_exception, on_fit_end."
     )
 
 
