@@ -353,6 +353,27 @@ class Sampler(Protocol):
         """
 
 
+class BatchSampler(Protocol):
+    """Make the batches of training samples of an epoch (`batch_sampler.*`, as `batch_sampler` of `data.dataset`)."""
+
+    @optional
+    def prepare(self, dataset: Any, /) -> None:
+        """Look at the training data, once a run, before the first epoch."""
+        return
+
+    @optional
+    def batches_in_epoch(self, samples: int, /) -> int:
+        """Return how many batches each epoch has, of a dataset with so many samples; without it, nobody knows."""
+        raise NotImplementedError
+
+    def batches(self, samples: int, /, *, epoch: int, generator: Generator) -> Sequence[Sequence[int]]:
+        """Return an epoch's batches, each with the numbers of its samples.
+
+        What is random in them comes from `generator`, which is seeded by the run's seed and the epoch: so that a
+        resume has the same.
+        """
+
+
 class IO(Protocol):
     """Split batches (`io.*`)."""
 
@@ -577,8 +598,8 @@ class EpochLoader(Protocol):
 class CountsSamples(Protocol):
     """Know the size of each batch before it is read: for loaders, so that no tensor's shape is taken for it."""
 
-    def samples_in(self, number: int, /) -> int:
-        """Return how many samples batch `number` of any epoch holds, counted from 0."""
+    def samples_in(self, number: int, /) -> int | None:
+        """Return how many samples batch `number` of any epoch holds, counted from 0; None where epochs differ."""
 
 
 class BatchDataset(Protocol):

@@ -248,7 +248,8 @@ def interfaces() -> Iterator[str]:
     contracts = {contract.prefix: contract for contract in CONTRACTS}
     yield "| section | keys | protocol | must have | may have |"
     yield "|---|---|---|---|---|"
-    for name, prefix in (*((section.name, section.prefix) for section in SECTIONS), ("data.sampler", "sampler.")):
+    sections = [(section.name, section.prefix) for section in SECTIONS]
+    for name, prefix in (*sections, ("data.sampler", "sampler."), ("data.batch_sampler", "batch_sampler.")):
         contract = contracts.pop(prefix)
         needed, free = (
             ", ".join(offer(contract.protocol, method) for method in contract.methods if method.required == required)

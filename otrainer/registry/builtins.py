@@ -20,6 +20,7 @@ COMPONENTS = (
     ("dataset.parquet", "components.data.tables:ParquetDataset", "dataset"),
     ("sampler.weighted", "components.data.samplers:WeightedSampler", "sampler"),
     ("sampler.bucket", "components.data.samplers:BucketSampler", "sampler"),
+    ("batch_sampler.tokens", "components.data.batch_samplers:TokensBatchSampler", "sampler"),
     ("io.mapping", "components.io:MappingIO", "io"),
     ("loss.torch", "components.loss:TorchLoss", "loss"),
     ("optim_factory.torch", "components.optim:TorchOptimizerFactory", "optim"),

@@ -66,6 +66,7 @@ class Breach:
 CONTRACTS = (
     Contract("trainer.", "a trainer", protocols.Trainer),
     Contract("data.", "a data module", protocols.DataModule),
+    Contract("batch_sampler.", "a batch sampler", protocols.BatchSampler),
     Contract("sampler.", "a sampler", protocols.Sampler),
     Contract("io.", "an IO component", protocols.IO),
     Contract("loss.", "a loss", protocols.Loss),

@@ -25,6 +25,7 @@ from otrainer.commands import Question, answer
 from otrainer.commands.show_model.training_step import inputs_by_name
 from otrainer.commands.verify_resume.compare import compare
 from otrainer.components.data import DatasetDataModule
+from otrainer.components.data.batch_samplers import TokensBatchSampler
 from otrainer.components.data.samplers import WeightedSampler
 from otrainer.components.data.tables import CsvDataset
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
@@ -347,6 +348,19 @@ def an_order_beyond_the_data() -> None:
             return list(range(1, samples + 1))
 
     next(iter(DatasetDataModule([{"x": 1}] * 3, sampler=Odd()).train_dataloader()))
+
+
+def batches_beyond_the_data() -> None:
+    class Odd:
+        def batches(self, samples: int, **_: Any) -> list[list[int]]:
+            return [[0, 1], [2, 3]]
+
+    next(iter(DatasetDataModule([{"x": 1}] * 3, batch_sampler=Odd()).train_dataloader()))
+
+
+def a_sample_that_is_too_long_for_a_batch() -> None:
+    sampler = TokensBatchSampler("x", most=64, multiple_of=8)
+    DatasetDataModule([{"x": 9}, {"x": 70}], batch_sampler=sampler).train_dataloader()
 
 
 def a_split_that_leaves_nothing() -> None:

@@ -7,64 +7,19 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from otrainer.components.data.arrays import ArraysDataset
+from otrainer.components.data.epoch_batches import EpochBatches
+from otrainer.components.data.epoch_sampler import EpochSampler, SeededBatch
 from otrainer.components.data.parts import whole_of
-from otrainer.components.data.sampler_order import checked_order, facts_of_sampler, samples_in_epoch
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import Copied, marks_of
 from otrainer.engine.data.collate import Collate, delivered
 from otrainer.engine.data.generators import Generators, Scratch
-from otrainer.engine.data.position import IN_ORDER
 from otrainer.engine.data.workers import Undisturbed, end_workers
-from otrainer.engine.seed import derive_seed, seeded
+from otrainer.engine.seed import seeded
 from otrainer.protocols import EpochLoader
-
-
-class SeededBatch(list[int]):
-    """The indices of one batch, the epoch that it is of, and the seed of the randomness in loading it."""
-
-    epoch: int
-    seed: int
-
-
-class EpochSampler(Sampler[SeededBatch]):
-    """The batches of one epoch from number `start` on; its order is drawn whole, so that a late start costs nothing.
-
-    `drawn_by` is a component `sampler.*` that was prepared, which orders in place of `shuffle`.
-    """
-
-    def __init__(self, length: int, batch_size: int, *, shuffle: bool, drop_last: bool, drawn_by: Any = None) -> None:
-        self.samples, self.drawn_by = length, drawn_by
-        self.length = length if drawn_by is None else samples_in_epoch(drawn_by, length)
-        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
-        self.seed = self.epoch = self.start = 0
-
-    def __len__(self) -> int:
-        whole, rest = divmod(self.length, self.batch_size)
-        return whole + bool(rest and not self.drop_last)
-
-    def samples_in(self, number: int) -> int:
-        return max(0, min(self.batch_size, self.length - number * self.batch_size))
-
-    def __iter__(self) -> Iterator[SeededBatch]:
-        order = self._order()
-        for number in range(self.start, len(self)):
-            first = number * self.batch_size
-            batch = SeededBatch(order[first : first + self.batch_size].tolist())
-            batch.epoch = self.epoch
-            batch.seed = derive_seed(self.seed, self.epoch, number)
-            yield batch
-
-    def _order(self) -> torch.Tensor:
-        if not self.shuffle and self.drawn_by is None:
-            return torch.arange(self.length)
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch, "order"))
-        if self.drawn_by is None:
-            return torch.randperm(self.length, generator=generator)
-        given = self.drawn_by.order(self.samples, epoch=self.epoch, batch_size=self.batch_size, generator=generator)
-        return checked_order(given, self.drawn_by, self.samples, self.length)
 
 
 class BatchDataset(Dataset[Any]):
@@ -140,10 +95,17 @@ class SeededLoader(Epochs):
         collate_fn: Callable[[list[Any]], Any] | None,
         timeout: float = 0.0,
         drawn_by: Any = None,
+        cut_by: Any = None,
     ) -> None:
-        if callable(prepare := getattr(drawn_by, "prepare", None)):
+        if callable(prepare := getattr(drawn_by if cut_by is None else cut_by, "prepare", None)):
             prepare(dataset)
-        self.sampler = EpochSampler(len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last, drawn_by=drawn_by)
+        self.sampler: EpochBatches | EpochSampler
+        if cut_by is not None:
+            self.sampler = EpochBatches(len(dataset), cut_by)
+        else:
+            self.sampler = EpochSampler(
+                len(dataset), batch_size, shuffle=shuffle, drop_last=drop_last, drawn_by=drawn_by
+            )
         self.batches = BatchDataset(dataset, collate_fn)
         self.copied: Copied | None = None
         self.reading: Iterator[Any] = iter(())
@@ -162,21 +124,13 @@ class SeededLoader(Epochs):
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def samples_in(self, number: int) -> int:
+    def samples_in(self, number: int) -> int | None:
         """Return how many samples batch `number` of any epoch is made of, before a `collate` that leaves some out."""
         return self.sampler.samples_in(number)
 
     def position_facts(self, seed: int) -> dict[str, Any]:
         """Return what a position in an epoch depends on; the order, if it is drawn, on `seed` and the length."""
-        sampler = self.sampler
-        if sampler.drawn_by is not None:
-            return facts_of_sampler(sampler, seed)
-        return {
-            "order": "shuffled" if sampler.shuffle else IN_ORDER,
-            "batch_size": sampler.batch_size,
-            "samples": sampler.length,
-            "seed": seed if sampler.shuffle else None,
-        }
+        return self.sampler.facts(seed)
 
     def iterate_epoch(self, *, seed: int, epoch: int, start: int) -> Iterator[Any]:
         self.sampler.seed, self.sampler.epoch, self.sampler.start = seed, epoch, start

@@ -24,7 +24,8 @@ class DatasetDataModule:
     run's seed, the epoch and the batch, whatever `num_workers` is; an iterable-style one goes on where it was if it has
     `state_dict()` and `load_state_dict(state)`, and is read again up to there otherwise.
 
-    A `sampler` orders map-style training data in place of `shuffle`. `split` and `fold` take `val` and `test` of the
+    A `sampler` orders map-style training data in place of `shuffle`; a `batch_sampler` makes its batches too, in place
+    of `batch_size`, which is that of validation then. `split` and `fold` take `val` and `test` of the
     training data, as `Split` has it; where `val` or `test` is a dataset too, it has the same samples, which are read
     from it then (without augmentation, say). Training never touches `test`; `batches_of` gives it. `val` may also be
     several datasets by name, which are validated in their order, each by itself and all together. Raises ValueError for
@@ -49,6 +50,7 @@ class DatasetDataModule:
         split: Mapping[str, Any] | None = None,
         fold: Mapping[str, Any] | None = None,
         test: Any = None,
+        batch_sampler: Any = None,
     ) -> None:
         check_whole("batch_size", batch_size)
         check_whole("val_batch_size", batch_size if val_batch_size is None else val_batch_size)
@@ -58,12 +60,15 @@ class DatasetDataModule:
         for name, dataset in (*parts_of_val(val, self.split), ("test", test)):
             if dataset is not None:
                 check_dataset(name, dataset, num_workers)
-        check_sampler(sampler, train, shuffle)
+        check_sampler("sampler", "order", sampler, train, shuffle)
+        check_sampler("batch_sampler", "batches", batch_sampler, train, shuffle)
+        if batch_sampler is not None and (drop_last or sampler is not None):
+            raise ValueError("batch_sampler makes the batches: leave `sampler` and `drop_last` out")
         if self.split.names and is_iterable(train):
             raise ValueError("split and fold are for map-style datasets, whose samples have numbers")
         if shuffle and is_iterable(train):
             raise ValueError("shuffle is for map-style datasets; an iterable-style one gives its own order")
-        self.train, self.val, self.test, self.sampler = train, val, test, sampler
+        self.train, self.val, self.test, self.sampler, self.batch_sampler = train, val, test, sampler, batch_sampler
         self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
         self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
         self.options: dict[str, Any] = {
@@ -84,8 +89,9 @@ class DatasetDataModule:
         return declare(self.batch_size) if callable(declare) and self.options["collate_fn"] is None else None
 
     def train_dataloader(self) -> Iterable[Any]:
+        drawn = {"drawn_by": self.sampler, "cut_by": self.batch_sampler}
         train = self._part("train")
-        return self._loader(train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last, by=self.sampler)
+        return self._loader(train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last, **drawn)
 
     def val_dataloader(self) -> Iterable[Any] | dict[str, Iterable[Any]] | None:
         if type(self.val) is dict:
@@ -121,14 +127,12 @@ class DatasetDataModule:
         if callable(fit_to := getattr(dataset, "fit_to", None)):
             fit_to(self.train, self.split.parts(self.train)["train"] if self.split.names else None)
 
-    def _loader(
-        self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool, by: Any = None
-    ) -> Iterable[Any]:
+    def _loader(self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool, **drawn: Any) -> Iterable[Any]:
         self._fit(whole_of(dataset))
         if is_iterable(dataset):
             stream = dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
             return DataLoader(stream, batch_size=batch_size, drop_last=drop_last, **self.options)
-        return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, drawn_by=by, **self.options)
+        return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, **drawn, **self.options)
 
 
 def parts_of_val(val: Any, split: Split) -> list[tuple[str, Any]]:
@@ -166,16 +170,16 @@ def check_dataset(name: str, dataset: Any, num_workers: int) -> None:
         )
 
 
-def check_sampler(sampler: Any, train: Any, shuffle: bool | None) -> None:
+def check_sampler(name: str, method: str, sampler: Any, train: Any, shuffle: bool | None) -> None:
     """Raise ValueError for a sampler that could not order the training data."""
     if sampler is None or sampler == []:
         return
-    if not callable(getattr(sampler, "order", None)):
-        raise ValueError(f"sampler is a spec `sampler.*`, which has `order`, not {sampler!r}")
+    if not callable(getattr(sampler, method, None)):
+        raise ValueError(f"{name} is a spec `{name}.*`, which has `{method}`, not {sampler!r}")
     if shuffle is not None:
-        raise ValueError("sampler gives the order: leave `shuffle` out")
+        raise ValueError(f"{name} gives the order: leave `shuffle` out")
     if is_iterable(train):
-        raise ValueError("sampler is for map-style datasets; an iterable-style one gives its own order")
+        raise ValueError(f"{name} is for map-style datasets; an iterable-style one gives its own order")
 
 
 def checked_timeout(seconds: float) -> float:

@@ -41,21 +41,21 @@ def wrong_order(message: str) -> ConfigError:
 
 
 def facts_of_sampler(epoch_sampler: Any, seed: int) -> dict[str, Any]:
-    """Return what a position in an epoch depends on: the order, which may go by the batch size, too.
-
-    Attributes of a plugin's sampler may be its state, and are not looked at.
-    """
-    sampler = epoch_sampler.drawn_by
-    settings: dict[str, Any] = {"batch_size": epoch_sampler.batch_size}
-    if type(sampler).__module__.partition(".")[0] == "otrainer":
-        settings |= {name: mark for name, value in vars(sampler).items() if (mark := mark_of(value)) is not None}
+    """Return what a position in an epoch depends on: the order, which may go by the batch size, too."""
     return {
-        "order": type(sampler).__name__,
+        "order": type(epoch_sampler.drawn_by).__name__,
         "batch_size": epoch_sampler.batch_size,
         "samples": epoch_sampler.length,
         "seed": seed,
-        "sampler": settings,
+        "sampler": {"batch_size": epoch_sampler.batch_size, **settings_of(epoch_sampler.drawn_by)},
     }
+
+
+def settings_of(sampler: Any) -> dict[str, Any]:
+    """Return by what a sampler of ours draws; attributes of a plugin's may be its state, and are not looked at."""
+    if type(sampler).__module__.partition(".")[0] != "otrainer":
+        return {}
+    return {name: mark for name, value in vars(sampler).items() if (mark := mark_of(value)) is not None}
 
 
 def mark_of(value: Any) -> Any:
