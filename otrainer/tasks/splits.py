@@ -40,6 +40,8 @@ def splits_of(experiment: Experiment, root: Path) -> Sequence[str] | None:
         data = resolve_config(root / experiment.file, root=root).data.get("data")
     except ConfigError:  # which is told when it is resolved
         return SPLITS
-    if not isinstance(data, Mapping) or not str(data.get("_type_")).startswith(BUILT_IN):
+    if not isinstance(data, Mapping):
+        return SPLITS
+    if not str(data.get("_type_")).startswith(BUILT_IN):
         return None
     return (*SPLITS, *named_sets(data))
