@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import Any
 
 import torch
 
-from otrainer.components.data.columns import classes_of, column_of
+from otrainer.components.data.columns import classes_of, column_of, no_classes
 from otrainer.engine.seed import derive_seed
 from otrainer.errors import ConfigError, is_whole, nearest
 
@@ -59,12 +60,13 @@ class Split:
 
     `split` has shares below 1 or counts of samples under `val` and `test`; `fold` has `of` and `index`, and takes one
     of so many parts to validate on. Each may have a `seed` (0) of its own, which the run's does not touch, and `by`: a
-    field whose classes come in each part as often as in the whole. Raises ValueError for anything else.
+    field whose classes come in each part as often as in the whole, or `groups`: a field whose equal values come in one
+    part, whose size is then as near as groups let it be. Raises ValueError for anything else.
     """
 
     def __init__(self, split: Mapping[str, Any] | None, fold: Mapping[str, Any] | None) -> None:
-        self.split = known("split", split or {}, ("val", "test", "seed", "by"))
-        self.fold = known("fold", fold or {}, ("of", "index", "seed", "by"))
+        self.split = known("split", split or {}, ("val", "test", "seed", "by", "groups"))
+        self.fold = known("fold", fold or {}, ("of", "index", "seed", "by", "groups"))
         for name in ("val", "test"):
             if name in self.split and not is_share(self.split[name]):
                 raise ValueError(
@@ -95,15 +97,18 @@ class Split:
         Raises ConfigError where one would be empty.
         """
         samples = len(dataset)
-        order = drawn(dataset, range(samples), self.split)
+        order, ends = drawn(dataset, range(samples), self.split)
         sizes = {name: size_of(self.split[name], samples) for name in ("test", "val") if name in self.split}
         found: dict[str, list[int]] = {}
+        done = 0
         for name, size in sizes.items():
-            found[name], order = order[:size], order[size:]
+            end = nearest_end(done + size, ends)
+            found[name], done = order[done:end], end
+        order = order[done:]
         if self.fold:
-            order = drawn(dataset, sorted(order), self.fold)
+            order, ends = drawn(dataset, sorted(order), self.fold)
             of, index = self.fold["of"], self.fold["index"]
-            first, end = len(order) * index // of, len(order) * (index + 1) // of
+            first, end = (nearest_end(len(order) * each // of, ends) for each in (index, index + 1))
             found["val"], order = order[first:end], order[:first] + order[end:]
         found["train"] = order
         for part_name, part in found.items():
@@ -114,22 +119,42 @@ class Split:
         return {name: sorted(part) for name, part in found.items()}
 
 
-def drawn(dataset: Any, among: Sequence[int], options: Mapping[str, Any]) -> list[int]:
-    """Return samples in an order by the options' seed, of which each stretch has the classes of `by` in their shares.
+def drawn(dataset: Any, among: Sequence[int], options: Mapping[str, Any]) -> tuple[list[int], list[int] | None]:
+    """Return samples in an order by the options' seed, and where it may be cut; None: anywhere.
 
-    A sample's place follows from how many of its class are before it, by their share in the class.
+    Each stretch has the classes of `by` in their shares: a sample's place follows from how many of its class are before
+    it, by their share in the class. A group's place follows from the seed and its value alone.
     """
+    if options.get("groups") is not None:
+        return by_group(dataset, among, options["groups"], options.get("seed", 0))
     generator = torch.Generator().manual_seed(derive_seed(options.get("seed", 0), "split"))
     numbers = torch.tensor(list(among), dtype=torch.int64)
     order = numbers[torch.randperm(len(numbers), generator=generator)]
     if options.get("by") is None:
-        return [int(number) for number in order]
+        return [int(number) for number in order], None
     classes = classes_of(dataset, options["by"])[order]
     places = torch.empty(len(order), dtype=torch.float64)
     for each in classes.unique():
         members = (classes == each).nonzero().flatten()
         places[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
-    return [int(number) for number in order[places.argsort(stable=True)]]
+    return [int(number) for number in order[places.argsort(stable=True)]], None
+
+
+def by_group(dataset: Any, among: Sequence[int], field: str, seed: int) -> tuple[list[int], list[int]]:
+    """Return samples with those of a group together, and where groups end."""
+    groups: dict[Any, list[int]] = {}
+    try:
+        for number, value in zip(among, column_of(dataset, field, among), strict=True):
+            groups.setdefault(value, []).append(number)
+    except TypeError as cause:
+        raise no_classes(field) from cause
+    members = [groups[value] for value in sorted(groups, key=lambda value: derive_seed(seed, "group", repr(value)))]
+    return list(chain.from_iterable(members)), list(accumulate(map(len, members), initial=0))
+
+
+def nearest_end(place: int, ends: Sequence[int] | None) -> int:
+    """Return where an order may be cut that is nearest to a place; the earlier one of two."""
+    return place if ends is None else min(ends, key=lambda end: abs(end - place))
 
 
 def size_of(share: float, samples: int) -> int:
@@ -150,6 +175,9 @@ def known(name: str, options: Any, keys: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"{name} has no `{key}`; it has {near}")
     if not is_whole(options.get("seed", 0), 0):
         raise ValueError(f"{name}.seed is a whole number from 0 on, not {options['seed']!r}")
-    if not isinstance(options.get("by"), str | None):
-        raise ValueError(f"{name}.by names a field, not {options['by']!r}")
+    for key in ("by", "groups"):
+        if not isinstance(options.get(key), str | None):
+            raise ValueError(f"{name}.{key} names a field, not {options[key]!r}")
+    if None not in (options.get("by"), options.get("groups")):
+        raise ValueError(f"{name} goes by classes (`by`) or by `groups`, not by both")
     return dict(options)

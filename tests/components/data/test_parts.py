@@ -155,3 +155,53 @@ def test_an_empty_part_and_a_dataset_of_another_length_are_told() -> None:
         DatasetDataModule(labelled([0] * 3), split={"val": 3}).train_dataloader()
     with pytest.raises(ConfigError, match="`val` has 4 samples and `train` 3"):
         DatasetDataModule(labelled([0] * 3), labelled([0] * 4), split={"val": 1}).val_dataloader()
+
+
+GROUPS = st.lists(st.sampled_from("abcdefghij"), min_size=12, max_size=60)
+
+
+@given(GROUPS, st.floats(0.1, 0.4), st.integers(0, 9))
+@settings(deadline=None, max_examples=60)
+def test_a_group_is_in_one_part_and_parts_are_as_near_to_their_sizes_as_groups_let_them(
+    groups: list[str], share: float, seed: int
+) -> None:
+    samples = [{"i": torch.tensor(index), "patient": group} for index, group in enumerate(groups)]
+    split = Split({"val": share, "test": 2, "seed": seed, "groups": "patient"}, None)
+    try:
+        parts = split.parts(samples)
+    except ConfigError as error:
+        assert "none is left" in str(error)
+        return
+
+    assert sorted(flat(parts.values())) == list(range(len(groups)))
+    within = [{groups[index] for index in part} for part in parts.values()]
+    assert sum(map(len, within)) == len(set(groups))
+    assert abs(len(parts["test"]) - 2) <= max(map(groups.count, groups))
+
+
+def test_folds_by_groups_take_turns_and_share_none() -> None:
+    groups = [n % 7 for n in range(40)]
+    samples = [{"patient": group} for group in groups]
+    folds = [Split(None, {"of": 3, "index": index, "groups": "patient"}).parts(samples) for index in range(3)]
+
+    assert sorted(flat(fold["val"] for fold in folds)) == list(range(40))
+    for fold in folds:
+        assert not {groups[index] for index in fold["val"]} & {groups[index] for index in fold["train"]}
+
+
+def test_where_a_group_goes_follows_from_the_seed_and_its_value_not_from_the_order_of_samples() -> None:
+    groups = [str(n // 4) for n in range(40)]
+
+    def val(order: list[str]) -> set[str]:
+        parts = Split({"val": 12, "groups": "g"}, None).parts([{"g": group} for group in order])
+        return {order[index] for index in parts["val"]}
+
+    assert val(groups) == val(groups[::-1])
+    assert len(val(groups)) == 3
+
+
+def test_classes_and_groups_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="by classes"):
+        Split({"val": 0.5, "by": "a", "groups": "b"}, None)
+    with pytest.raises(ValueError, match=r"split\.groups names a field"):
+        Split({"val": 0.5, "groups": 3}, None)
