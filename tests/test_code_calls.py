@@ -22,6 +22,7 @@ ALLOWED = {
     ("__init__.py", "importlib.import_module"): "a name of otrainer's own, on its first use",
     ("components/data/array_files.py", "numpy.load"): "with allow_pickle=False",
     ("components/metrics.py", "importlib.import_module"): "torchmetrics, by its name",
+    ("components/transforms.py", "importlib.import_module"): "torchvision, by its name",
     (
         "engine/checkpoint/file_format.py",
         "import pickle",

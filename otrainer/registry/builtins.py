@@ -18,6 +18,8 @@ COMPONENTS = (
     ("dataset.tokens", "components.data.tokens:TokensDataset", "dataset"),
     ("dataset.csv", "components.data.tables:CsvDataset", "dataset"),
     ("dataset.parquet", "components.data.tables:ParquetDataset", "dataset"),
+    ("dataset.image_folder", "components.data.image_folder:ImageFolderDataset", "dataset"),
+    ("transform.torchvision", "components.transforms:torchvision_transform", "transform"),
     ("sampler.weighted", "components.data.samplers:WeightedSampler", "sampler"),
     ("sampler.bucket", "components.data.samplers:BucketSampler", "sampler"),
     ("batch_sampler.tokens", "components.data.batch_samplers:TokensBatchSampler", "sampler"),

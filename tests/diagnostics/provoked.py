@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -376,6 +376,30 @@ def a_table_without_pyarrow() -> None:
 def csv(name: str, rows: str, **options: Any) -> dict[str, Any]:
     Path(name).write_text("area,town\n70,Ulm\n" + rows)
     return {"_type_": "data.dataset", "train": {"_type_": "dataset.csv", "path": name, **options}}
+
+
+def images_without_pillow() -> None:
+    Path("images/cat").mkdir(parents=True)
+    Path("images/cat/a.png").touch()
+    with without("PIL"):
+        stamp({"_type_": "data.dataset", "train": {"_type_": "dataset.image_folder", "path": "images"}})
+
+
+def augmented_by(name: str) -> None:
+    spec = {"_type_": "transform.torchvision", "transform": name}
+    instantiate_value(spec, registry=build_registry(), config_path=("data",))
+
+
+def a_transform_without_torchvision() -> None:
+    with without("torchvision"):
+        augmented_by("RandomCrop")
+
+
+def a_transform_that_is_not_there() -> None:
+    names = ("torchvision", "torchvision.transforms", "torchvision.transforms.v2")
+    with patch.dict(sys.modules, {name: ModuleType(name) for name in names}):
+        vars(sys.modules[names[-1]])["RandomCrop"] = type
+        augmented_by("RandomCorp")
 
 
 def a_value_that_is_missing() -> None:
