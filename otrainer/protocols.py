@@ -528,6 +528,11 @@ class Logger(Protocol):
         return
 
     @optional
+    def log_arrays(self, arrays: Mapping[str, Any], /, *, step: int, stage: str) -> None:
+        """Take matrices and curves that metrics computed, as numpy's arrays by name, after the row of `step`."""
+        return
+
+    @optional
     def close(self) -> None:
         """Finish; called at the end of training, however it came."""
         return

@@ -12,9 +12,10 @@ import torch
 
 from otrainer.components.io import checked_path, pick_one
 from otrainer.components.metric_state import counts_of, restore_state, state_of
+from otrainer.engine.arrays import Array
 from otrainer.engine.checkpoint.form import refuse_misfits
 from otrainer.engine.checkpoint.forms import COUNT, MAPPING, Each
-from otrainer.errors import ConfigError, nearest
+from otrainer.errors import ConfigError, ConfigPath, nearest
 
 if TYPE_CHECKING:
     import torchmetrics
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from otrainer.engine.tree import Path
 
 STAGES = ("train", "val")
+MOST = 32  # values in a row that are logged as numbers
 
 
 class TorchMetric:
@@ -29,8 +31,9 @@ class TorchMetric:
 
     Built with `args` and `kwargs` once for training and once for validation; updated with the tensors at `pred_path`
     in the outputs and `target_path` in the targets (or the only ones); logged as `train_<name>` and `val_<name>`, where
-    `name` defaults to the class's in snake case. A result with several values logs each under its key or index.
-    Wrappers and `MetricCollection` take the metrics in them as arguments.
+    `name` defaults to the class's in snake case. A result with several values logs each under its key, a row of up to
+    32 under their indices; what is longer, a matrix or a curve is kept as an array. Metrics that wrappers and
+    `MetricCollection` take are written as mappings of `metric`, `args` and `kwargs` among theirs.
     """
 
     def __init__(
@@ -47,8 +50,7 @@ class TorchMetric:
         self.pred_path = None if pred_path is None else checked_path(pred_path, "pred_path")
         self.target_path = None if target_path is None else checked_path(target_path, "target_path")
         # Metrics among the arguments accumulate too, so each stage has its own.
-        given = [copy.deepcopy((args or (), kwargs or {})) for _ in STAGES]
-        self._metrics = {stage: cls(*args, **kwargs) for stage, (args, kwargs) in zip(STAGES, given, strict=True)}
+        self._metrics = {stage: build(cls, args, kwargs) for stage in STAGES}
         self._updates = dict.fromkeys(STAGES, 0)  # wrappers do not count theirs
         self._devices: dict[str, torch.device | None] = dict.fromkeys(STAGES)
         self._built = {stage: counts_of(metric) for stage, metric in self._metrics.items()}
@@ -92,6 +94,32 @@ class TorchMetric:
             self._devices[stage] = None
 
 
+def build(cls: type[Any], args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> Any:
+    """Return a metric, with copies of its arguments and of the metrics among them."""
+    args, kwargs = copy.deepcopy((list(args or ()), dict(kwargs or {})))
+    return cls(
+        *(with_metrics(value, ("args", at)) for at, value in enumerate(args)),
+        **{name: with_metrics(value, ("kwargs", name)) for name, value in kwargs.items()},
+    )
+
+
+def with_metrics(value: Any, path: ConfigPath) -> Any:
+    """Return an argument with a metric in the place of each mapping that says how one is built.
+
+    Raises ConfigError at its place for a class that torchmetrics does not have.
+    """
+    if isinstance(value, list | tuple):
+        return [with_metrics(each, (*path, at)) for at, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    if isinstance(value.get("metric"), str) and value.keys() <= {"metric", "args", "kwargs"}:
+        try:
+            return build(find_metric(value["metric"]), value.get("args"), value.get("kwargs"))
+        except ConfigError as error:
+            raise error.under(path) from error.__cause__
+    return {name: with_metrics(each, (*path, name)) for name, each in value.items()}
+
+
 def find_metric(name: str) -> type[torchmetrics.Metric]:
     """Return the torchmetrics class called `name`; raises ConfigError with the nearest ones where there is none."""
     try:
@@ -117,8 +145,15 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def flat(name: str, value: Any) -> dict[str, Any]:
-    """Return a metric's result as named numbers: a scalar under its name, others with their key or index behind it."""
+def flat(name: str, value: Any, *, within: bool = False) -> dict[str, Any]:
+    """Return a metric's result by name: a scalar as a number, parts of others with their key or index behind it.
+
+    Tensors that are no row of a few values are arrays, and so are all in a tuple (`within`): they are points of curves,
+    whose number changes from one validation to the next.
+    """
+    within = within or isinstance(value, list | tuple)
+    if getattr(value, "ndim", 0) > 0 and (within or value.ndim > 1 or not 0 < len(value) <= MOST):
+        return {name: Array(value)}
     if isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0:
         value = dict(enumerate(value))
     if not isinstance(value, Mapping):
@@ -126,7 +161,7 @@ def flat(name: str, value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part, item in value.items():
         key = joined(name, str(part))
-        found |= flat(key if key not in found else f"{name}_{part}", item)
+        found |= flat(key if key not in found else f"{name}_{part}", item, within=within)
     return found
 
 

@@ -29,6 +29,7 @@ def end_epoch(session: Session, rhythm: Rhythm, most: int | None = None) -> None
     session.boundary.phase = UPDATING
     for stage, row in rows.items():
         session.log(row, stage)
+    session.log_arrays()
     for _, bundle in session.schedule.due("epoch", state.epoch + 1):
         bundle.scheduler.step()
     if ctx.validated:

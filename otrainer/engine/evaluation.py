@@ -37,6 +37,7 @@ from otrainer.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from otrainer.engine.arrays import Array
     from otrainer.engine.logs import Number
     from otrainer.engine.parts import Parts
 
@@ -47,7 +48,8 @@ VAL = "val"
 class Evaluation:
     """What a checkpoint came to: values by their logged names, and after how many optimizer steps it was taken.
 
-    `epoch` counts from 0; `predictions` are there where they were asked for.
+    `epoch` counts from 0; `predictions` are there where they were asked for, `arrays` are what metrics computed and is
+    no number.
     """
 
     values: dict[str, Number]
@@ -57,6 +59,7 @@ class Evaluation:
     samples: int
     definition: str | None
     predictions: Predictions | None = field(default=None, repr=False)
+    arrays: dict[str, Array] = field(default_factory=dict, repr=False)
 
 
 def evaluate_checkpoint(
@@ -85,7 +88,14 @@ def evaluate_checkpoint(
                 loader.close()
     state = session.ctx.state
     return Evaluation(
-        values, state.global_step, state.epoch, batches, samples, saved["meta"].get("definition"), predictions=kept
+        values,
+        state.global_step,
+        state.epoch,
+        batches,
+        samples,
+        saved["meta"].get("definition"),
+        predictions=kept,
+        arrays=session.arrays.take().get("val", {}),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.arrays import Array
 from otrainer.engine.logs import Number, number, taken
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.tree import describe, is_detachable, map_with_paths
@@ -62,6 +63,9 @@ def epoch_rows(session: Session) -> dict[str, dict[str, Number]]:
     for index in range(len(ctx.metrics)):
         for name, value in computed(session, index):
             is_val = ctx.validated and not name.startswith("train")
+            if isinstance(value, Array):
+                session.arrays.add("val" if is_val else "metrics", name, value)
+                continue
             add_value(rows["val" if is_val else "metrics"], name, number_of(name, value, index), ("metrics", index))
     if ctx.validated:
         ctx.last_val_logs = rows["val"]

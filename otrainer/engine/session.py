@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.diagnostics.redaction.exceptions import hide_in
 from otrainer.diagnostics.redaction.values import masked
+from otrainer.engine.arrays import Arrays
 from otrainer.engine.turns import BATCH_END, BEFORE_STEP, KEPT_HOOKS
 from otrainer.errors import ConfigError
 from otrainer.protocols import HOOKS, is_optional
@@ -55,6 +56,8 @@ class Session:
     first_epoch: Iterator[Any] | None = None
     set_metrics: Any = None
     told_validation: bool = False
+    told_arrays: bool = False
+    arrays: Arrays = field(default_factory=Arrays)
     told_metrics: set[int] = field(default_factory=set)
     is_first_step: bool = True
     is_rehearsed: bool = False
@@ -138,6 +141,17 @@ class Session:
         for logger in self.ctx.loggers:
             if hasattr(logger, "log_metrics"):
                 logger.log_metrics(metrics, step=self.ctx.state.global_step, stage=stage)
+
+    def log_arrays(self) -> None:
+        """Hand what metrics computed and is no number to every logger that takes arrays; say once if there is none."""
+        for stage, found in self.arrays.take().items():
+            takers = [logger for logger in self.ctx.loggers if hasattr(logger, "log_arrays")]
+            for logger in takers:
+                arrays = {name: array.tensor().numpy() for name, array in found.items()}
+                logger.log_arrays(arrays, step=self.ctx.state.global_step, stage=stage)
+            if not takers and not self.told_arrays:
+                self.told_arrays = True
+                log.warning("no logger keeps arrays, such as `%s`: `log.json_lines` does", next(iter(found)))
 
     def log_hparams(self, trainer: Any) -> None:
         """Hand the whole config, without secrets, to every logger that takes it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.arrays import Array
 from otrainer.engine.metrics import add_value, copies, named_values, number_of
 
 if TYPE_CHECKING:
@@ -32,16 +33,19 @@ class SetMetrics:
             with self._in_place(index) as metric:
                 metric.update(**seen)
 
-    def values(self, name: str) -> dict[str, Number]:
-        """Return what validation logs of the set called `name`, each as `VALUE/name`."""
+    def values(self, name: str) -> tuple[dict[str, Number], dict[str, Array]]:
+        """Return what validation logs of the set called `name`, each as `VALUE/name`: numbers, and arrays."""
         row: dict[str, Number] = {}
+        arrays: dict[str, Array] = {}
         for index in self._metrics:
             with self._in_place(index) as metric:
                 values = named_values(metric)
             for of, value in values:
-                if not of.startswith("train"):
+                if isinstance(value, Array):
+                    arrays[in_set(of, name)] = value
+                elif not of.startswith("train"):
                     add_value(row, in_set(of, name), number_of(in_set(of, name), value, index), ("metrics", index))
-        return row
+        return row, arrays
 
     @contextmanager
     def _in_place(self, index: int) -> Iterator[Any]:

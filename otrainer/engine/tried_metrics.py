@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.arrays import Array
 from otrainer.engine.metrics import add_value, named_values, number_of, update_metrics
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def add_metrics(session: Session, logged: dict[str, Any], batch: Any = None) -> 
         found = {at: found[at] or tried_values(metric) for at, metric in computing}
     for index, values in found.items():
         for name, value in values:
+            if isinstance(value, Array):  # which nothing can watch
+                continue
             checked = number_tried(name, value, index)
             if not name.startswith("train"):
                 add_value(logged, name, checked, ("metrics", index))

@@ -25,6 +25,7 @@ from otrainer.engine.weights import Weight, counts_nothing, read_weights, weight
 from otrainer.engine.within_step import tell_start
 
 if TYPE_CHECKING:
+    from otrainer.engine.arrays import Array
     from otrainer.engine.data.loader import Loader
     from otrainer.engine.logs import Number
     from otrainer.engine.own_step import OwnStep
@@ -42,6 +43,7 @@ class Judged:
         self.rows: list[dict[str, Any]] = []
         self.weights: list[Weight] = []
         self.metrics: dict[str, Number] = {}
+        self.arrays: dict[str, Array] = {}
 
     def add(self, row: dict[str, Any], weight: Weight) -> None:
         self.rows.append(row)
@@ -74,7 +76,7 @@ def judge_sets(
                     if seen is not None:
                         seen(loader, number, batch)
                 if metrics is not None and judged.rows:
-                    judged.metrics = metrics.values(name)
+                    judged.metrics, judged.arrays = metrics.values(name)
             found.append(judged)
         return found
 
@@ -98,6 +100,8 @@ def note_means(session: Session, sets: Sequence[Judged]) -> None:
             logs |= {in_set(name, each.name): value for name, value in means(each.rows, each.weights).items()}
             for name, value in each.metrics.items():
                 add_value(logs, name, value, ("metrics",))
+            for name, array in each.arrays.items():
+                session.arrays.add("val", name, array)
     session.ctx.last_val_logs = logs
     tell_not_finite(session, sets)
 
@@ -123,6 +127,7 @@ def validate_within(session: Session, rhythm: Rhythm, most: int | None = None) -
             row = epoch_rows(session).get("val", {})
         session.boundary.phase = UPDATING
         session.log(row, "val")
+        session.log_arrays()
         ctx.run.progress.note_values(ctx.last_val_logs, ctx.state.global_step)
         step_by_metric(session, rhythm)
         session.boundary.phase = BETWEEN

@@ -11,6 +11,7 @@ import torchmetrics
 from torchmetrics import classification, wrappers
 
 from otrainer.components.metrics import TorchMetric, flat, snake_case
+from otrainer.engine.arrays import Array
 from otrainer.errors import ConfigError
 
 CLASSES = {"task": "multiclass", "num_classes": 3}
@@ -119,6 +120,41 @@ def test_one_that_is_stopped_anywhere_comes_to_what_torchmetrics_itself_does(nam
     assert not any("__" in key for key in metric.compute())
 
 
+def test_metrics_in_another_are_written_as_mappings_at_any_depth() -> None:
+    mae = {"metric": "wrappers.MinMaxMetric", "args": [{"metric": "MeanAbsoluteError"}]}
+    kwargs = {"metrics": {"mse": {"metric": "MeanSquaredError", "kwargs": {"squared": False}}, "mae": mae}}
+    metric = TorchMetric("MetricCollection", kwargs=kwargs, name="of")
+    metric.update(outputs=torch.ones(4), targets=torch.full((4,), 3.0), stage="val")
+
+    assert metric.compute() == {"val_of_mse": 2.0, "val_of_raw": 2.0, "val_of_min": 2.0, "val_of_max": 2.0}
+    assert "args" in mae, "what the config says stays as it is"
+
+
+def test_values_of_classes_go_by_the_names_that_a_wrapper_gives_them() -> None:
+    recall = {"metric": "classification.MulticlassRecall", "kwargs": {"num_classes": 3, "average": "none"}}
+    kwargs = {"metric": recall, "labels": ["cat", "dog", "bird"]}
+    metric = TorchMetric("wrappers.ClasswiseWrapper", kwargs=kwargs, name="by")
+    metric.update(**RIGHT, stage="val")
+    assert metric.compute() == {f"val_by_multiclassrecall_{name}": 1.0 for name in ("cat", "dog", "bird")}
+
+
+def test_an_unknown_metric_in_another_is_told_at_its_place() -> None:
+    with pytest.raises(ConfigError, match="no metric `Acuracy`") as error:
+        TorchMetric("MetricCollection", kwargs={"metrics": {"a": {"metric": "Acuracy"}}})
+    assert error.value.config_path == ("kwargs", "metrics", "a", "metric")
+
+
+def test_matrices_curves_and_long_rows_are_arrays_and_short_rows_are_numbers() -> None:
+    """A point more on a curve, in the next validation, must not make another kind of it."""
+    found = flat("m", {"matrix": torch.eye(2), "roc": (torch.ones(2), torch.ones(3)), "row": torch.ones(2)})
+    assert {name: type(value) for name, value in found.items()} == {
+        "m_matrix": Array, "m_roc_0": Array, "m_roc_1": Array, "m_row_0": float, "m_row_1": float
+    }  # fmt: skip
+    assert isinstance(flat("m", torch.ones(33))["m"], Array)
+    assert len(flat("m", torch.ones(32))) == 32
+    assert isinstance(flat("m", torch.ones(0))["m"], Array)
+
+
 def test_metrics_in_another_are_not_shared_by_training_and_validation() -> None:
     metric = TorchMetric("wrappers.MinMaxMetric", kwargs={"base_metric": of_classes()}, name="m")
     metric.update(**RIGHT, stage="train")
@@ -161,11 +197,10 @@ def test_no_name_has_two_underscores_in_a_row_and_none_is_lost() -> None:
     ]
 
 
-def test_whole_numbers_stay_whole_and_arrays_are_named_by_their_places() -> None:
-    value = {"true": torch.tensor(3), "share": torch.tensor(0.5), "matrix": torch.eye(2).numpy(), "deep": [{"a": 1}]}
+def test_whole_numbers_stay_whole_and_lists_are_named_by_their_places() -> None:
+    value = {"true": torch.tensor(3), "share": torch.tensor(0.5), "deep": [{"a": 1}]}
     assert flat("m", value) == {
         "m_true": 3, "m_share": 0.5,
-        "m_matrix_0_0": 1.0, "m_matrix_0_1": 0.0, "m_matrix_1_0": 0.0, "m_matrix_1_1": 1.0,
         "m_deep_0_a": 1,
     }  # fmt: skip
     assert type(flat("m", torch.tensor(3))["m"]) is int

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from otrainer.components.loggers.array_files import write_arrays
 from otrainer.components.loggers.own_rows import drop_own, drop_zeros
 from otrainer.components.loggers.row import row_text
 from otrainer.engine.checkpoint.form import refuse_misfits
@@ -24,6 +25,8 @@ class JsonLinesLogger:
     After a resume the file goes on where the checkpoint left it: rows of steps that are trained again are dropped, as
     is what a power cut left of rows, and those of others stay. In a file outside of the run's folder each row also says
     its `run`, by that folder. Through a link inside of it nothing is written.
+
+    Matrices and curves that metrics compute go into `arrays/STAGE-STEP.npz` in the run's folder.
     """
 
     def __init__(self, path: str) -> None:
@@ -31,12 +34,14 @@ class JsonLinesLogger:
         self._file: IO[bytes] | None = None
         self._keep: int | None = None
         self._run: str | None = None
+        self._out_dir: Path | None = None
         self._stages = {"train", "val", "metrics"}
         self._is_on_disk = True
 
     def log_hparams(self, hparams: Mapping[str, Any]) -> None:
         """Learn in which folder the run is: a file elsewhere may have rows of other runs. What is too many goes now."""
         out_dir = (hparams.get("run") or {}).get("out_dir")
+        self._out_dir = None if out_dir is None else Path(out_dir)
         if out_dir is not None:
             refuse_links(linked_in(Path(out_dir), self.path), ("loggers",))
         if out_dir is not None and not self.path.resolve().is_relative_to(Path(out_dir).resolve()):
@@ -47,6 +52,10 @@ class JsonLinesLogger:
         self._stages.add(stage)
         head = {"step": step, "stage": stage, **({} if self._run is None else {"run": self._run})}
         self._write(row_text(head, metrics).encode())
+
+    def log_arrays(self, arrays: Mapping[str, Any], *, step: int, stage: str) -> None:
+        if self._out_dir is not None:
+            write_arrays(self._out_dir, arrays, step=step, stage=stage)
 
     def _write(self, row: bytes) -> None:
         """Append a row as a whole, or nothing of it; raises OSError where there is no room."""

@@ -81,6 +81,7 @@ def evaluated(
         "batches": found.batches,
         "samples": found.samples,
         "values": {bare(key): value if isfinite(value) else None for key, value in found.values.items()},
+        "arrays": {bare(key): array.listed() for key, array in found.arrays.items()},
         "predictions": None,
         "definition": found.definition,
         "made_of": facts,

@@ -23,6 +23,8 @@ def table_of(name: str, entry: Mapping[str, Any]) -> str:
     counted = f", {samples:,} samples" if isinstance(samples, int) else ""
     head = f"{name}: {entry['split']} with {entry['file']} (step {entry['step']:,}){counted}"
     values = {in_a_line(key): shown(value) for key, value in entry["values"].items()}
+    arrays = entry.get("arrays")
+    values |= {in_a_line(key): shaped(value) for key, value in (arrays if isinstance(arrays, dict) else {}).items()}
     width = max(map(len, values), default=0)
     lines = [f"  {key:<{width}}  {value}" for key, value in values.items()]
     kept = (
@@ -40,6 +42,15 @@ def kept_table(experiment: Experiment, asked: Asked, root: Path) -> str:
     name, _ = checkpoint_of(run_dir, read_run(run_dir) or {}, asked.checkpoint, root)
     entry = found_in(read_evaluations(run_dir), asked.split, name)
     return "" if entry is None else table_of(experiment.name, entry)
+
+
+def shaped(value: Any) -> str:
+    """Return the shape of an array in words, and where it is: the run's folder is named in the first line."""
+    sizes = []
+    while isinstance(value, list):
+        sizes.append(str(len(value)))
+        value = value[0] if value else None
+    return f"{' x '.join(sizes) or 1} values, in evaluation.json"
 
 
 def shown(value: Any) -> str:
