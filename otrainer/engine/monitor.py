@@ -14,24 +14,24 @@ MODES = ("min", "max")
 LOSS = "val_loss"  # logged by validation alone
 
 
-def monitored(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
-    """Return the latest validation value called `name`; raises ConfigError that lists what there is."""
+def monitored(ctx: RunContext, name: str, config_path: ConfigPath, key: str = "monitor") -> float:
+    """Return the latest validation value called `name`, as `key` says; raises ConfigError that lists what there is."""
     logs = ctx.last_val_logs
     if name in logs:
         return float(logs[name])
-    raise unknown_monitor(name, logs, config_path)
+    raise unknown_monitor(name, logs, config_path, key)
 
 
-def unknown_monitor(name: str, logs: Mapping[str, Any], config_path: ConfigPath) -> ConfigError:
+def unknown_monitor(name: str, logs: Mapping[str, Any], config_path: ConfigPath, key: str = "monitor") -> ConfigError:
     """Report a value that is watched and that validation does not log, with what there is."""
-    path = (*config_path, "monitor")
+    path = (*config_path, key)
     if not logs or name == LOSS:
         message = f"`{name}` is watched, and there are no data to validate on."
         hint = f"Give the run validation data, or leave out what watches `{name}`."
         return ConfigError(message, title="nothing to watch", config_path=path, hint=hint)
     logged = ", ".join(f"`{key}`" for key in logs)
     return ConfigError(
-        f"`monitor: {name}` names a value that validation did not log. It logged {logged}.",
+        f"`{key}: {name}` names a value that validation did not log. It logged {logged}.",
         title="unknown monitor",
         config_path=path,
         suggestions=nearest(name, logs),

@@ -139,12 +139,12 @@ def unchanged(session: Session) -> Iterator[None]:
 
 def check_monitors(session: Session, logged: Mapping[str, Any], *, is_whole: bool) -> None:
     """Raise ConfigError for a monitor that validation does not log; warn where a part of the user's may still do so."""
-    for name, path, is_ours in monitors(session):
+    for name, path, is_ours, key in monitors(session):
         if name in logged:
             continue
         is_sure = is_whole or name.startswith("train") or (name == LOSS and not session.val)
         if is_ours and is_sure and not others_act(session):
-            raise unknown_monitor(name, logged, path)
+            raise unknown_monitor(name, logged, path, key)
         log.warning(
             "nothing that validation logs is called `%s` so far, which is watched at %s. There is %s.",
             name,
@@ -153,15 +153,21 @@ def check_monitors(session: Session, logged: Mapping[str, Any], *, is_whole: boo
         )
 
 
-def monitors(session: Session) -> Iterator[tuple[str, ConfigPath, bool]]:
-    """Yield each value that is watched, the place in the config that names it, and whether a part of ours watches."""
+def monitors(session: Session) -> Iterator[tuple[str, ConfigPath, bool, str]]:
+    """Yield each value that is watched, its place in the config, whether a part of ours watches, and by which key.
+
+    A callback watches its `monitor`, unless `watched` says what it watches of validation by each argument.
+    """
     ctx = session.ctx
     for of, bundle in session.schedule.bundles.items():
         if bundle.interval == "metric":
-            yield bundle.monitor or "", ("scheduler", of) if of else ("scheduler",), True
+            yield bundle.monitor or "", ("scheduler", of) if of else ("scheduler",), True, "monitor"
     for callback in ctx.callbacks:
-        if isinstance(name := getattr(callback, "monitor", None), str):
-            yield name, place_of(callback, ctx), is_built_in(callback)
+        monitor = getattr(callback, "monitor", None)
+        watched = getattr(callback, "watched", {"monitor": [monitor] if isinstance(monitor, str) else []})
+        for key, names in watched.items() if isinstance(watched, dict) else ():
+            for name in names:
+                yield name, place_of(callback, ctx), is_built_in(callback), key
 
 
 def is_built_in(part: Any) -> bool:
@@ -176,7 +182,7 @@ def others_act(session: Session) -> bool:
 
 def tell_never_validated(session: Session, length: Length, rhythm: Rhythm) -> None:
     """Warn that nothing will be validated, where there are data for it or something watches what comes of it."""
-    watched = list(dict.fromkeys(name for name, _, _ in monitors(session)))
+    watched = list(dict.fromkeys(name for name, *_ in monitors(session)))
     batches, unit = session.ctx.train.batches(), "epochs" if rhythm.steps is None else "steps"
     there_are = length.total_epochs(batches) if rhythm.steps is None else length.total_steps(batches)
     if watched or session.val:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otrainer.components.callbacks.best import Best, name_apart
+from otrainer.components.callbacks.top import top_of
 from otrainer.engine.checkpoint.form import refuse_misfits
 from otrainer.engine.checkpoint.forms import COUNT
 from otrainer.engine.checkpoint.save import capture, naming_component
@@ -16,7 +18,7 @@ from otrainer.engine.checkpoint.writer import Saved, Writer, taken_by
 from otrainer.engine.finite import NotFiniteError
 from otrainer.engine.monitor import check_mode, place_of
 from otrainer.engine.signals import TrainingInterrupted
-from otrainer.errors import check_whole, errors_at
+from otrainer.errors import check_positive, check_whole, errors_at
 from otrainer.storage.atomic import sweep
 from otrainer.storage.inside_project import refuse_outside
 from otrainer.storage.project import project_root
@@ -37,7 +39,9 @@ class ModelCheckpoint:
     every `every_n_epochs` epochs, without `save_last` then at the end too, and at that of each epoch's steps until
     what comes after them is done; the newest `keep_last` stay (null: all).
     `best.pt`: after each validation whose `monitor` (a logged value) is the best so far by `mode`, at the end of the
-    epoch where it was at its end.
+    epoch where it was at its end. With `top_k`, so many of the best stay besides, each called by `filename`: its fields
+    are `global_step`, `epoch` and what validation logs, in Python's format (`step{global_step}-{val_loss:.3f}`).
+    With `every_n_minutes`, `last.pt` is written too once it is so old, which is no function of the step.
     Training goes on while a copy is written, into memory that is taken after the first step and kept; without
     `background` it waits, and takes none. Fit ends when all is on the disk.
 
@@ -56,16 +60,29 @@ class ModelCheckpoint:
         monitor: str | None = None,
         mode: str = "min",
         background: bool = True,
+        top_k: int | None = None,
+        filename: str | None = None,
+        every_n_minutes: float | None = None,
     ) -> None:
         check_mode(mode)
         check_whole("every_n_steps", every_n_steps, optional=True)
         check_whole("every_n_epochs", every_n_epochs, optional=True)
         check_whole("keep_last", keep_last, optional=True)
+        check_whole("top_k", top_k, optional=True)
+        check_positive("every_n_minutes", every_n_minutes)
+        if every_n_minutes is not None and not save_last:
+            raise ValueError("every_n_minutes says when `last.pt` is written, which `save_last: false` leaves out")
+        if filename is not None and top_k is None:
+            raise ValueError("filename names the checkpoints of `top_k`, which is not given")
         self.save_dir = Path(save_dir)
         self.save_last = save_last
         self.every_n_steps, self.every_n_epochs, self.keep_last = every_n_steps, every_n_epochs, keep_last
         self.monitor, self.mode, self.background = monitor, mode, background
         self._best = None if monitor is None else Best(monitor, mode)
+        self._top = None if top_k is None else top_of(top_k, monitor, mode, filename)
+        self.every_n_minutes = every_n_minutes
+        # When `last.pt` is due, by the clock; None where it never is.
+        self._due_at: float | None = None
         self._steps: dict[int, None] = {}
         # Those that write into this folder, in the config's order; the last of them saves for all.
         self._together: list[ModelCheckpoint] = [self]
@@ -97,9 +114,12 @@ class ModelCheckpoint:
         sweep(self.save_dir)
         if self._best is not None:
             self._best.take_along(ctx, self.save_dir)
+        if self._top is not None:
+            self._top.take_along(ctx, self.save_dir)
         if not all(each.background for each in self._together):
             self._writer = Writer(background=False)
         self._at_start = ctx.state.state_dict()
+        self._wind_up()
         if ctx.run.resume_from is not None:
             self._note_unlisted(ctx)
 
@@ -117,6 +137,9 @@ class ModelCheckpoint:
             if step % every == 0:
                 self._save(ctx, [name for each in self._together for name in each._due_after_step(ctx)])
                 break
+        else:
+            if self._due_at is not None and time.monotonic() >= self._due_at:
+                self._save(ctx, [LAST])
 
     def on_validation_end(self, ctx: RunContext) -> None:
         """Save the best so far; at an epoch's end that waits until all else there is done."""
@@ -241,6 +264,12 @@ class ModelCheckpoint:
         return name in self._begun_names and self._begun == ctx.state.state_dict()
 
     @property
+    def watched(self) -> dict[str, list[str]]:
+        """The values of validation that it needs, by the argument that names them."""
+        monitor = [] if self.monitor is None else [self.monitor]
+        return {"monitor": monitor, "filename": [] if self._top is None else self._top.logged}
+
+    @property
     def best(self) -> float | None:
         """The best value of `monitor` so far."""
         return None if self._best is None else self._best.value
@@ -275,6 +304,8 @@ class ModelCheckpoint:
     def _best_now(self, ctx: RunContext) -> Iterator[str]:
         if self._best is not None and self._best.improves_now(ctx, self.save_dir, place_of(self, ctx)):
             yield self._best.name
+        if self._top is not None:
+            yield from self._top.takes_now(ctx, self.save_dir, place_of(self, ctx))
 
     def _step_name(self, ctx: RunContext) -> str:
         step = ctx.state.global_step
@@ -284,7 +315,8 @@ class ModelCheckpoint:
 
     def _save(self, ctx: RunContext, names: Iterable[str]) -> None:
         """Begin to write this state under `names`, once the save before is done."""
-        paths = tuple(self.save_dir / name for name in sorted(dict.fromkeys(names), key=lambda name: name == LAST))
+        names = sorted(dict.fromkeys(names), key=lambda name: name == LAST)
+        paths = tuple(self.save_dir / name for name in names)
         if not paths:
             return
         self._settle(ctx)
@@ -292,9 +324,18 @@ class ModelCheckpoint:
             refuse_outside(self.save_dir, project_root())
         with self._noting_failure(), naming_component(ctx):
             self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
+        if LAST in names:
+            self._wind_up()
+        for top in filter(None, [each._top for each in self._together]):
+            top.note_begun()
         self._begun, self._begun_names = ctx.state.state_dict(), [path.name for path in paths]
         if self._writer.is_done:
             self._settle(ctx)
+
+    def _wind_up(self) -> None:
+        """Let `last.pt` be due once more in as many minutes as the hastiest in this folder says."""
+        minutes = [each.every_n_minutes for each in self._together if each.every_n_minutes is not None]
+        self._due_at = time.monotonic() + 60 * min(minutes) if minutes else None
 
     def _settle(self, ctx: RunContext) -> None:
         """Wait for the save in flight, if any, and say that it is there; steps that are one too many go then."""
@@ -302,10 +343,10 @@ class ModelCheckpoint:
             saved = self._writer.wait()
         if saved is None and not self._over:
             return
+        removed = [self.save_dir / name for name in self._spare_names(ctx)]
         at = ctx.run.progress.saved
         if saved is not None:
             at, self._newest, self._newest_path = (saved.step, saved.epochs), self._begun, saved.paths[-1]
-        removed = [self.save_dir / f"step_{step}.pt" for step in self._spare_steps(ctx)]
         for path in removed:
             if is_checkpoint(path):
                 path.unlink(missing_ok=True)
@@ -314,19 +355,22 @@ class ModelCheckpoint:
         written = [] if saved is None else [*map(str, saved.paths)]
         ctx.run.progress.note_outputs(written=written, removed=[*map(str, removed)], at=at)
 
-    def _spare_steps(self, ctx: RunContext) -> list[int]:
-        """Forget the steps that are one too many, and return those of them that nobody else keeps."""
-        gone, self._over = self._over, []
+    def _spare_names(self, ctx: RunContext) -> list[str]:
+        """Forget the files that are one too many, and return those of them that nobody else keeps."""
+        over, self._over = self._over, []
+        gone = [f"step_{step}.pt" for step in over]
         for each in self._together:
             spare = [*each._steps][: -each.keep_last] if each.keep_last is not None else []
             for step in spare:
                 del each._steps[step]
-            gone += spare
+            gone += [f"step_{step}.pt" for step in spare]
+            gone += [] if each._top is None else each._top.spare()
         # An interrupted run goes on from a step of its own, which nobody named.
         asked = ctx.run.resume_from if ctx.run.config is None else (ctx.run.config.get("run") or {}).get("resume_from")
         named = asked and Path(asked).resolve()
-        kept = {step for each in self._together for step in each._steps}
-        return [step for step in gone if step not in kept and (self.save_dir / f"step_{step}.pt").resolve() != named]
+        kept = {f"step_{step}.pt" for each in self._together for step in each._steps}
+        kept |= {name for each in self._together if each._top is not None for name in each._top.names}
+        return [name for name in gone if name not in kept and (self.save_dir / name).resolve() != named]
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
@@ -338,6 +382,7 @@ class ModelCheckpoint:
 
     def state_dict(self) -> dict[str, Any]:
         best = {"best": None} if self._best is None else self._best.state_dict()
+        best |= {} if self._top is None else self._top.state_dict()
         # Where all are kept, there may be thousands, and nobody asks for them.
         return {**best, "steps": [*self._steps] if any(each.keep_last for each in self._together) else []}
 
@@ -345,4 +390,6 @@ class ModelCheckpoint:
         refuse_misfits(state, {"steps": [COUNT]})
         if self._best is not None:
             self._best.load_state_dict(state)
+        if self._top is not None:
+            self._top.load_state_dict(state)
         self._steps = {step: None for step in state["steps"] if (self.save_dir / f"step_{step}.pt").exists()}
