@@ -17,10 +17,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 from otrainer.engine.optimizer import held
 from otrainer.errors import ConfigError, ConfigPath, Finding, is_whole, nearest
 
-EVERYWHERE = ("from_step", "every_n_steps", "validate")
+EVERYWHERE = ("from_step", "every_n_steps", "validate", "buffers")
 log = logging.getLogger("otrainer")
-KEYS = {"ema": ("decay", *EVERYWHERE), "swa": EVERYWHERE}
-VALIDATED = ("averaged", "trained")
+KEYS = {"ema": ("decay", "warm_up", *EVERYWHERE), "swa": EVERYWHERE}
+CHOICES = ("averaged", "trained")
 HALVES = (torch.bfloat16, torch.float16)
 EXAMPLES = {"ema": "ema: {decay: 0.999, from_step: 100}", "swa": "swa: {from_step: 1000, every_n_steps: 50}"}
 
@@ -28,17 +28,18 @@ EXAMPLES = {"ema": "ema: {decay: 0.999, from_step: 100}", "swa": "swa: {from_ste
 class Averaging:
     """The averages of what an optimizer trains, from a step on, every so many steps; none before.
 
-    The first is a copy of the weights. `validates` says whether validation sees the averages.
+    The first is a copy of the weights. `validates` says whether validation sees the averages. With `buffers: averaged`
+    those of floating-point buffers are taken too, as by torch's `AveragedModel(use_buffers=True)`.
     """
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
         self.first: int = options.get("from_step", 1)
         self.every: int = options.get("every_n_steps", 1)
-        self.validates = options.get("validate", VALIDATED[0]) == VALIDATED[0]
-        self._average: Callable[..., None] = (
-            get_ema_multi_avg_fn(options["decay"]) if kind == "ema" else get_swa_multi_avg_fn()
-        )
-        self._averages: dict[int, torch.Tensor] = {}
+        self.validates = options.get("validate", "averaged") == "averaged"
+        self._takes_buffers = options.get("buffers", "trained") == "averaged"
+        self._average: Callable[..., None] = get_swa_multi_avg_fn() if kind == "swa" else exponential(options)
+        self._averages: dict[Any, torch.Tensor] = {}
+        self._model: torch.nn.Module | None = None
 
     @classmethod
     def of(cls, ema: Mapping[str, Any] | None, swa: Mapping[str, Any] | None) -> Averaging | None:
@@ -52,8 +53,8 @@ class Averaging:
             raise ConfigError.of(findings)
         return next((cls(name, options) for name, options in given.items()), None)
 
-    def begin(self, optimizer: Any) -> None:
-        """Warn of averages in half precision, which hardly move.
+    def begin(self, optimizer: Any, model: torch.nn.Module) -> None:
+        """Take note of the model whose buffers they are; warn of averages in half precision, which hardly move.
 
         Raises ConfigError for an optimizer that has weights for use of its own, as schedule-free ones do.
         """
@@ -69,25 +70,33 @@ class Averaging:
                 config_path=("optimizer", "type"),
                 hint="Leave `ema` or `swa` of the trainer out.",
             )
+        self._model = model
+
+    def trained(self, optimizer: Any) -> dict[Any, torch.Tensor]:
+        """Return what averages are taken of: what the optimizer trains, in its order, then buffers, by their names."""
+        found: dict[Any, torch.Tensor] = {id(each): each for each in held(optimizer)}
+        if self._takes_buffers and self._model is not None:
+            found |= averaged_buffers(self._model)
+        return found
 
     def update(self, optimizer: Any, step: int) -> None:
         """Take in the weights after an optimizer step of the run, if it is one that counts."""
         since = step - self.first
         if since < 0 or since % self.every:
             return
-        trained = held(optimizer)
-        known = [each for each in trained if id(each) in self._averages]
+        trained = self.trained(optimizer)
+        known = [each for each in trained if each in self._averages]
         if known:
-            averages = [self._averages[id(each)] for each in known]
+            averages = [self._averages[each] for each in known]
             with torch.no_grad():
-                self._average(averages, known, torch.tensor(since // self.every))
-        for each in trained:
-            if id(each) not in self._averages:
-                self._averages[id(each)] = each.detach().clone()
+                self._average(averages, [trained[each] for each in known], torch.tensor(since // self.every))
+        for each, value in trained.items():
+            if each not in self._averages:
+                self._averages[each] = value.detach().clone()
 
     def take(self, optimizer: Any) -> None:
         """Take the weights that there are now, those of a checkpoint, for the averages."""
-        self._averages = {id(each): each.detach().clone() for each in held(optimizer)}
+        self._averages = {each: value.detach().clone() for each, value in self.trained(optimizer).items()}
 
     @contextmanager
     def in_use(self, optimizer: Any) -> Iterator[list[torch.Tensor]]:
@@ -95,13 +104,33 @@ class Averaging:
         if not self._averages:
             yield []
             return
-        parameters = held(optimizer)
-        trained = [each.detach().clone() for each in parameters]
-        fill(parameters, [self._averages.get(id(each), each) for each in parameters])
+        held_now = self.trained(optimizer)
+        trained = [each.detach().clone() for each in held_now.values()]
+        fill([*held_now.values()], [self._averages.get(each, value) for each, value in held_now.items()])
         try:
             yield trained
         finally:
-            fill(parameters, trained)
+            fill([*held_now.values()], trained)
+
+
+def averaged_buffers(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the buffers that averages can be taken of, by name; counts, as a BatchNorm's of its batches, stay."""
+    return {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+
+
+def exponential(options: Mapping[str, Any]) -> Callable[..., None]:
+    """Return what moves averages by `decay`; with `warm_up` number n by (1 + n) / (10 + n) if that is less.
+
+    So that the first ones, which are far from what comes, are soon left behind: as TensorFlow's
+    ExponentialMovingAverage does with `num_updates`.
+    """
+    decay, average = options["decay"], get_ema_multi_avg_fn(options["decay"])
+
+    def warm(averages: Any, trained: Any, number: torch.Tensor) -> None:
+        n = int(number)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, trained, number)
+
+    return warm if options.get("warm_up") else average
 
 
 def fill(parameters: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
@@ -128,8 +157,10 @@ def flaws(name: str, options: Any) -> Iterator[Finding]:
         if not is_whole(options.get(key, 1)):
             message = f"`{key}` is a whole number from 1 on, not {options[key]!r}."
             yield Finding(message, "out of range", (*path, key), hint=f"Write `{key}: 100`, say.")
-    if (choice := options.get("validate", VALIDATED[0])) not in VALIDATED:
-        message, near = f"`validate` is averaged or trained, not `{choice}`.", nearest(str(choice), VALIDATED)
-        yield Finding(
-            message, "unknown value", (*path, "validate"), suggestions=near, hint="Write `validate: trained`."
-        )
+    for key in ("validate", "buffers"):
+        if (choice := options.get(key, CHOICES[0])) not in CHOICES:
+            message, near = f"`{key}` is averaged or trained, not `{choice}`.", nearest(str(choice), CHOICES)
+            yield Finding(message, "unknown value", (*path, key), suggestions=near, hint=f"Write `{key}: trained`.")
+    if not isinstance(warm_up := options.get("warm_up", False), bool):
+        message = f"`warm_up` is true or false, not {warm_up!r}."
+        yield Finding(message, "wrong type", (*path, "warm_up"), hint="Write `warm_up: true`.")

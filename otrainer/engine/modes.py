@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.averaging import averaged_buffers, fill
 from otrainer.engine.optimizer import held
 
 if TYPE_CHECKING:
@@ -96,12 +97,23 @@ def weights_for_use(ctx: RunContext) -> Iterator[list[torch.Tensor]]:
     try:
         yield trained
     finally:
-        train_on(optimizer, trained)  # back and forth rounds, so the bits are put back
+        go_on_with(optimizer, trained)  # back and forth rounds, so the bits are put back
 
 
-def train_on(optimizer: Any, trained: Sequence[torch.Tensor]) -> None:
-    """Train on with these weights; an optimizer with modes is switched to training."""
+def train_on(ctx: RunContext, trained: Sequence[torch.Tensor]) -> None:
+    """Train on with these weights, and take those that there are now for the averages, where a run has some.
+
+    Buffers of the model may follow the weights, where the run of a checkpoint averaged them.
+    """
+    weights = len(held(ctx.optimizer))
+    if ctx.averaging is not None:
+        ctx.averaging.take(ctx.optimizer)
+    go_on_with(ctx.optimizer, trained[:weights])
+    if buffers := trained[weights:]:
+        fill([*averaged_buffers(ctx.model).values()], buffers)
+
+
+def go_on_with(optimizer: Any, trained: Sequence[torch.Tensor]) -> None:
+    """Switch an optimizer with modes to training, with these weights."""
     set_mode(optimizer, "train")
-    with torch.no_grad():
-        for parameter, value in zip(held(optimizer), trained, strict=True):
-            parameter.copy_(value)
+    fill(held(optimizer), trained)

@@ -60,7 +60,7 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
     optimizer = build_optimizer(parts)
     averaging = settings.averaging
     if averaging is not None:
-        averaging.begin(optimizer)
+        averaging.begin(optimizer, parts.model)
     turns = settings.rhythm.turns(settings.length, train.batches())
     schedule = build_schedules(parts.scheduler_factory, optimizer, parts.registry, turns)
     ctx = RunContext(

@@ -22,9 +22,19 @@ from otrainer.errors import ConfigError
 BATCHES, EPOCHS, FROM = 4, 3, 5
 EMA = {"decay": 0.9, "from_step": FROM}
 SWA = {"from_step": FROM, "every_n_steps": 2}
+
+
+def warming_up(averages: Any, trained: Any, number: Any) -> None:
+    n = int(number)
+    for average, value in zip(averages, trained, strict=True):
+        average.lerp_(value, 1 - min(0.9, (1 + n) / (10 + n)))
+
+
 KINDS: dict[str, tuple[dict[str, Any], Callable[..., Any], int]] = {
     "ema": ({"ema": EMA}, get_ema_multi_avg_fn(0.9), 1),
     "swa": ({"swa": SWA}, get_swa_multi_avg_fn(), 2),
+    "swa with buffers": ({"swa": {**SWA, "buffers": "averaged"}}, get_swa_multi_avg_fn(), 2),
+    "ema with a warm-up": ({"ema": {**EMA, "warm_up": True}}, warming_up, 1),
 }
 
 
@@ -74,10 +84,10 @@ def train(
     return parameters_of(model), notes, load_checkpoint(folder / "last.pt")
 
 
-def by_hand(average: Callable[..., Any], every: int) -> tuple[nn.Module, nn.Module, list[float]]:
+def by_hand(average: Callable[..., Any], every: int, *, buffers: bool) -> tuple[nn.Module, nn.Module, list[float]]:
     """The same in torch alone: the model, its average, and the loss of validation with it."""
     model = Net()
-    averaged = AveragedModel(model, multi_avg_fn=average)
+    averaged = AveragedModel(model, multi_avg_fn=average)  # whose `use_buffers` fails over a count of batches
     trains = [each for each in model.parameters() if each.requires_grad]
     optimizer = torch.optim.SGD(trains, lr=0.05, momentum=0.9, fused=True)
     step, losses = 0, []
@@ -88,11 +98,16 @@ def by_hand(average: Callable[..., Any], every: int) -> tuple[nn.Module, nn.Modu
             nn.functional.mse_loss(model(batch["x"]), batch["y"]).backward()
             optimizer.step()
             if step >= FROM and (step - FROM) % every == 0:
-                averaged.update_parameters(model)
+                before, number = [each.clone() for each in averaged.module.buffers()], averaged.n_averaged.clone()
+                averaged.update_parameters(model)  # which copies the buffers
+                for own, own_before in zip(averaged.module.buffers(), before, strict=True):
+                    if buffers and step > FROM and own.is_floating_point():
+                        average([own_before], [own.clone()], number)
+                        own.copy_(own_before)
         used = averaged.module if step >= FROM else model
-        buffers = dict(model.named_buffers())
         for name, buffer in used.named_buffers():
-            buffer.copy_(buffers[name])
+            if not buffers or not buffer.is_floating_point():
+                buffer.copy_(model.get_buffer(name))
         used.eval()
         with torch.no_grad():
             each = [nn.functional.mse_loss(used(batch["x"]), batch["y"]).item() for batch in random_batches(2, seed=5)]
@@ -105,20 +120,24 @@ def by_hand(average: Callable[..., Any], every: int) -> tuple[nn.Module, nn.Modu
 def test_the_averages_are_those_of_torch_and_training_is_as_without_them(kind: str, tmp_path: Path) -> None:
     options, average, every = KINDS[kind]
     trained, notes, saved = train(tmp_path, options)
-    model, averaged, losses = by_hand(average, every)
+    model, averaged, losses = by_hand(average, every, buffers="buffers" in kind)
 
     assert torch.equal(trained, parameters_of(model))
     loaded = Net()
     load_model_state(loaded, saved)
     assert torch.equal(parameters_of(loaded), parameters_of(averaged))
+    assert torch.equal(loaded.body[1].running_var, averaged.get_buffer("body.1.running_var"))
     assert not torch.equal(parameters_of(loaded), trained)
     load_trained(loaded, saved)
     assert torch.equal(parameters_of(loaded), trained)
+    assert torch.equal(loaded.body[1].running_var, model.get_buffer("body.1.running_var"))
     assert notes.values("val", "val_loss") == pytest.approx(losses, abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("first", [3, 4, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [*((kind, first) for kind in ("ema", "swa") for first in range(3, 10)), *((kind, 5) for kind in [*KINDS][2:])],
+)
 def test_two_stops_about_the_start_of_the_averages_change_nothing(kind: str, first: int, tmp_path: Path) -> None:
     options, _, _ = KINDS[kind]
     whole, notes, saved = train(tmp_path / "whole", options)
@@ -149,7 +168,7 @@ def test_a_run_without_averages_goes_on_from_what_was_trained(tmp_path: Path) ->
     fit(
         Net(),
         data(),
-        trainer={"max_epochs": 2, "ema": EMA},
+        trainer={"max_epochs": 2, "ema": {**EMA, "buffers": "averaged"}},
         optimizer=OPTIMIZER,
         callbacks=[ModelCheckpoint(str(tmp_path))],
     )
@@ -162,6 +181,7 @@ def test_a_run_without_averages_goes_on_from_what_was_trained(tmp_path: Path) ->
     )
     whole = fit(Net(), data(), trainer={"max_epochs": EPOCHS}, optimizer=OPTIMIZER)
     assert torch.equal(parameters_of(without), parameters_of(whole))
+    assert torch.equal(without.body[1].running_var, whole.body[1].running_var)
 
 
 def test_the_loss_s_own_parameters_are_trained_on_and_saved_as_they_are(tmp_path: Path) -> None:
@@ -196,6 +216,8 @@ def test_the_loss_s_own_parameters_are_trained_on_and_saved_as_they_are(tmp_path
         ({"ema": {"decay": 0.9, "from_steps": 3}}, ("trainer", "ema", "from_steps"), "no key `from_steps`"),
         ({"swa": {"every_n_steps": 0}}, ("trainer", "swa", "every_n_steps"), "from 1 on"),
         ({"swa": {"validate": "average"}}, ("trainer", "swa", "validate"), "averaged or trained"),
+        ({"swa": {"buffers": True}}, ("trainer", "swa", "buffers"), "averaged or trained"),
+        ({"ema": {"decay": 0.9, "warm_up": 5}}, ("trainer", "ema", "warm_up"), "true or false"),
         ({"swa": {}, "ema": {"decay": 0.9}}, ("trainer", "swa"), "not both"),
     ],
 )
@@ -208,8 +230,8 @@ def test_what_is_no_averaging_is_refused_at_its_place(given: dict[str, Any], pat
 
 
 def test_averages_in_half_precision_are_told_to_be_rounded_away(caplog: pytest.LogCaptureFixture) -> None:
-    optimizer = torch.optim.SGD(Net().bfloat16().parameters(), lr=0.1)
-    Averaging("ema", {"decay": 0.999}).begin(optimizer)
+    model = Net().bfloat16()
+    Averaging("ema", {"decay": 0.999}).begin(torch.optim.SGD(model.parameters(), lr=0.1), model)
 
     assert "rounded away" in caplog.text
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from otrainer.engine.averaging import averaged_buffers
 from otrainer.engine.checkpoint.buffers import fitting, make_room
 from otrainer.engine.checkpoint.compare import marked_lost
 from otrainer.engine.checkpoint.compatible import check_built, check_model, model_misfit
@@ -91,9 +92,11 @@ def load_trained(model: torch.nn.Module, parts: dict[str, Any]) -> None:
     values = iter(decoded(model, parts.get("trained") or [], ("model",)))
     known = dict(model.named_parameters(remove_duplicate=False))
     names = [name for group in (parts["parameters"]["names"] if parts.get("trained") else ()) for name in group]
-    for name, value in zip(names, values, strict=True):
+    for name, value in zip(names, values, strict=False):
         if name and name[0] == "model":
             known[name[1]].data.copy_(value)
+    for buffer, value in zip(averaged_buffers(model).values(), values, strict=False):  # where they are averaged too
+        buffer.copy_(value)
 
 
 def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
@@ -133,10 +136,8 @@ def restore(ctx: RunContext, parts: dict[str, Any]) -> None:
     with taking(ctx.state, ("logs",)):
         load_logs(ctx, decoded(None, parts.get("logs") or {}, ("logs",)))
     if trained := parts.get("trained"):
-        if ctx.averaging is not None:
-            ctx.averaging.take(ctx.optimizer)
         with taking(ctx.optimizer, ("optimizer",)):
-            train_on(ctx.optimizer, trained)
+            train_on(ctx, trained)
     if not ctx.state.epoch_complete:
         with taking(ctx.train, ("data",)):
             ctx.state.micro_step_in_epoch = ctx.train.position(ctx.state.micro_step_in_epoch)
