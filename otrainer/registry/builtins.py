@@ -20,6 +20,7 @@ COMPONENTS = (
     ("dataset.parquet", "components.data.tables:ParquetDataset", "dataset"),
     ("dataset.image_folder", "components.data.image_folder:ImageFolderDataset", "dataset"),
     ("transform.torchvision", "components.transforms:torchvision_transform", "transform"),
+    ("collate.pad", "components.data.pad:PadCollate", "collate"),
     ("sampler.weighted", "components.data.samplers:WeightedSampler", "sampler"),
     ("sampler.bucket", "components.data.samplers:BucketSampler", "sampler"),
     ("batch_sampler.tokens", "components.data.batch_samplers:TokensBatchSampler", "sampler"),

@@ -52,10 +52,15 @@ class Collate:
             found = misfit(samples, "", names)
             if found is None:
                 raise
-            failed = Failed(found, indices is not None)
-            if get_worker_info() is None:
-                raise failed.error() from cause
-            return failed
+            return reported(found, numbered=indices is not None, cause=cause)
+
+
+def reported(found: Finding, *, numbered: bool, cause: Exception | None = None) -> Failed:
+    """Raise ConfigError for why there is no batch; in a worker, return what stands for the batch."""
+    failed = Failed(found, numbered)
+    if get_worker_info() is None:
+        raise failed.error() from cause
+    return failed
 
 
 def explain(loader: Any) -> Any:
