@@ -16,6 +16,7 @@ COMPONENTS = (
     ("data.dataset", "components.data.dataset:DatasetDataModule", "data"),
     ("dataset.arrays", "components.data.arrays:ArraysDataset", "dataset"),
     ("dataset.tokens", "components.data.tokens:TokensDataset", "dataset"),
+    ("dataset.text_lines", "components.data.text_lines:TextLinesDataset", "dataset"),
     ("dataset.csv", "components.data.tables:CsvDataset", "dataset"),
     ("dataset.parquet", "components.data.tables:ParquetDataset", "dataset"),
     ("dataset.image_folder", "components.data.image_folder:ImageFolderDataset", "dataset"),
