@@ -117,6 +117,11 @@ def task_show() -> TaskDict:
     return project.query("show")
 
 
+def task_explain() -> TaskDict:
+    """Explain components, ops and sections (KEY=NAME or a pattern, all, or EXP=NAME; FORMAT=json, markdown)."""
+    return project.query("explain")
+
+
 def task_diff() -> TaskDict:
     """Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME)."""
     return project.query("diff")

@@ -1,4 +1,4 @@
-"""What people ask of their experiments and runs: why, show, diff, audit, runs, prune. Nothing here executes a stage."""
+"""What people ask: why, show, explain, diff, audit, runs, prune. Nothing here executes a stage."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class Question(NamedTuple):
     """What was asked on the command line: the `experiments` that EXP names, in order, and all `variables` set, as text.
 
-    `ask` runs a stage in a process that may import torch.
+    `ask(stage, experiment, asked=...)` runs a stage in a process that may import torch; not all are `asked` for more.
     """
 
     root: Path
     experiments: tuple[Experiment, ...]
     variables: Mapping[str, str]
-    ask: Callable[[str, Experiment], Outcome]
+    ask: Callable[..., Outcome]
 
 
 def answer(query: str, question: Question) -> Outcome:

@@ -27,8 +27,11 @@ def mlp(
 ) -> nn.Sequential:
     """Linear layers from `dims[0]` to `dims[-1]`, with activation and dropout between two of them.
 
-    A null first width is taken from the first batch. Activations are names of torch.nn's classes or their lower case,
-    or specs of any module, each with weights of its own wherever it stands.
+    `dims` are the widths: of the input, of what is between the layers, of the output; a null first width is taken from
+    the first batch. `activation` follows each layer but the last, which `final_activation` follows: names of torch.nn's
+    classes or their lower case, or specs of any module, each with weights of its own wherever it stands; null is none.
+    After each activation between two layers, `dropout` is the probability that a number becomes zero. `bias` says
+    whether the layers have one.
 
     Raises:
         ValueError: fewer than two widths, or a width that is no positive whole number.
@@ -65,7 +68,8 @@ def conv_bn_act(
 ) -> nn.Sequential:
     """Build a 2d convolution, a norm and an activation; null `in_channels` are taken from the first batch.
 
-    Norm and activation are names or specs: `norm` is one of batch, group, instance and layer, or any module.
+    There are `out_channels` afterwards; `kernel_size` and `stride`, in pixels, are as in nn.Conv2d. `norm` is one of
+    batch, group, instance and layer, or a spec of any module; `act` is an activation's name, or a spec; null is none.
 
     Without `padding`, half the kernel is padded, so that stride 1 keeps height and width for odd kernels. The
     convolution has a bias only where no norm follows.
@@ -108,6 +112,9 @@ def residual_block(
     in_channels: int, out_channels: int | None = None, stride: int = 1, act: str | nn.Module | None = "relu"
 ) -> ResidualBlock:
     """Build a residual block (He et al., 2015); without `out_channels` it keeps the number of channels.
+
+    `in_channels` is the number that the input has, `stride` the step of the first convolution, in pixels, and `act` the
+    name of the activation, or a spec of any module; null is none.
 
     Raises:
         ValueError: channels or a stride that are no positive whole numbers.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class TorchOptimizerFactory:
     """Build `type` (an `optim_cls.*` key) over all parameters of the model that train.
 
+    `kwargs` are arguments of the class by name (`lr`, `weight_decay`), `args` those by position behind the parameters.
     `groups` lists options of their own for some of them, each with `match` (globs on their names, or `re:` and a
     regular expression) or `modules` (classes of the modules that have them, or `norm`); by `lr_scale` the rate is a
     multiple of the optimizer's. A parameter goes to the first group that matches. `no_decay` (`bias`, `norm`, or globs)

@@ -25,10 +25,13 @@ BY_STEP = ("OneCycleLR", "CyclicLR")
 class TorchSchedulerFactory:
     """Build `type` (a `sched_cls.*` key) on the optimizer, to step by `interval`.
 
+    `kwargs` are arguments of the class by name, `args` those by position behind the optimizer. It has its turn at every
+    `frequency`-th step, epoch or validation; by metric, `monitor` is the name of the value that it looks at.
     Without an `interval` it is the one that fits the class: `step` for OneCycleLR and CyclicLR, `metric` for
     ReduceLROnPlateau, `epoch` for all others. `auto` in place of a length among the `kwargs` (`total_steps`, `T_max`,
     `total_iters`, `T_0`) is as often as the scheduler has its turn in the whole run, accumulation counted.
-    A resume under another schedule is refused; with `on_resume: recompute` it goes on with what that one has there.
+    A resume under another schedule is refused; where `on_resume` is `recompute` instead of `refuse`, it goes on with
+    what that one has there.
     """
 
     def __init__(

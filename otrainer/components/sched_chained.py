@@ -27,6 +27,8 @@ class ChainedFactory:
 
     All step together, each on the rate that the one before left. `auto` in place of a length among the `kwargs` is how
     often they have their turn in the whole run.
+    Turns are steps or epochs, as `interval` says (`step` or `epoch`), each or every `frequency`-th of them.
+    A resume under another schedule is refused; where `on_resume` is `recompute`, it goes on with what that has there.
     Raises ConfigError for what is no scheduler, at its place.
     """
 
@@ -68,6 +70,8 @@ class FunctionFactory:
 
     It is called with the number of turns so far, from 0; with `takes_length` also with that of the whole run, as
     `length`.
+    Turns are steps or epochs, as `interval` says (`step` or `epoch`), each or every `frequency`-th of them.
+    A resume under another schedule is refused; where `on_resume` is `recompute`, it goes on with what that has there.
     """
 
     def __init__(

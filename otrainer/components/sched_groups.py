@@ -56,6 +56,7 @@ class GroupsFactory:
 
     Each is a scheduler factory, as `sched_factory.torch` or `sched_factory.phases`; all must step by the same
     interval. A group's parameters without decay and its layers go with it. Without `rest`, other rates stay.
+    A resume under another schedule is refused; where `on_resume` is `recompute`, it goes on with what that has there.
     Raises ConfigError where there is no such group, and where schedules step at different times or by a metric.
     """
 

@@ -30,6 +30,8 @@ class PhasesFactory:
     A `length` is a number of the scheduler's turns (steps, with `interval: step`), or a share of the whole run such as
     `5%`, rounded down, but at least one; the last phase has none, and takes the rest. `auto` in place of a length among
     the `kwargs` of a phase is the length of that phase.
+    Turns are steps or epochs, as `interval` says (`step` or `epoch`), each or every `frequency`-th of them.
+    A resume under another schedule is refused; where `on_resume` is `recompute`, it goes on with what that has there.
     Raises ConfigError for what is no phase, at its place.
     """
 

@@ -46,6 +46,7 @@ DOING = {
     "show": "showing",
     "diff": "comparing",
     "audit": "auditing",
+    "explain": "explaining keys of",
     "runs": "listing the runs of",
     "prune": "pruning the runs of",
 }
@@ -191,7 +192,7 @@ class Runner:
         from otrainer.tasks.worker.execute import ended
 
         # Most questions take no worker, nor the client's imports.
-        question = Question(self.root, experiments, variables, ask=lambda *stage: self.client.run(*stage))
+        question = Question(self.root, experiments, variables, ask=lambda *one, **more: self.client.run(*one, **more))
         return self._settle(ended(partial(answer, query, question)), query, *experiments)
 
     def _resolve(self, experiment: Experiment) -> Outcome:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from otrainer.tasks.commandline import CommandLine
 
-VARIABLES = ("EXP", "WITH", "MODEL", "YES", "FORMAT", "SPLIT", "CHECKPOINT", "PREDICTIONS")
-FORMATS = ("json", "sarif")
+VARIABLES = ("EXP", "WITH", "MODEL", "YES", "FORMAT", "SPLIT", "CHECKPOINT", "PREDICTIONS", "KEY")
 CHECKED = "validate"
-AUDIT = "audit"
+# What each verb prints besides text for people.
+FORMATS = {CHECKED: ("json", "sarif"), "audit": ("json",), "explain": ("json", "markdown", "text")}
 # What a verb does where no experiment is named; verbs that are not here need none.
 EVERY = ("resolve", "manifest", "validate", "schema")
 NAMED = ("train", "fit")
-QUERIES = ("why", "show", "diff", "audit", "runs", "prune")
+QUERIES = ("why", "show", "explain", "diff", "audit", "runs", "prune")
 EVALUATE = "evaluate"
 ABOUT_ONE = ("why", "show", "diff", "audit", EVALUATE, "verify-resume")
 ABOUT_ALL = "schema"
@@ -74,7 +74,7 @@ def keep(found: Iterator[Experiment | Finding], findings: list[Finding]) -> list
 
 def wanted_format(line: CommandLine) -> str | None:
     """Return the format in which a line asks for the findings of validation; None if it asks for none, or wrongly."""
-    asked = "FORMAT" in line.variables and not asks_audit(line) and not list(format_mistakes(line))
+    asked = "FORMAT" in line.variables and only_verb(line) == CHECKED and not list(format_mistakes(line))
     return line.variables["FORMAT"] if asked else None
 
 
@@ -83,22 +83,26 @@ def only_checks(line: CommandLine) -> bool:
     return line.command == "run" and bool(line.tasks) and {task.partition(":")[0] for task in line.tasks} <= {*EVERY}
 
 
-def asks_audit(line: CommandLine) -> bool:
-    """Tell whether a line asks for nothing but an audit, which has a format for programs of its own."""
-    return line.command == "run" and set(line.tasks) == {AUDIT}
+def only_verb(line: CommandLine) -> str | None:
+    """Return the one verb that a line asks for; None if there are others, or none."""
+    verbs = {task.partition(":")[0] for task in line.tasks} if line.command == "run" else set()
+    return verbs.pop() if len(verbs) == 1 else None
 
 
 def format_mistakes(line: CommandLine) -> Iterator[Finding]:
-    value = line.variables.get("FORMAT")
-    if value is None or (value == "json" and asks_audit(line)):
+    value, verb = line.variables.get("FORMAT"), only_verb(line)
+    if value is None or value in FORMATS.get(verb or "", ()):
         return
-    if value not in FORMATS:
-        near, hint = nearest(value, FORMATS), f"Write {' or '.join(f'`FORMAT={name}`' for name in FORMATS)}."
-        yield Finding(f"Findings are not printed as `{value}`.", "unknown format", suggestions=near, hint=hint)
-    elif line.command != "run" or not line.tasks or any(task.partition(":")[0] != CHECKED for task in line.tasks):
-        places = f"`doit {CHECKED}`{f' and `doit {AUDIT}`' if value == 'json' else ''}"
-        hint = f"Write `doit {CHECKED} FORMAT={value}`, with `EXP=NAME` for one experiment."
-        yield Finding(f"`FORMAT={value}` belongs to {places} alone.", "misplaced variable", hint=hint)
+    places = [each for each, forms in FORMATS.items() if value in forms]
+    if not places:
+        forms = FORMATS.get(verb or "", FORMATS[CHECKED])
+        near, hint = nearest(value, forms), f"Write {' or '.join(f'`FORMAT={name}`' for name in forms)}."
+        yield Finding(f"Nothing is printed as `{value}`.", "unknown format", suggestions=near, hint=hint)
+    else:
+        *others, last = [f"`doit {each}`" for each in places]
+        named = f"{', '.join(others)} and {last}" if others else last
+        hint = f"Write `doit {places[0]} FORMAT={value}`, with `EXP=NAME` for one experiment."
+        yield Finding(f"`FORMAT={value}` belongs to {named} alone.", "misplaced variable", hint=hint)
 
 
 def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> Iterator[Finding]:

@@ -708,6 +708,10 @@ def a_difference_to_nothing() -> Found:
     return ask("diff", A)
 
 
+def a_name_that_nothing_to_explain_has() -> Found:
+    return ask("explain", KEY="optim_factory.trch")
+
+
 def differences_of_several() -> Found:
     return ask("diff", A, B, WITH="a")
 

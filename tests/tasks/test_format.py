@@ -105,12 +105,12 @@ def test_a_signal_leaves_no_document_that_looks_whole(project, running):
 MISUSED = {
     "validate FORMAT=jsno": (
         "unknown format\n"
-        "  Findings are not printed as `jsno`. Did you mean `json`?\n"
+        "  Nothing is printed as `jsno`. Did you mean `json`?\n"
         "  Write `FORMAT=json` or `FORMAT=sarif`.\n"
     ),
     "train EXP=a FORMAT=json": (
         "misplaced variable\n"
-        "  `FORMAT=json` belongs to `doit validate` and `doit audit` alone.\n"
+        "  `FORMAT=json` belongs to `doit validate`, `doit audit` and `doit explain` alone.\n"
         "  Write `doit validate FORMAT=json`, with `EXP=NAME` for one experiment.\n"
     ),
 }

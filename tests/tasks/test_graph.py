@@ -309,6 +309,8 @@ def test_train_without_an_experiment_trains_nothing_and_says_what_there_is(proje
         "  schema         Write the JSON Schema by which editors check and complete configs (all experiments).\n"
         "  why            Say what would run for an experiment, and why, without running it (EXP=NAME).\n"
         "  show           Print an experiment's config with all origins, or what its model takes (EXP=NAME, MODEL=1).\n"
+        "  explain        Explain components, ops and sections (KEY=NAME or a pattern, all, or EXP=NAME; FORMAT=json, "
+        "markdown).\n"
         "  diff           Compare an experiment with another one or a kept run, value by value (EXP=NAME WITH=NAME).\n"
         "  audit          List every callable that an experiment's config reaches, without running any (EXP=NAME).\n"
         "  runs           List the runs there are, kept ones included, and what they take on the disk "
@@ -330,7 +332,8 @@ def test_list_shows_the_verbs_and_the_experiments(project):
     assert (done.code, done.err) == (0, "")
     lines = [line.split(maxsplit=1) for line in done.out.splitlines()]
     verbs = ["resolve", "manifest", "validate", "fit", "resume", "evaluate", "verify-resume", "train"]
-    assert [name for name, _ in lines] == [*verbs, "train:a", "schema", "why", "show", "diff", "audit", "runs", "prune"]
+    questions = ["why", "show", "explain", "diff", "audit", "runs", "prune"]
+    assert [name for name, _ in lines] == [*verbs, "train:a", "schema", *questions]
     assert dict(lines)["train:a"] == "Learns a line."
     assert all(sentence.rstrip(".").count(". ") == 0 and sentence.endswith(".") for _, sentence in lines)
 
@@ -358,14 +361,14 @@ MISTYPED = {
         "unknown task\n"
         "  There is no task `trian`. Did you mean `train`?\n"
         "  There are: resolve, manifest, validate, fit, resume, evaluate, verify-resume, train, schema, why, show, "
-        "diff, audit, runs, prune (each with EXP=NAME, or as `train:NAME`).\n"
+        "explain, diff, audit, runs, prune (each with EXP=NAME, or as `train:NAME`).\n"
     ),
     "train:basline": (
         "unknown experiment\n  There is no experiment `basline`. Did you mean `baseline`?\n  There are: a, baseline.\n"
     ),
     "train EXPP=a": (
         "unknown variable\n  `EXPP=a` sets a variable that no task reads. Did you mean `EXP`?\n"
-        "  There are: EXP, WITH, MODEL, YES, FORMAT, SPLIT, CHECKPOINT, PREDICTIONS.\n"
+        "  There are: EXP, WITH, MODEL, YES, FORMAT, SPLIT, CHECKPOINT, PREDICTIONS, KEY.\n"
     ),
     "train EXP=a -n 2": (
         "misplaced option\n"

@@ -17,7 +17,10 @@ log = logging.getLogger("otrainer")
 
 
 class EarlyStopping:
-    """Stop after `patience` validations in a row without an improvement of `monitor` by more than `min_delta`."""
+    """Stop after `patience` validations in a row without an improvement of `monitor` by more than `min_delta`.
+
+    `monitor` is the name of a logged value, and `mode` says what is better of it: `min` or `max`.
+    """
 
     def __init__(self, monitor: str = "val_loss", mode: str = "min", patience: int = 3, min_delta: float = 0.0) -> None:
         check_mode(mode)

@@ -17,6 +17,7 @@ from otrainer.errors import ConfigError, check_whole
 class DatasetDataModule:
     """Any dataset, map- or iterable-style, in batches by torch's DataLoader.
 
+    `train` is the dataset to train on, and `val` the one to validate on, if there is any.
     `shuffle` (default: map-style training data is) and `drop_last` are for training; validation sees every sample in
     order, in batches of `val_batch_size` (default: `batch_size`). `collate` makes a batch of a list of samples.
     `pin_memory` (default: where CUDA is there) lets batches be copied to the device without waiting, and `timeout` is

@@ -19,7 +19,9 @@ class RandomRegressionDataModule:
     """Random inputs `x` and noisy linear targets `y`, each batch a function of the run's seed and its number.
 
     Batches are `{"x": [batch_size, *x_shape], "y": [batch_size, *y_shape]}`; `y = W x / sqrt(len(x)) + noise * n`
-    with W and n standard normal, W the same for all batches.
+    with W and n standard normal, W the same for all batches; `noise` is the standard deviation of what is added. An
+    epoch trains on `steps_per_epoch` batches of `batch_size` samples each and validates on `val_steps_per_epoch`;
+    `x_shape` and `y_shape` are the shapes of a sample, as `[3, 32, 32]`.
     """
 
     batch_size: int = 32

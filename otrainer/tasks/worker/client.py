@@ -92,7 +92,7 @@ class Client:
             return outcome
         if which in self._waiting:
             self._waiting.remove(which)
-        return self._ask(stage, experiment, then, meanwhile)
+        return self._ask(stage, experiment, then, meanwhile, asked)
 
     def run_ahead(self, stage: str, experiment: Experiment) -> None:
         """Let a worker run a stage before its turn, while this process goes on; its outcome is told in its turn."""
@@ -119,14 +119,19 @@ class Client:
         self._sent[asked] = line
 
     def _ask(
-        self, stage: str, experiment: Experiment, then: str | None, meanwhile: Callable[[], bool] = no_more
+        self,
+        stage: str,
+        experiment: Experiment,
+        then: str | None,
+        meanwhile: Callable[[], bool] = no_more,
+        asked: Mapping[str, Any] | None = None,
     ) -> Outcome:
         worker = self._worker = self._worker or Worker(self.root)
-        worker.send(stage, experiment)
+        worker.send(stage, experiment, **({} if asked is None else {"asked": asked}))
         if then and not self._died:
             worker.send(then, experiment, ahead=True, then=True)
         if worker.sent and not self._receive_ahead(worker):
-            return self._ask(stage, experiment, None)
+            return self._ask(stage, experiment, None, asked=asked)
         outcome, _ = worker.receive(meanwhile=meanwhile)
         if then and not self._died and outcome is not None and outcome.status == "ok":  # else it leaves that out
             self._note_sent(worker, (then, experiment))

@@ -24,6 +24,7 @@ STAGES = {
     "schema": "otrainer.commands.schema.stage:schema",
     "verify-resume": "otrainer.commands.verify_resume:verify_resume",
     "show-model": "otrainer.commands.show_model:show_model",
+    "explain-keys": "otrainer.commands.explain.stage:explain_keys",
 }
 
 
