@@ -21,6 +21,7 @@ CALLS = (*LOADERS, *RUNNERS, *STARTERS)
 ALLOWED = {
     ("__init__.py", "importlib.import_module"): "a name of otrainer's own, on its first use",
     ("components/data/array_files.py", "numpy.load"): "with allow_pickle=False",
+    ("components/data/shards.py", "torch.load"): "with weights_only=True",
     ("components/metrics.py", "importlib.import_module"): "torchmetrics, by its name",
     ("components/transforms.py", "importlib.import_module"): "torchvision, by its name",
     (
