@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otrainer.engine.logs import detached
+from otrainer.engine.logs import check_norms, detached
 from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import update_metrics
 from otrainer.engine.optimizer import clear_gradients, drop_fused, held
@@ -104,5 +104,6 @@ def look_first(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Look, before the first step changes anything, at what its loss logs and at the gradients that there are."""
     session.is_first_step = False
     check_names(session.ctx.optimizer, rows)
+    check_norms(session.ctx.grad_norms, rows)
     if session.chose_fused:
         drop_fused(session.ctx.optimizer)

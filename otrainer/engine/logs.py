@@ -15,29 +15,40 @@ if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
 Number = int | float
+NOTHING: Mapping[str, Any] = {}
 TAKEN = frozenset({"step", "stage", "lr"})  # what a row has by itself
 
 
 class StepLogs(Mapping[str, Number]):
     """Loss and logs of one optimizer step: the mean over its micro-batches, computed when it is read.
 
-    `rates` are the learning rates of the optimizer's groups that the step was taken with.
+    `rates` are the learning rates of the optimizer's groups that the step was taken with, `norms` those of its
+    gradients, by their names in rows.
     Reading waits for the device; a step that nobody reads never does.
     """
 
     def __init__(
-        self, rows: Sequence[Mapping[str, Any]], weights: Sequence[Any] | None = None, rates: Sequence[Any] = ()
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        weights: Sequence[Any] | None = None,
+        rates: Sequence[Any] = (),
+        norms: Mapping[str, Any] = NOTHING,
     ) -> None:
-        self._rows, self._weights, self.rates = rows, weights, rates
+        self._rows, self._weights, self.rates, self._norms = rows, weights, rates, norms
 
     def state_dict(self) -> dict[str, Any]:
         """Return what it is made from, tensors of the device among it."""
         weights = None if self._weights is None else list(self._weights)
-        return {"rows": [dict(row) for row in self._rows], "weights": weights, "rates": list(self.rates)}
+        state = {"rows": [dict(row) for row in self._rows], "weights": weights, "rates": list(self.rates)}
+        return {**state, "norms": dict(self._norms)} if self._norms else state
 
     @cached_property
     def _numbers(self) -> dict[str, Number]:
-        return mean_of(self._rows, self._weights)
+        logged = mean_of(self._rows, self._weights)
+        if not self._norms:
+            return logged
+        check_norms(self._norms, [logged])
+        return {**logged, **dict(zip(self._norms, numbers([*self._norms.values()]), strict=True))}
 
     def __getitem__(self, name: str) -> Number:
         return self._numbers[name]
@@ -50,6 +61,12 @@ class StepLogs(Mapping[str, Number]):
 
     def __repr__(self) -> str:
         return repr(self._numbers)
+
+
+def check_norms(norms: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ConfigError where a row of the loss's logs has the name of a norm: one of the two would be lost."""
+    if clash := next((name for name in norms for row in rows if name in row), None):
+        raise taken(clash, ("loss",), what="the norm of the gradients")
 
 
 def logs_state(ctx: RunContext) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from otrainer.engine.boundary import UPDATING
 from otrainer.engine.checkpoint import begin_state
-from otrainer.engine.clipping import clip
+from otrainer.engine.clipping import clip, norms_of
 from otrainer.engine.closure import step_by_closure
 from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.epoch_end import end_epoch
@@ -153,7 +153,7 @@ class DefaultTrainer(TrainerSettings):
         """Clip the gradients to what is allowed; of several optimizers, those of each by themselves."""
         if session.sees_gradients and first:
             tell_before_step(session, name)
-        clip(session, self.grad_clip_norm, self.grad_clip_value, first=first, name=name)
+        clip(session, self.grad_clip_norm, self.grad_clip_value, logs=self.log_grad_norm, first=first, name=name)
 
     def _after_step(self, session: Session, rows: Sequence[dict[str, Any]], shares: Shares, *, stepped: bool) -> None:
         """Count the step, step the scheduler where it is due, log, and call the callbacks."""
@@ -165,7 +165,8 @@ class DefaultTrainer(TrainerSettings):
         if ctx.averaging is not None:
             ctx.averaging.update(ctx.optimizer, state.global_step)
         session.boundary.reach()
-        ctx.last_train_logs = StepLogs(*shares.logged(rows), [group["lr"] for group in ctx.optimizer.param_groups])
+        rates = [group["lr"] for group in ctx.optimizer.param_groups]
+        ctx.last_train_logs = StepLogs(*shares.logged(rows), rates, norms_of(ctx))
         scheduler = stepped and session.steps_schedule and bool(session.schedule.due("step", state.global_step))
         row = state.global_step % self.log_every_n_steps == 0
         validation = self.val_every_n_steps is not None and state.global_step % self.val_every_n_steps == 0

@@ -136,7 +136,7 @@ READ = {
     "facts?": MAPPING_OR_NONE,
     "at_end?": TRUTH,
 }
-ROWS = {"rows": [Each(ONE_NUMBER)], "weights?": Maybe([ONE_NUMBER]), "rates?": [ONE_NUMBER]}
+ROWS = {"rows": [Each(ONE_NUMBER)], "weights?": Maybe([ONE_NUMBER]), "rates?": [ONE_NUMBER], "norms?": Each(ONE_NUMBER)}
 FLAGS = (is_mapping_of(is_mapping_of(is_mapping_of(is_truth))), "true or false for each name")
 PARAMETERS = {
     "names": NAMES,
