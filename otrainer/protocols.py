@@ -246,7 +246,7 @@ class StepContext(Context, Protocol):
         """Clip the gradients of an optimizer, or of all, step it, and clear its gradients.
 
         One with `every_n_steps` leaves its parameters as they are where it is not its turn. Raises ConfigError under
-        `grad_accum_steps`, and for a name that there is not.
+        `grad_accum_steps` or `accumulate`, and for a name that there is not.
         """
 
     def zero_grad(self, name: str | None = None) -> None:

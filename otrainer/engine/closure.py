@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from otrainer.engine.boundary import UPDATING
-from otrainer.engine.gradients import evaluate, look_first
+from otrainer.engine.gradients import Group, evaluate, look_first
 from otrainer.engine.optimizer import call_step, held
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Evaluation:
     So an optimizer finds gradients when it steps, as some expect, and one that asks for the loss first costs no more.
     """
 
-    def __init__(self, session: Session, group: Sequence[Any], bound: Callable[..., None]) -> None:
+    def __init__(self, session: Session, group: Group, bound: Callable[..., None]) -> None:
         self._session, self._group, self._bound = session, group, bound
         self.first = self._take(first=True)
 
@@ -47,7 +47,7 @@ class Evaluation:
         return [parameter._version for parameter in held(self._session.ctx.optimizer)]
 
 
-def step_by_closure(session: Session, group: Sequence[Any], bound: Callable[..., None]) -> tuple[Rows, Shares]:
+def step_by_closure(session: Session, group: Group, bound: Callable[..., None]) -> tuple[Rows, Shares]:
     """Take a step of an optimizer that evaluates the loss itself; the first time is the one that is logged."""
     optimizer = session.ctx.optimizer
     evaluation = Evaluation(session, group, bound)

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.metrics import reset_metrics
+from otrainer.engine.tokens import gathered
 
 if TYPE_CHECKING:
     from otrainer.engine.length import Length
@@ -15,19 +16,21 @@ if TYPE_CHECKING:
     from otrainer.engine.state import TrainState
 
 
-def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[Sequence[Any]]:
-    """Return what the run still takes of the current epoch: a group of micro-batches for each step.
+def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[Any]:
+    """Return what the run still takes of the current epoch: a group of micro-batches for each step, or a Gathering.
 
     Where validation goes by steps, so does a stop that is asked for.
     """
     state = session.ctx.state
-    groups = length.cut(grouped(session.epoch(length.batches_left(state)), length.accumulate), state)
+    batches = session.epoch(length.batches_left(state))
+    tokens, count = length.tokens, length.accumulate
+    groups = length.cut(grouped(batches, count) if tokens is None else gathered(batches, tokens), state)
     if session.freezing is not None:
         groups = session.freezing.follow(groups, state, session.boundary)
     return groups if rhythm.steps is None else until_stopped(groups, state)
 
 
-def until_stopped(groups: Iterator[Sequence[Any]], state: TrainState) -> Iterator[Sequence[Any]]:
+def until_stopped(groups: Iterator[Any], state: TrainState) -> Iterator[Any]:
     """Yield groups until `should_stop`, looked at before the next one is loaded."""
     while not state.should_stop and (group := next(groups, None)) is not None:
         yield group

@@ -130,7 +130,7 @@ def session_for(trainer: Any, parts: Parts, run: RunSettings, saved: dict[str, A
         load_part(getattr(ctx, name), saved[name], ctx, (name,))
     load_part(ctx.datamodule, saved["data"]["module"], ctx, ("data",))
     if isinstance(trainer, DefaultTrainer):
-        ctx.own = own_step(trainer, DefaultTrainer, no_bound, accumulates=False)
+        ctx.own = own_step(trainer, DefaultTrainer, no_bound, None)
     return Session(
         ctx=ctx,
         accelerator=accelerator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.logs import check_norms, detached
@@ -11,18 +12,19 @@ from otrainer.engine.optimizer import clear_gradients, drop_fused, held
 from otrainer.engine.optimizers import Optimizers
 from otrainer.engine.own_step import OwnStep, logs_of, whole_batch
 from otrainer.engine.rates import check_names
+from otrainer.engine.tokens import Gathering, TokenShares
 from otrainer.engine.weights import Shares, counts_nothing, weight_of
 from otrainer.engine.within_step import tell_batch, without_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
     from otrainer.engine.session import Session
 
+Group = Sequence[Any] | Gathering  # the micro-batches of a step
 
-def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> tuple[list[dict[str, Any]], Shares]:
+
+def evaluate(session: Session, group: Group, *, first: bool = True) -> tuple[list[dict[str, Any]], Shares]:
     """Take the gradients of a step anew, those of one batch that holds all of `group`.
 
     Not `first`, they are those of a trial inside the step: a line search backs off from one that is not finite.
@@ -30,10 +32,21 @@ def evaluate(session: Session, group: Sequence[Any], *, first: bool = True) -> t
     clear_gradients(session.ctx.optimizer)
     if isinstance(session.ctx.optimizer, Optimizers):
         session.ctx.optimizer.number = session.ctx.state.global_step + 1
+    if isinstance(group, Gathering):
+        return gather(session, group, first=first)
     shares = Shares(len(group))
     if len(group) == 1:
         return [backward(session, group[0], 0, shares, first=first)], shares
     rows = [backward(session, batch, index, shares, first=first) for index, batch in enumerate(group)]
+    shares.settle(held(session.ctx.optimizer))
+    return rows, shares
+
+
+def gather(session: Session, group: Gathering, *, first: bool) -> tuple[list[dict[str, Any]], Shares]:
+    """Take the gradients of as many micro-batches as a step of some tokens has."""
+    shares = TokenShares(group.tokens)
+    taken = enumerate(group.take(shares))
+    rows = [backward(session, batch, index, shares, first=first) for index, batch in taken]
     shares.settle(held(session.ctx.optimizer))
     return rows, shares
 
@@ -59,7 +72,7 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
     seen = session.watch.read(loss)
     share: torch.Tensor | None = loss
     shares.kind = loss.dtype
-    if shares.count > 1 or session.is_first_step or (first and not session.watch.passes(seen, index)):
+    if not shares.is_single or session.is_first_step or (first and not session.watch.passes(seen, index)):
         share = shared(session, shares, result, loss, seen, (inputs, meta, index), first=first)
     output = without_graph(result, loss) if session.sees_batches and first else None
     del result, loss
@@ -88,8 +101,9 @@ def shared(
     """Return what a micro-batch adds to the loss of its step; None where it counts nothing."""
     ctx, (inputs, meta, index) = session.ctx, batch
     shares.is_sum = is_sum(result, ctx.loss)
-    is_needed, number = shares.count > 1 or not session.watch.is_right(seen), ctx.state.micro_step_in_epoch + index
-    weight = weight_of(result, meta, ctx.train, number, inputs, is_needed=is_needed)
+    is_needed, number = not shares.is_single or not session.watch.is_right(seen), ctx.state.micro_step_in_epoch + index
+    loader = ctx.train if shares.by_samples else None
+    weight = weight_of(result, meta, loader, number, inputs, is_needed=is_needed)
     if counts_nothing(weight):
         shares.weights.append(weight)
         return None

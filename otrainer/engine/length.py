@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ AS_WRITTEN = 'a time such as `90m`, `2h30m`, `1d` or `"01:30:00"`'
 class Length:
     """The bounds of a run, None for each that there is not; `batches` is how many micro-batches an epoch has at most.
 
-    `accumulate` micro-batches make a step.
+    `accumulate` micro-batches make a step, or as many as come to `tokens`: then nobody knows how many an epoch has.
     """
 
     epochs: int | None
@@ -35,15 +35,22 @@ class Length:
     seconds: float | None = None
     batches: int | None = None
     accumulate: int = 1
+    tokens: int | None = None
 
     @classmethod
     def of(
-        cls, epochs: int | None, steps: int | None, hours: str | float | None, batches: int | None, accumulate: int
+        cls,
+        epochs: int | None,
+        steps: int | None,
+        hours: str | float | None,
+        batches: int | None,
+        accumulate: int,
+        tokens: int | None = None,
     ) -> Length:
         """Return the length that a config gives, one epoch where it gives none. Raises ValueError for a wrong time."""
         seconds = None if hours is None else seconds_of(hours)
         says_nothing = epochs is None and steps is None and seconds is None
-        return cls(1 if says_nothing else epochs, steps, seconds, batches, accumulate)
+        return cls(1 if says_nothing else epochs, steps, seconds, batches, accumulate, tokens)
 
     def is_reached(self, state: TrainState) -> bool:
         """Return whether training has come to its end, where it stands between two epochs."""
@@ -74,19 +81,24 @@ class Length:
             return self.batches if batches is None else batches
         return min(batches, self.batches)
 
+    def steps_over(self, batches: int) -> int:
+        """Return how many optimizer steps so many micro-batches of an epoch make: at least one, where tokens count."""
+        return -(-batches // self.accumulate) if self.tokens is None else min(batches, 1)
+
     def total_steps(self, batches: int | None) -> int | None:
         """Return how many optimizer steps the run has over data of so many batches; None where that is not known."""
         in_epoch = self.batches_in(batches)
-        by_epochs = None if not in_epoch or self.epochs is None else -(-in_epoch // self.accumulate) * self.epochs
+        is_known = bool(in_epoch) and self.epochs is not None and self.tokens is None
+        by_epochs = self.steps_over(in_epoch or 0) * (self.epochs or 0) if is_known else None
         known = [each for each in (by_epochs, self.steps) if each is not None]
         return min(known, default=None)
 
     def total_epochs(self, batches: int | None) -> int | None:
         """Return how many epochs the run has, a last one that is cut counted; None where that is not known."""
         in_epoch, epochs = self.batches_in(batches), self.epochs
-        if self.steps is None or not in_epoch:
+        if self.steps is None or not in_epoch or self.tokens is not None:
             return epochs if self.steps is None else None
-        by_steps = -(-self.steps // -(-in_epoch // self.accumulate))
+        by_steps = -(-self.steps // self.steps_over(in_epoch))
         return by_steps if epochs is None else min(by_steps, epochs)
 
     def cuts(self, state: TrainState, batches: int | None) -> bool:
@@ -97,14 +109,14 @@ class Length:
         is_over = by_steps or by_time or state.should_stop
         return is_over and (in_epoch is None or state.micro_step_in_epoch < in_epoch)
 
-    def cut(self, groups: Iterator[Sequence[Any]], state: TrainState) -> Iterator[Sequence[Any]]:
+    def cut(self, groups: Iterator[Any], state: TrainState) -> Iterator[Any]:
         """Return as many of an epoch's groups of micro-batches as the run still takes."""
         if self.steps is not None:
             groups = islice(groups, max(0, self.steps - state.global_step))
         return groups if self.seconds is None else in_time(groups, state, self.seconds)
 
 
-def in_time(groups: Iterator[Sequence[Any]], state: TrainState, seconds: float) -> Iterator[Sequence[Any]]:
+def in_time(groups: Iterator[Any], state: TrainState, seconds: float) -> Iterator[Any]:
     """Yield groups until the run was trained for so many seconds, all of its attempts together; `state` counts them."""
     last = time.monotonic()
     while state.seconds < seconds and (group := next(groups, None)) is not None:

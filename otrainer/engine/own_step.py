@@ -26,7 +26,8 @@ OUTSIDE = "Call it in `training_step`, with the `ctx` that this is given."
 class OwnStep:
     """A trainer's own `training_step` and `validation_step`, where it has them, and what one does to the run.
 
-    `bound` clips the gradients of an optimizer. `number` is that of the micro-batch in its step, None where it was seen
+    `bound` clips the gradients of an optimizer, `gathers` is the argument by which steps have several micro-batches,
+    if they do. `number` is that of the micro-batch in its step, None where it was seen
     before; `stepped` says whether the last one stepped an optimizer itself, `is_whole` whether fp16 left none out.
     """
 
@@ -35,12 +36,11 @@ class OwnStep:
         training: Callable[..., Any] | None,
         validation: Callable[..., Any] | None,
         bound: Callable[..., None],
-        *,
-        accumulates: bool,
+        gathers: str | None,
     ) -> None:
         self.trains, self.judges = training is not None, validation is not None
         self._trains, self._judges = training or missing, validation or missing
-        self._bound, self._accumulates = bound, accumulates
+        self._bound, self._gathers = bound, gathers
         self._session: Session | None = None
         self._looked: set[str] = set()
         self.stage = "train"
@@ -103,8 +103,8 @@ class OwnStep:
         session = self.session
         if self.stage == "val":
             raise RuntimeError("`validation_step` steps no optimizer.")
-        if self._accumulates:
-            raise steps_itself()
+        if self._gathers is not None:
+            raise steps_itself(self._gathers)
         session.boundary.phase = UPDATING  # from here on there is no way back to the last step's end
         self.stepped = True
         has_turn = due(session.ctx.optimizer)
@@ -129,7 +129,7 @@ class OwnStep:
         session.accelerator.step_one(optimizer, chose_fused=session.chose_fused)
 
 
-def own_step(trainer: Any, base: type, bound: Callable[..., None], *, accumulates: bool) -> OwnStep | None:
+def own_step(trainer: Any, base: type, bound: Callable[..., None], gathers: str | None) -> OwnStep | None:
     """Return the steps that a trainer's class has instead of those of `base`; None where it has none."""
 
     def own(name: str) -> Callable[..., Any] | None:
@@ -137,7 +137,7 @@ def own_step(trainer: Any, base: type, bound: Callable[..., None], *, accumulate
         return getattr(trainer, name) if is_own else None
 
     training, validation = own("training_step"), own("validation_step")
-    return OwnStep(training, validation, bound, accumulates=accumulates) if training or validation else None
+    return OwnStep(training, validation, bound, gathers) if training or validation else None
 
 
 def own_steps(ctx: RunContext) -> OwnStep | None:
@@ -184,10 +184,10 @@ def logs_of(result: Mapping[str, Any] | None) -> dict[str, Any]:
     return ({"loss": detached(logs["loss"], None)["loss"]} if "loss" in logs else {}) | row
 
 
-def steps_itself() -> ConfigError:
+def steps_itself(gathers: str) -> ConfigError:
     message = "`training_step` steps the optimizers itself, so there is no step over several micro-batches."
-    hint = "Leave `grad_accum_steps` out, and accumulate in `training_step`."
-    return ConfigError(message, title="nothing to accumulate", config_path=("trainer", "grad_accum_steps"), hint=hint)
+    hint = f"Leave `{gathers}` out, and accumulate in `training_step`."
+    return ConfigError(message, title="nothing to accumulate", config_path=("trainer", gathers), hint=hint)
 
 
 def whole_batch(batch: Any) -> ArgsKwargs:

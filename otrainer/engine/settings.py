@@ -10,6 +10,7 @@ from otrainer.engine.averaging import Averaging
 from otrainer.engine.freezing import check_rules
 from otrainer.engine.length import Length
 from otrainer.engine.rhythm import Rhythm
+from otrainer.engine.tokens import tokens_of
 from otrainer.errors import check_positive, check_whole
 
 OPTIONAL = ("max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps", "train_batches", "val_batches")
@@ -22,7 +23,8 @@ class TrainerSettings:
     A run ends after `max_epochs` epochs, `max_steps` optimizer steps or `max_time` (as `2h30m`, or in seconds), the
     first of them, or else after one epoch; the time is that of all attempts. An epoch has at most `train_batches`
     micro-batches; a validation has at most `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a
-    last, smaller group is averaged over its own size); `grad_clip_norm` bounds the global L2 norm of the gradients,
+    last, smaller group is averaged over its own size), or by `accumulate` (`tokens`) as many as come to a number of
+    tokens, which the loss's weights are; `grad_clip_norm` bounds the global L2 norm of the gradients,
     `grad_clip_value` before it each of their values; `log_every_n_steps` counts optimizer steps; validation comes after
     every `val_every_n_epochs`, or every `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters
     do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
@@ -47,6 +49,7 @@ class TrainerSettings:
     ema: Mapping[str, Any] | None = None
     swa: Mapping[str, Any] | None = None
     log_grad_norm: bool = False
+    accumulate: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):
@@ -61,7 +64,15 @@ class TrainerSettings:
     @property
     def length(self) -> Length:
         """How long a run is."""
-        return Length.of(self.max_epochs, self.max_steps, self.max_time, self.train_batches, self.grad_accum_steps)
+        bounds = self.max_epochs, self.max_steps, self.max_time, self.train_batches
+        return Length.of(*bounds, self.grad_accum_steps, tokens_of(self.accumulate, self.grad_accum_steps))
+
+    @property
+    def gathers(self) -> str | None:
+        """By which argument a step has several micro-batches, if it has."""
+        if self.accumulate is not None:
+            return "accumulate"
+        return "grad_accum_steps" if self.grad_accum_steps > 1 else None
 
     @property
     def averaging(self) -> Averaging | None:

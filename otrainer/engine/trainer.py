@@ -15,7 +15,7 @@ from otrainer.engine.data.loader import worker_trouble
 from otrainer.engine.epoch_end import end_epoch
 from otrainer.engine.epochs import begin_epoch, groups_left, has_begun
 from otrainer.engine.factories import needs_closure
-from otrainer.engine.gradients import evaluate, look_first
+from otrainer.engine.gradients import Group, evaluate, look_first
 from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import reset_metrics
 from otrainer.engine.modes import set_mode
@@ -51,7 +51,7 @@ class DefaultTrainer(TrainerSettings):
         """
         with worker_trouble(), chdir(os.curdir):  # the folder that paths start from, wherever a part goes
             session = begin(Parts(**parts), RunSettings.of(run), self)
-            session.ctx.own = own_step(self, DefaultTrainer, self._bound, accumulates=self.grad_accum_steps > 1)
+            session.ctx.own = own_step(self, DefaultTrainer, self._bound, self.gathers)
         failed: BaseException | None = None
         try:
             set_mode(session.ctx.optimizer, "train")
@@ -126,12 +126,11 @@ class DefaultTrainer(TrainerSettings):
         state.is_cut = length.cuts(state, ctx.train.batches())
         session.watch.see_parameters()
         session.watch.look()
-        steps = -(-state.micro_step_in_epoch // self.grad_accum_steps)
-        if ctx.logged_step <= state.global_step - steps:
+        if ctx.logged_step <= state.global_step - length.steps_over(state.micro_step_in_epoch):
             session.begin_turns(row=True)
             log_step(ctx)  # so that an epoch that is shorter has a row too
 
-    def _step(self, session: Session, group: Sequence[Any]) -> None:
+    def _step(self, session: Session, group: Group) -> None:
         """Take an optimizer step over the micro-batches of `group`."""
         optimizer = session.ctx.optimizer
         rows, shares = evaluate(session, group)
@@ -145,7 +144,7 @@ class DefaultTrainer(TrainerSettings):
         stepped = session.accelerator.step(optimizer, tells=session.steps_schedule, chose_fused=session.chose_fused)
         self._after_step(session, rows, shares, stepped=stepped)
 
-    def _step_by_closure(self, session: Session, group: Sequence[Any]) -> None:
+    def _step_by_closure(self, session: Session, group: Group) -> None:
         """Take a step of an optimizer that evaluates the loss itself."""
         self._after_step(session, *step_by_closure(session, group, self._bound), stepped=True)
 

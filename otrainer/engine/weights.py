@@ -20,13 +20,13 @@ Weight = float | torch.Tensor
 
 
 def weight_of(
-    result: LossOutput, meta: Any, loader: Loader, number: int, inputs: ArgsKwargs, *, is_needed: bool = True
+    result: LossOutput, meta: Any, loader: Loader | None, number: int, inputs: ArgsKwargs, *, is_needed: bool = True
 ) -> Weight:
     """Return what a batch counts: as its loss says, else `meta`, else its number of samples.
 
     These are what a loader of ours knows of batch `number`, else the first dimension of the model's first tensor.
     Where it is not `is_needed`, what is said is only looked at, and the weight is 1. Raises ConfigError as
-    `checked_weight` does.
+    `checked_weight` does, and where nothing is said and there is no loader.
     """
     part, weight = "loss", getattr(result, "weight", None)
     if weight is None and isinstance(meta, Mapping):
@@ -37,6 +37,8 @@ def weight_of(
         return 1.0
     if weight is not None:
         return checked_weight(weight() if callable(weight) else weight, part)
+    if loader is None:
+        raise no_weight()
     samples = loader.samples(number)
     return float(first_dimension(inputs) if samples is None else samples)
 
@@ -79,6 +81,16 @@ def not_a_weight(found: str, part: str) -> ConfigError:
     )
 
 
+def no_weight() -> ConfigError:
+    """Report that nobody says how many tokens a batch has."""
+    return ConfigError(
+        "Neither the loss nor the io says what a batch counts, which `trainer.accumulate` sums up.",
+        title="not a weight",
+        config_path=("loss",),
+        hint="Let the loss return `LossOutput(loss, weight=...)` with the number of tokens that it is a mean over.",
+    )
+
+
 def first_dimension(inputs: ArgsKwargs) -> int:
     """Return the first dimension of the first input that has one, else 1."""
     return next((leaf.shape[0] for leaf in leaves([inputs.args, inputs.kwargs]) if leaf.dim() > 0), 1)
@@ -97,11 +109,18 @@ class Shares:
     is.
     """
 
+    by_samples = True  # where neither loss nor io says what one counts
+
     def __init__(self, count: int) -> None:
         self.count = count
         self.weights: list[Weight] = []
         self.is_sum = False
         self.kind: torch.dtype | None = None
+
+    @property
+    def is_single(self) -> bool:
+        """Return whether there is one micro-batch alone, which is the whole batch."""
+        return self.count == 1
 
     def share(self, loss: torch.Tensor, weight: Weight) -> torch.Tensor:
         """Return a micro-batch's loss as it goes into the gradients."""

@@ -22,11 +22,11 @@ from otrainer.model.meta import model_summary
 from otrainer.registry import Registry, build_registry, instantiate_value
 from otrainer.stages.checks import COMPONENTS, find_mistakes, is_below, judged_model, remembered
 from otrainer.stages.trials_of_model import (
-    SOME_LENGTH,
     goes_by_groups,
     is_apart,
     is_built_in,
     is_freezing,
+    some_length,
     trial_freezing,
     trial_group_schedules,
     trial_groups,
@@ -139,7 +139,7 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
                     continue  # it is tried with the optimizer
                 with in_section(section, name) if name else nullcontext():
                     optimizer = torch.optim.SGD(one_matrix().parameters(), lr=1.0, momentum=0.9)
-                    build_schedule(factory, optimizer, registry, SOME_LENGTH)
+                    build_schedule(factory, optimizer, registry, some_length(config.data.get("trainer")))
 
 
 @cache

@@ -27,6 +27,13 @@ SOME_LENGTH = RunLength(step=1 << 30, epoch=1 << 30, metric=1 << 30)
 BY_GROUP = "sched_factory.by_group"
 
 
+def some_length(trainer: Any) -> RunLength:
+    """Return a length for a trial: not known in steps where the trainer's are of so many tokens without a bound."""
+    if not isinstance(trainer, Mapping) or not trainer.get("accumulate") or trainer.get("max_steps"):
+        return SOME_LENGTH
+    return SOME_LENGTH._replace(step=None, metric=None if trainer.get("val_every_n_steps") else SOME_LENGTH.metric)
+
+
 def is_apart(optimizer: Any) -> bool:
     """Return whether an optimizer treats parameters differently, or there are several."""
     own = ("groups", "no_decay", "layer_decay", "parameters")
@@ -82,7 +89,7 @@ def trial_group_schedules(config: ResolvedConfig, registry: Registry) -> None:
         return
     path = ("scheduler",)
     factory = instantiate_value(value, registry=registry, settings=config.settings, config_path=path, checked=True)
-    build_schedules(factory, optimizer, registry, SOME_LENGTH)
+    build_schedules(factory, optimizer, registry, some_length(config.data.get("trainer")))
 
 
 def is_built_in(value: Any, registry: Registry) -> bool:

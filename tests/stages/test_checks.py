@@ -16,6 +16,9 @@ from otrainer.stages.definition import fingerprints
 from otrainer.stages.plan import Plan, make_plan
 from otrainer.stages.resolve import resolve_fully
 
+ONE_CYCLE = (
+    "scheduler: {_type_: sched_factory.torch, type: sched_cls.OneCycleLR, kwargs: {total_steps: auto, max_lr: 1}}"
+)
 REPLACED = "{_merge_: replace, _value_: "
 
 
@@ -56,6 +59,9 @@ CASES = [
         "step, epoch or metric",
     ),
     ("trainer: {max_epochs: two}", "two", "`max_epochs` of `trainer.default` is a whole number"),
+    ("trainer: {accumulate: {tokns: 8}}", "tokns", "no key `tokns`"),
+    ("trainer: {accumulate: {tokens: 8}, grad_accum_steps: 2}", "{tokens", "not both"),
+    (ONE_CYCLE + "\ntrainer: {accumulate: {tokens: 8}}", "auto", "which is not known"),
     ("trainer: {grad_clip_norm: -1}", "-1", "grad_clip_norm is a number above 0"),
     ("data: {batch_size: 0}", "0", "batch_size is a whole number"),
     ("io: {model_kwargs: {x: x}}", "x}}", "`model_kwargs.x` of `io.mapping` is a list"),

@@ -27,6 +27,7 @@ BATCHES = 2
 CUT = {
     "max_epochs": 1, "max_steps": None, "max_time": None, "train_batches": BATCHES, "val_batches": BATCHES,
     "val_every_n_epochs": 1, "val_every_n_steps": None, "log_every_n_steps": 1, "grad_accum_steps": 1,
+    "accumulate": None,
 }  # fmt: skip
 
 
