@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from otrainer.config import names
 
-PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed")
+PRECISIONS = ("fp32", "bf16-mixed", "fp16-mixed", "bf16")
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 COMPILE_OPTIONS = ("fullgraph", "dynamic", "backend", "mode", "options")
 LARGEST_SEED = 2**63 - 1
@@ -150,7 +150,7 @@ RUN_KEYS = {
         choice(PRECISIONS),
         f"one of {', '.join(PRECISIONS)}",
         "fp32",
-        "The precision of the forward pass.",
+        "The precision of the forward pass; under `bf16` of weights and batches too.",
         default="fp32",
     ),
     "deterministic": RunKey(

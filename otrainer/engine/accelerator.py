@@ -11,6 +11,7 @@ import torch
 
 from otrainer.engine.bare_step import BareStep
 from otrainer.engine.optimizer import call_step, due
+from otrainer.engine.pure import PURE, narrowed
 from otrainer.engine.tree import is_detachable, leaves, move_to_device
 from otrainer.errors import ConfigError, nearest
 
@@ -29,6 +30,7 @@ class Accelerator:
         self._unscaled: set[int] = set()  # in the step under way
         self._bare: dict[int, BareStep] = {}
         self._autocast: AbstractContextManager[Any] = nullcontext()
+        self.is_pure = precision == PURE  # all in bfloat16, in place of autocast
         self._halves = precision in AUTOCAST
         if self._halves:
             self._autocast = torch.autocast(self.device.type, dtype=AUTOCAST[precision])
@@ -42,13 +44,18 @@ class Accelerator:
         return torch.autocast(self.device.type, enabled=False) if self._halves else nullcontext()
 
     def seen_by_metrics(self, leaf: Any) -> Any:
-        """Return a leaf of the model's outputs as metrics see it: detached, and of what autocast halved in float32."""
+        """Return a leaf of the model's outputs as metrics see it: detached, in float32 where precision halved it."""
         if not isinstance(leaf, torch.Tensor):
             return leaf.detach() if is_detachable(leaf) else leaf
-        halved = self._halves and leaf.dtype in HALVES
+        halved = (self._halves or self.is_pure) and leaf.dtype in HALVES
         return leaf.detach().float() if halved else leaf.detach()
 
     def place(self, batch: Any) -> Any:
+        """Return a batch with its tensors on the device, in the precision of the weights."""
+        moved = self.move(batch)
+        return narrowed(moved) if self.is_pure else moved
+
+    def move(self, batch: Any) -> Any:
         """Return a batch with its tensors on the device; pinned ones are copied without waiting."""
         if self.device.type == "cpu":
             return batch
@@ -57,7 +64,7 @@ class Accelerator:
     def placed(self, batches: Iterator[Any], *, ahead: bool = True) -> Iterator[Any]:
         """Yield the batches on the device; on CUDA one `ahead`, copied while the step before computes."""
         if self.device.type == "cpu":
-            return batches
+            return map(self.place, batches) if self.is_pure else batches
         return self._ahead(batches) if ahead and self.device.type == "cuda" else map(self.place, batches)
 
     def _ahead(self, batches: Iterator[Any]) -> Iterator[Any]:

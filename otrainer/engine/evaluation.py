@@ -23,6 +23,7 @@ from otrainer.engine.metrics import epoch_rows, reset_metrics
 from otrainer.engine.own_step import own_step
 from otrainer.engine.parts import check_metric_names
 from otrainer.engine.predictions import Predictions
+from otrainer.engine.pure import narrow_parts
 from otrainer.engine.schedule import Schedule
 from otrainer.engine.seed import derive_seed, seed_everything
 from otrainer.engine.session import Session
@@ -111,6 +112,8 @@ def session_for(trainer: Any, parts: Parts, run: RunSettings, saved: dict[str, A
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
     load_model_state(parts.model, saved)
+    if accelerator.is_pure:
+        narrow_parts(parts.model, parts.loss)
     modules = [parts.model, *loss_modules(parts.loss).values()]
     nothing: Any = None  # in the place of what only training has
     ctx = RunContext(

@@ -35,6 +35,8 @@ def update_metrics(
     with torch.no_grad():
         seen = session.accelerator.seen_by_metrics
         outputs = map_with_paths(outputs, lambda _, leaf: seen(leaf), is_detachable)
+        if session.accelerator.is_pure:  # then targets are as narrow as they
+            targets = map_with_paths(targets, lambda _, leaf: seen(leaf), is_detachable)
         for index, metric in enumerate(ctx.metrics):
             if hasattr(metric, "update") and (number is None or number >= ctx.metrics_ahead[index]):
                 try:

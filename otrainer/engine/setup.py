@@ -22,6 +22,7 @@ from otrainer.engine.loss_modules import loss_modules, place_loss
 from otrainer.engine.modes import begin_training
 from otrainer.engine.optimizer import build_optimizer
 from otrainer.engine.parts import check_hooks, check_metric_names
+from otrainer.engine.pure import narrow_parts
 from otrainer.engine.schedule import build_schedules
 from otrainer.engine.session import Session
 from otrainer.engine.signals import current_stop_request
@@ -51,6 +52,8 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
     first_epoch = settle_weights(parts, saved, train, accelerator, sources_in(run.config))
+    if accelerator.is_pure:
+        narrow_parts(parts.model, parts.loss)
     modules = [parts.model, *loss_modules(parts.loss).values()]
     for module in modules:
         begin_training(module)
@@ -143,7 +146,7 @@ def settle_weights(
     first = next(batches, None)
     if first is None:
         raise no_batches()
-    inputs, _, _ = parts.io.split(accelerator.place(first), stage="train")
+    inputs, _, _ = parts.io.split(accelerator.move(first), stage="train")  # the widths come before the precision
     with attributes_kept((parts.model,)):
         materialize(parts.model, inputs.args, inputs.kwargs)
     start_from(parts.model, sources)

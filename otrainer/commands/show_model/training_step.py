@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,10 +20,11 @@ from otrainer.engine.accelerator import AUTOCAST
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.loss_check import check_loss
 from otrainer.engine.optimizers import optimizer_factory
+from otrainer.engine.pure import PURE, narrowed
 from otrainer.engine.tree import leaves
 from otrainer.errors import ConfigError, Finding
 from otrainer.model.codegen import write_graph
-from otrainer.model.meta import META, empty_like, remade
+from otrainer.model.meta import META, remade
 
 if TYPE_CHECKING:
     from otrainer.commands.show_model.estimate import Estimate, Row
@@ -52,19 +54,20 @@ class TrainingStep:
         failed = materialize_lazy(self.model, graph, to_fake(inputs, META))
         loss = build_section("loss", self.config, self.registry)
         with fake_mode():
-            remade(self.model, lambda tensor: tensor if is_lazy(tensor) else empty_like(tensor, device))
+            place = partial(placed, device=device, is_pure=estimate.run.precision == PURE)
+            remade(self.model, lambda tensor: tensor if is_lazy(tensor) else place(tensor))
             for part in (loss, *getattr(loss, "__dict__", {}).values()):
                 if isinstance(part, torch.nn.Module):  # training moves a loss that is one, or holds some
-                    remade(part, lambda tensor: empty_like(tensor, device))
+                    remade(part, place)
             saved = SavedTensors(model_tensors(self.model))
             with flop_counter() as counter:
                 labels = label_calls(self.ir)
                 run = GraphRun(self.model, lambda: (counter.get_total_flops(), saved.bytes), labels, failed)
                 dtype = AUTOCAST.get(estimate.run.precision)
                 with saved, torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                    outputs = run.run(graph, to_fake(inputs, device))
+                    outputs = run.run(graph, place(inputs))
                     self._note(run)
-                    targets, batch = (to_fake(part, device) for part in (example.targets, example.batch))
+                    targets, batch = (place(part) for part in (example.targets, example.batch))
                     value = scalar_loss(loss, outputs, targets, batch, estimate)
                 forward = counter.get_total_flops()
                 went = value is not None and self._backward(value)
@@ -173,3 +176,9 @@ def sum_outputs(outputs: Any) -> torch.Tensor | None:
     """Return the sum of all outputs that have a gradient."""
     parts = [leaf.float().sum() for leaf in leaves(outputs) if leaf.requires_grad]
     return torch.stack(parts).sum() if parts else None
+
+
+def placed(tree: Any, *, device: torch.device, is_pure: bool) -> Any:
+    """Return the same structure without numbers on the device, in the precision that training puts it in."""
+    fake = to_fake(tree, device)
+    return narrowed(fake) if is_pure else fake

@@ -130,7 +130,7 @@ model:
     assert sorted(marks) == [
         (1, 0, UNKNOWN_SECTION),
         (2, 6, "Property sede is not allowed."),
-        (2, 26, 'Value is not accepted. Valid values: "fp32", "bf16-mixed", "fp16-mixed", null.'),
+        (2, 26, 'Value is not accepted. Valid values: "fp32", "bf16-mixed", "fp16-mixed", "bf16", null.'),
         (4, 10, UNKNOWN_TRAINER),
         (6, 6, "This is built by a component: a spec such as `{_type_: ...}`."),
         (9, 2, "Property valu is not allowed."),
@@ -154,7 +154,7 @@ model:
         ),
         ("data:\n  _type_: data.c", ["data.constant_regression"]),
         ("loss:\n  fn: {_type_: nn.Huber", ["nn.HuberLoss"]),
-        ("run:\n  precision: ", ["bf16-mixed", "fp16-mixed", "fp32"]),
+        ("run:\n  precision: ", ["bf16", "bf16-mixed", "fp16-mixed", "fp32"]),
         ("optimizer:\n  type: optim_cls.Adam", ["optim_cls.Adam", "optim_cls.AdamW", "optim_cls.Adamax"]),
         ("model:\n  graph:\n    steps:\n      - call: op:a", ["op:add"]),
         ("trainer:\n  _type_: trainer.default\n  max", ["max_epochs", "max_steps", "max_time"]),

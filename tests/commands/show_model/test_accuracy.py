@@ -14,6 +14,7 @@ from otrainer.commands.show_model.fake import fake_mode
 from otrainer.commands.show_model.memory import optimizer_bytes
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.config import resolve_config
+from otrainer.engine.pure import narrow_parts, narrowed
 from otrainer.engine.seed import seed_everything
 from otrainer.engine.setup import place_loss
 from otrainer.model import assemble, compile_model, materialize
@@ -95,6 +96,9 @@ def real_step(config: Any, *, counter: FlopCounterMode | None = None) -> Taken:
     materialize(model, inputs.args, inputs.kwargs)
     loss = built("loss")
     place_loss(loss, torch.device("cpu"))
+    if config.data["run"]["precision"] == "bf16":
+        narrow_parts(model, loss)
+        inputs, targets, batch = narrowed((inputs, targets, batch))
     owned = [*model.parameters(), *model.buffers()]
     kept: dict[int, torch.UntypedStorage] = {}
     counter = counter or flop_counter()
@@ -138,7 +142,7 @@ def said(config: Any) -> Taken:
     return Taken(estimate.parameters, forward, backward, {name: size or 0 for name, size in estimate.memory.items()})
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16-mixed", "bf16"])
 @pytest.mark.parametrize("name", CASES)
 def test_parameters_flops_and_memory_are_those_of_a_real_step(name: str, precision: str) -> None:
     config = config_of(name, precision)
