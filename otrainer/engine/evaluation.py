@@ -138,6 +138,7 @@ def session_for(trainer: Any, parts: Parts, run: RunSettings, saved: dict[str, A
         ctx=ctx,
         accelerator=accelerator,
         val=judged,
+        val_gradients=bool(getattr(trainer, "val_gradients", False)),
         schedule=Schedule({}),
         stop=current_stop_request(),
         modules=modules,

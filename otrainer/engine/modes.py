@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +27,29 @@ def evaluating(modules: Sequence[nn.Module], ctx: RunContext) -> Iterator[None]:
             after.callback(restore_modes, module, [(each, each.training) for each in module.modules()])
             module.eval()
         yield
+
+
+def anomalies_told(is_asked: bool) -> AbstractContextManager[Any]:
+    """Let torch say in the block which operation's gradient is no number first, where that is asked for."""
+    return torch.autograd.set_detect_anomaly(True) if is_asked else nullcontext()
+
+
+@contextmanager
+def judging(modules: Sequence[nn.Module], *, gradients: bool) -> Iterator[None]:
+    """Record no graph in the block, or where validation differentiates, leave the gradients of training as they are."""
+    if not gradients:
+        with torch.no_grad():
+            yield
+        return
+    kept = [(each, each.grad) for module in modules for each in module.parameters()]
+    for each, _ in kept:
+        each.grad = None
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for each, gradient in kept:
+            each.grad = gradient
 
 
 def restore_modes(root: nn.Module, modes: Sequence[tuple[nn.Module, bool]]) -> None:

@@ -9,13 +9,11 @@ from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from otrainer.engine.attributes import attributes_kept
 from otrainer.engine.gradients import evaluate
 from otrainer.engine.kept_tensors import Allowance, Tensors
 from otrainer.engine.metrics import stand_ins
-from otrainer.engine.modes import evaluating
+from otrainer.engine.modes import evaluating, judging
 from otrainer.engine.monitor import LOSS, place_of, unknown_monitor
 from otrainer.engine.optimizers import in_section
 from otrainer.engine.schedule_length import schedule_mistakes
@@ -99,7 +97,8 @@ def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
 
 def tried_batch(session: Session, loader: Loader, batch: Any) -> tuple[dict[str, Any], bool]:
     """Return what validation would log of a batch, and whether that is all that it may log."""
-    with unchanged(session), evaluating(session.modules, session.ctx), torch.no_grad(), unheard():
+    gradients = judging(session.modules, gradients=session.val_gradients)
+    with unchanged(session), evaluating(session.modules, session.ctx), gradients, unheard():
         placed = session.accelerator.place(batch)
         row, _ = judge(session, loader, placed, 0)
         logged = {f"val_{name}": value for name, value in row.items()}

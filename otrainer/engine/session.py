@@ -61,6 +61,7 @@ class Session:
     told_metrics: set[int] = field(default_factory=set)
     is_first_step: bool = True
     is_rehearsed: bool = False
+    val_gradients: bool = False
 
     def __post_init__(self) -> None:
         # Those that look at the others' work (checkpoints) come last.

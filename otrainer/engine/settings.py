@@ -30,6 +30,8 @@ class TrainerSettings:
     do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
     modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
     `ema` (`decay`, `from_step`, ...) or `swa` takes averages of the weights, which are validated and saved for use.
+    `detect_anomaly` lets torch say where a gradient is no number first, which takes time; under `val_gradients` models
+    may differentiate in validation too.
     By `log_grad_norm` rows have the global L2 norm of the gradients, as it is before they are clipped.
     Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
     """
@@ -50,6 +52,8 @@ class TrainerSettings:
     swa: Mapping[str, Any] | None = None
     log_grad_norm: bool = False
     accumulate: Mapping[str, Any] | None = None
+    detect_anomaly: bool = False
+    val_gradients: bool = False
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):

@@ -99,6 +99,7 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
         freezing=freezing,
         chose_fused=getattr(parts.optimizer_factory, "chose_fused", False),
         first_epoch=first_epoch,
+        val_gradients=settings.val_gradients,
         is_rehearsed=saved is not None and saved["meta"].get("definition") == run.definition,
     )
 

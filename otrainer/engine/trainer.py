@@ -18,7 +18,7 @@ from otrainer.engine.factories import needs_closure
 from otrainer.engine.gradients import Group, evaluate, look_first
 from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import reset_metrics
-from otrainer.engine.modes import set_mode
+from otrainer.engine.modes import anomalies_told, set_mode
 from otrainer.engine.optimizer import tell_left_out
 from otrainer.engine.own_step import own_step, own_steps, run_parts
 from otrainer.engine.parts import Parts
@@ -60,7 +60,7 @@ class DefaultTrainer(TrainerSettings):
                 session.hook("on_fit_start")
             begin_state(session.ctx)
             tell_left_out(session.ctx.optimizer, session.ctx)
-            with worker_trouble():
+            with worker_trouble(), anomalies_told(self.detect_anomaly):
                 rehearse(session, self.length, self.rhythm)
                 self._epochs(session)
             session.hook("on_fit_end")

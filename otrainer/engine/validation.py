@@ -9,13 +9,11 @@ from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from otrainer.engine.boundary import BETWEEN, UPDATING
 from otrainer.engine.logs import detached, mean_of
 from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import add_value, epoch_rows, reset_metrics, stand_ins, update_metrics
-from otrainer.engine.modes import evaluating
+from otrainer.engine.modes import evaluating, judging
 from otrainer.engine.monitor import monitored
 from otrainer.engine.own_step import logs_of, whole_batch
 from otrainer.engine.seed import random_state, set_random_state
@@ -62,7 +60,8 @@ def judge_sets(
     session: Session, most: int | None = None, seen: Callable[[Loader, int, Any], None] | None = None
 ) -> list[Judged]:
     """Judge the sets of the validation data in their order; `seen` is told of each batch once it was judged."""
-    with evaluating(session.modules, session.ctx), torch.no_grad(), told_stage("val") as where:
+    gradients = judging(session.modules, gradients=session.val_gradients)
+    with evaluating(session.modules, session.ctx), gradients, told_stage("val") as where:
         found, loaders = [], session.val.by_name()
         apart = {name: SetMetrics(session.ctx.metrics) for name in loaders if name}  # before any of them saw a set
         for name, loader in loaders.items():
