@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from otrainer.engine.averaging import averaged_buffers
 from otrainer.engine.bare_step import BareStep
+from otrainer.engine.optimizer import held
 from otrainer.engine.tree import leaves
 
 GIB = 2**30
@@ -73,6 +75,18 @@ def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
         BareStep(optimizer)()
     kept = {storage_key(tensor): storage_bytes(tensor) for tensor in leaves(list(optimizer.state.values()))}
     return sum(kept.values())
+
+
+def averages_bytes(trainer: Mapping[str, Any], optimizer: torch.optim.Optimizer, model: nn.Module) -> int | None:
+    """Return what the averages of the weights keep once there are some; None where the trainer takes none.
+
+    A validation that sees them puts what is trained aside meanwhile, which is as much again and not counted here.
+    """
+    options = next((trainer[name] for name in ("ema", "swa") if isinstance(trainer.get(name), Mapping)), None)
+    if options is None:
+        return None
+    buffers = averaged_buffers(model).values() if options.get("buffers") == "averaged" else ()
+    return sum(map(tensor_bytes, (*held(optimizer), *buffers)))
 
 
 def history_bytes(optimizer: torch.optim.LBFGS) -> int:

@@ -89,7 +89,11 @@ def totals(estimate: Estimate) -> Table:
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
-    remarks = {"optimizer": estimate.optimizer, "activations": "saved for the backward pass"}
+    remarks = {
+        "optimizer": estimate.optimizer,
+        "averages": "of the weights",
+        "activations": "saved for the backward pass",
+    }
     for part, size in estimate.memory.items():
         table.add_row(part, "unknown" if size is None else bytes_text(size), remarks.get(part, ""))
     if estimate.flops is not None:

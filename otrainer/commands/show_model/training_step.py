@@ -15,7 +15,13 @@ from otrainer.commands.show_model.example import Example, build_section
 from otrainer.commands.show_model.fake import explain, fake_mode, needs_numbers, summarize, to_fake
 from otrainer.commands.show_model.graph_run import BROKEN, DEPENDS, Break, GraphRun, has_unknown, materialize_lazy
 from otrainer.commands.show_model.labels import describe_shapes, label, label_calls
-from otrainer.commands.show_model.memory import SavedTensors, model_tensors, optimizer_bytes, tensor_bytes
+from otrainer.commands.show_model.memory import (
+    SavedTensors,
+    averages_bytes,
+    model_tensors,
+    optimizer_bytes,
+    tensor_bytes,
+)
 from otrainer.engine.accelerator import AUTOCAST
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.loss_check import check_loss
@@ -103,6 +109,9 @@ class TrainingStep:
                 factory = optimizer_factory(build_section("optimizer", self.config, self.registry))
                 optimizer = factory.build(self.model, registry=self.registry)
                 self.estimate.optimizer = type(optimizer).__name__
+                averages = averages_bytes(self.config.data["trainer"], optimizer, self.model)
+                if averages is not None:
+                    self.estimate.memory["averages"] = averages
                 return optimizer_bytes(optimizer)
         except ConfigError as error:
             self.estimate.findings += error.findings

@@ -372,6 +372,22 @@ def test_what_fits_leaves_a_tenth_to_spare(size: int, gib: int) -> None:
     assert smallest_device(size) == gib
 
 
+def test_averages_of_the_weights_count_where_the_trainer_takes_some(show) -> None:
+    """As many bytes as what is trained: of buffers, a BatchNorm's mean and variance, only where they are averaged."""
+    layers = model("{_type_: nn.BatchNorm1d, num_features: 32}", LINEAR % (32, 64), LINEAR % (64, 16))
+    parameters = 4 * (2 * 32 + 33 * 64 + 65 * 16)
+
+    def averages(trainer: str) -> list[str]:
+        return [line for line in show(f"{layers}\n{trainer}").report.splitlines() if line.startswith("averages")]
+
+    assert averages("") == []
+    for trainer in ("ema: {decay: 0.9}", "swa: {from_step: 10}"):
+        assert averages(f"trainer: {{{trainer}}}") == [f"averages     {parameters / 1024:.1f} KiB  of the weights"]
+    with_buffers = (parameters + 2 * 4 * 32) / 1024
+    (line,) = averages("trainer: {ema: {decay: 0.9, buffers: averaged}}")
+    assert line == f"averages     {with_buffers:.1f} KiB  of the weights"
+
+
 def test_a_device_that_torch_does_not_know_is_a_mistake(show) -> None:
     assert show("run: {device: gpu}").mistakes.startswith(f"unknown device ── {PROBE}:2:15\n")
 
