@@ -28,7 +28,8 @@ class TorchOptimizerFactory:
     multiple of the optimizer's. A parameter goes to the first group that matches. `no_decay` (`bias`, `norm`, or globs)
     says whose weights do not decay. By `layer_decay` (`rate`, `layers`) those nearer to the input learn slower.
     `parameters` (globs, or `re:`) are those that it trains at all. Of several optimizers, one steps at every
-    `every_n_steps` steps of the run, with the gradients of that step, clipped to `grad_clip_norm`.
+    `every_n_steps` steps of the run, with the gradients of that step, clipped to `grad_clip_norm`; one with
+    `trains_loss` trains the parameters of the loss too, which a single optimizer does anyway.
     The fused implementation is chosen where class and device have one and the arguments do not say otherwise.
     """
 
@@ -43,9 +44,10 @@ class TorchOptimizerFactory:
         parameters: Sequence[str] | str | None = None,
         every_n_steps: int | None = None,
         grad_clip_norm: float | None = None,
+        trains_loss: bool = False,
     ) -> None:
         self.parameters = checked_patterns(parameters)
-        self.every_n_steps, self.grad_clip_norm = every_n_steps, grad_clip_norm
+        self.every_n_steps, self.grad_clip_norm, self.trains_loss = every_n_steps, grad_clip_norm, trains_loss
         check_whole("every_n_steps", every_n_steps, optional=True)
         check_positive("grad_clip_norm", grad_clip_norm)
         check_groups(groups or (), no_decay or ())

@@ -12,7 +12,7 @@ import torch
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.factories import check_optimizer
 from otrainer.engine.loss_modules import loss_parameters
-from otrainer.engine.optimizers import Optimizers
+from otrainer.engine.optimizers import OF, Optimizers
 from otrainer.engine.unregistered import unregistered
 from otrainer.errors import ConfigError, ConfigPath, nearest
 
@@ -35,8 +35,9 @@ def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
         known = {id(parameter) for parameter in (*held(optimizer), *parts.model.parameters())}
         own = [each for each in loss_parameters(parts.loss).values() if each.requires_grad and id(each) not in known]
         if isinstance(optimizer, Optimizers):
-            return optimizer  # none of which is that of the loss
-        if own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only
+            if own and optimizer.trains_loss is not None:
+                optimizer.add_param_group({"params": own, "name": "loss", OF: optimizer.trains_loss})
+        elif own and isinstance(optimizer, torch.optim.LBFGS):  # which takes one group only
             optimizer.param_groups[0]["params"].extend(own)
         elif own:
             optimizer.add_param_group({"params": own})

@@ -23,12 +23,20 @@ class Optimizers:
     """Optimizers by name. `every` says at which optimizer steps of the run each one steps, and `clips` their norms.
 
     `number` is that of the step to come, from 1: one whose turn it is not leaves its parameters as they are.
+    `trains_loss` names the one that trains the loss's own parameters, if any.
     """
 
     defaults: Mapping[str, Any] = {}
 
-    def __init__(self, named: Mapping[str, Any], every: Mapping[str, int], clips: Mapping[str, float | None]) -> None:
-        self.members = dict(named)
+    def __init__(
+        self,
+        named: Mapping[str, Any],
+        every: Mapping[str, int],
+        clips: Mapping[str, float | None],
+        *,
+        trains_loss: str | None = None,
+    ) -> None:
+        self.members, self.trains_loss = dict(named), trains_loss
         self.every, self.clips, self.number = dict(every), dict(clips), 1
         for name, member in self.members.items():
             for group in member.param_groups:
@@ -148,7 +156,16 @@ class NamedFactories:
         check_apart(built, model)
         every = {name: getattr(each, "every_n_steps", None) or 1 for name, each in self.factories.items()}
         clips = {name: getattr(each, "grad_clip_norm", None) for name, each in self.factories.items()}
-        return Optimizers(built, every, clips)
+        return Optimizers(built, every, clips, trains_loss=self._trainer_of_the_loss())
+
+    def _trainer_of_the_loss(self) -> str | None:
+        """Return which one trains the parameters of the loss, if any. Raises ConfigError where several say so."""
+        names = [name for name, each in self.factories.items() if getattr(each, "trains_loss", False)]
+        if len(names) > 1:
+            message = f"`{names[0]}` and `{names[1]}` both train the loss."
+            path, hint = ("optimizer", names[1], "trains_loss"), "Leave it to one of them."
+            raise ConfigError(message, title="a parameter of two optimizers", config_path=path, hint=hint)
+        return names[0] if names else None
 
 
 def optimizer_factory(built: Any) -> Any:

@@ -474,3 +474,55 @@ def test_an_optimizer_with_any_attributes_is_one_optimizer() -> None:
     )
 
     assert torch.equal(parameters_of(own), parameters_of(plain))
+
+
+class Scaled(nn.Module):
+    """A loss with a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def __call__(self, *, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
+        return LossOutput(nn.functional.mse_loss(outputs * self.scale, targets["y"]))
+
+
+def two_with_the_loss() -> dict[str, Any]:
+    sgd = {"type": "optim_cls.SGD", "kwargs": {"lr": 0.05}}
+    return {"generator": {**sgd, "trains_loss": True}, "critic": {**sgd, "kwargs": {"lr": 0.01}}}
+
+
+def train_the_loss(folder: Path, stops: tuple[int, ...] = ()) -> tuple[torch.Tensor, torch.Tensor]:
+    last = None
+    for stop in (*stops, None):
+        model, loss = Pair(), Scaled()
+        try:
+            with StopRequest():
+                fit(
+                    model,
+                    data(),
+                    trainer={"max_epochs": EPOCHS},
+                    optimizer=two_with_the_loss(),
+                    loss=loss,
+                    callbacks=[StopAt(stop), ModelCheckpoint(str(folder))],
+                    run={"resume_from": last, "seed": 7},
+                )
+        except TrainingInterrupted:
+            last = str(folder / "last.pt")
+    return parameters_of(model), loss.scale.detach()
+
+
+def test_one_of_several_optimizers_trains_the_loss_and_goes_on_exactly(tmp_path: Path) -> None:
+    weights, scale = train_the_loss(tmp_path / "whole")
+    continued = train_the_loss(tmp_path / "cut", (2, 5))
+
+    assert scale != 1.0
+    assert torch.equal(weights, continued[0])
+    assert torch.equal(scale, continued[1])
+
+
+def test_the_loss_of_several_optimizers_is_trained_by_one(tmp_path: Path) -> None:
+    both = {name: {**each, "trains_loss": True} for name, each in two_with_the_loss().items()}
+    with pytest.raises(ConfigError, match="both train the loss") as caught:
+        fit(Pair(), data(), trainer={"max_epochs": 1}, optimizer=both, loss=Scaled())
+    assert caught.value.config_path == ("optimizer", "critic", "trains_loss")

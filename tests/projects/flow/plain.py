@@ -6,6 +6,7 @@ import math
 import signal
 import sys
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -84,7 +85,7 @@ def block(before, after, stride=1):
 
 def mlp(*widths):
     layers = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.SiLU()]
     return nn.Sequential(*layers[:-1])
 
