@@ -36,7 +36,7 @@ def matches(group: Mapping[str, Any], name: str, owner: nn.Module) -> bool:
 def is_meant(pattern: str, name: str, owner: nn.Module | None) -> bool:
     """Return whether a pattern means a parameter; `bias` and `norm` mean those by kind, where its `owner` is given."""
     if owner is not None and pattern == BIAS:
-        return name.rpartition(".")[2] == BIAS
+        return BIAS in name.rpartition(".")[2].split("_")  # `in_proj_bias` of attention, `bias_ih_l0` of a GRU
     if owner is not None and pattern == NORM:
         return is_of(owner, NORM)
     if pattern.startswith(REGULAR):

@@ -54,6 +54,25 @@ def test_without_groups_there_is_one() -> None:
     assert [(name, names) for name, names, _ in optimizer_of()] == [(None, ALL)]
 
 
+@pytest.mark.parametrize(
+    ("module", "biases"),
+    [
+        (nn.MultiheadAttention(4, 2, add_bias_kv=True), ["in_proj_bias", "bias_k", "bias_v", "out_proj.bias"]),
+        (nn.GRU(4, 4), ["bias_ih_l0", "bias_hh_l0"]),
+        (nn.RNN(4, 4, bidirectional=True), ["bias_ih_l0", "bias_hh_l0", "bias_ih_l0_reverse", "bias_hh_l0_reverse"]),
+        (nn.ModuleDict({"unbiased": nn.Linear(4, 4)}), ["unbiased.bias"]),
+    ],
+)  # fmt: skip
+def test_a_bias_is_one_whatever_else_its_name_says(module: nn.Module, biases: list[str]) -> None:
+    """Attention and recurrent layers of torch have biases that are not called so alone."""
+    factory = TorchOptimizerFactory("optim_cls.AdamW", kwargs={"lr": 0.1}, no_decay=["bias"])
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    _, undecayed = factory.build(module, registry=build_registry()).param_groups
+
+    assert [names[id(each)] for each in undecayed["params"]] == biases
+    assert undecayed["weight_decay"] == 0
+
+
 def test_biases_and_norms_may_be_left_without_decay() -> None:
     (_, decayed, first), (name, undecayed, second) = optimizer_of(no_decay=["bias", "norm"], weight_decay=0.5)
     assert decayed == ["body.0.weight", "body.3.weight", "head.weight"]
