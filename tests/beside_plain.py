@@ -77,7 +77,7 @@ def assert_same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tenso
     """Fail unless two state dicts hold the same tensors in the same order, to the bit; names may differ."""
     assert len(one) == len(other)
     differ = [name for name, a, b in zip(one, one.values(), other.values(), strict=True) if not torch.equal(a, b)]
-    assert not differ
+    assert not differ, differ
 
 
 def plain(name: str) -> ModuleType:
