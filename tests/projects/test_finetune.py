@@ -1,4 +1,4 @@
-"""Fine-tuning: somebody's weights under another head, layers that thaw by epochs, rates by layer, one cycle."""
+"""Fine-tuning: somebody's weights under another head, layers that thaw by epochs, rates by layer, a cosine."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def test_it_trains_as_its_plain_program_and_stops_change_nothing(project: Path) 
         assert whole.values(name) == [row[name] for row in rows if name in row]
     rates = [value for name, value in whole.rows[0].items() if name.startswith("lr")]
     assert sorted(set(rates)) == sorted(set(rows[0]["rates"]))
+    assert len(set(rates)) == 4  # of three blocks and a head
 
     stopped = train_with_stops(project, 2, 3, 4, 6, 7)
     assert_same(stopped.weights, whole.weights)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 
 @dataclass
@@ -102,7 +102,7 @@ def train(config, stop_at=None):
     loss_fn = nn.CrossEntropyLoss()
     optimizer = torch.optim.AdamW(groups_of(model, config), config.lr, fused=True)
     batches = math.ceil(len(odd) / config.batch_size)
-    scheduler = OneCycleLR(optimizer, config.lr, total_steps=batches * config.max_epochs)
+    scheduler = CosineAnnealingLR(optimizer, batches * config.max_epochs)
     at, rows = {"step": 0, "epoch": 0, "batch": 0, "best": math.inf}, []
 
     last = folder / "last.pt"
@@ -137,8 +137,7 @@ def train(config, stop_at=None):
             if at["step"] % config.log_every == 0:
                 rates = [group["lr"] for group in optimizer.param_groups]
                 rows.append({"step": at["step"], "loss": loss.item(), "rates": rates})
-            if at["step"] < scheduler.total_steps:
-                scheduler.step()
+            scheduler.step()
             if stopped or at["step"] == stop_at:
                 checkpoint("last.pt")
                 return None
