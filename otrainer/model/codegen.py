@@ -142,6 +142,8 @@ def write_node(graph: fx.Graph, node: Node, values: dict[str, fx.Node], stubs: M
         parts = graph.create_node("call_function", unpacking, (result, len(node.out)), name=f"{node.name}_parts")
         hold(parts, node.name, node)
         for index, name in enumerate(node.out):
+            if name == "_":  # nobody reads it
+                continue
             part = graph.create_node("call_function", operator.getitem, (parts, index), name=name)
             values[name] = hold(part, name, node)
 

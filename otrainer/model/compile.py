@@ -90,7 +90,7 @@ def read_frontend(name: str, section: object, path: ConfigPath, registry: Regist
     if name == "components":
         return compile_components(body, path, report, partial(read_part, registry=registry, report=report))
     if name == "sequential":
-        return compile_sequential(body, path, report)
+        return compile_sequential(body, path, registry, report)
     return compile_graph(body, path, registry, report)
 
 

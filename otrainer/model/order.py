@@ -149,8 +149,8 @@ def outs_of(out: object, path: ConfigPath, report: Report) -> Iterator[Named]:
         for name in out:
             yield name, (*path, name), True
     elif isinstance(out, list | tuple):
-        for index, name in enumerate(out):
-            yield name, (*path, index), False
+        # A part called `_` is one that nobody reads.
+        yield from ((name, (*path, index), False) for index, name in enumerate(out) if name != "_")
     else:
         hint = "Write a name, a list of names, or a mapping of names to keys."
         report.add(f"`out` names values; this is {kind_of(out)}.", path, title="wrong type", hint=hint)

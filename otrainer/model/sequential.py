@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Ref
+from otrainer.model.ir import ModelIR, Program
+from otrainer.model.layers import call_layers
 from otrainer.model.repeat import written_out
 from otrainer.model.section import read_inputs, read_return
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
     from otrainer.model.section import Report
+    from otrainer.registry.core import Registry
 
 KEYS = ("inputs", "layers", "return")
 OUTPUT = "output"
 
 
-def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> ModelIR:
+def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, registry: Registry, report: Report) -> ModelIR:
     """Compile the layers to submodules `layers.0`, `layers.1`, ..., each called on what the one before returned.
 
+    A layer may be written with its arguments and what of its result goes on (`{layer: SPEC, args: [$x, $x], pick: 0}`).
     What repeats (`{repeat: 6, of: ...}`) is numbered as if it were written out.
     With `return: dict` the result is under the key `output`.
     """
@@ -34,12 +37,9 @@ def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, report: Rep
         hint = "Write `layers: [{_type_: nn.Linear, ...}]`."
         report.add("A sequential model needs at least one layer.", (*path, "layers"), title="no layer", hint=hint)
     returns = read_return(section, 1, (*path, "return"), report) or "single"
-    written = written_out(layers, (*path, "layers"), report)
-    modules = tuple(ModuleSpec(f"layers.{i}", spec, place) for i, (spec, place) in enumerate(written))
+    written = list(written_out(layers, (*path, "layers"), report))
     first = inputs[0] if inputs else "x"
-    values = [first, *(f"layer_{index}" for index in range(len(modules)))]
-    nodes = tuple(
-        Node(values[index + 1], "module", module.name, (Ref(values[index]),), (), values[index + 1], module.path)
-        for index, module in enumerate(modules)
-    )
-    return ModelIR(modules, Program((first,), nodes, ((OUTPUT, values[-1]),), returns))
+    called = list(call_layers(written, first, registry, report))
+    modules, nodes = tuple(module for module, _ in called), tuple(node for _, node in called)
+    last = f"layer_{len(called) - 1}" if called else first
+    return ModelIR(modules, Program((first,), nodes, ((OUTPUT, last),), returns))

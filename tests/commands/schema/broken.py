@@ -175,6 +175,7 @@ FINE = {
     "an expression for an element": "callbacks: ['${params.callback}']",
     "an expression for a key": "trainer: {_type_: 'trainer.${params.kind}', anything: 1}",
     "a layer that repeats": "model: {sequential: {layers: [{repeat: 2, of: {_type_: nn.ReLU}}]}}",
+    "a layer that is called": "model: {sequential: {layers: [{layer: {_type_: nn.LSTM, _args_: [3, 3]}, pick: 0}]}}",
     "layers that repeat": "model: {sequential: {layers: [{repeat: 3, of: [{_type_: nn.ReLU}]}]}}",
     "several models": "model: {components: {a: {_type_: nn.ReLU}, b: {sequential: {layers: [{_type_: nn.ReLU}]}}}}",
     "several optimizers": "optimizer: {a: {_type_: optim_factory.torch, type: optim_cls.SGD, every_n_steps: 2}}",
