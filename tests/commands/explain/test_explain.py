@@ -146,7 +146,7 @@ def test_a_field_of_a_section_is_told_alone(project_root: Path) -> None:
         "  What the run is called, where it goes, and on what it runs.",
         "",
         "  keys:",
-        '    precision: one of fp32, bf16-mixed, fp16-mixed, default "fp32"',
+        '    precision: one of fp32, bf16-mixed, fp16-mixed, bf16, default "fp32"',
     ]
     (trainer,) = json.loads(explained(project_root, KEY="trainer.default.max_steps", FORMAT="json"))
     assert [each["name"] for each in trainer["arguments"]] == ["max_steps"]
