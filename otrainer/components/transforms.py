@@ -14,8 +14,9 @@ MODULE = "torchvision.transforms.v2"
 def torchvision_transform(
     transform: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
 ) -> Any:
-    """Build the class `transform` of torchvision.transforms.v2, such as `RandomCrop`, of `args` and `kwargs`.
+    """Build a transform of torchvision.transforms.v2.
 
+    `transform` is the name of its class, such as `RandomCrop`. `args` and `kwargs` are what it is built with.
     Raises ConfigError where torchvision is not installed, or has no such class.
     """
     try:

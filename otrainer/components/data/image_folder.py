@@ -20,11 +20,12 @@ WIDE = ("I", "F")  # how the modes of more than 8 bits a channel begin
 class ImageFolderDataset:
     """Samples `{image, label}` of the images in `path/CLASS/`, at any depth: `[channels, height, width]` and int64.
 
-    Classes are the folders in `path`, sorted by name, or `classes` in their order; a label is a class's place. Images
-    come sorted by class and path, turned upright as their EXIF data say, with the channels of `mode` (`RGB`, `L` or
-    `RGBA`). `size` resizes them to [height, width]; `dtype` is `float32`, from 0 to 1, or `uint8`. `transform`, one or
-    a list of specs such as `transform.torchvision` or a module of torch, is called with each image; what is random in
-    it is drawn by torch, anew for each batch from the run's seed, the epoch and the batch's number.
+    `path` is a folder with a folder for each class. `classes` are their names in the order of labels, by default all
+    that are there, sorted. Images come sorted by class and path, turned upright as their EXIF data say. `mode` is the
+    channels that they get, `RGB`, `L` or `RGBA`. `size` is the [height, width] that they are resized to. `dtype` is
+    `float32`, from 0 to 1, or `uint8`. `transform` is called with each image, one or a list of specs such as
+    `transform.torchvision` or a module of torch. What is random in it is drawn by torch, anew for each batch from the
+    run's seed, the epoch and the batch's number.
 
     Raises ConfigError for a class without images, and for an image that cannot be read; ValueError for other arguments.
     """

@@ -12,13 +12,14 @@ from otrainer.errors import Finding, check_whole
 
 
 class PadCollate(Collate):
-    """Make a batch of samples by torch's rule, once `fields` are filled up to one length, `[length, ...]` each.
+    """Make a batch of samples by torch's rule, once some of their fields are filled up to one length.
 
-    A field is a key of the samples, or a path of keys and indices such as `obs.0`. It is filled with `value`, a number
-    or a mapping with one by field (default 0), at its `side` (`right` or `left`), up to the longest of the batch,
-    rounded up to `multiple_of`; of more than `max_length` the first ones are kept. `lengths` adds the numbers of what
-    is not filled in under `FIELD_length`, `[batch]` int64, and `mask` where that is, under `FIELD_mask`,
-    `[batch, length]`. Raises ValueError for arguments that do not go together.
+    `fields` are `[length, ...]` each, named by a key of the samples, or by a path of keys and indices such as `obs.0`.
+    `value` is what they are filled with, a number or a mapping with one by field (default 0). The length is that of the
+    longest in the batch, rounded up to `multiple_of`. At most `max_length` are kept of each, the first ones. `side`
+    says where they are filled, at the `right` or the `left`. `lengths` adds how much of each is not filled in under
+    `FIELD_length`, `[batch]` int64. `mask` adds where that is under `FIELD_mask`, `[batch, length]`. Raises ValueError
+    for arguments that do not go together.
     """
 
     def __init__(

@@ -22,12 +22,13 @@ DTYPES = ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32",
 class TableDataset:
     """Samples `{x, categories, y}` of a table's rows, in the order of the files, read whole into memory.
 
-    `path` is a file or a list of files, one under the other. The columns `features` are `x`, `[features]` of `dtype`;
-    null takes all that are named nowhere else. The columns `categories` are codes, `[categories]` int64: places among
-    the column's sorted values. `target` is a column, `y` without a dimension then, or a list of columns, `[targets]`.
-    `target_dtype` is theirs; null: texts and truth values are codes, whole numbers int64, others of `dtype`; `codes`:
-    codes of any. `normalize` brings features to mean 0 and standard deviation 1 (not Bessel's): true all of them, or a
-    list of columns, among which may be targets. `fill` has by column what stands for a missing value.
+    `path` is a file or a list of files, one under the other. `features` are the columns of `x`, `[features]`, by
+    default all that are named nowhere else. `categories` are columns of codes, `[categories]` int64, each a place among
+    its column's sorted values. `target` is a column, `y` without a dimension then, or a list of columns, `[targets]`.
+    `dtype` is that of features, and of targets that are no whole numbers. `target_dtype` is that of all targets, or
+    `codes`, by default codes of texts and truth values, and int64 of whole numbers. `normalize` brings features to mean
+    0 and standard deviation 1 (not Bessel's), all of them or a list of columns, among which may be targets. `fill` has
+    by column what stands for a missing value.
 
     Codes and statistics are those of the training data, of its training part alone where `split` or `fold` takes parts
     of it. Raises ConfigError for what is missing, unknown, not a number, or a class that the training data lack, with
@@ -209,8 +210,9 @@ class TableDataset:
 
 @dataclass(eq=False)
 class CsvDataset(TableDataset):
-    """Samples of the rows of CSV files in UTF-8, each with a line of column names, whose values `delimiter` parts.
+    """Samples of the rows of CSV files in UTF-8, each with a line of column names.
 
+    `delimiter` is the character between the values of a row.
     A column of which every value is a number has numbers; `NA` and the like are gaps there, and texts among texts.
     """
 
