@@ -58,7 +58,8 @@ class TorchSchedulerFactory:
     ) -> SchedulerBundle:
         """Return the scheduler and its rhythm.
 
-        Raises ConfigError for an unknown class or wrong arguments, and for `auto` where the length is not known.
+        Raises ConfigError for an unknown class or wrong arguments, for `auto` where the length is not known, and where
+        the class would undo that groups have rates of their own, as OneCycleLR does.
         """
         cls = checked_class(registry, self.type, self.kwargs, "scheduler")
         interval = self.interval or fitting_interval(cls)
@@ -66,7 +67,11 @@ class TorchSchedulerFactory:
         self._check_interval(cls, interval)
         turns = None if length is None else length.turns(interval, self.frequency)
         kwargs = with_length(self.kwargs, turns, ("scheduler", "kwargs"))
+        rates = {float(group["lr"]) for group in optimizer.param_groups}
         scheduler = build_torch(cls, optimizer, self.args, kwargs, "scheduler")
+        left = {float(group["lr"]) for group in optimizer.param_groups}
+        if len(rates) > 1 and len(left) == 1 and left != {0.0}:
+            raise levelled(self.type)
         return SchedulerBundle(scheduler, interval, self.frequency, self.monitor, self.on_resume)
 
     def _check_interval(self, cls: Any, interval: str) -> None:
@@ -82,6 +87,17 @@ class TorchSchedulerFactory:
             config_path=("scheduler", "interval"),
             hint="Set `interval: metric` and `monitor: val_loss`." if wants else "Set `interval: epoch` or `step`.",
         )
+
+
+def levelled(key: str) -> ConfigError:
+    """Return what is wrong where a scheduler, as it begins, gives groups one rate that have rates of their own."""
+    return ConfigError(
+        f"`{key}` gives all groups of the optimizer one learning rate, and theirs differ.",
+        title="given twice",
+        config_path=("scheduler", "type"),
+        hint="Give it a list with a rate for each group, or take a schedule that scales the rate of each, such as "
+        "`sched_cls.CosineAnnealingLR`; `sched_factory.phases` lays a warm-up before it.",
+    )
 
 
 def fitting_interval(cls: Any) -> str:

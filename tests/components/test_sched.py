@@ -351,3 +351,27 @@ def test_chains_and_functions_go_on_exactly(factory: Any, stop_at: int, tmp_path
     with pytest.raises(TrainingInterrupted):
         go_on(stop_at)
     assert go_on(None, resume_from=str(tmp_path / "last.pt")) == whole
+
+
+@pytest.mark.parametrize(
+    ("key", "kwargs", "fits"),
+    [
+        ("OneCycleLR", {"max_lr": 1e-3, "total_steps": 10}, False),
+        ("OneCycleLR", {"max_lr": [1e-3, 1e-4], "total_steps": 10}, True),
+        ("CyclicLR", {"base_lr": 1e-4, "max_lr": 1e-3, "cycle_momentum": False}, False),
+        ("CosineAnnealingLR", {"T_max": 10}, True),
+        ("ConstantLR", {"factor": 0.0}, True),
+    ],
+)
+def test_rates_of_groups_are_not_undone_without_a_word(key: str, kwargs: dict[str, Any], fits: bool) -> None:
+    """A single `max_lr` is that of all groups, whatever `lr_scale` or `layer_decay` made of theirs (pytorch#73305)."""
+    groups = [{"match": "0.*", "lr_scale": 0.1}]
+    factory = TorchOptimizerFactory("optim_cls.AdamW", kwargs={"lr": 1e-3}, groups=groups)
+    optimizer = factory.build(small_model(), registry=build_registry())
+    schedule = TorchSchedulerFactory(f"sched_cls.{key}", kwargs=kwargs)
+    if fits:
+        schedule.build(optimizer, registry=build_registry())
+        return
+    with pytest.raises(ConfigError, match="one learning rate, and theirs differ") as caught:
+        schedule.build(optimizer, registry=build_registry())
+    assert caught.value.config_path == ("scheduler", "type")

@@ -176,6 +176,8 @@ def schedule(drawn: Experiment) -> Experiment:
         drawn = replace(drawn, frequency=1, epochs=max(2, drawn.epochs))
     if drawn.scheduler == "OneCycleLR" and drawn.length.turns < 4:
         drawn = replace(drawn, interval="step", frequency=1, epochs=3)
+    if drawn.scheduler in ("OneCycleLR", "CyclicLR") and drawn.groups == "two rates":
+        drawn = replace(drawn, groups="all")  # whose one rate for both is refused
     return drawn
 
 
