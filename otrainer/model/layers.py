@@ -63,9 +63,7 @@ def check_layer(
         return
     for finding in found.findings:
         if finding.title == MISSING:
-            hint = (
-                "Write `{layer: {_type_: ...}, args: [$x, $x]}`, with `pick: 0` for the first of several values."
-            )
+            hint = "Write `{layer: {_type_: ...}, args: [$x, $x]}`, with `pick: 0` for the first of several values."
             report.add(finding.message, place, title=MISSING, hint=hint)
 
 

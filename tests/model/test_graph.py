@@ -311,3 +311,10 @@ def test_a_function_of_torch_that_is_misspelt_is_told_with_the_nearest(findings)
     (finding,) = [each for each in findings({"graph": graph}) if "sotfmax" in each.message]
 
     assert finding.suggestions == ("F.softmax",) or "op:F.softmax" in finding.suggestions
+
+
+def test_every_function_of_torch_that_is_an_op_is_one_of_torch(registry):
+    ops = [name for name in registry.list_ops() if name.startswith(("torch.", "F."))]
+    assert len(ops) > 150
+    assert all(callable(registry.get_op(name)) for name in ops)
+    assert {"torch.cat", "torch.stack", "torch.cumsum", "torch.where", "F.max_pool2d"} <= set(ops)
