@@ -425,7 +425,9 @@ class SchedulerFactory(Protocol):
 class Callback(Protocol):
     """Act at certain points of training (`cb.*`), in the order of the config.
 
-    `runs_last` moves a callback's hooks behind those of all others: a checkpoint then holds what the others did.
+    `runs_last` moves a callback's hooks behind those of all others: a checkpoint then holds what the others did. One
+    whose `stops_within_epoch` is true ends training at the next step by `should_stop`, and one whose `only_looks` is
+    true promises that what it keeps of a step within it does not matter after a failure.
     """
 
     runs_last: bool = False

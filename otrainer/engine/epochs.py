@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[Any]:
     """Return what the run still takes of the current epoch: a group of micro-batches for each step, or a Gathering.
 
-    Where validation goes by steps, so does a stop that is asked for.
+    Where validation goes by steps, so does a stop that is asked for, or where a callback that asks for it says so.
     """
     state = session.ctx.state
     batches = session.epoch(length.batches_left(state))
@@ -27,7 +27,7 @@ def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[An
     groups = length.cut(grouped(batches, count) if tokens is None else gathered(batches, tokens), state)
     if session.freezing is not None:
         groups = session.freezing.follow(groups, state, session.boundary)
-    return groups if rhythm.steps is None else until_stopped(groups, state)
+    return groups if rhythm.steps is None and not session.stops_within_epoch else until_stopped(groups, state)
 
 
 def until_stopped(groups: Iterator[Any], state: TrainState) -> Iterator[Any]:

@@ -22,6 +22,21 @@ def monitored(ctx: RunContext, name: str, config_path: ConfigPath, key: str = "m
     raise unknown_monitor(name, logs, config_path, key)
 
 
+def trained(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
+    """Return what the last optimizer step logged as `name`; raises ConfigError that lists what there is."""
+    logs = ctx.last_train_logs
+    if name in logs:
+        return float(logs[name])
+    logged = ", ".join(f"`{key}`" for key in logs)
+    raise ConfigError(
+        f"`monitor: {name}` names a value that training did not log. It logged {logged}.",
+        title="unknown monitor",
+        config_path=(*config_path, "monitor"),
+        suggestions=nearest(name, logs),
+        hint="Name a value that each step logs, such as `loss`; those of validation are watched `every: validation`.",
+    )
+
+
 def unknown_monitor(name: str, logs: Mapping[str, Any], config_path: ConfigPath, key: str = "monitor") -> ConfigError:
     """Report a value that is watched and that validation does not log, with what there is."""
     path = (*config_path, key)

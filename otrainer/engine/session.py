@@ -74,6 +74,10 @@ class Session:
         self._calls = {name: with_waiting(calls) for name, calls in self._hooks.items()}
         self._loggers = tuple(range(len(self.ctx.loggers)))
         self.sees_batches, self.sees_gradients = self.has(BATCH_END), self.has(BEFORE_STEP)
+        self.stops_within_epoch = any(getattr(each, "stops_within_epoch", False) for each in self.ctx.callbacks)
+        # Whether no callback within a step keeps anything of it, so that one that fails leaves nothing to take back.
+        within = [*self._hooks[BATCH_END], *self._hooks[BEFORE_STEP]]
+        self.only_looks = all(getattr(self.ctx.callbacks[place], "only_looks", False) for place, _ in within)
         self._told_modes: set[str] = set()
         # Whether a step that is left out leaves the scheduler's turn out too.
         self.steps_schedule = self.schedule.goes_by("step")

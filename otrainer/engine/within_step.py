@@ -38,7 +38,8 @@ def tell_epoch_start(session: Session) -> None:
 def tell_before_step(session: Session, name: str | None) -> None:
     """Let callbacks see the gradients of what is stepped now, or of one optimizer: not clipped yet, and not scaled."""
     optimizer = session.ctx.optimizer
-    session.boundary.phase = UPDATING  # what callbacks have seen cannot be taken back
+    if not session.only_looks:
+        session.boundary.phase = UPDATING  # what callbacks have seen cannot be taken back
     for each in (due(optimizer) if name is None else members(optimizer, name)).values():
         session.accelerator.unscale(each)
         session.hook(BEFORE_STEP, None, each)
@@ -52,7 +53,8 @@ def without_graph(result: Any, loss: torch.Tensor) -> LossOutput:
 
 def tell_batch(session: Session, batch: Any, output: LossOutput | None, row: Mapping[str, Any]) -> None:
     """Let callbacks see a micro-batch and what is logged of it; without an `output`, its loss is in the row or none."""
-    session.boundary.phase = UPDATING
+    if not session.only_looks:
+        session.boundary.phase = UPDATING
     logs = {name: value for name, value in row.items() if name != "loss"}
     if output is None:
         output = LossOutput(torch.as_tensor(row.get("loss", float("nan"))), logs)

@@ -39,7 +39,7 @@ HAS_WORDS = {
     "different_shapes", "doubled", "field_of", "flaws", "get_path", "gradient_not_finite", "holder_of", "known",
     "misfit", "misshapen", "missing_in", "model_misfit", "moved", "not_loadable", "nothing_called", "of_sequences",
     "read_order", "read_out", "refuse_gaps", "same_length", "shown", "step_not_finite", "tell_left_out",
-    "tell_never_validated", "unknown_monitor", "unmatched",
+    "tell_never_validated", "trained", "unknown_monitor", "unmatched",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {
