@@ -37,6 +37,8 @@ COMPONENTS = (
     ("sched_factory.function", "components.sched_chained:FunctionFactory", "sched"),
     ("cb.model_checkpoint", "components.callbacks.model_checkpoint:ModelCheckpoint", "callback"),
     ("cb.early_stopping", "components.callbacks.early_stopping:EarlyStopping", "callback"),
+    ("cb.throughput", "components.callbacks.throughput:Throughput", "callback"),
+    ("cb.profiler", "components.callbacks.profiler:Profiler", "callback"),
     ("log.stdout", "components.loggers.stdout:StdoutLogger", "logger"),
     ("log.json_lines", "components.loggers.json_lines:JsonLinesLogger", "logger"),
     ("metric.torchmetrics", "components.metrics:TorchMetric", "metric"),
@@ -50,6 +52,8 @@ COMPONENTS = (
 WITHOUT_EFFECT: Mapping[str, Mapping[str, Iterable[str]] | Iterable[str]] = {
     "cb.model_checkpoint": {"background": ()},  # the others say which files a run leaves
     "data.dataset": {"num_workers": ("train", "val"), "pin_memory": (), "timeout": ()},
+    "cb.throughput": ("*",),
+    "cb.profiler": ("*",),
     "log.stdout": ("*",),
 }
 OP = "op:"

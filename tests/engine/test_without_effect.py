@@ -47,12 +47,19 @@ class Ended:
 SPECS: dict[str, dict[str, Any]] = {
     "data.dataset": {"train": {"_type_": "my.augmented"}, "batch_size": 6},
     "log.stdout": {"every_n_steps": 2},
+    "cb.throughput": {"window": 2},
+    "cb.profiler": {"wait": 1, "warmup": 1, "active": 1},
     "cb.model_checkpoint": {"save_dir": "checkpoints", "every_n_steps": 2},
 }
 # An argument that means nothing unless others are set has these beside it.
 BESIDE = {("data.dataset", "timeout"): {"num_workers": 1}, ("data.dataset", "pin_memory"): {"num_workers": 1}}
 # Other values of an argument, where its default does not say what they could be.
-VALUES: dict[str, list[Any]] = {"pin_memory": [True, False], "every_n_steps": [1, None], "num_workers": [2]}
+VALUES: dict[str, list[Any]] = {
+    "pin_memory": [True, False],
+    "every_n_steps": [1, None],
+    "num_workers": [2],
+    "path": ["elsewhere.json"],
+}
 
 
 @pytest.fixture(autouse=True)
