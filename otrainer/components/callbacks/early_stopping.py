@@ -20,9 +20,10 @@ UNITS = ("validation", "step", "epoch")
 class EarlyStopping:
     """Stop after `patience` looks in a row without an improvement of `monitor` by more than `min_delta`.
 
-    `monitor` is the name of a logged value; `mode` is `min` where less of it is better, or `max`. By `every` it looks after each `validation`, at what that logs, or
-    at a value of training, such as `loss`: after each optimizer `step`, which ends training within the epoch then, or
-    after each `epoch`, at the mean over its steps. Looking at a step waits for the device.
+    `monitor` is the name of a logged value; `mode` is `min` where less of it is better, or `max`. By `every` it looks
+    after each `validation`, at what that logs, or at a value of training, such as `loss`: after each optimizer `step`,
+    which ends training within the epoch then, or after each `epoch`, at the mean over its steps. Looking at a step
+    waits for the device.
     """
 
     def __init__(
