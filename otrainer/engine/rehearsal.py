@@ -24,20 +24,21 @@ from otrainer.engine.tried_metrics import add_metrics
 from otrainer.engine.validation import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from otrainer.engine.data.loader import Loader
     from otrainer.engine.length import Length
     from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.session import Session
+    from otrainer.engine.stage_notes import ToldStage
     from otrainer.errors import ConfigPath
 
 log = logging.getLogger("otrainer")
 MOST_BYTES = 2**30  # of buffers and frozen parameters that are copied, for as long as a batch is tried
 
 
-def rehearse(session: Session, length: Length, rhythm: Rhythm) -> None:
-    """Try one validation batch, and compare monitors and the schedule's length with what the run will be.
+def rehearse(session: Session, length: Length, rhythm: Rhythm, batches: int = 1) -> None:
+    """Try so many validation batches, and compare monitors and the schedule's length with what the run will be.
 
     A run that goes on as it was has done so, and one that is at its end needs it no more.
     Nothing of the run is changed by it. Raises ConfigError for what is sure to fail, and whatever the parts raise.
@@ -49,7 +50,9 @@ def rehearse(session: Session, length: Length, rhythm: Rhythm) -> None:
     if not rhythm.comes(length, state, session.ctx.train.batches()):
         tell_never_validated(session, length, rhythm)
         return
-    logged, is_whole = try_validation(session, rhythm.first_epoch(state))
+    if not batches:
+        return
+    logged, is_whole = try_validation(session, rhythm.first_epoch(state), batches)
     check_monitors(session, logged, is_whole=is_whole)
 
 
@@ -66,12 +69,12 @@ def check_schedule(session: Session, length: Length, rhythm: Rhythm) -> None:
             log.warning("%s%s", f"{name}: " if name else "", mistake)
 
 
-def try_validation(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
-    """Return what a validation in `epoch` would log, judged by one batch, and whether that is all that it may log."""
+def try_validation(session: Session, epoch: int, most: int) -> tuple[dict[str, Any], bool]:
+    """Return what a validation in `epoch` would log, judged by up to `most` batches, and whether that is all of it."""
     if not session.val:
         return metrics_alone(session)
     try:
-        return tried(session, epoch)
+        return tried(session, epoch, most)
     except Exception as error:  # noqa: BLE001 - raised below, unless training says it better
         failed = error
     # A mistake that training makes too is not one of validation; the run ends in either case.
@@ -80,27 +83,31 @@ def try_validation(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
     raise failed
 
 
-def tried(session: Session, epoch: int) -> tuple[dict[str, Any], bool]:
+def tried(session: Session, epoch: int, most: int) -> tuple[dict[str, Any], bool]:
     """Return the same, or raise what fails, with a note that it was in validation."""
     with told_stage("rehearsal", 0) as where:
         found, is_whole = dict[str, Any](), True
         for name, loader in session.val.by_name().items():
             where.name = name
-            batch = loader.peek(epoch)
-            if batch is None:
+            batches = loader.peek(epoch, most)
+            if not batches:
                 continue
-            logged, is_all = tried_batch(session, loader, batch)
+            logged, is_all = tried_batches(session, loader, batches, where)
             named = {in_set(of, name): value for of, value in logged.items()} if name else {}
             found, is_whole = {**logged, **found, **named}, is_whole and is_all
         return (found, is_whole) if found else metrics_alone(session)
 
 
-def tried_batch(session: Session, loader: Loader, batch: Any) -> tuple[dict[str, Any], bool]:
-    """Return what validation would log of a batch, and whether that is all that it may log."""
+def tried_batches(
+    session: Session, loader: Loader, batches: Sequence[Any], where: ToldStage
+) -> tuple[dict[str, Any], bool]:
+    """Return what validation would log of the last of these batches, and whether that is all that it may log."""
     gradients = judging(session.modules, gradients=session.val_gradients)
     with unchanged(session), evaluating(session.modules, session.ctx), gradients, unheard():
-        placed = session.accelerator.place(batch)
-        row, _ = judge(session, loader, placed, 0)
+        for number, batch in enumerate(batches):
+            where.batch = number
+            placed = session.accelerator.place(batch)
+            row, _ = judge(session, loader, placed, number)
         logged = {f"val_{name}": value for name, value in row.items()}
         return logged, add_metrics(session, logged, placed)
 

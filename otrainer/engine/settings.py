@@ -33,6 +33,7 @@ class TrainerSettings:
     `detect_anomaly` lets torch say where a gradient is no number first, which takes time; under `val_gradients` models
     may differentiate in validation too.
     By `log_grad_norm` rows have the global L2 norm of the gradients, as it is before they are clipped.
+    Before the first step `sanity_batches` of validation are tried out, 0 for none.
     Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
     """
 
@@ -54,10 +55,12 @@ class TrainerSettings:
     accumulate: Mapping[str, Any] | None = None
     detect_anomaly: bool = False
     val_gradients: bool = False
+    sanity_batches: int = 1
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):
             check_whole(name, getattr(self, name))
+        check_whole("sanity_batches", self.sanity_batches, 0)
         for name in OPTIONAL:
             check_whole(name, getattr(self, name), optional=True)
         for name in ("grad_clip_norm", "grad_clip_value"):

@@ -61,7 +61,7 @@ class DefaultTrainer(TrainerSettings):
             begin_state(session.ctx)
             tell_left_out(session.ctx.optimizer, session.ctx)
             with worker_trouble(), anomalies_told(self.detect_anomaly):
-                rehearse(session, self.length, self.rhythm)
+                rehearse(session, self.length, self.rhythm, self.sanity_batches)
                 self._epochs(session)
             session.hook("on_fit_end")
             set_mode(session.ctx.optimizer, "eval")

@@ -281,3 +281,56 @@ def test_what_warns_of_a_batch_that_is_only_tried_is_not_heard(recwarn: pytest.W
     data = Batches(random_batches(1), random_batches(1))
     fit(small_model(), data, metrics=[Warns()], callbacks=[Stop()])
     assert heard == [1]  # that of the training batch
+
+
+def noting(sizes: list[int], fails_at: int | None = None) -> Any:
+    """The loss, which notes the sizes of validation batches before the first step, where nothing puts that back."""
+    trained: list[bool] = []
+
+    def loss(*, outputs: Any, targets: Any, batch: Any, stage: str) -> LossOutput:
+        if stage == "train":
+            trained.append(True)
+        elif not trained:
+            sizes.append(len(outputs))
+            if len(outputs) == fails_at:
+                raise ArithmeticError
+        return LossOutput(((outputs - targets["y"]) ** 2).mean())
+
+    return loss
+
+
+def in_sizes(*sizes: int) -> list[dict[str, torch.Tensor]]:
+    return [random_batches(1, size=size, seed=size)[0] for size in sizes]
+
+
+ASKED = [({"sanity_batches": number}, [4, 5, 6][:number]) for number in (0, 1, 2, 9)]
+
+
+@pytest.mark.parametrize(("asked", "tried"), [({}, [4]), *ASKED])
+@pytest.mark.parametrize("once", [False, True])
+def test_as_many_batches_are_tried_as_asked_for_and_all_come_again(asked: Any, tried: list[int], once: bool) -> None:
+    """However many there are, the rows and weights of the run are those of a run that tries none."""
+    found = []
+    for number in (asked, {"sanity_batches": 0}):
+        sizes, model, notes = list[int](), small_model(), Notes()
+        data = Batches(random_batches(3), (lambda: iter(in_sizes(4, 5, 6))) if once else in_sizes(4, 5, 6))
+        trainer = {"max_epochs": 2, **number}
+        fit(model, data, loss=noting(sizes), loggers=[notes], metrics=[Mae()], trainer=trainer, run={"seed": 3})
+        rows = [(stage, step, {**row, "asked": 0}) for stage, step, row in notes.rows]
+        found.append((sizes, parameters_of(model), rows))
+    assert (found[0][0], found[1][0]) == (tried, [])
+    assert torch.equal(found[0][1], found[1][1])
+    assert found[0][2] == found[1][2]
+
+
+def test_a_later_batch_that_fails_is_found_where_as_many_are_tried() -> None:
+    data = Batches(random_batches(3), in_sizes(4, 5, 6))
+    with pytest.raises(ArithmeticError) as error:
+        fit(small_model(), data, loss=noting([], fails_at=6), trainer={"sanity_batches": 3})
+    assert "in validation, tried before the first step, batch 2 (counted from 0)" in error.value.__notes__
+
+
+@pytest.mark.parametrize("number", [-1, True, 1.5])
+def test_a_number_of_batches_to_try_is_a_whole_one(number: Any) -> None:
+    with pytest.raises(ValueError, match="sanity_batches"):
+        fit(small_model(), Batches(random_batches(1)), trainer={"sanity_batches": number})

@@ -92,14 +92,14 @@ class Loader:
         """Return how many batches an epoch has, where that is sure; 0 where there is no loader."""
         return batches_in_epoch(self._loader) if self else 0
 
-    def peek(self, epoch: int) -> Any:
-        """Return the first batch of an epoch, or None, and be as if nobody had asked for it."""
+    def peek(self, epoch: int, most: int = 1) -> list[Any]:
+        """Return the first batches of an epoch, as many as there are up to `most`, and be as if nobody had asked."""
         part, held = stateful_part(self._loader), Generators((self._loader, getattr(self._make, "__self__", None)))
         state, before = None if part is None else part.state_dict(), held.state()
         kept = (self._saved, self._epoch, self._beginning, self._stream, self._first)
         is_once = isinstance(self._loader, Iterator)  # it gets back what was taken from it, and goes on from there
         objects = [] if is_once else [Kept(each, Room()) for _, each in reached(self._loader) if is_object(each)]
-        batch = next(self._peeked() if is_once else self.epoch(epoch), None)
+        batches = list(islice(self._peeked(most) if is_once else self.epoch(epoch), most))
         self._saved, self._epoch, self._beginning, self._stream, self._first = kept
         self._batches = iter(())
         if part is not None and state is not None:
@@ -107,14 +107,14 @@ class Loader:
         for each in objects:
             each.put_back()
         held.load(before)
-        return batch
+        return batches
 
-    def _peeked(self) -> Iterator[Any]:
-        """Yield the first batch of another iterator; where there is but one, it gets back what was taken from it."""
+    def _peeked(self, most: int) -> Iterator[Any]:
+        """Yield the first batches of another iterator; where there is but one, it gets back what was taken from it."""
         once = self._loader
         with RandomStream(self._seed):
             other = iter(self._make() or ())
-            taken = list(islice(other, 1))
+            taken = list(islice(other, most))
         if other is once:
             self._loader = Rejoined(taken, other)
         yield from taken

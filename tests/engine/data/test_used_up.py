@@ -103,7 +103,7 @@ KINDS: dict[str, Any] = {
 def test_a_look_at_the_first_batch_leaves_no_trace(kind: str) -> None:
     def epochs(peeked: bool) -> list[list[Any]]:
         loader = Loader(KINDS[kind]().train_dataloader, seed=4, stage="val")
-        first = loader.peek(0) if peeked else None
+        first = loader.peek(0)[0] if peeked else None
         given = [[torch.as_tensor(batch).tolist() for batch in loader.epoch(epoch)] for epoch in range(2 - once)]
         assert not peeked or torch.as_tensor(first).tolist() == given[0][0] or kind == "generator"
         return given
