@@ -11,6 +11,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.utils.hooks import RemovableHandle
 
 from otrainer.engine.kept_values import Room, kept_in
+from otrainer.engine.recompute import Recomputed
 
 USUAL = frozenset(vars(nn.Module()))
 NOT_THE_USER_S = ("torch", "otrainer")
@@ -24,7 +25,7 @@ def own_attributes(part: Any) -> dict[str, Any]:
     """
     if isinstance(part, nn.Module) and not is_the_user_s(part):
         return {k: v for k, v in vars(part).items() if k[0] != "_" and k not in USUAL and isinstance(v, SETTINGS)}
-    return {k: v for k, v in vars(part).items() if k not in USUAL and not isinstance(v, RemovableHandle)}
+    return {k: v for k, v in vars(part).items() if k not in USUAL and not isinstance(v, RemovableHandle | Recomputed)}
 
 
 def own_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -9,6 +9,7 @@ from typing import Any
 from otrainer.engine.averaging import Averaging
 from otrainer.engine.freezing import check_rules
 from otrainer.engine.length import Length
+from otrainer.engine.recompute import check_patterns
 from otrainer.engine.rhythm import Rhythm
 from otrainer.engine.tokens import tokens_of
 from otrainer.errors import check_positive, check_whole
@@ -32,6 +33,8 @@ class TrainerSettings:
     `ema` (`decay`, `from_step`, ...) or `swa` takes averages of the weights, which are validated and saved for use.
     `detect_anomaly` lets torch say where a gradient is no number first, which takes time; under `val_gradients` models
     may differentiate in validation too.
+    `checkpoint_activations` lists patterns on names of layers whose inner values are computed again for the gradients,
+    which takes time and saves memory.
     By `log_grad_norm` rows have the global L2 norm of the gradients, as it is before they are clipped.
     Before the first step `sanity_batches` of validation are tried out, 0 for none.
     Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
@@ -56,6 +59,7 @@ class TrainerSettings:
     detect_anomaly: bool = False
     val_gradients: bool = False
     sanity_batches: int = 1
+    checkpoint_activations: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):
@@ -67,6 +71,7 @@ class TrainerSettings:
             check_positive(name, getattr(self, name))
         _ = self.length, self.rhythm, self.averaging  # which tell what is none
         check_rules(self.freeze or ())
+        check_patterns(self.checkpoint_activations)
 
     @property
     def length(self) -> Length:

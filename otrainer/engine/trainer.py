@@ -22,6 +22,7 @@ from otrainer.engine.modes import anomalies_told, set_mode
 from otrainer.engine.optimizer import tell_left_out
 from otrainer.engine.own_step import own_step, own_steps, run_parts
 from otrainer.engine.parts import Parts
+from otrainer.engine.recompute import recomputing
 from otrainer.engine.rehearsal import rehearse
 from otrainer.engine.settings import TrainerSettings
 from otrainer.engine.setup import begin, no_batches
@@ -60,7 +61,8 @@ class DefaultTrainer(TrainerSettings):
                 session.hook("on_fit_start")
             begin_state(session.ctx)
             tell_left_out(session.ctx.optimizer, session.ctx)
-            with worker_trouble(), anomalies_told(self.detect_anomaly):
+            recomputes = recomputing(session.ctx.model, self.checkpoint_activations)
+            with worker_trouble(), anomalies_told(self.detect_anomaly), recomputes:
                 rehearse(session, self.length, self.rhythm, self.sanity_batches)
                 self._epochs(session)
             session.hook("on_fit_end")

@@ -25,11 +25,11 @@ from otrainer.stages.trials_of_model import (
     goes_by_groups,
     is_apart,
     is_built_in,
-    is_freezing,
+    names_parts,
     some_length,
-    trial_freezing,
     trial_group_schedules,
     trial_groups,
+    trial_parts,
     trial_weights,
 )
 
@@ -78,8 +78,8 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
         and goes_by_groups(config.data.get("scheduler"))
     ):
         attempt(trial_group_schedules, config, registry)
-    if model is not None and "trainer" not in wrong and is_freezing(config.data.get("trainer")):
-        attempt(trial_freezing, config, registry)
+    if model is not None and "trainer" not in wrong and names_parts(config.data.get("trainer")):
+        attempt(trial_parts, config, registry)
     if "weights" not in wrong and model is not None:
         attempt(trial_weights, config, registry)
     if findings or model is None:

@@ -10,6 +10,7 @@ from otrainer.config.walk import mappings
 from otrainer.engine.compiler import off_the_compiler
 from otrainer.engine.freezing import FREEZE, Freezing
 from otrainer.engine.optimizers import optimizer_factory
+from otrainer.engine.recompute import recomputed
 from otrainer.engine.schedule import build_schedules
 from otrainer.engine.starting.fitting import Taken, fit_sources
 from otrainer.engine.starting.section import sources_in
@@ -40,21 +41,27 @@ def is_apart(optimizer: Any) -> bool:
     return is_named(optimizer) or (isinstance(optimizer, Mapping) and any(optimizer.get(key) for key in own))
 
 
-def is_freezing(trainer: Any) -> bool:
-    return isinstance(trainer, Mapping) and trainer.get("_type_") == "trainer.default" and bool(trainer.get("freeze"))
+def names_parts(trainer: Any) -> bool:
+    """Return whether the trainer names parts of the model, to be frozen or computed again."""
+    own = ("freeze", "checkpoint_activations")
+    is_ours = isinstance(trainer, Mapping) and trainer.get("_type_") == "trainer.default"
+    return is_ours and any(trainer.get(key) for key in own)
 
 
-def trial_freezing(config: ResolvedConfig, registry: Registry) -> None:
-    """Hold the rules of what is frozen against the model without its numbers: does each match anything?"""
+def trial_parts(config: ResolvedConfig, registry: Registry) -> None:
+    """Hold what the trainer names against the model without its numbers: does each pattern match anything?"""
     ir, _ = remembered(judged_model, "model", config, registry)
-    if ir is not None:
-        model = blueprint(ir, registry, config.settings)
-        freezing = Freezing(config.data["trainer"]["freeze"], model)
-        freezing.freeze_for_good()
-        if not any(parameter.requires_grad for parameter in model.parameters()):
-            message = "All parameters of the model are frozen for good."
-            hint = "Let some of them train, or say until when they are frozen."
-            raise ConfigError(message, title="nothing to train", config_path=FREEZE, hint=hint)
+    if ir is None:
+        return
+    model, trainer = blueprint(ir, registry, config.settings), config.data["trainer"]
+    recomputed(model, trainer.get("checkpoint_activations") or ())
+    if not trainer.get("freeze"):
+        return
+    Freezing(trainer["freeze"], model).freeze_for_good()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        message = "All parameters of the model are frozen for good."
+        hint = "Let some of them train, or say until when they are frozen."
+        raise ConfigError(message, title="nothing to train", config_path=FREEZE, hint=hint)
 
 
 def trial_weights(config: ResolvedConfig, registry: Registry) -> list[Taken]:
