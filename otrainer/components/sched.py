@@ -67,11 +67,7 @@ class TorchSchedulerFactory:
         self._check_interval(cls, interval)
         turns = None if length is None else length.turns(interval, self.frequency)
         kwargs = with_length(self.kwargs, turns, ("scheduler", "kwargs"))
-        rates = {float(group["lr"]) for group in optimizer.param_groups}
-        scheduler = build_torch(cls, optimizer, self.args, kwargs, "scheduler")
-        left = {float(group["lr"]) for group in optimizer.param_groups}
-        if len(rates) > 1 and len(left) == 1 and left != {0.0}:
-            raise levelled(self.type)
+        scheduler = built_on(optimizer, cls, self.type, self.args, kwargs)
         return SchedulerBundle(scheduler, interval, self.frequency, self.monitor, self.on_resume)
 
     def _check_interval(self, cls: Any, interval: str) -> None:
@@ -87,6 +83,16 @@ class TorchSchedulerFactory:
             config_path=("scheduler", "interval"),
             hint="Set `interval: metric` and `monitor: val_loss`." if wants else "Set `interval: epoch` or `step`.",
         )
+
+
+def built_on(optimizer: torch.optim.Optimizer, cls: Any, key: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Return a scheduler of a class; raise ConfigError for wrong arguments, and where it levels the groups' rates."""
+    rates = {float(group["lr"]) for group in optimizer.param_groups}
+    scheduler: Any = build_torch(cls, optimizer, args, kwargs, "scheduler")
+    left = {float(group["lr"]) for group in optimizer.param_groups}
+    if len(rates) > 1 and len(left) == 1 and left != {0.0}:
+        raise levelled(key)
+    return scheduler
 
 
 def levelled(key: str) -> ConfigError:

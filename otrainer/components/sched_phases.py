@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from otrainer.components.sched import KNOWN_BY, SchedulerBundle, wants_value, with_length
-from otrainer.components.torch_classes import build_torch, checked_class, checked_key
+from otrainer.components.sched import KNOWN_BY, SchedulerBundle, built_on, wants_value, with_length
+from otrainer.components.torch_classes import checked_class, checked_key
 from otrainer.engine.schedule import AUTO, check_on_resume, check_rhythm
 from otrainer.errors import ConfigError, ConfigPath, Finding, is_whole, nearest
 
@@ -73,7 +73,7 @@ def build_part(
     try:
         cls = checked_class(registry, part["type"], kwargs, "scheduler")
         refuse_by_value(cls, part["type"])
-        made: Any = build_torch(cls, optimizer, (), with_length(kwargs, turns, (*at, "kwargs")), "scheduler")
+        made = built_on(optimizer, cls, part["type"], (), with_length(kwargs, turns, (*at, "kwargs")))
     except ConfigError as error:
         raise moved(error, at) from error.__cause__
     return made

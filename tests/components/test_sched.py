@@ -375,3 +375,18 @@ def test_rates_of_groups_are_not_undone_without_a_word(key: str, kwargs: dict[st
     with pytest.raises(ConfigError, match="one learning rate, and theirs differ") as caught:
         schedule.build(optimizer, registry=build_registry())
     assert caught.value.config_path == ("scheduler", "type")
+
+
+@pytest.mark.parametrize(
+    ("make", "place"),
+    [(lambda part: PhasesFactory([{**WARM_UP, "length": 2}, part]), ("phases", 1)),
+     (lambda part: ChainedFactory([part]), ("schedulers", 0))],
+)  # fmt: skip
+def test_nor_are_they_by_one_of_several_schedulers(make: Callable[[Any], Any], place: tuple[Any, ...]) -> None:
+    groups = [{"match": "0.*", "lr_scale": 0.1}]
+    factory = TorchOptimizerFactory("optim_cls.AdamW", kwargs={"lr": 1e-3}, groups=groups)
+    optimizer = factory.build(small_model(), registry=build_registry())
+    one_cycle = {"type": "sched_cls.OneCycleLR", "kwargs": {"max_lr": 1e-3, "total_steps": 10}}
+    with pytest.raises(ConfigError, match="one learning rate, and theirs differ") as caught:
+        make(one_cycle).build(optimizer, registry=build_registry(), length=RunLength(9, 9, 9))
+    assert caught.value.config_path == ("scheduler", *place, "type")
