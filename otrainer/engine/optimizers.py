@@ -162,10 +162,14 @@ class NamedFactories:
         """Return which one trains the parameters of the loss, if any. Raises ConfigError where several say so."""
         names = [name for name, each in self.factories.items() if getattr(each, "trains_loss", False)]
         if len(names) > 1:
-            message = f"`{names[0]}` and `{names[1]}` both train the loss."
-            path, hint = ("optimizer", names[1], "trains_loss"), "Leave it to one of them."
-            raise ConfigError(message, title="a parameter of two optimizers", config_path=path, hint=hint)
+            raise loss_of_two(names[0], names[1])
         return names[0] if names else None
+
+
+def loss_of_two(first: str, second: str) -> ConfigError:
+    message = f"`{first}` and `{second}` both train the loss."
+    path, hint = ("optimizer", second, "trains_loss"), "Leave it to one of them."
+    return ConfigError(message, title="a parameter of two optimizers", config_path=path, hint=hint)
 
 
 def optimizer_factory(built: Any) -> Any:
