@@ -39,6 +39,7 @@ COMPONENTS = (
     ("cb.early_stopping", "components.callbacks.early_stopping:EarlyStopping", "callback"),
     ("cb.throughput", "components.callbacks.throughput:Throughput", "callback"),
     ("cb.profiler", "components.callbacks.profiler:Profiler", "callback"),
+    ("cb.lr_monitor", "components.callbacks.lr_monitor:LrMonitor", "callback"),
     ("log.stdout", "components.loggers.stdout:StdoutLogger", "logger"),
     ("log.json_lines", "components.loggers.json_lines:JsonLinesLogger", "logger"),
     ("metric.torchmetrics", "components.metrics:TorchMetric", "metric"),
@@ -54,6 +55,7 @@ WITHOUT_EFFECT: Mapping[str, Mapping[str, Iterable[str]] | Iterable[str]] = {
     "data.dataset": {"num_workers": ("train", "val"), "pin_memory": (), "timeout": ()},
     "cb.throughput": ("*",),
     "cb.profiler": ("*",),
+    "cb.lr_monitor": ("*",),
     "log.stdout": ("*",),
 }
 OP = "op:"

@@ -49,6 +49,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "log.stdout": {"every_n_steps": 2},
     "cb.throughput": {"window": 2},
     "cb.profiler": {"wait": 1, "warmup": 1, "active": 1},
+    "cb.lr_monitor": {"momentum": True},
     "cb.model_checkpoint": {"save_dir": "checkpoints", "every_n_steps": 2},
 }
 # An argument that means nothing unless others are set has these beside it.
@@ -57,6 +58,7 @@ BESIDE = {("data.dataset", "timeout"): {"num_workers": 1}, ("data.dataset", "pin
 VALUES: dict[str, list[Any]] = {
     "pin_memory": [True, False],
     "every_n_steps": [1, None],
+    "every_n_epochs": [1],
     "num_workers": [2],
     "path": ["elsewhere.json"],
 }

@@ -141,6 +141,7 @@ def test_a_pattern_an_op_and_several_names_are_told_together(project_root: Path)
     found = json.loads(explained(project_root, KEY="cb.*,op:add,weights,cb.early_stopping", FORMAT="json"))
     assert [each["key"] for each in found] == [
         "cb.early_stopping",
+        "cb.lr_monitor",
         "cb.model_checkpoint",
         "cb.profiler",
         "cb.throughput",
