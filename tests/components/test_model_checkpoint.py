@@ -135,7 +135,7 @@ def test_an_epochs_steps_are_on_the_disk_before_validation(tmp_path: Path) -> No
 
         def __iter__(self) -> Any:
             if contexts[0].state.global_step > 0:  # else it is tried before the first step
-                saves._settle(contexts[0])
+                saves._saving.settle(contexts[0])
                 seen.append(sorted_progress(tmp_path / "last.pt"))
             return iter(random_batches(1))
 

@@ -67,8 +67,8 @@ def test_the_best_stay_and_no_others(tmp_path: Path, more: Any, kept: list[str],
     assert files(tmp_path) == sorted(f"{name}.pt" for name in ("best", "last", *kept))
     best = load_checkpoint(tmp_path / "best.pt")["train_state"]["global_step"]
     assert best == (2 if more.get("mode") == "max" else 12)
-    assert top._top is not None
-    assert load_checkpoint(tmp_path / top._top.names[0])["train_state"]["global_step"] == best
+    assert top._kept.top is not None
+    assert load_checkpoint(tmp_path / top._kept.top.names[0])["train_state"]["global_step"] == best
 
 
 @pytest.mark.parametrize("stop", [3, 4, 9, 11, 12, 13])
