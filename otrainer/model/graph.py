@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from otrainer.model.ir import ModelIR, ModuleSpec, Node, Program, Returns
+from otrainer.model.ir import ModelIR, ModuleSpec, Node, Picks, Program, Returns
 from otrainer.model.nodes import Calls, read_node
 from otrainer.model.order import Written, written_nodes
-from otrainer.model.section import check_name, read_inputs, read_return
+from otrainer.model.repeat import Turn, repeated, repeats
+from otrainer.model.section import Report, check_name, read_inputs, read_return
 from otrainer.model.values import Values
+from otrainer.registry.build.spec import is_spec
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
-    from otrainer.model.section import Report
     from otrainer.registry.core import Registry
 
 KEYS = ("inputs", "modules", "nodes", "order", "steps", "outputs", "return")
@@ -42,7 +44,17 @@ def read_modules(section: object, path: ConfigPath, report: Report) -> tuple[Mod
     body = report.mapping(section, path, what="`modules`")
     for name in body:
         report.extend(check_name(name, "module", (*path, name), on_key=True))
-    return tuple(ModuleSpec(str(name), spec, (*path, name)) for name, spec in body.items())
+    return tuple(spec for name, each in body.items() for spec in specs_of(str(name), each, (*path, name), report))
+
+
+def specs_of(name: str, section: object, path: ConfigPath, report: Report) -> Iterator[ModuleSpec]:
+    """Yield the module that a section writes, or those that it repeats, which are called `name.0`, `name.1`, ..."""
+    if not isinstance(section, Mapping) or not repeats(section) or is_spec(section):
+        yield ModuleSpec(name, section, path)  # type: ignore[arg-type]  # what is no mapping is told where specs are
+        return
+    write = "Write `{repeat: 6, of: {_type_: ...}}`."
+    for spec, place, turn in repeated(section, path, report, what="module", hint=write, single=True):
+        yield ModuleSpec(f"{name}.{turn.number if turn else 0}", spec, place)
 
 
 def read_nodes(written: Sequence[Written], calls: Calls, values: Values, report: Report) -> list[Node]:
@@ -51,11 +63,25 @@ def read_nodes(written: Sequence[Written], calls: Calls, values: Values, report:
     for entry in written:
         values.expect((name for name, _, _ in entry.outs), entry.name)
     for entry in written:
-        node = read_node(entry, calls, values, report)
-        nodes.extend([node] if node else [])
+        own = Report() if entry.is_again else report
+        values.begin(entry.turn, own)
+        node = read_node(entry, calls, values, own)
         for name, place, on_key in entry.outs:
             values.produce(name, place, on_key=on_key, by=entry.name)
+        nodes.extend([in_turn(node, entry.turn, values)] if node else [])
     return nodes
+
+
+def in_turn(node: Node, turn: Turn | None, values: Values) -> Node:
+    """Return a node that repeats under names that no other turn of it has."""
+    if turn is None:
+        return node
+    out, now = node.out, values.now
+    if isinstance(out, Picks):
+        out = Picks(tuple((now.get(name, name), key) for name, key in out.pairs))
+    else:
+        out = now.get(out, out) if isinstance(out, str) else tuple(now.get(name, name) for name in out)
+    return replace(node, name=f"{node.name}.{turn.number}", out=out)
 
 
 def read_outputs(
@@ -74,7 +100,7 @@ def read_outputs(
     for key, item, place in entries:
         name = values.output(item, place)
         if name is not None:
-            outputs.append((name if key is None else key, name, place))
+            outputs.append((name if key is None else key, values.now[name], place))
     return outputs
 
 

@@ -6,6 +6,7 @@ import inspect
 import keyword
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
@@ -51,6 +52,8 @@ def read_call(entry: Written, calls: Calls, report: Report) -> tuple[Literal["mo
         return None
     method, colon, name = text.partition(":")
     modules, ops = calls.modules, calls.registry.list_ops()
+    if method == "module" and colon and (copies := calls.copies_of(name)):
+        return one_of_copies(name, copies, entry, report)
     if method == "module" and colon:
         return known("module", name, modules, place, report)
     if method == "op" and colon:
@@ -59,6 +62,19 @@ def read_call(entry: Written, calls: Calls, report: Report) -> tuple[Literal["mo
     options = [f"module:{module}" for module in modules] + [f"op:{op}" for op in ops]
     near = [option for option in options if option.partition(":")[2] == last] or report.near(text, options)
     report.add(f"`{text}` cannot be called.", place, title="unknown call", near=near, hint=hint)
+    return None
+
+
+def one_of_copies(name: str, copies: int, entry: Written, report: Report) -> tuple[Literal["module", "op"], str] | None:
+    """Return the copy of a module that a turn calls: each turn has one of its own."""
+    place, turn = (*entry.path, "call"), entry.turn
+    if turn is not None and turn.count == copies:
+        return "module", f"{name}.{turn.number}"
+    message = f"`{name}` repeats: there are `{name}.0` to `{name}.{copies - 1}`."
+    if turn is not None:
+        message = f"`{name}` has {copies} copies, and what calls it repeats {turn.count} times."
+    hint = f"Call one, as in `module:{name}.0`, or each in its turn by `{{repeat: {copies}, of: [...]}}`."
+    report.add(message, place, title="unknown module", hint=hint)
     return None
 
 
@@ -152,6 +168,10 @@ class Calls:
 
     modules: Mapping[str, ModuleSpec]
     registry: Registry
+
+    def copies_of(self, name: str) -> int:
+        """Return how many copies there are of a module that repeats; 0 for any other."""
+        return next(number for number in count() if f"{name}.{number}" not in self.modules)
 
     def function_of(self, node: Node) -> Callable[..., Any] | None:
         """Return a function with the signature of what `node` calls; None where only building a module would tell.

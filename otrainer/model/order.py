@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from otrainer.config.kinds import kind_of
 from otrainer.errors import ConfigPath
-from otrainer.model.section import check_name, listed
-
-if TYPE_CHECKING:
-    from otrainer.model.section import Report
+from otrainer.model.repeat import Turn, repeats, written_out
+from otrainer.model.section import Report, check_name, listed
 
 CALL_KEYS = ("call", "args", "kwargs", "out")
 # What a call produces: its name, the place of the name, and whether that place is a key.
@@ -20,12 +18,21 @@ Named: TypeAlias = tuple[object, ConfigPath, bool]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A call as it is written: `name` is its own name, or where it has none what people would call it."""
+    """A call as it is written: `name` is its own name, or where it has none what people would call it.
+
+    What repeats is there once for each `turn`.
+    """
 
     name: str
     body: Mapping[Any, Any]
     path: ConfigPath
     outs: tuple[Named, ...]
+    turn: Turn | None = None
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the same place was written out before, and judged then."""
+        return self.turn is not None and self.turn.number > 0
 
 
 def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) -> list[Written]:
@@ -47,7 +54,7 @@ def written_nodes(section: Mapping[Any, Any], path: ConfigPath, report: Report) 
 
 
 def from_list(entries: object, kind: str, path: ConfigPath, report: Report) -> Iterator[Written]:
-    """Read nodes, each with a `name` of its own, or steps, each with an `out`."""
+    """Read nodes, each with a `name` of its own, or steps, each with an `out`; both may repeat."""
     needed = "name" if kind == "node" else "out"
     nameless = lacking(entries, needed) if kind == "node" else []
     if len(nameless) > 1:
@@ -55,26 +62,28 @@ def from_list(entries: object, kind: str, path: ConfigPath, report: Report) -> I
         hint = "Give each a `name`, or write `steps` instead of `nodes`, which name their `out` alone."
         report.add(message, (*path, nameless[0]), title="missing key", hint=hint)
     seen: list[str] = []
-    for index, body in enumerate(report.sequence(entries, path, what=f"`{kind}s`")):
-        place = (*path, index)
-        entry = report.mapping(body, place, what=f"A {kind}")
+    several = report.sequence(entries, path, what=f"`{kind}s`")
+    write = "Write `{repeat: 6, of: [{call: module:NAME, args: [$x], ...}]}`."
+    for index, (body, place, turn) in enumerate(written_out(several, path, report, what=kind, hint=write)):
+        own = Report() if turn and turn.number else report
+        entry = own.mapping(body, place, what=f"A {kind}")
         if not isinstance(body, Mapping):
             continue
-        report.keys(entry, ("name", *CALL_KEYS) if kind == "node" else CALL_KEYS, place, what=f"A {kind}")
+        own.keys(entry, ("name", *CALL_KEYS) if kind == "node" else CALL_KEYS, place, what=f"A {kind}")
         if len(nameless) < 2:
-            report.required(entry, (needed,), place, what=f"A {kind}")
+            own.required(entry, (needed,), place, what=f"A {kind}")
         name, has_name = entry.get("name"), kind == "node" and "name" in entry
         if has_name and entry.get("out") is not None:
-            check_own_name(name, (*place, "name"), seen, report)
+            check_own_name(name, (*place, "name"), seen, own)
         label = name if has_name and isinstance(name, str) else f"{kind}_{index}"
         seen.append(label)
-        yield make(label, entry, place, (name, (*place, "name"), False) if has_name else None, report)
+        yield make(label, entry, place, (name, (*place, "name"), False) if has_name else None, own, turn)
 
 
 def lacking(entries: object, key: str) -> list[int]:
     """Return the indices of the mappings in a list that have no such key."""
     several = entries if isinstance(entries, list | tuple) else ()
-    return [index for index, body in enumerate(several) if isinstance(body, Mapping) and key not in body]
+    return [i for i, body in enumerate(several) if isinstance(body, Mapping) and key not in body and not repeats(body)]
 
 
 def check_own_name(name: object, place: ConfigPath, seen: list[str], report: Report) -> None:
@@ -134,12 +143,19 @@ def read_order(order: object, bodies: Mapping[Any, Any], path: ConfigPath, repor
     return [*run, *left]
 
 
-def make(label: str, body: Mapping[Any, Any], place: ConfigPath, default: Named | None, report: Report) -> Written:
+def make(
+    label: str,
+    body: Mapping[Any, Any],
+    place: ConfigPath,
+    default: Named | None,
+    report: Report,
+    turn: Turn | None = None,
+) -> Written:
     """Return the entry with what it produces: what `out` names, or else its own name."""
     report.required(body, ("call",), place, what="A call") if body else None
     if body.get("out") is None:
-        return Written(label, body, place, (default,) if default else ())
-    return Written(label, body, place, tuple(outs_of(body["out"], (*place, "out"), report)))
+        return Written(label, body, place, (default,) if default else (), turn)
+    return Written(label, body, place, tuple(outs_of(body["out"], (*place, "out"), report)), turn)
 
 
 def outs_of(out: object, path: ConfigPath, report: Report) -> Iterator[Named]:

@@ -37,7 +37,8 @@ def compile_sequential(section: Mapping[Any, Any], path: ConfigPath, registry: R
         hint = "Write `layers: [{_type_: nn.Linear, ...}]`."
         report.add("A sequential model needs at least one layer.", (*path, "layers"), title="no layer", hint=hint)
     returns = read_return(section, 1, (*path, "return"), report) or "single"
-    written = list(written_out(layers, (*path, "layers"), report))
+    write = "Write `{repeat: 6, of: {_type_: ...}}`, or a list of layers under `of`."
+    written = [each[:2] for each in written_out(layers, (*path, "layers"), report, what="layer", hint=write)]
     first = inputs[0] if inputs else "x"
     called = list(call_layers(written, first, registry, report))
     modules, nodes = tuple(module for module, _ in called), tuple(node for _, node in called)

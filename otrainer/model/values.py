@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,25 @@ from otrainer.model.section import check_name, listed
 
 if TYPE_CHECKING:
     from otrainer.errors import ConfigPath
+    from otrainer.model.repeat import Turn
     from otrainer.model.section import Report
 
 REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
 class Values:
-    """Inputs and results so far; `later` are names that some call will produce, and `renamed` nodes under `out`s."""
+    """Inputs and results so far; `later` are names that some call will produce, and `renamed` nodes under `out`s.
+
+    Steps that repeat give a name a new value in each turn: `now` it means that of the last, by its own name.
+    """
 
     def __init__(self, inputs: Iterable[str], report: Report) -> None:
         self.report = report
         self.known: dict[str, str | None] = dict.fromkeys(inputs)  # with the node that each comes from, if it does
+        self.now: dict[str, str] = {name: name for name in self.known}
+        self.turn: Turn | None = None
+        self.made: list[str] = []  # in this turn
+        self.turns_of: Counter[str] = Counter()
         self.later: list[str] = []
         self.renamed: dict[str, tuple[str, ...]] = {}
 
@@ -33,18 +42,27 @@ class Values:
         if node not in outs:
             self.renamed[node] = outs
 
+    def begin(self, turn: Turn | None, report: Report) -> None:
+        """Go on to a call of this turn, of which mistakes are told to `report`."""
+        self.report = report
+        if turn is not self.turn:
+            self.turn, self.made = turn, []
+
     def produce(self, name: object, place: ConfigPath, *, on_key: bool, by: str) -> None:
         """Make a result known from here on."""
         wrong = list(check_name(name, "value", place, on_key=on_key))
         self.report.extend(wrong)
         if wrong or not isinstance(name, str):
             return
-        if name in self.known:
+        if name in (self.known if self.turn is None else self.made):
             node = self.known[name]
             message = f"The name `{name}` is taken: it is {f'produced by `{node}`' if node else 'an input'}."
             hint = "Every name is produced once; give this one another `out`."
             self.report.add(message, place, title="duplicate name", key=on_key, hint=hint)
-        self.known.setdefault(name, by)
+        self.known[name] = self.known.get(name, by) if self.turn is None else by
+        self.now[name] = name if self.turn is None else f"{name}.{self.turns_of[name]}"
+        self.turns_of[name] += 1
+        self.made.append(name)
 
     def reference(self, text: str, place: ConfigPath) -> Ref | None:
         """Return the value that `$name` means, or None after a finding."""
@@ -53,7 +71,7 @@ class Values:
             hint = f"Write `${text}` for the text itself."
             self.report.add(f"`{text}` is no reference.", place, title="malformed reference", hint=hint)
             return None
-        return Ref(match[1]) if self.is_known(match[1], place) else None
+        return Ref(self.now[match[1]]) if self.is_known(match[1], place) else None
 
     def output(self, item: object, place: ConfigPath) -> str | None:
         """Return the value that an entry of `outputs` names, with or without `$`, or None after a finding."""

@@ -166,7 +166,7 @@ def call(ops: Mapping[str, list[Any]]) -> Schema:
     told = [name for name in ops if not name.startswith(OF_TORCH)] + [f"{module}NAME" for module in OF_TORCH]
     called = {
         "type": "string",
-        "pattern": rf"^module:[A-Za-z_][A-Za-z0-9_]*$|^(?:{names})$|{HOLDS}",
+        "pattern": rf"^module:[A-Za-z_][A-Za-z0-9_]*(?:\.[0-9]+)?$|^(?:{names})$|{HOLDS}",
         "errorMessage": CALL_ERROR.format(", ".join(f"`{name}`" for name in told)),
     }
     known = [{"const": f"op:{name}", "description": rows[0]["doc"] or f"`{name}`"} for name, rows in ops.items()]

@@ -156,6 +156,22 @@ BROKEN |= {
         "model: {sequential: {layers: [{repeat: often, of: {_type_: nn.ReLU}}]}}",
         "model.sequential.layers.0.repeat",
     ),
+    "a module that repeats without a spec": (
+        "model: {graph: {modules: {a: {repeat: 2, of: nn.ReLU}}}}",
+        "model.graph.modules.a.of",
+    ),
+    "a module that repeats half": (
+        "model: {graph: {modules: {a: {repeat: half, of: {_type_: nn.ReLU}}}}}",
+        "model.graph.modules.a.repeat",
+    ),
+    "a typo in a step that repeats": (
+        graph("steps: [{repeat: 2, of: [{call: module:a, arg: [$x], out: y}]}]"),
+        "model.graph.steps.0.of.0",
+    ),
+    "a step that repeats, with an out": (
+        graph("steps: [{repeat: 2, of: [{call: module:a, out: y}], out: y}]"),
+        "model.graph.steps.0",
+    ),
     "a typo in one of several models": (
         "model: {components: {a: {sequential: {layrs: []}}}}",
         "model.components.a.sequential",
@@ -177,6 +193,9 @@ FINE = {
     "a layer that repeats": "model: {sequential: {layers: [{repeat: 2, of: {_type_: nn.ReLU}}]}}",
     "a layer that is called": "model: {sequential: {layers: [{layer: {_type_: nn.LSTM, _args_: [3, 3]}, pick: 0}]}}",
     "layers that repeat": "model: {sequential: {layers: [{repeat: 3, of: [{_type_: nn.ReLU}]}]}}",
+    "a module that repeats": "model: {graph: {modules: {a: {repeat: 2, of: {_type_: nn.ReLU}}}}}",
+    "steps that repeat": graph("steps: [{repeat: 2, of: [{call: module:a.1, args: [$x], out: x}]}]"),
+    "a node that repeats": graph("nodes: [{repeat: 2, of: {name: x, call: op:add, args: [$x, 1]}}]"),
     "several models": "model: {components: {a: {_type_: nn.ReLU}, b: {sequential: {layers: [{_type_: nn.ReLU}]}}}}",
     "several optimizers": "optimizer: {a: {_type_: optim_factory.torch, type: optim_cls.SGD, every_n_steps: 2}}",
     "a section of a base": "trainer: {max_epochs: 3}",
