@@ -50,6 +50,8 @@ def begin_epoch(session: Session) -> None:
     """Count from the first batch of the next epoch, or go on with one that was cut; metrics begin anew."""
     state = session.ctx.state
     if not state.is_cut:
+        if session.ctx.epoch_means is not None:
+            session.ctx.epoch_means.begin()
         state.epoch, state.micro_step_in_epoch = state.epoch + 1, 0
     state.epoch_complete, state.epoch_trained, state.is_cut = False, False, False
     reset_metrics(session)

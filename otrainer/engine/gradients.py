@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.epoch_means import note_weight
 from otrainer.engine.logs import check_norms, detached
 from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import update_metrics
@@ -59,6 +60,8 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
         result = own.take(session, batch, index, first=first)
         if own.stepped:
             row = logs_of(result)
+            if ctx.epoch_means is not None:
+                note_weight(session, None, shares, whole_batch(batch), None, index)
             if session.sees_batches:
                 tell_batch(session, batch, None, row)
             return row
@@ -74,6 +77,8 @@ def backward(session: Session, batch: Any, index: int, shares: Shares, *, first:
     shares.kind = loss.dtype
     if not shares.is_single or session.is_first_step or (first and not session.watch.passes(seen, index)):
         share = shared(session, shares, result, loss, seen, (inputs, meta, index), first=first)
+    if first and ctx.epoch_means is not None:
+        note_weight(session, result, shares, inputs, meta, index)
     output = without_graph(result, loss) if session.sees_batches and first else None
     del result, loss
     if not ctx.metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from math import fsum
@@ -14,6 +15,7 @@ from otrainer.errors import ConfigError
 if TYPE_CHECKING:
     from otrainer.engine.state import RunContext
 
+log = logging.getLogger("otrainer")
 Number = int | float
 NOTHING: Mapping[str, Any] = {}
 TAKEN = frozenset({"step", "stage", "lr"})  # what a row has by itself
@@ -72,11 +74,13 @@ def check_norms(norms: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 def logs_state(ctx: RunContext) -> dict[str, Any]:
     """Return the latest logs as they go into a checkpoint: callbacks may look at them after a resume."""
     logs = ctx.last_train_logs
+    means = {} if ctx.epoch_means is None else {"means": ctx.epoch_means.state_dict()}
     return {
         "train": logs.state_dict() if isinstance(logs, StepLogs) else None,
         "val": dict(ctx.last_val_logs),
         "validated": ctx.validated,
         "logged_step": ctx.logged_step,
+        **means,
     }
 
 
@@ -87,6 +91,10 @@ def load_logs(ctx: RunContext, state: Mapping[str, Any]) -> None:
     ctx.last_val_logs = dict(state.get("val", {}))
     ctx.validated = bool(state.get("validated", False))
     ctx.logged_step = int(state.get("logged_step", ctx.state.global_step))
+    if ctx.epoch_means is not None and "means" in state:
+        ctx.epoch_means.load_state_dict(state["means"])
+    elif ctx.epoch_means is not None and ctx.state.micro_step_in_epoch and not ctx.state.epoch_complete:
+        log.warning("the checkpoint has no sums of this epoch: its means are over the steps from here on")
 
 
 def mean_of(rows: Sequence[Mapping[str, Any]], weights: Sequence[Any] | None = None) -> dict[str, Number]:

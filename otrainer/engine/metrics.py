@@ -58,10 +58,13 @@ def reset_metrics(session: Session) -> None:
 def epoch_rows(session: Session) -> dict[str, dict[str, Number]]:
     """Return what is logged of an epoch, by stage: what comes from validation as one row, the rest as another.
 
+    The rest is what metrics compute of training, and the means of its loss and logs where they are logged.
+
     Raises ConfigError where two values have one name, or one is no number.
     """
     ctx = session.ctx
-    rows: dict[str, dict[str, Number]] = {"metrics": {}, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
+    means = {} if ctx.epoch_means is None else ctx.epoch_means.values()
+    rows: dict[str, dict[str, Number]] = {"metrics": means, "val": dict(ctx.last_val_logs) if ctx.validated else {}}
     for index in range(len(ctx.metrics)):
         for name, value in computed(session, index):
             is_val = ctx.validated and not name.startswith("train")

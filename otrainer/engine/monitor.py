@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.epoch_means import PREFIX
 from otrainer.errors import ConfigError, ConfigPath, nearest
 
 if TYPE_CHECKING:
@@ -15,11 +16,25 @@ LOSS = "val_loss"  # logged by validation alone
 
 
 def monitored(ctx: RunContext, name: str, config_path: ConfigPath, key: str = "monitor") -> float:
-    """Return the latest validation value called `name`, as `key` says; raises ConfigError that lists what there is."""
-    logs = ctx.last_val_logs
+    """Return the latest validation value called `name`, as `key` says, or the mean of a training value of this epoch.
+
+    Raises ConfigError that lists what there is.
+    """
+    means = getattr(ctx, "epoch_means", None)
+    logs = {**ctx.last_val_logs, **(means.values() if means is not None else {})}
     if name in logs:
         return float(logs[name])
     raise unknown_monitor(name, logs, config_path, key)
+
+
+def is_mean(ctx: RunContext, name: str) -> bool:
+    """Return whether a value is the mean of one of training over an epoch, where these are logged."""
+    return getattr(ctx, "epoch_means", None) is not None and name.startswith(PREFIX)
+
+
+def is_of_now(ctx: RunContext, name: str) -> bool:
+    """Return whether a value that is watched is new: a mean of training at its epoch's end, another one validated."""
+    return ctx.state.epoch_trained if is_mean(ctx, name) else ctx.validated
 
 
 def trained(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
@@ -28,12 +43,15 @@ def trained(ctx: RunContext, name: str, config_path: ConfigPath) -> float:
     if name in logs:
         return float(logs[name])
     logged = ", ".join(f"`{key}`" for key in logs)
+    hint = "Name a value that each step logs, such as `loss`; those of validation are watched `every: validation`."
+    if name.startswith(PREFIX):
+        hint = "Means over an epoch, such as `train_loss`, are there with `log_epoch_means: true` in `trainer`."
     raise ConfigError(
         f"`monitor: {name}` names a value that training did not log. It logged {logged}.",
         title="unknown monitor",
         config_path=(*config_path, "monitor"),
         suggestions=nearest(name, logs),
-        hint="Name a value that each step logs, such as `loss`; those of validation are watched `every: validation`.",
+        hint=hint,
     )
 
 

@@ -14,7 +14,7 @@ from otrainer.engine.gradients import evaluate
 from otrainer.engine.kept_tensors import Allowance, Tensors
 from otrainer.engine.metrics import stand_ins
 from otrainer.engine.modes import evaluating, judging
-from otrainer.engine.monitor import LOSS, place_of, unknown_monitor
+from otrainer.engine.monitor import LOSS, is_mean, place_of, unknown_monitor
 from otrainer.engine.optimizers import in_section
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.seed import random_state, set_random_state
@@ -173,7 +173,8 @@ def monitors(session: Session) -> Iterator[tuple[str, ConfigPath, bool, str]]:
         watched = getattr(callback, "watched", {"monitor": [monitor] if isinstance(monitor, str) else []})
         for key, names in watched.items() if isinstance(watched, dict) else ():
             for name in names:
-                yield name, place_of(callback, ctx), is_built_in(callback), key
+                if not is_mean(ctx, name):  # which training makes
+                    yield name, place_of(callback, ctx), is_built_in(callback), key
 
 
 def is_built_in(part: Any) -> bool:

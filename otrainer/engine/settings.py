@@ -36,6 +36,7 @@ class TrainerSettings:
     `checkpoint_activations` lists patterns on names of layers whose inner values are computed again for the gradients,
     which takes time and saves memory.
     By `log_grad_norm` rows have the global L2 norm of the gradients, as it is before they are clipped.
+    By `log_epoch_means` each epoch's row has the means of the training loss, as `train_loss`, and of what it logs.
     Before the first step `sanity_batches` of validation are tried out, 0 for none.
     Raises ValueError for counts below 1, a bound that is not positive, and what is no time.
     """
@@ -60,6 +61,7 @@ class TrainerSettings:
     val_gradients: bool = False
     sanity_batches: int = 1
     checkpoint_activations: Sequence[str] | None = None
+    log_epoch_means: bool = False
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):

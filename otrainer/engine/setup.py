@@ -16,6 +16,7 @@ from otrainer.engine.checkpoint.baseline import Baseline, ModelBuilt
 from otrainer.engine.compiled_model import compiled
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.data.validation_sets import ValidationSets, validation_data
+from otrainer.engine.epoch_means import EpochMeans
 from otrainer.engine.freezing import Freezing
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
@@ -76,6 +77,7 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
         scaler=accelerator.scaler,
         baseline=Baseline(parts, as_built),
         averaging=averaging,
+        epoch_means=EpochMeans() if settings.log_epoch_means else None,
         built=checkpoint.hyperparameters(optimizer, schedule, parts),
         **parts.in_context,
     )

@@ -163,7 +163,8 @@ class RunContext(StepMethods):
     `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole step, but for
     `metrics_ahead`: how many micro-batches of the step to come each metric has seen, and `turns`: who is still to have
     a turn after the step that was; `averaging` takes averages of the weights; `own` are the steps of a trainer of the
-    user's, in which alone the methods act; `grad_norms` are those of the step under way, where they are logged.
+    user's, in which alone the methods act; `grad_norms` are those of the step under way, where they are logged;
+    `epoch_means` those of training values in this epoch, likewise.
     """
 
     run: RunSettings
@@ -193,6 +194,7 @@ class RunContext(StepMethods):
     own: Any = None
     averaging: Averaging | None = None
     grad_norms: dict[str, torch.Tensor] = field(default_factory=dict)
+    epoch_means: Any = None
 
     def __post_init__(self) -> None:
         self.metrics_ahead = [0] * len(self.metrics)

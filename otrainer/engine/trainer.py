@@ -163,6 +163,8 @@ class DefaultTrainer(TrainerSettings):
         state.micro_step_in_epoch += len(rows)
         if ctx.metrics:
             ctx.metrics_ahead[:] = [0] * len(ctx.metrics)
+        if ctx.epoch_means is not None:
+            ctx.epoch_means.add(rows)
         if ctx.averaging is not None:
             ctx.averaging.update(ctx.optimizer, state.global_step)
         session.boundary.reach()

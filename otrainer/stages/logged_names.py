@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from otrainer.registry import Registry
 
 OURS = "metric.torchmetrics"
+MEAN = "train_"  # what means of training values over an epoch begin with
+MEAN_LOSS = f"{MEAN}loss"
 DEFAULTS = {"cb.early_stopping": "val_loss", "cb.model_checkpoint": None}  # what is watched where nothing is said
 
 
@@ -39,8 +41,13 @@ def name_mistakes(config: Mapping[str, Any], registry: Registry) -> Iterator[Fin
     nothing = only_ours and lacks_validation(config)
     logged = list(dict.fromkeys(["val_loss", *(f"val_{name}" for name in map(logged_name, metrics) if name)]))
     logged += [f"{value}/{name}" for name in named_sets(config.get("data")) for value in logged]
+    means = next(iter(specs_of(config, "trainer")), {}).get("log_epoch_means") is True
     for each in watched(config, callbacks):
-        if finding := judged(each, [] if nothing else logged, all_known=all_known):
+        if means and each.name.startswith(MEAN) and each.path[0] == "callbacks":
+            finding = judged_mean(each) if all(is_ours(spec, registry) for spec in specs_of(config, "loss")) else None
+        else:
+            finding = judged(each, [] if nothing else logged, all_known=all_known)
+        if finding:
             yield finding
 
 
@@ -103,12 +110,28 @@ def watched(config: Mapping[str, Any], callbacks: list[Mapping[str, Any]]) -> It
     """Yield what built-in callbacks and the scheduler watch."""
     for index, spec in enumerate(callbacks):
         name = spec.get("monitor", DEFAULTS.get(str(spec.get("_type_"))))
-        if isinstance(name, str) and "_args_" not in spec:
+        if isinstance(name, str) and "_args_" not in spec and not is_of_steps(spec, name):
             yield Watched(name, ("callbacks", index, "monitor") if "monitor" in spec else ("callbacks", index))
     for spec in specs_of(config, "scheduler"):
         name = spec.get("monitor")
         if spec.get("_type_") == "sched_factory.torch" and spec.get("interval") == "metric" and isinstance(name, str):
             yield Watched(name, ("scheduler", "monitor"))
+
+
+def is_of_steps(spec: Mapping[str, Any], name: str) -> bool:
+    """Return whether a built-in callback watches a value that steps log, which is known once there is one."""
+    if spec.get("_type_") != "cb.early_stopping":
+        return False
+    return spec.get("every") == "step" or (spec.get("every") == "epoch" and not name.startswith(MEAN))
+
+
+def judged_mean(each: Watched) -> Finding | None:
+    """Return what is wrong with the name of a mean over an epoch, where the loss is one of ours and logs nothing."""
+    if each.name == MEAN_LOSS:
+        return None
+    message = f"`{each.name}` is watched, and epochs log `{MEAN_LOSS}` alone of training."
+    hint = "The means over an epoch are those of the loss, and of what it logs."
+    return Finding(message, "unknown monitor", each.path, suggestions=nearest(each.name, [MEAN_LOSS]), hint=hint)
 
 
 def judged(each: Watched, logged: list[str], *, all_known: bool) -> Finding | None:
@@ -122,7 +145,8 @@ def judged(each: Watched, logged: list[str], *, all_known: bool) -> Finding | No
     if name.startswith("train"):
         message = f"`{name}` is watched, and what begins with `train` is not logged by validation."
         near = nearest(f"val{name.removeprefix('train')}", logged, most=1) or ("val_loss",)
-        return Finding(message, "unknown monitor", path, suggestions=near, hint=f"Validation logs {listed}.")
+        hint = f"Validation logs {listed}. Epochs log `{MEAN_LOSS}` with `log_epoch_means: true` in `trainer`."
+        return Finding(message, "unknown monitor", path, suggestions=near, hint=hint)
     if not all_known or any(name == known or name.startswith(f"{known}_") for known in logged):
         return None
     message = f"`{name}` is watched, and validation does not log it. It logs {listed}."

@@ -52,6 +52,30 @@ MISSPELT = [
 ]
 
 
+MEANS = {"_type_": "trainer.default", "max_epochs": 2, "log_epoch_means": True}
+STOPS = {"_type_": "cb.early_stopping", "every": "epoch"}
+
+
+def test_means_of_training_may_be_watched_where_they_are_logged_with_nothing_to_validate_on() -> None:
+    nothing = {"_type_": "data.random_regression", "val_steps_per_epoch": 0}
+    watching = [{**STOPS, "monitor": "train_loss"}, {**SAVES, "monitor": "train_loss"}]
+    assert found(trainer=MEANS, callbacks=watching, data=nothing) == []
+    titles = [title for title, _, _ in found(callbacks=watching)]
+    assert titles == ["unknown monitor", "unknown monitor"]
+
+
+def test_a_misspelt_mean_of_training_is_told_unless_the_loss_may_log_it() -> None:
+    watching = [{**STOPS, "monitor": "train_los"}]
+    misspelt = ("unknown monitor", "callbacks.0.monitor", ("train_loss",))
+    assert found(trainer=MEANS, callbacks=watching) == [misspelt]
+    assert found(trainer=MEANS, callbacks=watching, loss={"_type_": "loss.own"}) == []
+
+
+@pytest.mark.parametrize("every", ["step", "epoch"])
+def test_what_steps_log_may_be_watched_by_steps_and_epochs(every: str) -> None:
+    assert found(callbacks=[{"_type_": "cb.early_stopping", "monitor": "loss", "every": every}]) == []
+
+
 @pytest.mark.parametrize(("changes", "path", "near"), MISSPELT)
 def test_a_misspelt_monitor_is_told_with_the_nearest_name(changes: Any, path: str, near: tuple[str, ...]) -> None:
     ((title, place, suggestions),) = found(**changes)

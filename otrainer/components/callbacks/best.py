@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.checkpoint.form import refuse_misfits
 from otrainer.engine.checkpoint.forms import COUNT, NUMBER, TEXT, Maybe
 from otrainer.engine.checkpoint.writer import replace_by_link
-from otrainer.engine.monitor import improves, monitored
+from otrainer.engine.monitor import improves, is_of_now, monitored
 from otrainer.storage.runs.archive import left_by_the_run_of
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Best:
         self.place: str | None = None
 
     def improves_now(self, ctx: RunContext, folder: Path, config_path: ConfigPath) -> bool:
-        """Look at the validation of now, if there was one; return whether it is the best so far."""
-        if not ctx.validated:
+        """Look at what is new, if anything is; return whether it is the best so far."""
+        if not is_of_now(ctx, self.monitor):
             return False
         value = monitored(ctx, self.monitor, config_path)
         if not improves(value, self.value, self.mode):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.engine.checkpoint.form import refuse_misfits
 from otrainer.engine.checkpoint.forms import COUNT, NUMBER, Maybe
-from otrainer.engine.monitor import check_mode, improves, monitored, place_of, trained
+from otrainer.engine.monitor import check_mode, improves, is_mean, is_of_now, monitored, place_of, trained
 from otrainer.errors import check_whole
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class EarlyStopping:
     `monitor` is the name of a logged value; `mode` is `min` where less of it is better, or `max`. By `every` it looks
     after each `validation`, at what that logs, or at a value of training, such as `loss`: after each optimizer `step`,
     which ends training within the epoch then, or after each `epoch`, at the mean over its steps. Looking at a step
-    waits for the device.
+    waits for the device. Means that count each batch by its size or tokens, such as `train_loss`, are there with the
+    trainer's `log_epoch_means`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class EarlyStopping:
 
     def on_train_step_end(self, ctx: RunContext) -> None:
         """Look at a step, or add it to the mean of its epoch."""
-        if self.every == "validation":
+        if self.every == "validation" or self._watches_a_mean(ctx):
             return
         value = trained(ctx, self.monitor, place_of(self, ctx))
         if self.every == "step":
@@ -69,16 +70,19 @@ class EarlyStopping:
 
     def on_validation_end(self, ctx: RunContext) -> None:
         """Look at a validation within an epoch; at an epoch's end other callbacks may still log what is watched."""
-        if self.every == "validation" and not ctx.state.epoch_trained:
+        if self.every == "validation" and not ctx.state.epoch_trained and is_of_now(ctx, self.monitor):
             self._look(ctx, monitored(ctx, self.monitor, place_of(self, ctx)))
 
     def on_epoch_end(self, ctx: RunContext) -> None:
         """Look at the validation of an epoch's end, or at the mean over its steps."""
-        if self.every == "validation" and ctx.validated:
+        if ctx.validated if self.every == "validation" else self._watches_a_mean(ctx):
             self._look(ctx, monitored(ctx, self.monitor, place_of(self, ctx)))
         elif self.every == "epoch" and self._steps:
             mean, self._sum, self._steps = self._sum / self._steps, 0.0, 0
             self._look(ctx, mean)
+
+    def _watches_a_mean(self, ctx: RunContext) -> bool:
+        return self.every == "epoch" and is_mean(ctx, self.monitor)
 
     def _look(self, ctx: RunContext, value: float) -> None:
         if ctx.should_stop:

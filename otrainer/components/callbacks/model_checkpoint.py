@@ -31,8 +31,9 @@ class ModelCheckpoint:
     every `every_n_epochs` epochs, without `save_last` then at the end too, and at that of each epoch's steps until
     what comes after them is done; the newest `keep_last` stay (null: all).
     `best.pt`: after each validation whose `monitor` (a logged value) is the best so far by `mode`, at the end of the
-    epoch where it was at its end. With `top_k`, so many of the best stay besides, each called by `filename`: its fields
-    are `global_step`, `epoch` and what validation logs, in Python's format (`step{global_step}-{val_loss:.3f}`).
+    epoch where it was at its end, or where it is a mean by the trainer's `log_epoch_means`, as `train_loss` is. With
+    `top_k`, so many of the best stay besides, each called by `filename`: its fields are `global_step`, `epoch` and what
+    validation logs, in Python's format (`step{global_step}-{val_loss:.3f}`).
     With `every_n_minutes`, `last.pt` is written too once it is so old, which is no function of the step.
     Training goes on while a copy is written, into memory that is taken after the first step and kept; without
     `background` it waits, and takes none. Fit ends when all is on the disk.

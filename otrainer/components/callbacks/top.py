@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.engine.checkpoint.form import refuse_misfits
 from otrainer.engine.checkpoint.forms import COUNT, NUMBER, TEXT
 from otrainer.engine.checkpoint.writer import replace_by_link
-from otrainer.engine.monitor import improves, monitored
+from otrainer.engine.monitor import improves, is_of_now, monitored
 from otrainer.storage.runs.archive import left_by_the_run_of
 from otrainer.storage.runs.run_json import is_of_a_step
 
@@ -52,11 +52,11 @@ class Top:
         return [name for name in fields_of(self.template) if name not in (STEP, EPOCH)]
 
     def takes_now(self, ctx: RunContext, folder: Path, config_path: ConfigPath) -> Iterator[str]:
-        """Look at the validation of now, if there was one; yield the name of its checkpoint if it is one of the best.
+        """Look at what is new, if anything is; yield the name of its checkpoint if it is one of the best.
 
         Raises ConfigError for a value that is not logged.
         """
-        if not ctx.validated:
+        if not is_of_now(ctx, self.monitor):
             return
         value, step = monitored(ctx, self.monitor, config_path), ctx.state.global_step
         name = self.name_of(ctx, config_path)

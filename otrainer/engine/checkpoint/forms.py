@@ -174,7 +174,15 @@ FORMS: dict[str, Any] = {
         "seconds?": (is_duration, "a time in seconds"),
     },
     "trained": [(is_tensor, "a tensor")],
-    "logs": Maybe({"train?": Maybe(ROWS), "val?": Each(ONE_NUMBER), "validated?": TRUTH, "logged_step?": COUNT}),
+    "logs": Maybe(
+        {
+            "train?": Maybe(ROWS),
+            "val?": Each(ONE_NUMBER),
+            "validated?": TRUTH,
+            "logged_step?": COUNT,
+            "means?": {"sums": Each(NUMBER), "weights": Each(NUMBER)},
+        }
+    ),
     "turns": {"scheduler?": TRUTH, "row?": TRUTH, "validation?": TRUTH, "hook?": TEXT},
     "rng": RNG,
     "meta": {
