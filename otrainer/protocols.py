@@ -83,6 +83,11 @@ class SchedulerBundle:
     on_resume: str = "refuse"
 
 
+# What may stand in place of a length of torch's schedulers, and the arguments that are one.
+AUTO = "auto"
+LENGTHS = ("total_steps", "T_max", "total_iters", "T_0")
+
+
 class RunLength(NamedTuple):
     """How many optimizer steps, epochs and validations (`metric`) a whole run has; None where that is not known."""
 

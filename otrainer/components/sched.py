@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from otrainer.components.torch_classes import build_torch, checked_class, checked_key
-from otrainer.engine.schedule import AUTO, LENGTHS, check_on_resume, check_rhythm
+from otrainer.engine.schedule import check_on_resume, check_rhythm
 from otrainer.errors import ConfigError, ConfigPath
+from otrainer.protocols import AUTO, LENGTHS
 from otrainer.protocols import SchedulerBundle as SchedulerBundle
 
 if TYPE_CHECKING:

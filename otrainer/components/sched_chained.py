@@ -9,8 +9,9 @@ import torch
 
 from otrainer.components.sched import SchedulerBundle
 from otrainer.components.sched_phases import build_part, flaws
-from otrainer.engine.schedule import AUTO, check_on_resume, check_rhythm
+from otrainer.engine.schedule import check_on_resume, check_rhythm
 from otrainer.errors import ConfigError, ConfigPath
+from otrainer.protocols import AUTO
 
 if TYPE_CHECKING:
     from otrainer.protocols import RunLength

@@ -12,8 +12,9 @@ import torch
 
 from otrainer.components.sched import KNOWN_BY, SchedulerBundle, built_on, wants_value, with_length
 from otrainer.components.torch_classes import checked_class, checked_key
-from otrainer.engine.schedule import AUTO, check_on_resume, check_rhythm
+from otrainer.engine.schedule import check_on_resume, check_rhythm
 from otrainer.errors import ConfigError, ConfigPath, Finding, is_whole, nearest
+from otrainer.protocols import AUTO
 
 if TYPE_CHECKING:
     from otrainer.protocols import RunLength

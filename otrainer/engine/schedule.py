@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from otrainer.protocols import RunLength, SchedulerBundle
 
 ON_RESUME = ("refuse", "recompute")
-# What may stand in place of a length of torch's schedulers, and the arguments that are one.
-AUTO = "auto"
-LENGTHS = ("total_steps", "T_max", "total_iters", "T_0")
 INTERVALS = ("step", "epoch", "metric")
 
 

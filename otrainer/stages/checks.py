@@ -11,10 +11,10 @@ from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.sections import SECTIONS
 from otrainer.config.validate import check_inputs
 from otrainer.config.walk import mappings, walk
-from otrainer.engine.schedule import AUTO, LENGTHS
 from otrainer.engine.starting.section import check_section, placed
 from otrainer.errors import ConfigError, ConfigPath, Finding
 from otrainer.model.compile import read_model
+from otrainer.protocols import AUTO, LENGTHS
 from otrainer.registry import Registry, check_call, check_value, load_plugins
 from otrainer.registry.build.secrets import conceal_secrets
 from otrainer.registry.build.signature import SURPLUS, WRONG

@@ -19,6 +19,7 @@ from otrainer.commands.schema.values import (
 from otrainer.config.checks import OF_ONE_MODEL
 from otrainer.config.sections import RUN_KEYS, SECTIONS, RunKey, Section
 from otrainer.config.settings import MODULE, SCHEMA_VERSION, SETTINGS
+from otrainer.protocols import AUTO, LENGTHS
 
 FLAG = {"type": "boolean"}
 FILES = "Files that lie below this one, relative to it: each is laid over the earlier ones."
@@ -73,8 +74,16 @@ def arguments_in_place(arguments: Schema) -> Schema:
 def class_arguments(rows: list[Row]) -> Schema:
     """Admit the keywords of a class, without its first argument, which the factory gives."""
     given = [{**row, "arguments": dict(list(row["arguments"].items())[1:])} for row in rows]
-    known = merged_arguments(given, PLAIN)
+    known = {name: or_auto(name, each) for name, each in merged_arguments(given, PLAIN).items()}
     return {"properties": known, **other_keys(is_open=any(row["open"] for row in given))}
+
+
+def or_auto(name: str, schema: Schema) -> Schema:
+    """Admit `auto` for an argument of a scheduler that is a length."""
+    if name not in LENGTHS:
+        return schema
+    told = {"description": schema["description"]} if "description" in schema else {}
+    return offered(choice({"const": AUTO}, True, schema), {"const": AUTO}) | told
 
 
 def section_schema(section: Section) -> Schema:

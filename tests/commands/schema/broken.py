@@ -172,6 +172,14 @@ BROKEN |= {
         graph("steps: [{repeat: 2, of: [{call: module:a, out: y}], out: y}]"),
         "model.graph.steps.0",
     ),
+    "a length that is another word": (
+        "scheduler: {_type_: sched_factory.torch, type: sched_cls.CosineAnnealingLR, kwargs: {T_max: all}}",
+        "scheduler.kwargs.T_max",
+    ),
+    "auto for what is no length": (
+        "scheduler: {_type_: sched_factory.torch, type: sched_cls.CosineAnnealingLR, kwargs: {eta_min: auto}}",
+        "scheduler.kwargs.eta_min",
+    ),
     "a typo in one of several models": (
         "model: {components: {a: {sequential: {layrs: []}}}}",
         "model.components.a.sequential",
@@ -197,6 +205,11 @@ FINE = {
     "steps that repeat": graph("steps: [{repeat: 2, of: [{call: module:a.1, args: [$x], out: x}]}]"),
     "a node that repeats": graph("nodes: [{repeat: 2, of: {name: x, call: op:add, args: [$x, 1]}}]"),
     "several models": "model: {components: {a: {_type_: nn.ReLU}, b: {sequential: {layers: [{_type_: nn.ReLU}]}}}}",
+    "a length that is the run's": (
+        "scheduler: {_type_: sched_factory.torch, type: sched_cls.CosineAnnealingLR, kwargs: {T_max: auto}}"
+    ),
+    "a length that is the run's, of a base's class": "scheduler: {kwargs: {total_steps: auto, max_lr: 0.1}}",
+    "a length that is a number": "scheduler: {kwargs: {total_steps: 100}}",
     "several optimizers": "optimizer: {a: {_type_: optim_factory.torch, type: optim_cls.SGD, every_n_steps: 2}}",
     "a section of a base": "trainer: {max_epochs: 3}",
     "a nested value of a base": "loss: {fn: {reduction: sum}}",
