@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from otrainer.components.clip_norms import clips_among
 from otrainer.components.fused import is_fusible
 from otrainer.components.layer_decay import LayerDecay
 from otrainer.components.param_groups import check_groups, check_options, checked_patterns, chosen_parameters, grouped
 from otrainer.components.torch_classes import build_torch, checked_class, checked_key
+from otrainer.engine.group_clips import clip_groups
 from otrainer.errors import ConfigError, check_positive, check_whole
 from otrainer.registry.build.signature import signatures_of
 
@@ -25,11 +27,12 @@ class TorchOptimizerFactory:
     `kwargs` are arguments of the class by name (`lr`, `weight_decay`), `args` those by position behind the parameters.
     `groups` lists options of their own for some of them, each with `match` (globs on their names, or `re:` and a
     regular expression) or `modules` (classes of the modules that have them, or `norm`); by `lr_scale` the rate is a
-    multiple of the optimizer's. A parameter goes to the first group that matches. `no_decay` (`bias`, `norm`, or globs)
-    says whose weights do not decay. By `layer_decay` (`rate`, `layers`) those nearer to the input learn slower.
-    `parameters` (globs, or `re:`) are those that it trains at all. Of several optimizers, one steps at every
-    `every_n_steps` steps of the run, with the gradients of that step, clipped to `grad_clip_norm`; one with
-    `trains_loss` trains the parameters of the loss too, which a single optimizer does anyway.
+    multiple of the optimizer's, by `clip_norm` their gradients are clipped to a norm of their own. A parameter goes to
+    the first group that matches. `no_decay` (`bias`, `norm`, or globs) says whose weights do not decay. By
+    `layer_decay` (`rate`, `layers`) those nearer to the input learn slower. `parameters` (globs, or `re:`) are those
+    that it trains at all. Of several optimizers, one steps at every `every_n_steps` steps of the run, with the
+    gradients of that step, clipped to `grad_clip_norm`; one with `trains_loss` trains the parameters of the loss too,
+    which a single optimizer does anyway.
     The fused implementation is chosen where class and device have one and the arguments do not say otherwise.
     """
 
@@ -72,6 +75,8 @@ class TorchOptimizerFactory:
         groups = grouped(model, self.groups, self.no_decay, self._rate(cls), chosen, self.layer_decay)
         optimizer = self._build(cls, [group.as_torch_has_it() for group in groups], model)
         check_options(groups, optimizer)
+        parts = ((group.index, group.parameters) for group in groups)
+        clip_groups(optimizer, clips_among(parts, self.groups, chosen))
         return optimizer
 
     def _build(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from otrainer.components.clip_norms import CLIP, clip_flaws
 from otrainer.components.layer_decay import LAYER_DECAY, LayerDecay
 from otrainer.engine.matching import (
     BIAS,
@@ -28,7 +29,7 @@ GROUPS: ConfigPath = ("optimizer", "groups")
 NO_DECAY: ConfigPath = ("optimizer", "no_decay")
 PARAMETERS: ConfigPath = ("optimizer", "parameters")
 # What a group says besides the options of the optimizer.
-KEYS = ("match", "modules", "name", "lr_scale")
+KEYS = ("match", "modules", "name", "lr_scale", CLIP)
 UNDECAYED = "no_decay"
 DECAY = "weight_decay"
 
@@ -194,6 +195,7 @@ def flaws(group: Any, path: ConfigPath) -> Iterator[Finding]:
     if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int | float) or scale < 0):
         message = f"`lr_scale` is a number from 0 on, not {scale!r}."
         yield Finding(message, "wrong type", (*path, "lr_scale"), hint="Write `lr_scale: 0.1`.")
+    yield from clip_flaws(group, path)
     if scale is not None and "lr" in group:
         message = "A group has `lr` or `lr_scale`, not both."
         yield Finding(message, "given twice", (*path, "lr_scale"), hint="Leave one of them out.")

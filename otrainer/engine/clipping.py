@@ -1,4 +1,4 @@
-"""Clipped gradients: each of their values, then their norm, as torch's own functions do it, of each optimizer."""
+"""Clipped gradients: their values, the norms of groups, then of all, as torch's functions do it, of each optimizer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otrainer.engine.group_clips import group_clips
 from otrainer.engine.optimizer import due, held, members
 from otrainer.engine.optimizers import Optimizers
 
@@ -28,6 +29,7 @@ def clip(
 ) -> None:
     """Clip the gradients of all that steps now, or of one optimizer: to `value`, then to `norm`, or to its own norm.
 
+    Those of groups that have norms of their own are clipped to these in between.
     Where it `logs`, the context is told the norms from before the `first` time in a step.
     The session's watch looks at the norm where it is the `first` of a step; not where fp16 scales the gradients, since
     an overflow is no mistake there.
@@ -35,7 +37,8 @@ def clip(
     watch = session.watch.see_norm if first and session.accelerator.scaler is None else None
     logs = logs and first
     for own, optimizer, most in bounds(session.ctx.optimizer, norm, name):
-        if value is None and most is None and not logs:
+        groups = group_clips(optimizer)
+        if value is None and most is None and not logs and not groups:
             continue
         session.accelerator.unscale(optimizer)
         parameters, known = held(optimizer), None
@@ -43,6 +46,9 @@ def clip(
             known = session.ctx.grad_norms[f"{NORM}/{own}" if own else NORM] = norm_of(parameters)
         if value is not None:
             clip_value(parameters, value)
+            known = None
+        for group in groups:
+            clip_norm(group.parameters, group.norm, watch)
             known = None
         if most is not None:
             clip_norm(parameters, most, watch, known)

@@ -8,6 +8,7 @@ from torch.nn.parameter import is_lazy
 
 from otrainer.commands.show_model.example import build_section
 from otrainer.engine.compiler import off_the_compiler
+from otrainer.engine.group_clips import group_clips
 from otrainer.engine.optimizer import members
 from otrainer.engine.optimizers import optimizer_factory
 
@@ -37,16 +38,19 @@ def group_rows(config: ResolvedConfig, registry: Registry, model: torch.nn.Modul
     if len(optimizer.param_groups) == 1:
         return []
     return [
-        row_of(group, number, each.defaults, owner)
+        row_of(group, number, each, owner)
         for owner, each in members(optimizer).items()
         for number, group in enumerate(each.param_groups)
     ]
 
 
-def row_of(group: dict[str, Any], number: int, defaults: dict[str, Any], owner: str) -> GroupRow:
+def row_of(group: dict[str, Any], number: int, optimizer: Any, owner: str) -> GroupRow:
+    defaults = optimizer.defaults
     numbers = sum(each.numel() for each in group["params"] if not is_lazy(each))
     told = [key for key in group if key not in UNTOLD and (key in ALWAYS or group[key] != defaults.get(key))]
-    options = ", ".join(f"{key} {worded(group[key])}" for key in told)
+    mine = {id(each) for each in group["params"]}
+    clips = [f"clip_norm {each.norm:g}" for each in group_clips(optimizer) if mine & {*map(id, each.parameters)}]
+    options = ", ".join([*(f"{key} {worded(group[key])}" for key in told), *clips])
     first = "" if owner else "rest"
     own = str(group.get("name", number or first))
     return GroupRow(f"{owner} {own}".strip(), len(group["params"]), numbers, options)
