@@ -74,7 +74,7 @@ def evaluate_checkpoint(
     TrainingInterrupted after a signal, and whatever the user's parts raise.
     """
     check_metric_names(parts.metrics)
-    saved = revealed(load_checkpoint(checkpoint))
+    saved = revealed(load_checkpoint(checkpoint, whole=False))
     kept = Predictions() if keeps else None
     if kept is not None:
         parts = replace(parts, metrics=[*parts.metrics, cast("Any", kept)])  # which computes nothing

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.config import Settings
 from otrainer.engine.checkpoint import load_checkpoint, load_model_state, load_trained
+from otrainer.engine.checkpoint.weights_alone import averages_alone
 from otrainer.errors import ConfigError, nearest
 from otrainer.fingerprint.locate import is_own
 from otrainer.fingerprint.sources import rules
@@ -36,13 +37,17 @@ def load_model(
     `checkpoint` picks one of the run's by name (`best`, `step_100`; default: `last`, else the newest). Where the run
     averages its weights, these are the averages, or without `averaged` what it trains. A warning names the parts of
     the model whose code is no longer that of the run.
-    Raises ConfigError where `run_dir` is no run, or has no such checkpoint.
+    Raises ConfigError where `run_dir` is no run, has no such checkpoint, or one of averages alone where what is trained
+    is asked for.
     """
     folder = Path(run_dir).absolute()
     run = read_run(folder)
     if run is None:
         raise ConfigError(f"`{run_dir}` is not a run: it has no run.json.", title="not a run", hint=other_runs(folder))
-    parts = load_checkpoint(folder / find_checkpoint(list(run["outputs"]), checkpoint, str(run_dir)))
+    path = folder / find_checkpoint(list(run["outputs"]), checkpoint, str(run_dir))
+    parts = load_checkpoint(path, whole=False)
+    if not averaged and parts["meta"].get("averaged"):
+        raise averages_alone(path)
     config, registry, settings = run["config"], build_registry(), Settings.of(run["config"].get("settings"))
     with project(project_root(folder)):
         conceal_secrets(config)

@@ -45,6 +45,7 @@ from otrainer.engine.checkpoint.load_optimizer import load_optimizer
 from otrainer.engine.checkpoint.optimizer_state import OptimizerState
 from otrainer.engine.checkpoint.part_state import decoded
 from otrainer.engine.checkpoint.secrets import refuse_lost
+from otrainer.engine.checkpoint.weights_alone import no_run_in
 from otrainer.engine.checkpoint.writer import check_finite, write_checkpoint
 from otrainer.engine.data.collate import Collate
 from otrainer.engine.data.loader import Loader, worker_trouble
@@ -160,6 +161,10 @@ def a_checkpoint_that_cannot_be_written() -> None:
 def a_file_that_a_checkpoint_would_replace() -> None:
     Path("last.pt").touch()
     refuse_foreign_files([Path("last.pt")])
+
+
+def a_checkpoint_of_weights_alone() -> None:
+    raise no_run_in("runs/small/checkpoints/best.pt")
 
 
 def a_link_where_a_run_is_written() -> None:

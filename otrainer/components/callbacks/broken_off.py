@@ -22,6 +22,8 @@ def save_what_is_whole(saving: Saving, ctx: RunContext, exc: BaseException, name
     """Save the last whole step as it is `named`, unless a second Ctrl-C is in a hurry, or saving is what failed."""
     over = saving.hold_back()  # they stay until something newer is on the disk
     saving.settle(ctx)
+    if not saving.saves_runs:
+        return
     if is_worth_saving(saving, ctx, exc):
         name = named()
         # The save that was under way may have this state already.

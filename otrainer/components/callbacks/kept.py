@@ -58,6 +58,7 @@ class Kept:
     steps: Steps
     best: Best | None
     top: Top | None
+    weights_only: bool = False
     place: ConfigPath = ("callbacks",)
 
     def take_along(self, ctx: RunContext) -> None:

@@ -20,6 +20,8 @@ from otrainer.storage.runs.ownership import refuse_foreign_files
 from otrainer.storage.runs.run_json import LAST
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from otrainer.engine.state import RunContext
 
 
@@ -34,6 +36,7 @@ class ModelCheckpoint:
     epoch where it was at its end, or where it is a mean by the trainer's `log_epoch_means`, as `train_loss` is. With
     `top_k`, so many of the best stay besides, each called by `filename`: its fields are `global_step`, `epoch` and what
     validation logs, in Python's format (`step{global_step}-{val_loss:.3f}`).
+    With `weights_only`, all but `last.pt` have the weights alone, for use and to start from; no run goes on from them.
     With `every_n_minutes`, `last.pt` is written too once it is so old, which is no function of the step.
     Training goes on while a copy is written, into memory that is taken after the first step and kept; without
     `background` it waits, and takes none. Fit ends when all is on the disk.
@@ -56,6 +59,7 @@ class ModelCheckpoint:
         top_k: int | None = None,
         filename: str | None = None,
         every_n_minutes: float | None = None,
+        weights_only: bool = False,
     ) -> None:
         check_mode(mode)
         check_whole("every_n_steps", every_n_steps, optional=True)
@@ -68,12 +72,13 @@ class ModelCheckpoint:
         if filename is not None and top_k is None:
             raise ValueError("filename names the checkpoints of `top_k`, which is not given")
         self.save_dir = Path(save_dir)
-        self.save_last = save_last
+        self.save_last, self.weights_only = save_last, weights_only
         self.every_n_steps, self.every_n_epochs, self.keep_last = every_n_steps, every_n_epochs, keep_last
         self.monitor, self.mode, self.background = monitor, mode, background
         best = None if monitor is None else Best(monitor, mode)
         top = None if top_k is None else top_of(top_k, monitor, mode, filename)
-        self._kept = Kept(self.save_dir, save_last, every_n_steps, every_n_epochs, Steps(keep_last), best, top)
+        rhythm = save_last, every_n_steps, every_n_epochs
+        self._kept = Kept(self.save_dir, *rhythm, Steps(keep_last), best, top, weights_only)
         self.every_n_minutes = every_n_minutes
         # When `last.pt` is due, by the clock; None where it never is.
         self._due_at: float | None = None
@@ -107,37 +112,39 @@ class ModelCheckpoint:
         self._saving.settle_if_done(ctx)
         step = ctx.state.global_step
         if any(step % every == 0 for every in self._every):
-            self._save(ctx, [name for each in self._together for name in each._kept.after_step(ctx)])
+            self._save(ctx, lambda kept: kept.after_step(ctx))
         elif self._due_at is not None and time.monotonic() >= self._due_at:
-            self._save(ctx, [LAST])
+            self._save_last(ctx)
 
     def on_validation_end(self, ctx: RunContext) -> None:
         """Save the best so far; at an epoch's end that waits until all else there is done."""
         if self._saves and not ctx.state.epoch_trained:
-            self._save(ctx, [name for each in self._together for name in each._kept.after_validation(ctx)])
+            self._save(ctx, lambda kept: kept.after_validation(ctx))
 
     def on_train_epoch_end(self, ctx: RunContext) -> None:
         """Save before validation, which may fail; what was saved in the last step's hook is this state already."""
         if not self._saves or self._saving.is_of_now(ctx):
             return
         if self._wants_last:
-            self._save(ctx, [LAST])
-        else:
+            self._save_last(ctx)
+        elif self._saving.saves_runs:
             self._saving.hold(ctx)
 
     def on_epoch_end(self, ctx: RunContext) -> None:
         if self._saves:
-            self._save(ctx, [name for each in self._together for name in each._kept.after_epoch(ctx)])
+            self._save(ctx, lambda kept: kept.after_epoch(ctx))
             self._saving.let_go()
 
     def on_fit_end(self, ctx: RunContext) -> None:
         if not self._saves:
             return
-        by_step = next((each for each in self._together if each.every_n_steps or each.every_n_epochs), None)
+        by_steps = [each._kept for each in self._together if each.every_n_steps or each.every_n_epochs]
+        by_step = min(by_steps, key=lambda kept: kept.weights_only, default=None)
         if self._wants_last:
-            self._save(ctx, [LAST])
-        elif by_step is not None and (name := by_step._kept.now(ctx)) and not self._saving.is_of_now(ctx, name):
-            self._save(ctx, [name])  # also beside a `best.pt` of this state, which later ones may replace
+            self._save_last(ctx)
+        elif by_step is not None and (name := by_step.now(ctx)) and not self._saving.is_of_now(ctx, name):
+            # Also beside a `best.pt` of this state, which later ones may replace.
+            self._save(ctx, lambda kept: [name] if kept is by_step else [])
         self._saving.settle(ctx)
         self._saving.close()
 
@@ -168,13 +175,20 @@ class ModelCheckpoint:
     def _shares_folder(self, other: Any) -> bool:
         return isinstance(other, ModelCheckpoint) and other.save_dir.resolve() == self.save_dir.resolve()
 
-    def _save(self, ctx: RunContext, names: list[str]) -> None:
-        self._saving.save(ctx, names)
-        if LAST in names:
+    def _save(self, ctx: RunContext, due: Callable[[Kept], Iterable[str]]) -> None:
+        """Save what is `due` of each callback of this folder."""
+        names = [(name, each.weights_only and name != LAST) for each in self._together for name in due(each._kept)]
+        whole = [name for name, is_alone in names if not is_alone]
+        self._saving.save(ctx, whole, alone=[name for name, is_alone in names if is_alone])
+        if LAST in whole:
             self._wind_up()
 
+    def _save_last(self, ctx: RunContext) -> None:
+        self._saving.save(ctx, [LAST])
+        self._wind_up()
+
     def _wind_up(self) -> None:
-        """Let `last.pt` be due once more in as many minutes as the hastiest in this folder says."""
+        """Let `last.pt` be due again in as many minutes as the hastiest in this folder says."""
         minutes = [each.every_n_minutes for each in self._together if each.every_n_minutes is not None]
         self._due_at = time.monotonic() + 60 * min(minutes) if minutes else None
 

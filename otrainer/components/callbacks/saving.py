@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otrainer.components.callbacks.kept import name_of, spare_names
 from otrainer.engine.checkpoint.save import capture, naming_component
+from otrainer.engine.checkpoint.weights_alone import weights_alone
 from otrainer.engine.checkpoint.writer import Saved, Writer
 from otrainer.errors import errors_at
 from otrainer.storage.inside_project import refuse_outside
@@ -38,9 +39,10 @@ class Saving:
         self.has_failed = False
         self._together: Sequence[Kept] = ()
         self._place: ConfigPath = ("callbacks",)
-        # Where training stood at the save that was begun last, and under which names that is.
+        # Where training stood at the save that was begun last, under which names that is, and at the last whole one.
         self._begun: dict[str, Any] | None = None
         self._begun_names: Sequence[str] = ()
+        self._begun_whole: dict[str, Any] | None = None
         self._writer = Writer(background=background)
         self._is_prepared = False
         # The step of a save that is kept until the epoch's end is done, and those that may go.
@@ -60,22 +62,38 @@ class Saving:
         if not self._is_prepared:
             self._is_prepared = True
             with naming_component(ctx):
-                self._writer.prepare(capture(ctx))
+                state = capture(ctx)
+                self._writer.prepare(state if self.saves_runs else weights_alone(state))
 
-    def save(self, ctx: RunContext, names: Iterable[str]) -> None:
-        """Begin to write this state under `names`, once the save before is done."""
-        names = sorted(dict.fromkeys(names), key=lambda name: name == LAST)
+    @property
+    def saves_runs(self) -> bool:
+        """Whether a run can go on from any of the checkpoints, and not all are of weights alone."""
+        return any(each.save_last or not each.weights_only for each in self._together)
+
+    def save(self, ctx: RunContext, names: Iterable[str], alone: Iterable[str] = ()) -> None:
+        """Begin to write this state under `names`, and its weights `alone` under others, once the save before is done.
+
+        What is asked for whole too, or held, is whole.
+        """
+        alone = dict.fromkeys(alone)
+        held = [name for name in alone if self._held is not None and name == name_of(self._held)]
+        names = sorted(dict.fromkeys([*names, *held]), key=lambda name: name == LAST)
         paths = tuple(self.folder / name for name in names)
-        if not paths:
+        weights = tuple(self.folder / name for name in alone if name not in names)
+        if not (paths or weights):
             return
         self.settle(ctx)
         with errors_at(*self._place):
             refuse_outside(self.folder, project_root())
         with self._noting_failure(), naming_component(ctx):
-            self._writer.save(capture(ctx), Saved(paths, ctx.state.global_step, ctx.state.epochs_done))
+            state = capture(ctx)
+            saved = Saved(paths, ctx.state.global_step, ctx.state.epochs_done, weights)
+            self._writer.save(state if paths else weights_alone(state), saved)
         for top in filter(None, [each.top for each in self._together]):
             top.note_begun()
-        self._begun, self._begun_names = ctx.state.state_dict(), [path.name for path in paths]
+        self._begun, self._begun_names = ctx.state.state_dict(), [path.name for path in (*paths, *weights)]
+        if paths:
+            self._begun_whole = self._begun
         self.settle_if_done(ctx)
 
     def settle_if_done(self, ctx: RunContext) -> None:
@@ -91,19 +109,21 @@ class Saving:
             return
         removed = [self.folder / name for name in spare_names(self._together, self.hold_back(), self.folder, ctx)]
         at = ctx.run.progress.saved
-        if saved is not None:
-            at, self.newest, self.newest_path = (saved.step, saved.epochs), self._begun, saved.paths[-1]
+        if saved is not None and saved.paths:
+            at, self.newest, self.newest_path = (saved.step, saved.epochs), self._begun_whole, saved.paths[-1]
         for path in removed:
             if is_checkpoint(path):
                 path.unlink(missing_ok=True)
         if self.newest_path in removed:
             at, self.newest, self.newest_path = self._before
-        written = [] if saved is None else [*map(str, saved.paths)]
+        written = [] if saved is None else [*map(str, (*saved.weights, *saved.paths))]
         ctx.run.progress.note_outputs(written=written, removed=[*map(str, removed)], at=at)
 
     def is_of_now(self, ctx: RunContext, name: str | None = None) -> bool:
-        """Return whether the save that was begun last is of this state, and under this name, if one is given."""
-        return (name is None or name in self._begun_names) and self._begun == ctx.state.state_dict()
+        """Return whether the save that was begun last is of this state, whole, or under this name, if one is given."""
+        if name is None:
+            return self._begun_whole == ctx.state.state_dict()
+        return name in self._begun_names and self._begun == ctx.state.state_dict()
 
     def hold(self, ctx: RunContext) -> None:
         """Save this state under the name of its step until all that comes at the epoch's end is done."""

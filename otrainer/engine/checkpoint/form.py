@@ -7,6 +7,7 @@ from itertools import chain, islice
 from typing import Any
 
 from otrainer.engine.checkpoint.forms import BY_PARAMETER, FORMS, LARGEST, READABLE, STRIDED, Each, Maybe, is_count
+from otrainer.engine.checkpoint.weights_alone import LEFT_OUT, is_weights_alone
 from otrainer.engine.tree import is_tensor, leaves_with_paths
 from otrainer.errors import Finding, dotted
 
@@ -26,7 +27,8 @@ def problem_with(parts: Any) -> Finding | None:
     """Return what keeps loaded data from being a checkpoint, in a few words."""
     if not isinstance(parts, dict):
         return Finding("it is no mapping")
-    missing = [name for name in PARTS if name not in parts]
+    is_alone = is_weights_alone(parts)
+    missing = [name for name in PARTS if name not in parts and not (is_alone and name in LEFT_OUT)]
     if missing:
         return Finding(f"it has no part `{missing[0]}`")
     meta, state = parts["meta"], parts["train_state"]
@@ -34,7 +36,8 @@ def problem_with(parts: Any) -> Finding | None:
         return Finding("it is of another format")
     if not isinstance(state, dict) or not set(COUNTERS) <= set(state):
         return Finding("its `train_state` does not say where training stands")
-    found = list(islice(chain(flaws(parts), by_parameter(parts["optimizer"])), MOST_TOLD))
+    optimizer = () if is_alone else by_parameter(parts["optimizer"])
+    found = list(islice(chain(flaws(parts), optimizer), MOST_TOLD))
     return Finding("; ".join(found)) if found else None
 
 

@@ -10,16 +10,17 @@ from otrainer.engine.checkpoint.form import problem_with, told
 from otrainer.engine.checkpoint.forms import FORMAT
 from otrainer.engine.checkpoint.plain import NotPlainError
 from otrainer.engine.checkpoint.snapshot import Snapshots
+from otrainer.engine.checkpoint.weights_alone import is_weights_alone, no_run_in
 from otrainer.errors import ConfigError, dotted
 
 # What a file has under another name, or not at all, if it is older than a format.
 RENAMED = {"progress": "train_state"}
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
+def load_checkpoint(path: str | Path, *, whole: bool = True) -> dict[str, Any]:
     """Return the parts of a checkpoint on the CPU; the model's tensors are read from the file as they are used.
 
-    References stand in place of secrets.
+    References stand in place of secrets. Without `whole`, one of weights alone will do.
 
     Raises ConfigError where the file is missing, cannot be read, is damaged, or not a checkpoint of this kind.
     """
@@ -44,6 +45,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         }
     if problem := problem_with(parts):
         raise not_a_checkpoint(f"`{path}` holds no run that can be continued: {problem.message}.")
+    if whole and is_weights_alone(parts):
+        raise no_run_in(path)
     # What is loaded may be kept as it is, and shall not depend on a file that somebody may change.
     copies, taken = Snapshots(keep=False), {}
     for name, part in parts.items():

@@ -17,6 +17,7 @@ from otrainer.engine.checkpoint.file_format import PIECE, write_container
 from otrainer.engine.checkpoint.parameters import weights_of
 from otrainer.engine.checkpoint.plain import check_plain
 from otrainer.engine.checkpoint.snapshot import Snapshots
+from otrainer.engine.checkpoint.weights_alone import weights_alone
 from otrainer.engine.finite import NotFiniteError, is_finite
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import atomic_file, naming, sync_folder, temporary_beside
@@ -29,11 +30,15 @@ NO_LINKS = (EPERM, EACCES, EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, EMLINK, EXDEV)
 
 @dataclass(frozen=True)
 class Saved:
-    """One state that was written: under which names, and after how many optimizer steps and epochs."""
+    """One state that was written: under which names, and after how many optimizer steps and epochs.
+
+    At `weights` there are the weights alone.
+    """
 
     paths: tuple[Path, ...]
     step: int
     epochs: int
+    weights: tuple[Path, ...] = ()
 
 
 class Writer:
@@ -65,14 +70,14 @@ class Writer:
         if self._pool is None:
             done: Future[None] = Future()
             check_plain(state)
-            write_checkpoint(state, saved.paths)
+            write_as(saved, state)
             done.set_result(None)
         else:
             if self._reserved is not None:
                 self._reserved.result()
                 self._reserved = None
             copied, until_filled = self._snapshots.take(state)
-            done = self._pool.submit(write_checkpoint, copied, saved.paths, until_filled)
+            done = self._pool.submit(write_as, saved, copied, until_filled)
         self._flight = saved, done
 
     @property
@@ -92,6 +97,14 @@ class Writer:
         """End the thread; what is in flight is written first."""
         if self._pool is not None:
             self._pool.shutdown()
+
+
+def write_as(saved: Saved, state: Mapping[str, Any], until_filled: Callable[[], None] | None = None) -> None:
+    """Write a state whole, its weights alone, or each in files of its own; see `write_checkpoint`."""
+    if saved.paths:
+        write_checkpoint(state, saved.paths, until_filled)
+    if saved.weights:
+        write_checkpoint(weights_alone(state), saved.weights, until_filled)
 
 
 def write_checkpoint(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.storage.inside_project import writes_of
 from otrainer.storage.project import display_path
 from otrainer.storage.runs.archive import archived_runs, is_behind_link, vacant
-from otrainer.storage.runs.ownership import is_checkpoint, refuse_links
+from otrainer.storage.runs.ownership import holds_a_run, refuse_links
 from otrainer.storage.runs.run_json import DAMAGED, LAST, PREVIOUS, read_run_or_none
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def to_go_on_from(run: Mapping[str, Any], config: Mapping[str, Any], run_dir: st
 def checkpoints_in(kept: Path, run: Mapping[str, Any]) -> list[Path]:
     """Return the checkpoints of an archived run that lie in its folder, its last one first, then the newest."""
     inside = [kept / name for name in reversed(run["outputs"]) if ".." not in Path(name).parts]
-    return sorted(filter(is_checkpoint, inside), key=lambda path: path.name != LAST)
+    return sorted(filter(holds_a_run, inside), key=lambda path: path.name != LAST)
 
 
 def checkpoints_of(run: Mapping[str, Any], config: Mapping[str, Any], run_dir: str, root: Path) -> list[Path]:
@@ -70,7 +70,7 @@ def checkpoints_of(run: Mapping[str, Any], config: Mapping[str, Any], run_dir: s
     steps = {path: named_step(path) or before for path, before in zip(listed, reached, strict=True)}
     others = sorted([*listed, *unlisted], key=lambda path: steps.get(path) or named_step(path) or 0)
     found = [path for path in (last, last.with_name(PREVIOUS)) if path.is_file()]
-    return [*found, *(path for path in reversed(others) if is_checkpoint(path))]
+    return [*found, *(path for path in reversed(others) if holds_a_run(path))]
 
 
 def named_step(path: Path) -> int | None:

@@ -26,7 +26,13 @@ def prepare(whole: Composed, record: RunRecord, kept: Path | None) -> None:
     if record.directory.begin.checkpoint is None:
         attempt = rows_of_attempt(kept, record.plan.definition)
         record.rows = begin_rows(whole.parts.loggers, record.run_dir, attempt)
-    if not any(isinstance(callback, ModelCheckpoint) for callback in whole.parts.callbacks):
+    saving = [callback for callback in whole.parts.callbacks if isinstance(callback, ModelCheckpoint)]
+    if saving and all(each.weights_only and not each.save_last for each in saving):
+        log.warning(
+            "callbacks: what cb.model_checkpoint writes is weights alone (weights_only, and no save_last), so a run "
+            "that is stopped begins anew",
+        )
+    if not saving:
         own = [callback for callback in whole.parts.callbacks if not type(callback).__module__.startswith("otrainer.")]
         unless = ", unless a callback of your own does" if own else ""
         log.warning(

@@ -29,6 +29,8 @@ SEALED = re.compile(rb"PK\x05\x06.{16}\x40\x00[0-9a-f]{64}", re.DOTALL)
 SEALED_LENGTH = 22 + 64
 # How files of weights and arrays are called; a run may have left some that are no checkpoints of otrainer's.
 DATA = (".pt", ".pth", ".ckpt", ".safetensors", ".npy", ".npz", ".bin", ".onnx")
+# What stands in checkpoints of weights alone, from which no run goes on.
+WEIGHTS_ALONE = "otrainer: weights alone"
 SHOWN = 3
 MOST_FACTS = 1 << 28
 TAIL = 65536
@@ -55,12 +57,20 @@ def is_output(path: Path, mark: list[Any] | None) -> bool:
 
 def is_written_under(path: Path, definition: str) -> bool:
     """Return whether a file is a checkpoint of a run of this definition, which stands in it."""
-    if not is_checkpoint(path):
-        return False
+    return is_checkpoint(path) and says(path, definition)
+
+
+def holds_a_run(path: Path) -> bool:
+    """Return whether a file is a checkpoint that a run can go on from, and not one of weights alone."""
+    return is_checkpoint(path) and not says(path, WEIGHTS_ALONE)
+
+
+def says(path: Path, text: str) -> bool:
+    """Return whether a text stands in a checkpoint, beside its tensors."""
     try:
         with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
             facts = [each for each in archive.infolist() if each.filename.endswith("data.pkl")]
-            return any(each.file_size <= MOST_FACTS and definition.encode() in archive.read(each) for each in facts)
+            return any(each.file_size <= MOST_FACTS and text.encode() in archive.read(each) for each in facts)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError):
         return False
 
