@@ -55,7 +55,7 @@ def repeated(
     if isinstance(of, list | tuple) and not single:
         once = [(entry, (*inner, index)) for index, entry in enumerate(of)]
         if not once:
-            report.add(f"There is no {what} to repeat.", inner, title=f"no {what}", hint=hint)
+            report.add(f"There is no {what} to repeat.", inner, title="nothing to repeat", hint=hint)
     for entry, there in once:
         if repeats(entry):
             message = "What repeats holds nothing that repeats."

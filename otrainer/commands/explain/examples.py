@@ -40,7 +40,21 @@ BY_KEY: Mapping[str, Mapping[str, Any]] = {
     "nn.TransformerDecoder": {"decoder_layer": DECODER_LAYER, "num_layers": 2},
     "nn.TransformerEncoder": {"encoder_layer": ENCODER_LAYER, "num_layers": 2},
     "nn.Unflatten": {"dim": 1, "unflattened_size": [4, 8]},
+    "collate.pad": {"fields": ["tokens"]},
+    "batch_sampler.tokens": {"by": "length", "most": 4096},
+    "transform.torchvision": {"transform": "RandomErasing", "kwargs": {"p": 0.5}},
 }
+# Layers that are called with more than what the one before gave: with what, and what of their values goes on.
+CALLS: Mapping[str, Mapping[str, Any]] = {
+    "nn.Bilinear": {"args": ["$x", "$x"]},
+    "nn.CosineSimilarity": {"args": ["$x", "$x"]},
+    "nn.PairwiseDistance": {"args": ["$x", "$x"]},
+    "nn.MultiheadAttention": {"args": ["$x", "$x", "$x"], "pick": 0},
+    "nn.Transformer": {"args": ["$x", "$x"]},
+    "nn.TransformerDecoder": {"args": ["$x", "$x"]},
+    "nn.TransformerDecoderLayer": {"args": ["$x", "$x"]},
+}
+POOLED = "nn.MaxUnpool"  # which takes where a pool of as many dimensions had its values from, too
 BY_NAME: Mapping[str, Any] = {
     "save_dir": "${run.out_dir}/checkpoints",
     "path": "data/train.npz",
@@ -164,13 +178,34 @@ def placed(key: str, arguments: Mapping[str, Any]) -> Any:
             return {section.name: {"_type_": f"{section.prefix}torch", "type": key, **kwargs}}
     if key.startswith("dataset."):
         return {"data": {"_type_": "data.dataset", "train": spec}}
-    if key.startswith("sampler."):
-        return {"data": {"_type_": "data.dataset", "train": ARRAYS, "sampler": spec}}
+    for kind in ("sampler", "batch_sampler", "collate"):
+        if key.startswith(f"{kind}."):
+            return {"data": {"_type_": "data.dataset", "train": ARRAYS, kind: spec}}
+    if key.startswith("transform."):
+        images = {"_type_": "dataset.image_folder", "path": "data/train", "transform": [spec]}
+        return {"data": {"_type_": "data.dataset", "train": images}}
     if key == "tensor":
         return {"loss": {"_type_": "loss.torch", "fn": {"_type_": "nn.CrossEntropyLoss", "weight": spec}}}
-    if key.startswith("nn.") and key.endswith("Loss"):
+    if key.startswith("nn.") and key.removesuffix("2d").endswith("Loss"):
         return {"loss": {"_type_": "loss.torch", "fn": spec}}
-    return {"model": {"sequential": {"layers": [spec]}}}
+    if key.startswith(POOLED):
+        return {"model": {"graph": unpooled(key, spec)}}
+    layer = {"layer": spec, **CALLS[key]} if key in CALLS else spec
+    return {"model": {"sequential": {"layers": [layer]}}}
+
+
+def unpooled(key: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a graph in which a layer puts values back to where a pool took them from."""
+    pool = {"_type_": key.replace("Unpool", "Pool"), "kernel_size": spec["kernel_size"], "return_indices": True}
+    return {
+        "inputs": ["x"],
+        "modules": {"pool": pool, "unpool": dict(spec)},
+        "steps": [
+            {"call": "module:pool", "args": ["$x"], "out": ["pooled", "places"]},
+            {"call": "module:unpool", "args": ["$pooled", "$places"], "out": "y"},
+        ],
+        "outputs": ["$y"],
+    }
 
 
 class Dumper(yaml.SafeDumper):

@@ -146,4 +146,4 @@ def test_a_state_dict_that_returns_none_is_told_when_it_is_saved(
     train(tmp_path, 2, ReturnsNothing())
 
     (told,) = caplog.messages
-    assert told.startswith("`state_dict` of `ReturnsNothing` (callbacks[0]) returns None, ")
+    assert told.startswith("`state_dict`, or `on_save`, of `ReturnsNothing` (callbacks[0]) returns None, ")
