@@ -348,8 +348,13 @@ def test_training_data_without_a_batch_is_an_error() -> None:
         fit(small_model(), Batches([]))
 
 
-@pytest.mark.parametrize("several", [list, tuple, lambda loaders: dict(enumerate(loaders))])
-@pytest.mark.parametrize("stage", ["train", "val"])
+def numbered(loaders: Any) -> dict[int, Any]:
+    return dict(enumerate(loaders))
+
+
+@pytest.mark.parametrize(
+    ("several", "stage"), [(list, "train"), (tuple, "train"), (numbered, "train"), (list, "val"), (tuple, "val")]
+)
 def test_several_loaders_are_told_before_anything_is_read(several: Any, stage: str) -> None:
     loaders = several([DataLoader(random_batches(1), batch_size=None) for _ in range(2)])
 
@@ -357,6 +362,13 @@ def test_several_loaders_are_told_before_anything_is_read(several: Any, stage: s
         fit(small_model(), Batches(**{"train": random_batches(1), "val": None, stage: loaders}))
 
     assert error.value.config_path == ("data",)
+
+
+def test_several_validation_loaders_have_names() -> None:
+    loaders = numbered([DataLoader(random_batches(1), batch_size=None) for _ in range(2)])
+
+    with pytest.raises(ConfigError, match="`val_dataloader` returned several loaders, by the names 0, 1"):
+        fit(small_model(), Batches(random_batches(1), loaders))
 
 
 def test_what_cannot_be_read_is_no_loader() -> None:
