@@ -17,7 +17,7 @@ def test_every_key_and_op_has_its_row() -> None:
     assert list(manifest["ops"]) == registry.list_ops()
     row = manifest["modules"]["cb.early_stopping"]
     assert row["target"] == "otrainer.components.callbacks.early_stopping:EarlyStopping"
-    assert row["signature"] == "(monitor='val_loss', mode='min', patience=3, min_delta=0.0)"
+    assert row["signature"] == "(monitor='val_loss', mode='min', patience=3, min_delta=0.0, every='validation')"
     assert (row["policy"], len(row["fingerprint"])) == ("strict", 64)
 
 
