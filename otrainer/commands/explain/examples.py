@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -218,3 +219,9 @@ class Dumper(yaml.SafeDumper):
 def as_yaml(data: Any) -> str:
     text: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, default_flow_style=None, width=100)
     return text
+
+
+def in_a_line_of_yaml(value: Any) -> str:
+    """Return a value as it may stand behind the name of an argument, however long."""
+    text: str = yaml.dump(value, Dumper=Dumper, sort_keys=False, default_flow_style=True, width=math.inf)
+    return text.rstrip("\n")

@@ -52,6 +52,8 @@ def text_lines(topic: Topic) -> Iterator[str]:
     for each in topic.arguments:
         yield f"    {each.name}: {facts_of(each)}".removesuffix(": ")
         yield from filled(each.doc, "        ")
+        if each.example:
+            yield f"        for example {each.name}: {each.example}"
     if topic.takes_others:
         yield "    others: passed on as they are"
     if topic.example:
@@ -81,7 +83,8 @@ def markdown_lines(topic: Topic) -> Iterator[str]:
         yield from ("", "| argument | type | default | meaning |", "|---|---|---|---|")
     for each in topic.arguments:
         default = "needed" if each.required else f"`{each.default}`" if each.default is not None else ""
-        cells = (f"`{each.name}`", each.kind, default, " ".join(each.doc.split()))
+        shown = f"For example `{each.name}: {each.example}`." if each.example else ""
+        cells = (f"`{each.name}`", each.kind, default, " ".join([*each.doc.split(), shown]).rstrip())
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
     if topic.takes_others:
         yield from ("", "Other arguments are passed on as they are.")
@@ -101,6 +104,7 @@ def plain(topic: Topic) -> dict[str, Any]:
             "required": each.required,
             **({} if each.default is None else {"default": json.loads(each.default)}),
             "meaning": each.doc,
+            **({"example": each.example} if each.example else {}),
         }
         for each in topic.arguments
     ]

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otrainer.commands.explain.examples import example_of, of_op, of_section
+from otrainer.commands.explain.argument_examples import value_of
+from otrainer.commands.explain.examples import example_of, in_a_line_of_yaml, of_op, of_section
 from otrainer.commands.schema.keys import in_words
 from otrainer.commands.schema.sections import plain_sections
 from otrainer.commands.schema.values import Schema, definitions
@@ -30,13 +31,17 @@ KEYWORDS = {"boolean": "true or false", "string": "text"}
 
 
 class Argument(NamedTuple):
-    """An argument or a key of a section; `kind` is its type in plain words, `default` is as YAML has it."""
+    """An argument or a key of a section; `kind` is its type in plain words, `default` and `example` are as YAML has it.
+
+    The example is empty where the type says enough.
+    """
 
     name: str
     kind: str
     doc: str
     required: bool = False
     default: str | None = None
+    example: str = ""
 
 
 class Topic(NamedTuple):
@@ -55,7 +60,7 @@ def topics_of(interface: Mapping[str, Mapping[str, Row]], places: Mapping[str, s
     """Return the components and ops of an interface by their names; `places` say where a plugin registers each."""
     found = {}
     for key, row in interface["modules"].items():
-        arguments = tuple(argument_of(name, each) for name, each in row["arguments"].items())
+        arguments = tuple(argument_of(key, name, each) for name, each in row["arguments"].items())
         if key.startswith(tuple(section.cls for section in SECTIONS if section.cls)):
             arguments = arguments[1:]  # the factory gives it
         place, example = places.get(key, BUILT_IN), example_of(key, row)
@@ -70,10 +75,11 @@ def kind_of(key: str) -> str:
     return next((kind for prefix, kind in KINDS.items() if key.startswith(prefix)), ELSE)
 
 
-def argument_of(name: str, row: Row) -> Argument:
+def argument_of(component: str, name: str, row: Row) -> Argument:
     default = json.dumps(row["default"], ensure_ascii=False) if "default" in row else None
     kind, doc = type_words(row["values"], row.get("default")), row["doc"].removesuffix(";")
-    return Argument(name, kind, doc, row["required"], default)
+    value = value_of(component, name)
+    return Argument(name, kind, doc, row["required"], default, "" if value is None else in_a_line_of_yaml(value))
 
 
 def type_words(values: Schema, default: object = None) -> str:

@@ -100,6 +100,39 @@ def specs_in(value: Any) -> Any:
         yield from specs_in(each)
 
 
+# What each of these takes the place of, where both at once are refused.
+INSTEAD_OF = {"optim_factory.torch.args": ["kwargs"], "sched_factory.torch.args": ["kwargs"]}
+
+
+def test_the_example_of_each_argument_whose_type_does_not_say_it_is_right() -> None:
+    """Of our own components all that take lists, mappings or anything: each in the example of its component."""
+    registry, interface, wrong = build_registry(), interface_of(build_registry(), built_in=True)["modules"], {}
+    registry.register_module("tokenizer.mine", lambda: lambda line: [len(line)])
+    own = [name for name in registry.list_modules() if str(registry.get_module(name).factory).startswith("otrainer.")]
+    for name in own:
+        for each in topics()[name].arguments:
+            kinds = interface[name]["arguments"][each.name]["values"].get("type", ["object"])
+            if not {"array", "object"} & {*kinds}:
+                assert not each.example
+                continue
+            example = yaml.safe_load(topics()[name].example)
+            spec = next(found for found in specs_in(example) if found.get("_type_") == name)
+            spec[each.name] = yaml.safe_load(each.example or "nothing")
+            for other in INSTEAD_OF.get(f"{name}.{each.name}", ()):
+                del spec[other]
+            if not each.example or (findings := find_mistakes(with_example(example), registry)):
+                wrong[f"{name}.{each.name}"] = findings
+    assert wrong == {}
+
+
+def test_an_argument_is_told_with_its_example_in_each_form(project_root: Path) -> None:
+    key, example = "trainer.default.freeze", "[{match: backbone.*, until_epoch: 1}]"
+    assert f"\n        for example freeze: {example}\n" in explained(project_root, KEY=key)
+    assert f"For example `freeze: {example}`. |" in explained(project_root, KEY=key, FORMAT="markdown")
+    (trainer,) = json.loads(explained(project_root, KEY=key, FORMAT="json"))
+    assert trainer["arguments"][0]["example"] == example
+
+
 def test_the_example_of_each_section_is_right_too() -> None:
     """All at once, but for those that name files of a project."""
     example: dict[str, Any] = {}
