@@ -21,6 +21,7 @@ from otrainer.model import blueprint
 from otrainer.model.meta import model_summary
 from otrainer.registry import Registry, build_registry, instantiate_value
 from otrainer.stages.checks import COMPONENTS, find_mistakes, is_below, judged_model, remembered
+from otrainer.stages.set_aside import Rest
 from otrainer.stages.trials_of_model import (
     goes_by_groups,
     is_apart,
@@ -42,20 +43,23 @@ T = TypeVar("T")
 def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding]) -> dict[str, Any]:
     """Put the experiment together for a trial, device, model and built-in components; returned is the model's shape.
 
-    Sections with `mistakes` are left out, and nothing is tried where a plugin fails. Nothing is written for it: the
+    What has `mistakes` is left out, and nothing is tried where a plugin fails. Nothing is written for it: the
     model is built without its numbers, and of the plugins' components none is.
     Raises ConfigError with the mistakes and everything that fails.
     """
-    findings = list(mistakes)
+    findings, rest = list(mistakes), Rest(config)
     wrong = {finding.config_path[0] for finding in mistakes if finding.config_path}
     if not wrong.isdisjoint(("imports", "settings")) or any(not finding.config_path for finding in mistakes):
         raise ConfigError.of(findings)
+    rest.set_aside(mistakes)
 
     def attempt(trial: Callable[..., T], *arguments: Any) -> T | None:
         try:
             return trial(*arguments)
         except ConfigError as error:
-            findings.extend(error.findings)
+            told = [finding for finding in error.findings if not rest.follows(finding)]
+            findings.extend(told)
+            rest.set_aside(told)
             return None
 
     if "run" not in wrong:
@@ -66,20 +70,17 @@ def try_out(config: ResolvedConfig, registry: Registry, mistakes: list[Finding])
     if "model" not in wrong:
         model = attempt(remembered, trial_model, "model", config, registry)
     for section in COMPONENTS:
-        if section not in wrong and config.data.get(section) is not None:
-            attempt(remembered, trial_section, section, config, registry)
-    wrong |= {finding.config_path[0] for finding in findings if finding.config_path}
-    if model is not None and "optimizer" not in wrong and is_apart(config.data.get("optimizer")):
-        attempt(trial_groups, config, registry)
-    wrong |= {finding.config_path[0] for finding in findings if finding.config_path}
-    if (
-        model is not None
-        and wrong.isdisjoint(("optimizer", "scheduler"))
-        and goes_by_groups(config.data.get("scheduler"))
-    ):
+        before = None
+        while rest.has(section) and before is not rest.config:  # what is left of it, as long as another mistake shows
+            before = rest.config
+            attempt(remembered, trial_section, section, rest.config, registry)
+    if model is not None and rest.has("optimizer") and is_apart(rest.config.data["optimizer"]):
+        attempt(trial_groups, rest.config, registry)
+    by_groups = goes_by_groups(config.data.get("scheduler"))
+    if model is not None and by_groups and rest.is_whole("optimizer") and rest.is_whole("scheduler"):
         attempt(trial_group_schedules, config, registry)
-    if model is not None and "trainer" not in wrong and names_parts(config.data.get("trainer")):
-        attempt(trial_parts, config, registry)
+    if model is not None and rest.has("trainer") and names_parts(rest.config.data["trainer"]):
+        attempt(trial_parts, rest.config, registry)
     if "weights" not in wrong and model is not None:
         attempt(trial_weights, config, registry)
     if findings or model is None:

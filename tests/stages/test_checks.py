@@ -119,6 +119,38 @@ def test_what_fails_in_one_section_does_not_hide_what_is_unknown_in_another(proj
     assert [finding.location.line for finding in findings(project, text) if finding.location] == [2, 3, 4]
 
 
+HIDDEN = [
+    ("trainer: {accumulate: {token: 5}, max_epoch: 3, checkpoint_activations: [nix]}", ["token", "max_epoch", "nix]"]),
+    ("optimizer: {no_dcay: [bias], groups: [{match: no}, {match: nix}]}", ["no_dcay", "no}", "nix"]),
+    ("optimizer: {kwargs: {lr: fast, bta: 1}, groups: [{match: nix}]}", ["fast", "bta", "nix"]),
+    ("data: {batch_siz: 3, steps_per_epoch: -1, val_steps_per_epoch: -1}", ["batch_siz", "-1, val", "-1}"]),
+    (
+        "callbacks: [{_type_: cb.no}, {_type_: cb.ema, dcay: 1}, {_type_: cb.early_stopping, mode: a, patience: -1}]",
+        ["cb.no", "cb.ema", "a, p", "-1}"],
+    ),
+    ("loss: {fn: {_type_: nn.L1Loss, igno: 1, reduction: 3}, logs: 3}", ["igno", "3}, l", "logs"]),
+]
+
+
+@pytest.mark.parametrize(("text", "places"), HIDDEN)
+def test_a_mistake_does_not_hide_others_in_the_same_section(project: Path, text: str, places: list[str]) -> None:
+    found = [finding.location for finding in findings(project, text)]
+    assert [at.col for at in found if at] == [text.index(place) + 1 for place in places]
+
+
+FOLLOWS = [
+    "scheduler: {_type_: sched_factory.torch, type: sched_cls.StepLR, kwargs: {step_siz: 1}}",
+    "callbacks: [{_type_: cb.model_checkpoint, save_dr: x}]",
+    "scheduler: {_type_: sched_factory.torch, type: sched_cls.ReduceLROnPlateau, monitr: val_loss}",
+    "optimizer: {kwargs: {foreach: yes please}}",
+]
+
+
+@pytest.mark.parametrize("text", FOLLOWS)
+def test_what_only_comes_of_a_mistake_is_not_told_beside_it(project: Path, text: str) -> None:
+    assert len(findings(project, text)) == 1
+
+
 def test_a_plugins_component_is_not_built_unless_it_declares_files(project: Path) -> None:
     (project / "extensions/shy.py").write_text(
         "class Shy:\n"
