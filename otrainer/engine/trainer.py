@@ -61,7 +61,8 @@ class DefaultTrainer(TrainerSettings):
                 session.hook("on_fit_start")
             begin_state(session.ctx)
             tell_left_out(session.ctx.optimizer, session.ctx)
-            recomputes = recomputing(session.ctx.model, self.checkpoint_activations)
+            compiles = bool(session.ctx.run.compile)
+            recomputes = recomputing(session.ctx.model, self.checkpoint_activations, compiles=compiles)
             with worker_trouble(), anomalies_told(self.detect_anomaly), recomputes:
                 rehearse(session, self.length, self.rhythm, self.sanity_batches)
                 self._epochs(session)

@@ -54,7 +54,8 @@ def trial_parts(config: ResolvedConfig, registry: Registry) -> None:
     if ir is None:
         return
     model, trainer = blueprint(ir, registry, config.settings), config.data["trainer"]
-    recomputed(model, trainer.get("checkpoint_activations") or ())
+    compiles = bool(config.data["run"].get("compile"))
+    recomputed(model, trainer.get("checkpoint_activations") or (), compiles=compiles)
     if not trainer.get("freeze"):
         return
     Freezing(trainer["freeze"], model).freeze_for_good()

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from support import Batches, StopAt, fit, parameters_of, random_batches
+from support import Batches, StopAt, fit, parameters_of, random_batches, same_leaves
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.engine.checkpoint import load_checkpoint
@@ -45,10 +46,12 @@ class Net(nn.Module):
         return y
 
 
-def train(folder: Path, patterns: list[str] | None, *stops: int) -> tuple[torch.Tensor, dict[str, Any]]:
+def train(
+    folder: Path, patterns: list[str] | None, *stops: int, kind: type[nn.Module] = Net
+) -> tuple[torch.Tensor, dict[str, Any]]:
     last = None
     for stop in (*stops, None):
-        model = Net()
+        model = kind()
         try:
             with StopRequest():
                 fit(
@@ -108,15 +111,41 @@ def test_of_layers_within_layers_the_outermost_is_computed_again() -> None:
 
 
 class Normed(nn.Sequential):
+    """Layers with buffers that each pass in training changes, and one that holds the number of the pass."""
+
     def __init__(self) -> None:
-        super().__init__(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), nn.Linear(4, 1))
+        torch.manual_seed(4)
+        first = nn.Sequential(spectral_norm(nn.Linear(4, 4)), nn.BatchNorm1d(4), nn.Dropout(0.2), Counting())
+        super().__init__(first, nn.Linear(4, 1))
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.tensor(0.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count = self.count + 1
+        y: torch.Tensor = x * torch.sigmoid(x * self.count)
+        return y
+
+
+@pytest.mark.parametrize("stops", [(), (1, 2), (3, 5)])
+def test_buffers_that_a_pass_changes_count_each_batch_once(stops: tuple[int, ...], tmp_path: Path) -> None:
+    """pytorch#96136: statistics of batches were updated in the backward pass as well."""
+    weights, saved = train(tmp_path / "again", ["0"], *stops, kind=Normed)
+    plain, kept = train(tmp_path / "plain", None, kind=Normed)
+
+    assert torch.equal(weights, plain)
+    assert same_leaves(dict(saved["model"]), dict(kept["model"]))
+    assert saved["model"]["0.1.num_batches_tracked"] == 8
+    assert saved["model"]["0.3.count"] == 8 + 4  # validation's batches too
 
 
 @pytest.mark.parametrize(
     ("model", "patterns", "place", "words"),
     [
         (Net(), ["blocks.*", "block.*"], (1,), "No part of the model is called `block.*`"),
-        (Normed(), ["0"], (), "`0.1` is a BatchNorm1d, whose statistics count"),
         (Normed(), ["re:("], (0,), "re:"),
         (Net(), "blocks.*", (), "lists patterns"),
     ],
@@ -130,6 +159,10 @@ def test_what_cannot_be_computed_again_is_told_at_its_place(
     assert words in str(caught.value)
 
 
-def test_norms_without_statistics_may_be_computed_again() -> None:
+def test_statistics_are_refused_where_the_model_is_compiled() -> None:
+    """Torch's compiler has its own way of computing again, which counts them twice or fails."""
+    with pytest.raises(ConfigError, match=r"`0\.1` is a BatchNorm1d") as caught:
+        recomputed(Normed(), ["0"], compiles=True)
+    assert caught.value.findings[0].config_path == ("trainer", "checkpoint_activations")
     plain = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False)))
-    assert recomputed(plain, ["0"]) == [plain[0]]
+    assert recomputed(plain, ["0"], compiles=True) == [plain[0]]
