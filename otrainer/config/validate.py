@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from otrainer.config.checks import check_sections
@@ -37,8 +37,9 @@ def validate_post_model(config: Resolved | Mapping[str, Any], registry: Any, mod
     Raises ConfigError with everything that is wrong.
     """
     data, places = parts_of(config)
-    inputs = getattr(model, "inputs", None)
-    raise_all([*check_keys(data, registry), *(check_inputs(data, inputs) if inputs is not None else ())], places)
+    inputs, optional = getattr(model, "inputs", None), getattr(model, "optional_inputs", ())
+    filled = check_inputs(data, inputs, optional) if inputs is not None else ()
+    raise_all([*check_keys(data, registry), *filled], places)
 
 
 def parts_of(config: Resolved | Mapping[str, Any]) -> tuple[Mapping[str, Any], Places | None]:
@@ -67,8 +68,8 @@ def check_keys(data: Mapping[str, Any], registry: Any) -> Iterator[Finding]:
             )
 
 
-def check_inputs(data: Mapping[str, Any], inputs: list[str]) -> Iterator[Finding]:
-    """`io.mapping` must fill each of the model's inputs, and nothing else."""
+def check_inputs(data: Mapping[str, Any], inputs: list[str], optional: Collection[str] = ()) -> Iterator[Finding]:
+    """`io.mapping` must fill each of the model's inputs that is not optional, and nothing that is no input."""
     io = data.get("io")
     mapped = io.get("model_kwargs") if isinstance(io, Mapping) and io.get("_type_") == "io.mapping" else None
     if not isinstance(mapped, Mapping):
@@ -88,7 +89,8 @@ def check_inputs(data: Mapping[str, Any], inputs: list[str]) -> Iterator[Finding
                 suggestions=near,
                 hint=hint,
             )
-    for name in spare:
-        if len(spare) > sum(other not in inputs for other in mapped):
+    lacking = [name for name in spare if name not in optional]
+    for name in lacking:
+        if len(lacking) > sum(other not in inputs for other in mapped):
             message = f"The model's input `{name}` is filled by nothing."
             yield Finding(message, "missing model input", path, hint=f"Add `{name}: [...]`, the path to it in a batch.")

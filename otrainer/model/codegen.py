@@ -23,7 +23,7 @@ from otrainer.model.ir import Arg, Items, Node, Pairs, Picks, Program, Ref
 from otrainer.storage import process_memory
 
 if TYPE_CHECKING:
-    from otrainer.model.ir import ModelIR
+    from otrainer.model.ir import Default, ModelIR
 
 Ops = Mapping[str, Callable[..., Any]]
 Classes: TypeAlias = WeakValueDictionary[tuple[object, ...], type[GeneratedModel]]
@@ -103,12 +103,18 @@ def unpack(value: Any, count: int) -> Any:
 def write_graph(program: Program, ops: Ops) -> fx.Graph:
     """Write the program in fx's terms; fx frees each value after its last use and keeps names clear of Python's."""
     graph = fx.Graph()
-    values = {name: hold(graph.placeholder(name), name) for name in program.inputs}
+    defaults = dict(program.defaults)
+    values = {name: hold(placeholder(graph, name, defaults), name) for name in program.inputs}
     stubs = {name: Stub(name, ops[name]) for name in program.ops}
     for node in program.nodes:
         write_node(graph, node, values, stubs)
     graph.output(returned(program, values))
     return graph
+
+
+def placeholder(graph: fx.Graph, name: str, defaults: Mapping[str, Default]) -> fx.Node:
+    """Write an input, with its default where it may be left out."""
+    return graph.placeholder(name, default_value=defaults[name]) if name in defaults else graph.placeholder(name)
 
 
 def hold(written: fx.Node, value: str, node: Node | None = None) -> fx.Node:

@@ -28,6 +28,11 @@ class GeneratedModel(nn.Module):
         """Names of the inputs, in the order in which they may be given by position."""
         return list(self.program.inputs)
 
+    @property
+    def optional_inputs(self) -> dict[str, Any]:
+        """Inputs that may be left out, with the values that they have then."""
+        return dict(self.program.defaults)
+
     def add_at(self, name: str, module: nn.Module) -> None:
         """Set a submodule; `layers.0` is put into a list named `layers`, whose parts come in their order."""
         parent, _, _ = name.rpartition(".")

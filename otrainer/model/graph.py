@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from otrainer.model.inputs import read_inputs
 from otrainer.model.ir import ModelIR, ModuleSpec, Node, Picks, Program, Returns
 from otrainer.model.nodes import Calls, read_node
 from otrainer.model.order import Written, written_nodes
 from otrainer.model.repeat import Turn, repeated, repeats
-from otrainer.model.section import Report, check_name, read_inputs, read_return
+from otrainer.model.section import Report, check_name, read_return
 from otrainer.model.values import Values
 from otrainer.registry.build.spec import is_spec
 
@@ -26,7 +27,7 @@ def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Regist
     report.keys(section, KEYS, path, what="A graph")
     report.required(section, ("inputs", "outputs"), path, what="A graph")
     modules = read_modules(section.get("modules"), (*path, "modules"), report)
-    inputs = read_inputs(section["inputs"], (*path, "inputs"), report) if "inputs" in section else ()
+    inputs = read_inputs(section["inputs"], (*path, "inputs"), report) if "inputs" in section else {}
     values = Values(inputs, report)
     calls = Calls({module.name: module for module in modules}, registry)
     nodes = read_nodes(written_nodes(section, path, report), calls, values, report)
@@ -35,7 +36,8 @@ def compile_graph(section: Mapping[Any, Any], path: ConfigPath, registry: Regist
     if returns == "dict":
         check_keys(outputs, report)
     pairs = tuple((key, value) for key, value, _ in outputs)
-    return ModelIR(modules, Program(inputs, tuple(nodes), pairs, returns))
+    defaults = tuple((name, default[0]) for name, default in inputs.items() if default)
+    return ModelIR(modules, Program(tuple(inputs), tuple(nodes), pairs, returns, defaults))
 
 
 def read_modules(section: object, path: ConfigPath, report: Report) -> tuple[ModuleSpec, ...]:

@@ -42,6 +42,7 @@ class Picks:
 
 
 Arg: TypeAlias = Ref | Items | Pairs | str | int | float | bool | None
+Default: TypeAlias = str | int | float | bool | None
 Out: TypeAlias = str | tuple[str, ...] | Picks
 
 
@@ -63,12 +64,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The forward pass: inputs, calls in their order, and what is returned as (key, value) pairs."""
+    """The forward pass: inputs, calls in their order, and what is returned as (key, value) pairs.
+
+    `defaults` are those of the inputs that may be left out, the last ones, as (name, value) pairs.
+    """
 
     inputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[tuple[str, str], ...]
     returns: Returns
+    defaults: tuple[tuple[str, Default], ...] = ()
 
     @property
     def ops(self) -> tuple[str, ...]:

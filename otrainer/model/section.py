@@ -79,20 +79,6 @@ def listed(names: Collection[str]) -> str:
     return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED:,} more"
 
 
-def read_inputs(value: object, path: ConfigPath, report: Report) -> tuple[str, ...]:
-    """Return the names of a model's inputs, at least one, each once."""
-    names = report.sequence(value, path, what="`inputs`", hint=f"Write `[{value}]`." if isinstance(value, str) else "")
-    if isinstance(value, list | tuple) and not names:
-        report.add("A model needs at least one input.", path, title="missing input", hint="Write `inputs: [x]`.")
-    for index, name in enumerate(names):
-        wrong = list(check_name(name, "input", (*path, index)))
-        report.extend(wrong)
-        if not wrong and name in names[:index]:
-            place, hint = (*path, index), "Give each input a name of its own."
-            report.add(f"The input `{name}` is named twice.", place, title="duplicate name", hint=hint)
-    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
-
-
 def read_return(section: Mapping[Any, Any], outputs: int, path: ConfigPath, report: Report) -> Returns | None:
     """Return what `return` asks for, or None where it is left out or wrong."""
     if section.get("return") is None:

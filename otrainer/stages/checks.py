@@ -165,7 +165,9 @@ def model_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     ir, findings = remembered(judged_model, "model", config, registry)
     if findings or ir is None:
         return findings
-    return list(several_mistakes(config, registry) if ir.parts else check_inputs(config.data, list(ir.program.inputs)))
+    if ir.parts:
+        return list(several_mistakes(config, registry))
+    return list(check_inputs(config.data, list(ir.program.inputs), dict(ir.program.defaults)))
 
 
 def several_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -221,6 +222,18 @@ def test_an_input_that_nothing_fills_is_told() -> None:
     data = whole(io={"_type_": "io.mapping", "model_kwargs": {"image": ["x"]}})
     with pytest.raises(ConfigError, match="input `mask` is filled by nothing"):
         validate_post_model(data, build_registry(), Model())
+
+
+def test_an_optional_input_may_be_left_out_and_is_the_one_that_was_meant() -> None:
+    model = SimpleNamespace(inputs=["image", "mask"], optional_inputs={"mask": None})
+    io = {"_type_": "io.mapping", "model_kwargs": {"image": ["x"]}}
+    validate_post_model(whole(io=io), build_registry(), model)
+    with pytest.raises(ConfigError) as error:
+        io = {"_type_": "io.mapping", "model_kwargs": {"image": ["x"], "maks": ["y"]}}
+        validate_post_model(whole(io=io), build_registry(), model)
+    assert [(each.message, each.suggestions) for each in error.value.findings] == [
+        ("The model has no input `maks`.", ("mask",))
+    ]
 
 
 def test_of_thousands_of_unknown_sections_a_thousand_are_told() -> None:

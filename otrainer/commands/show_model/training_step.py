@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from otrainer.commands.show_model.estimate import Estimate, Row
     from otrainer.config import ResolvedConfig
     from otrainer.model.generated import GeneratedModel
-    from otrainer.model.ir import ModelIR
+    from otrainer.model.ir import ModelIR, Program
     from otrainer.registry import Registry
 
 
@@ -56,7 +56,7 @@ class TrainingStep:
         estimate, device, example = self.estimate, self.estimate.device, self.example
         estimate.example = example
         graph = write_graph(self.ir.program, self.model.ops)
-        inputs = inputs_by_name(self.ir.program.inputs, example.inputs)
+        inputs = inputs_by_name(self.ir.program, example.inputs)
         failed = materialize_lazy(self.model, graph, to_fake(inputs, META))
         loss = build_section("loss", self.config, self.registry)
         with fake_mode():
@@ -150,9 +150,10 @@ def uncounted_notes(model: torch.nn.Module, device: torch.device) -> Iterator[st
         yield f"Of `nn.{'`, `nn.'.join(kinds)}` torch counts no FLOPs, and not all that its kernel keeps."
 
 
-def inputs_by_name(names: tuple[str, ...], inputs: Any) -> dict[str, Any]:
+def inputs_by_name(program: Program, inputs: Any) -> dict[str, Any]:
     """Return the model's inputs by name; raise ConfigError where `io` gives others than it has."""
-    given = {**dict(zip(names, inputs.args, strict=False)), **inputs.kwargs}
+    names = program.inputs
+    given = {**dict(program.defaults), **dict(zip(names, inputs.args, strict=False)), **inputs.kwargs}
     if len(inputs.args) > len(names) or set(given) != set(names):
         count = f"{len(inputs.args)} by position and " if inputs.args else ""
         named = ", ".join(f"`{name}`" for name in inputs.kwargs) or "none by name"

@@ -81,9 +81,15 @@ def report_whole_model(failure: Failure) -> Finding:
     if called := find_model_call(failure.raised.steps):
         model, args, kwargs = called
         words = [*map(describe, args), *(f"{name}: {describe(value)}" for name, value in kwargs.items())]
-        message += [f"its inputs: {', '.join(model.inputs)}", f"what it was given: {', '.join(words) or 'nothing'}"]
+        message += [f"its inputs: {', '.join(inputs_of(model))}", f"what it was given: {', '.join(words) or 'nothing'}"]
     by, hint = [("the inputs come from", ("io",))], "Let `io` give each of the model's inputs once, and nothing else."
     return failure.finding("model failed", message, ("model",), related=by, hint=hint)
+
+
+def inputs_of(model: GeneratedModel) -> Iterator[str]:
+    """Yield the inputs of a model in words, with the defaults of those that may be left out."""
+    for name in model.inputs:
+        yield f"{name} = {model.optional_inputs[name]!r}" if name in model.optional_inputs else name
 
 
 def report_compiled_call(failure: Failure) -> Finding | None:

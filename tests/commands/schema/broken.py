@@ -128,6 +128,8 @@ BROKEN = {
     ),
     "two inputs of a sequence": ("model: {sequential: {inputs: [x, y]}}", "model.sequential.inputs"),
     "an input that is no name": ("model: {graph: {inputs: [3x]}}", "model.graph.inputs.0"),
+    "an optional input of two names": ("model: {graph: {inputs: [x, {y: 1, z: 2}]}}", "model.graph.inputs.1"),
+    "an optional input by a list": ("model: {graph: {inputs: [x, {y: [1]}]}}", "model.graph.inputs.1.y"),
     "an unknown way to return": ("model: {graph: {return: list}}", "model.graph.return"),
     "an unknown key of a graph": ("model: {graph: {step: []}}", "model.graph"),
     "a module that is text": ("model: {graph: {modules: {a: nn.ReLU}}}", "model.graph.modules.a"),

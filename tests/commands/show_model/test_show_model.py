@@ -359,6 +359,13 @@ def test_inputs_that_the_model_does_not_have_are_told(show) -> None:
     assert "  `io` gives 2 by position and none by name, and the model has the inputs `x`." in mistakes
 
 
+def test_an_optional_input_that_nothing_fills_is_shown_with_its_default(show) -> None:
+    text = SKIP.replace("[x]\n", "[x, {shift: 0.5}, {mask: null}]\n").replace("[$x, $hidden]", "[$x, $hidden, $shift]")
+    report, _ = show(text)
+
+    assert "x       input            [32, 32]\nshift   input            0.5\nmask    input            None\n" in report
+
+
 @pytest.mark.parametrize(("colours", "expected"), [("", "\x1b[1m4,720 parameters"), ("1", "4,720 parameters")])
 def test_a_terminal_gets_colours_unless_it_wants_none(show, monkeypatch, colours: str, expected: str) -> None:
     monkeypatch.setenv("NO_COLOR", colours)
