@@ -400,6 +400,16 @@ def a_transform_without_torchvision() -> None:
         augmented_by("RandomCrop")
 
 
+def a_torchvision_for_another_torch() -> None:
+    Path("torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    with without("torchvision"), patch.object(sys, "path", [str(Path.cwd()), *sys.path]):
+        del sys.modules["torchvision"]
+        try:
+            augmented_by("RandomCrop")
+        finally:
+            sys.modules["torchvision"] = ModuleType("torchvision")
+
+
 def a_transform_that_is_not_there() -> None:
     names = ("torchvision", "torchvision.transforms", "torchvision.transforms.v2")
     with patch.dict(sys.modules, {name: ModuleType(name) for name in names}):

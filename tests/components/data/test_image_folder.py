@@ -158,3 +158,17 @@ def test_a_transform_of_torchvision_is_found_by_its_name(monkeypatch: pytest.Mon
     with pytest.raises(ConfigError, match="no transform `RandomErase`") as caught:
         torchvision_transform("RandomErase")
     assert caught.value.suggestions == ["RandomErasing"]
+
+
+def test_a_torchvision_that_was_built_for_another_torch_is_told_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Public reports: `operator torchvision::nms does not exist` says nothing to its readers."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision/__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"torchvision::nms does not exist") as caught:
+        torchvision_transform("RandomErasing")
+    assert "pip install -U torch torchvision" in caught.value.findings[0].hint
