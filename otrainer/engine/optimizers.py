@@ -41,8 +41,7 @@ class Optimizers:
         for name, member in self.members.items():
             for group in member.param_groups:
                 group.setdefault(OF, name)
-            if every[name] > 1:
-                member._opt_called = True  # else torch warns of a scheduler whose optimizer has not had its turn
+            member._opt_called = True  # else torch warns of a scheduler whose optimizer has not had its turn
         if any(callable(getattr(each, "train", None)) for each in self.members.values()):
             self.train, self.eval = self._switch("train"), self._switch("eval")
 
@@ -67,15 +66,6 @@ class Optimizers:
     @property
     def state(self) -> dict[Any, Any]:
         return {key: value for each in self.members.values() for key, value in each.state.items()}
-
-    @property
-    def _opt_called(self) -> bool:
-        return all(getattr(each, "_opt_called", False) for each in self.members.values())
-
-    @_opt_called.setter
-    def _opt_called(self, value: bool) -> None:
-        for each in self.members.values():
-            each._opt_called = value
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for each in self.members.values():

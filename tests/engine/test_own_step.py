@@ -275,6 +275,26 @@ def test_several_optimizers_of_one_loss_step_together_each_at_its_turn() -> None
     assert torch.equal(parameters_of(model), parameters_of(other))
 
 
+class Late(Gan):
+    """The critic takes its first step after the third one of the generator."""
+
+    def training_step(self, ctx: StepContext, batch: Any) -> None:
+        ctx.backward(ctx.forward(batch["x"]).mean())
+        if ctx.state.global_step >= 3:
+            ctx.step("critic")
+        ctx.step("generator")
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_optimizer_that_begins_late_has_the_rates_of_the_runs_steps(tmp_path: Path) -> None:
+    """Public reports: torch warned of a scheduler before its optimizer, and advised to change their order."""
+    notes = Notes()
+    by_step = {"critic": {"type": "sched_cls.StepLR", "kwargs": {"step_size": 2, "gamma": 0.5}, "interval": "step"}}
+    trainer = Late(max_epochs=1, log_every_n_steps=1)
+    fit(Pair(), data(), trainer=trainer, optimizer=optimizers(), scheduler=by_step, loggers=[notes])
+    assert notes.values("train", "lr_critic") == [0.03, 0.03, 0.015, 0.015]
+
+
 def test_half_precision_scales_the_losses_of_both_optimizers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerator, "check_device", lambda *_: None)  # which refuses it on a CPU, where it is slow
     model = Pair()
