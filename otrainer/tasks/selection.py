@@ -116,6 +116,10 @@ def unknown_tasks(line: CommandLine, verbs: Mapping[str, str], root: Path) -> It
             hint = f"There are: {', '.join(verbs)} (each with EXP=NAME, or as `train:NAME`)."
             if task in [experiment.name for experiment in all_experiments(root)]:
                 hint = f"`{task}` is an experiment: write `doit {verb_of(line, verbs)} EXP={task}`."
+            elif task in VARIABLES:
+                near, hint = (), f"`{task}` takes a value: write `{task}=...`, without blanks."
+            elif line.tasks[0] == "explain":
+                near, hint = (), f"If it is what shall be explained, write `doit explain KEY={task}`."
             yield Finding(f"There is no task `{task}`.", "unknown task", suggestions=near, hint=hint)
 
 

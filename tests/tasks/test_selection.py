@@ -99,6 +99,22 @@ def test_all_mistakes_come_together(root):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("train a", "write `doit train EXP=a`"),
+        ("train EXP", "write `EXP=...`, without blanks"),
+        ("explain cb.ema", "write `doit explain KEY=cb.ema`"),
+    ],
+)
+def test_a_word_that_is_no_task_is_told_how_it_is_written(root, text, hint):
+    with pytest.raises(ConfigError) as error:
+        select(CommandLine.parse(text.split()), {**VERBS, "explain": ""}, root)
+    (finding,) = error.value.findings
+    assert hint in finding.hint
+    assert not finding.suggestions
+
+
 def test_a_bare_verb_never_takes_the_experiments_of_other_tasks(root):
     """`doit train validate:b` must not train b."""
     message = "`train` would also take `b`, named by another task."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from otrainer.diagnostics.exceptions.misspelt import name_meant
 from otrainer.diagnostics.exceptions.raised import Raised
 from otrainer.diagnostics.exceptions.report import (
     MEND,
@@ -25,6 +26,7 @@ __all__ = [
     "callers_of",
     "cannot_write",
     "led_by",
+    "name_meant",
     "own_lines",
     "place_of_failure",
     "unexplained",

@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 from itertools import takewhile
 
+from otrainer.diagnostics.exceptions.misspelt import name_meant
 from otrainer.diagnostics.exceptions.traceback import Step, steps_of
+from otrainer.errors import did_you_mean
 
 MOST_LINES = 30
 # What torch makes of an exception in another process or thread: of the same type, with its traceback for a message.
@@ -42,7 +44,9 @@ class Raised:
         elsewhere = ELSEWHERE.match(text)
         if elsewhere and (found := from_text(elsewhere["text"], elsewhere["where"], steps_of(error))).kind:
             return found
-        return cls(type(error).__name__, shortened(text), steps_of(error), led_by(error, within | {id(error)}))
+        near = did_you_mean(name_meant(error))
+        said = f"{shortened(text).removesuffix('.')}.{near}" if near else shortened(text)
+        return cls(type(error).__name__, said, steps_of(error), led_by(error, within | {id(error)}))
 
     @property
     def summary(self) -> str:

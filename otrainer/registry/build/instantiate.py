@@ -13,7 +13,7 @@ from otrainer.config.findings import limit_findings
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.config.settings import Settings
 from otrainer.config.walk import mappings, walk
-from otrainer.diagnostics.exceptions import own_lines
+from otrainer.diagnostics.exceptions import name_meant, own_lines
 from otrainer.diagnostics.redaction.exceptions import hide_in, masked_finding
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.errors import ConfigError, ConfigPath, Finding, Places
@@ -190,7 +190,10 @@ def building_failed(spec: Spec, cause: Exception) -> ConfigError:
     install = how_to_install(cause) if isinstance(cause, ImportError) else ""
     hint = install or f"Change the arguments of `{spec.key}` in the config, or mend its code if they are right."
     path, related = blamed(spec, str(cause)), own_lines(cause)
-    return ConfigError(masked(message), title="could not build", config_path=path, related=related, hint=hint)
+    near = name_meant(cause)
+    return ConfigError(
+        masked(message), title="could not build", config_path=path, suggestions=near, related=related, hint=hint
+    )
 
 
 def blamed(spec: Spec, message: str) -> ConfigPath:

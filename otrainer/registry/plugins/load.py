@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.config.kinds import kind_of
 from otrainer.config.settings import Settings, module_allowed
-from otrainer.diagnostics.exceptions import place_of_failure
+from otrainer.diagnostics.exceptions import name_meant, place_of_failure
 from otrainer.errors import ConfigError, ConfigPath, Finding, nearest
 from otrainer.registry.build.targets import NAME
 from otrainer.registry.builtins import builtins
@@ -174,7 +174,7 @@ def plugin_failed(name: str, when: str, cause: BaseException) -> ConfigError:
     place, install = place_of_failure(cause), how_to_install(cause) if isinstance(cause, ImportError) else ""
     message = f"The plugin `{name}` failed when {when}: {what}"
     hint = install or "Mend that line of the plugin, or take it out of `imports`."
-    return ConfigError(message, title=TITLE, location=place, hint=hint)
+    return ConfigError(message, title=TITLE, location=place, suggestions=name_meant(cause), hint=hint)
 
 
 def no_module(name: str, missing: str) -> ConfigError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch._utils import ExceptionWrapper
 
 from otrainer.diagnostics.exceptions import Raised
@@ -113,3 +115,30 @@ def test_a_chain_that_leads_back_to_itself_ends() -> None:
 )
 def test_the_users_code_is_what_is_neither_installed_nor_of_python(file: str, own: bool) -> None:
     assert is_own(file) is own
+
+
+class Secretive:
+    def __dir__(self):
+        raise RuntimeError
+
+
+def misspell_a_variable() -> None:
+    weights = 1
+    return wieghts + weights  # type: ignore[name-defined,return-value]  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("asks", "words"),
+    [
+        (lambda: math.sqroot(1), "module 'math' has no attribute 'sqroot'. Did you mean `sqrt`?"),  # type: ignore[attr-defined]
+        (misspell_a_variable, "name 'wieghts' is not defined. Did you mean `weights`?"),
+        (lambda: nn.Linear(1, 1).wight, "object has no attribute 'wight'. Did you mean `weight`?"),
+        (lambda: [].shape, "'list' object has no attribute 'shape'"),  # type: ignore[attr-defined]
+        (lambda: Secretive().weight, "object has no attribute 'weight'"),  # type: ignore[attr-defined]
+        (lambda: {"weight": 1}["wight"], "'wight'"),
+    ],
+)
+def test_a_name_that_python_did_not_find_is_told_with_the_nearest(asks, words: str) -> None:
+    with pytest.raises((AttributeError, NameError, KeyError)) as error:
+        asks()
+    assert Raised.of(error.value).text.endswith(words)
