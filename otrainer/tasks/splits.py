@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otrainer.errors import ConfigError, Finding, nearest
 from otrainer.stages.named_sets import named_sets
-from otrainer.storage.runs.evaluations import SPLITS
+from otrainer.storage.runs.evaluations import FORMS, SPLITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,10 @@ def evaluation_mistakes(line: CommandLine, experiments: Sequence[Experiment], ro
             if there_are is not None and split not in there_are:
                 message, hint = f"There is no split `{split}`.", f"There are {', '.join(there_are)}."
                 yield Finding(message, "unknown split", suggestions=nearest(split, there_are), hint=hint)
-    if kept not in ("", "0", "1"):
-        hint = "`PREDICTIONS=1` keeps what the model gives for each sample."
-        yield Finding(f"`PREDICTIONS={kept}` is neither yes nor no.", "unclear question", hint=hint)
+    if kept not in ("", "0", "1", *FORMS):
+        message, near = f"Predictions are kept as {' or '.join(FORMS)}, not as `{kept}`.", nearest(kept, FORMS)
+        hint = f"`PREDICTIONS=1` keeps what the model gives for each sample, as {FORMS[0]}."
+        yield Finding(message, "unclear question", suggestions=near, hint=hint)
 
 
 def splits_of(experiment: Experiment, root: Path) -> Sequence[str] | None:

@@ -51,7 +51,7 @@ from otrainer.engine.data.collate import Collate
 from otrainer.engine.data.loader import Loader, worker_trouble
 from otrainer.engine.data.position import moved
 from otrainer.engine.data.saved import used_up
-from otrainer.engine.evaluation import Evaluation, no_split, nothing_to_judge
+from otrainer.engine.evaluation import no_split, nothing_to_judge
 from otrainer.engine.finite import gradient_not_finite
 from otrainer.engine.metrics import number_of
 from otrainer.engine.monitor import monitored
@@ -73,7 +73,8 @@ from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
 from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import fingerprints
-from otrainer.stages.evaluate.stage import keep_predictions, not_trained
+from otrainer.stages.evaluate.keep import keep_predictions
+from otrainer.stages.evaluate.stage import not_trained
 from otrainer.stages.fit.fast import cut
 from otrainer.stages.fit.start import refuse_taken, resumed_start
 from otrainer.stages.fit.train import refuse_changed
@@ -580,7 +581,7 @@ def a_checkpoint_with_a_secret_that_is_gone() -> None:
 
 
 def inputs_that_the_model_has_not() -> None:
-    inputs_by_name(("x", "y"), ArgsKwargs(kwargs={"z": 1}))
+    inputs_by_name(SimpleNamespace(inputs=("x", "y"), defaults=()), ArgsKwargs(kwargs={"z": 1}))
 
 
 def a_checkpoint_that_the_run_has_not() -> None:
@@ -685,9 +686,8 @@ def data_without_a_batch_to_judge_by() -> None:
 
 
 def predictions_without_numpy() -> None:
-    found = Evaluation({}, step=0, epoch=0, batches=1, samples=1, definition=None, predictions=Predictions())
     with without("numpy"):
-        keep_predictions(Path.cwd(), found, "predictions/val-best.npz")
+        keep_predictions(Path.cwd(), Predictions(), "predictions/val-best.npz")
 
 
 def a_file_in_the_place_of_evaluations() -> None:

@@ -13,6 +13,7 @@ from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError
 from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import search_as_left
+from otrainer.stages.evaluate.keep import keep_predictions
 from otrainer.stages.evaluate.table import table_of
 from otrainer.stages.fit.changed import refuse_changed
 from otrainer.stages.fit.compose import composed
@@ -21,7 +22,6 @@ from otrainer.stages.freshness.evaluated import made_of
 from otrainer.stages.outcome import Outcome
 from otrainer.stages.plan import Plan
 from otrainer.stages.resolve import resolved
-from otrainer.storage.atomic import atomic_file
 from otrainer.storage.project import display_path, project
 from otrainer.storage.runs.evaluations import (
     Asked,
@@ -90,7 +90,9 @@ def evaluated(
     try:
         remove_predictions(run_dir, asked.split, name)
         if found.predictions is not None:
-            entry["predictions"] = keep_predictions(run_dir, found, predictions_of(asked.split, name))
+            entry["predictions"] = keep_predictions(
+                run_dir, found.predictions, predictions_of(asked.split, name, asked.predictions)
+            )
         keep_evaluation(run_dir, entry)
     except (ConfigError, OSError):
         say(table)  # what it came to is not lost
@@ -102,29 +104,13 @@ def judged(whole: Composed, checkpoint: Path, asked: Asked) -> Evaluation:
     """Judge the parts; raise ConfigError for whatever a part raises, chained to it."""
     try:
         return evaluate_checkpoint(
-            whole.trainer, whole.parts, whole.settings, checkpoint, split=asked.split, keeps=asked.predictions
+            whole.trainer, whole.parts, whole.settings, checkpoint, split=asked.split, keeps=bool(asked.predictions)
         )
     except (Exception, SystemExit) as error:
         told = whole.origins.explain(error)
         if told is error:
             raise
     raise told  # out here, where nothing chains it to an error whose text may hold a secret
-
-
-def keep_predictions(run_dir: Path, found: Evaluation, name: str) -> str:
-    """Write the outputs and targets of all samples, and return where, from the run's folder.
-
-    Raises ConfigError where there is no numpy.
-    """
-    try:
-        import numpy as np
-    except ImportError as cause:
-        hint = "Run `pip install numpy`, or leave `PREDICTIONS` out."
-        raise ConfigError("Predictions are kept by numpy.", title="numpy is not installed", hint=hint) from cause
-    assert found.predictions is not None  # noqa: S101 - the caller asked for them
-    with atomic_file(run_dir / name) as stream:
-        np.savez(stream, **found.predictions.arrays())
-    return name
 
 
 def bare(name: str) -> str:

@@ -13,7 +13,7 @@ from otrainer.stages.artifacts import current
 from otrainer.stages.built import KEYS, RECEIPT, VALIDATED, artifact, named_in, record_path, run_in, why_not_shared
 from otrainer.storage.experiments import ALL, all_experiments
 from otrainer.storage.records import Record, every_reason, why_stale
-from otrainer.storage.runs.evaluations import checkpoint_of, found_in, read_evaluations
+from otrainer.storage.runs.evaluations import checkpoint_of, found_in, predictions_of, read_evaluations
 from otrainer.storage.runs.run_json import judge, read_run
 
 if TYPE_CHECKING:
@@ -148,9 +148,10 @@ def decide_evaluation(experiment: Experiment, root: Path, asked: Asked) -> Verdi
     except OSError as error:
         return Verdict(FAILS, (f"`{error.filename}`: {error.strerror}.",))
     reasons = list(differences(found["made_of"], now, found["file"]))
-    kept = found.get("predictions")
-    if asked.predictions and not reasons and not (kept and (run_dir / str(kept)).is_file()):
-        reasons = ["Its outputs were not kept."]
+    if asked.predictions and not reasons:
+        kept = predictions_of(asked.split, name, asked.predictions)
+        if found.get("predictions") != kept or not (run_dir / kept).is_file():
+            reasons = [f"Its outputs were not kept as {asked.predictions}."]
     return Verdict.because(*reasons)
 
 

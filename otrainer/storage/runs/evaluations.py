@@ -24,23 +24,28 @@ KIND, VERSION = "otrainer.evaluations", 1
 SPLITS = ("val", "test", "train")
 BEST, LAST = "best", "last"
 # In the run's folder: arrays that were kept of an evaluation.
-PREDICTIONS = re.compile(r"predictions/[\w.+-]+\.npz")
+FORMS = ("npz", "parquet")
+PREDICTIONS = re.compile(rf"predictions/[\w.+-]+\.({'|'.join(FORMS)})")
 ODD = re.compile(r"[^\w.+-]+")
 TEXTS, COUNTS, MAPPINGS = ("split", "checkpoint", "file"), ("step", "batches"), ("values", "made_of")
 
 
 class Asked(NamedTuple):
-    """What is to be evaluated: a split of the data, a checkpoint by name or path, and whether outputs are kept."""
+    """What is to be evaluated: a split of the data, a checkpoint by name or path, and in what form outputs are kept.
+
+    Without a form none are.
+    """
 
     split: str = SPLITS[0]
     checkpoint: str = ""
-    predictions: bool = False
+    predictions: str = ""
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Asked:
         """Return what the variables of a command line ask for."""
         split = variables.get("SPLIT") or SPLITS[0]
-        return cls(split, variables.get("CHECKPOINT", ""), variables.get("PREDICTIONS", "") not in ("", "0"))
+        form = {"0": "", "1": FORMS[0]}.get(kept := variables.get("PREDICTIONS", ""), kept)
+        return cls(split, variables.get("CHECKPOINT", ""), form)
 
     def to_json(self) -> dict[str, Any]:
         return self._asdict()
@@ -123,9 +128,9 @@ def refuse_foreign_evaluations(run_dir: Path) -> None:
         raise ConfigError(message, title="name taken", hint="Move what is there.")
 
 
-def predictions_of(split: str, checkpoint: str) -> str:
-    """Return where the outputs of an evaluation are kept, from the run's folder."""
-    return f"predictions/{split}-{ODD.sub('_', checkpoint)}.npz"
+def predictions_of(split: str, checkpoint: str, form: str) -> str:
+    """Return where the outputs of an evaluation are kept in one of the forms, from the run's folder."""
+    return f"predictions/{split}-{ODD.sub('_', checkpoint)}.{form}"
 
 
 def files_of_evaluations(run_dir: StrPath) -> list[str]:

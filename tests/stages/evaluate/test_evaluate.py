@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from projects import write
 from warm import doit
@@ -176,7 +177,13 @@ def test_outputs_are_kept_once_asked_for_and_go_with_an_evaluation_that_is_old(s
     assert executed(squares, "SPLIT=test", "PREDICTIONS=1") == ["evaluate"]
     with np.load(kept) as arrays:
         assert {name: arrays[name].shape for name in arrays} == {"outputs": (7, 3), "targets.y": (7, 3)}
+        outputs = arrays["outputs"]
     assert executed(squares, "SPLIT=test", "PREDICTIONS=1") == executed(squares, "SPLIT=test") == []
+    assert executed(squares, "SPLIT=test", "PREDICTIONS=parquet") == ["evaluate"]
+    assert not kept.exists()
+    table = pq.read_table(kept.with_suffix(".parquet"))
+    assert np.array_equal(np.array(table["outputs"].to_pylist(), np.float32), outputs)
+    assert executed(squares, "SPLIT=test", "PREDICTIONS=1") == ["evaluate"]
     kept.unlink()
     assert executed(squares, "SPLIT=test") == []
     assert executed(squares, "SPLIT=test", "PREDICTIONS=1") == ["evaluate"]
@@ -204,7 +211,7 @@ def test_a_checkpoint_can_be_any_file_and_one_of_another_model_is_refused(square
     [
         (["SPLIT=tests"], "There is no split `tests`. Did you mean `test`?"),
         (["CHECKPOINT=bset"], "It has best, last. Did you mean `best`?"),
-        (["PREDICTIONS=csv"], "`PREDICTIONS=csv` is neither yes nor no."),
+        (["PREDICTIONS=csv"], "Predictions are kept as npz or parquet, not as `csv`."),
         (["CHEKPOINT=best"], "Did you mean `CHECKPOINT`?"),
     ],
 )
