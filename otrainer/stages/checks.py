@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from otrainer.config.checks import check_sections
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from otrainer.model.ir import ModelIR
 
 T = TypeVar("T")
+UNKNOWN_KEYS = ("unknown component", "unknown op")
 COMPONENTS = tuple(section.name for section in SECTIONS)
 # Factories that give a class its arguments as the config has them.
 HANDING_ON = ("optim_factory.torch", "sched_factory.torch", "sched_factory.phases", "sched_factory.chained")
@@ -48,7 +50,7 @@ def load_registry(config: ResolvedConfig, registry: Registry) -> None:
 def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     """Return the mistakes that show without building: in sections, paths, plugins, specs and the model's graph.
 
-    Where a plugin fails, keys are not looked up, since it may be the one that registers them.
+    Where a plugin fails, no key is called unknown, since it may be the one that registers it.
     """
     findings = limit_findings(check_sections(config.data, strict=config.settings.strict, used=config.used))
     findings += weights_mistakes(config.data)
@@ -57,7 +59,9 @@ def find_mistakes(config: ResolvedConfig, registry: Registry) -> list[Finding]:
     try:
         load_registry(config, registry)
     except ConfigError as error:
-        return [*findings, *error.findings]
+        others = beside(findings, limit_findings(spec_mistakes(config, registry, remember=False)))
+        findings += [*error.findings, *(each for each in others if each.title not in UNKNOWN_KEYS)]
+        return gathered(dict.fromkeys(findings), config)
     findings += beside(findings, limit_findings(spec_mistakes(config, registry)))
     findings += beside(findings, name_mistakes(config.data, registry))
     findings += model_mistakes(config, registry)
@@ -94,10 +98,12 @@ def is_below(finding: Finding, paths: Iterable[ConfigPath]) -> bool:
     return any(finding.config_path[: len(path)] == path for path in paths)
 
 
-def spec_mistakes(config: ResolvedConfig, registry: Registry) -> Iterator[Finding]:
+def spec_mistakes(config: ResolvedConfig, registry: Registry, *, remember: bool = True) -> Iterator[Finding]:
+    """Yield what is wrong with specs; what is found without all plugins is not to be remembered."""
     for name, value in config.data.items():
         if name in COMPONENTS:
-            yield from remembered(section_mistakes, name, config, registry)
+            judge = partial(remembered, section_mistakes) if remember else section_mistakes
+            yield from judge(name, config, registry)
         elif name not in ("model", "settings"):
             for path, mapping in mappings(value, (name,)):
                 yield from reserved_keys(mapping, path, strict=config.settings.strict)

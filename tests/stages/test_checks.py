@@ -179,10 +179,12 @@ def test_the_numbers_of_a_data_module_are_judged_without_a_plugins_dataset(proje
 
 def test_a_failing_plugin_does_not_hide_the_other_mistakes(project: Path) -> None:
     (project / "extensions/failing.py").write_text("import nowhere\n")
-    found = findings(project, "imports: [extensions.failing]\nschduler: {}")
+    text = "imports: [extensions.failing]\nschduler: {}\ntrainer: {max_epoch: 1}\nmetrics: [{_type_: metric.of_mine}]"
+    found = findings(project, text)
 
     assert {finding.title: str(finding.location) for finding in found} == {
         "unknown section": "configs/experiments/probe.yaml:3:1",
+        "unknown argument": "configs/experiments/probe.yaml:4:11",
         "plugin failed": "extensions/failing.py:1:1",
     }
 
