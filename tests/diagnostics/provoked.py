@@ -68,7 +68,6 @@ from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
 from otrainer.fingerprint import Fingerprints
 from otrainer.model.components import Components
-from otrainer.model.ir import Program
 from otrainer.model.lazy import materialize
 from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
