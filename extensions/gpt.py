@@ -11,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.data import Dataset
 
 HELD_OUT = 0.1  # of the text, at its end
+NEW_LINE = 95  # the number of a line's end; other characters have their code less 32
 
 
 class Reference(Dataset[dict[str, torch.Tensor]]):
@@ -22,7 +23,7 @@ class Reference(Dataset[dict[str, torch.Tensor]]):
     def __init__(self, length: int = 64, stride: int = 16, part: str = "train") -> None:
         text = "\n".join(topics[name] for name in sorted(topics))
         text = "".join(each if each == "\n" or " " <= each <= "~" else "?" for each in text)
-        ids = torch.tensor([95 if each == "\n" else ord(each) - 32 for each in text])
+        ids = torch.tensor([NEW_LINE if each == "\n" else ord(each) - 32 for each in text])
         cut = int(len(ids) * (1 - HELD_OUT))
         self.ids, self.length = (ids[:cut] if part == "train" else ids[cut:]), length
         self.stride = stride if part == "train" else length
@@ -74,7 +75,23 @@ class ClassesFirst(nn.Module):
         return x.transpose(1, 2)
 
 
+class Continued:
+    """`length` characters that the model draws one by one after `prompt`, of which it sees the last `window` ones."""
+
+    def __init__(self, prompt: str = "The ", length: int = 240, window: int = 64) -> None:
+        self.ids = [ord(each) - 32 for each in prompt]
+        self.length, self.window = length, window
+
+    def __call__(self, ctx: Any) -> str:
+        ids = list(self.ids)
+        for _ in range(self.length):
+            scores = ctx.model(x=torch.tensor([ids[-self.window :]], device=ctx.device))[0, :, -1]
+            ids.append(int(torch.multinomial(scores.float().softmax(0), 1)))
+        return "".join("\n" if each == NEW_LINE else chr(each + 32) for each in ids)
+
+
 def register(registry: Any) -> None:
+    registry.register_module("samples.continued", Continued)
     registry.register_module("dataset.reference", Reference, tags=("dataset",))
     registry.register_module("gpt.embedding", Embedding)
     registry.register_module("gpt.block", Block)

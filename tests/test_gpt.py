@@ -27,6 +27,9 @@ def test_it_trains_by_steps_and_reads_back_what_it_embeds(short: Path) -> None:
     x = torch.randint(96, (2, 64))
 
     assert result.global_step == 4
+    assert {path.name: len(path.read_text()) for path in result.run_dir.glob("samples/*")} == {
+        f"step_{step}.txt": len("The ") + 240 + 1 for step in (0, 2, 4)
+    }
     assert result.metrics.keys() == {"val_loss"}
     assert model(x=x).shape == (2, 96, 64)
     assert model.layers[5].weight is model.layers[0].token.weight

@@ -74,6 +74,7 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
         optimizer=optimizer,
         scheduler=schedule.scheduler,
         train=train,
+        val=val,
         scaler=accelerator.scaler,
         baseline=Baseline(parts, as_built),
         averaging=averaging,

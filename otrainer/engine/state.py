@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from otrainer.engine.averaging import Averaging
     from otrainer.engine.checkpoint.baseline import Baseline
     from otrainer.engine.data.loader import Loader
+    from otrainer.engine.data.validation_sets import ValidationSets
     from otrainer.registry import Registry
 
 
@@ -158,13 +159,13 @@ RUN_KEYS = tuple(part.name for part in fields(RunSettings) if part.name not in N
 class RunContext(StepMethods):
     """What callbacks see: the parts of a run, where it stands, and the latest logs.
 
-    `train` hands out the training batches; `built` are the hyperparameters of optimizer and scheduler as the config
-    gives them; `validated` says whether validation ran in this epoch, so that `last_val_logs` are of now; setting
-    `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole step, but for
-    `metrics_ahead`: how many micro-batches of the step to come each metric has seen, and `turns`: who is still to have
-    a turn after the step that was; `averaging` takes averages of the weights; `own` are the steps of a trainer of the
-    user's, in which alone the methods act; `grad_norms` are those of the step under way, where they are logged;
-    `epoch_means` those of training values in this epoch, likewise.
+    `train` hands out the training batches, `val` those of validation; `built` are the hyperparameters of optimizer and
+    scheduler as the config gives them; `validated` says whether validation ran in this epoch, so that `last_val_logs`
+    are of now; setting `should_stop` ends training after it; `at_boundary` says whether all state is that of a whole
+    step, but for `metrics_ahead`: how many micro-batches of the step to come each metric has seen, and `turns`: who is
+    still to have a turn after the step that was; `averaging` takes averages of the weights; `own` are the steps of a
+    trainer of the user's, in which alone the methods act; `grad_norms` are those of the step under way, where they are
+    logged; `epoch_means` those of training values in this epoch, likewise.
     """
 
     run: RunSettings
@@ -193,6 +194,7 @@ class RunContext(StepMethods):
     turns: Turns = field(default_factory=Turns)
     own: Any = None
     averaging: Averaging | None = None
+    val: Loader | ValidationSets | None = None
     grad_norms: dict[str, torch.Tensor] = field(default_factory=dict)
     epoch_means: Any = None
 

@@ -40,6 +40,7 @@ COMPONENTS = (
     ("cb.throughput", "components.callbacks.throughput:Throughput", "callback"),
     ("cb.profiler", "components.callbacks.profiler:Profiler", "callback"),
     ("cb.lr_monitor", "components.callbacks.lr_monitor:LrMonitor", "callback"),
+    ("cb.samples", "components.callbacks.samples:Samples", "callback"),
     ("log.stdout", "components.loggers.stdout:StdoutLogger", "logger"),
     ("log.json_lines", "components.loggers.json_lines:JsonLinesLogger", "logger"),
     ("metric.torchmetrics", "components.metrics:TorchMetric", "metric"),

@@ -24,6 +24,8 @@ from torch.utils.data import DataLoader
 from otrainer.commands import Question, answer
 from otrainer.commands.show_model.training_step import inputs_by_name
 from otrainer.commands.verify_resume.compare import compare
+from otrainer.components.callbacks.sample_files import files_of
+from otrainer.components.callbacks.samples import Samples
 from otrainer.components.data import DatasetDataModule
 from otrainer.components.data.batch_samplers import TokensBatchSampler
 from otrainer.components.data.samplers import WeightedSampler
@@ -188,6 +190,10 @@ def a_state_that_no_checkpoint_can_hold() -> None:
 
 def a_value_to_watch_that_validation_does_not_log() -> None:
     monitored(SimpleNamespace(last_val_logs={"val_loss": 1.0}), "val_los", ("callbacks", 0))  # type: ignore[arg-type]
+
+
+def a_sample_that_becomes_no_file() -> None:
+    files_of({"score": 0.5}, Samples(lambda ctx: 0.5), ("callbacks", 0))
 
 
 def a_hook_that_nobody_calls() -> None:

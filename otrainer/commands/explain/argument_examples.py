@@ -8,6 +8,8 @@ from typing import Any
 SHARDS = ["data/part-0.parquet", "data/part-1.parquet"]
 ACTIVATION = {"_type_": "nn.LeakyReLU", "negative_slope": 0.2}
 VALUES: Mapping[str, Any] = {
+    "cb.samples.sampler": {"_type_": "samples.mine"},
+    "cb.samples.value_range": [-1.0, 1.0],
     "collate.pad.fields": ["tokens", "obs.0"],
     "collate.pad.value": {"tokens": -100},
     "conv_bn_act.kernel_size": [3, 5],

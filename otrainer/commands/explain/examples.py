@@ -42,6 +42,7 @@ BY_KEY: Mapping[str, Mapping[str, Any]] = {
     "nn.TransformerEncoder": {"encoder_layer": ENCODER_LAYER, "num_layers": 2},
     "nn.Unflatten": {"dim": 1, "unflattened_size": [4, 8]},
     "collate.pad": {"fields": ["tokens"]},
+    "cb.samples": {"sampler": {"_type_": "samples.mine"}},
     "batch_sampler.tokens": {"by": "length", "most": 4096},
     "transform.torchvision": {"transform": "RandomErasing", "kwargs": {"p": 0.5}},
 }

@@ -75,6 +75,7 @@ def with_example(example: dict[str, Any]) -> ResolvedConfig:
 def test_the_example_of_each_component_is_a_config_that_is_right() -> None:
     """As validation judges it; modules of models and losses are built besides."""
     registry, wrong = build_registry(), {}
+    registry.register_module("samples.mine", lambda: lambda ctx: "a text")
     for name, topic in topics().items():
         if topic.kind == OP:
             continue
@@ -108,6 +109,7 @@ def test_the_example_of_each_argument_whose_type_does_not_say_it_is_right() -> N
     """Of our own components all that take lists, mappings or anything: each in the example of its component."""
     registry, interface, wrong = build_registry(), interface_of(build_registry(), built_in=True)["modules"], {}
     registry.register_module("tokenizer.mine", lambda: lambda line: [len(line)])
+    registry.register_module("samples.mine", lambda: lambda ctx: "a text")
     own = [name for name in registry.list_modules() if str(registry.get_module(name).factory).startswith("otrainer.")]
     for name in own:
         for each in topics()[name].arguments:
@@ -177,6 +179,7 @@ def test_a_pattern_an_op_and_several_names_are_told_together(project_root: Path)
         "cb.lr_monitor",
         "cb.model_checkpoint",
         "cb.profiler",
+        "cb.samples",
         "cb.throughput",
         "op:add",
         "weights",
