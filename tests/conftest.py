@@ -10,12 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 # The processes that tests start would each compile the whole package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # As many tests run at once as there are cores, and threads of torch that wait for a core compute all the while.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A busy machine is no mistake, and the same code is tried on the same draws: what fails is of a change. For others:
+# `--hypothesis-profile=anew`.
+BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **BUSY)
+settings.register_profile("anew", **BUSY)
+settings.load_profile("same")
 # Each file is run by one process: the long ones begin first, so that none is left over when the others are done.
 LONG = (
     "test_signals.py", "test_readme.py", "test_own.py", "test_kills.py", "test_code.py", "test_worlds.py",

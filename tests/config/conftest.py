@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from .config_project import Project
-
-settings.register_profile("no deadline", deadline=None)  # a busy machine is no mistake
-settings.load_profile("no deadline")
 
 
 @pytest.fixture
