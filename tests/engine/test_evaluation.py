@@ -87,6 +87,19 @@ def test_it_comes_to_what_validation_came_to_when_the_checkpoint_was_taken(tmp_p
     assert (found.step, found.epoch, found.batches, found.samples) == (12, 2, 2, 11)
 
 
+def test_a_checkpoint_of_the_weights_alone_comes_to_the_same_values(tmp_path: Path) -> None:
+    fit(
+        Net(),
+        data(),
+        metrics=metrics(),
+        trainer={"max_epochs": 3, "ema": {"decay": 0.8}},
+        callbacks=[ModelCheckpoint(str(tmp_path), every_n_epochs=3, weights_only=True)],
+        run=dict(RUN),
+    )
+    alone, whole = judged(tmp_path / "step_12.pt"), judged(tmp_path / "last.pt")
+    assert (alone.values, alone.step, alone.samples) == (whole.values, whole.step, whole.samples)
+
+
 def test_it_comes_to_what_plain_torch_comes_to(tmp_path: Path) -> None:
     _, checkpoint = trained(tmp_path)
     model = Net().eval()
