@@ -121,9 +121,12 @@ def trial_model(name: str, config: ResolvedConfig, registry: Registry) -> dict[s
 def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> None:
     """Build a section's components if all of them are built in; a factory also builds its class on a parameter.
 
-    Its specs were checked, since no mistake was found in it.
+    Of a list those are built that are. Its specs were checked, since no mistake was found in it.
     """
     value = config.data[section]
+    if isinstance(value, list):
+        trial_entries(section, config, registry)
+        return
     if not is_built_in(value, registry):
         value = without_plugins(value, registry)
         if not is_built_in(value, registry):
@@ -143,6 +146,21 @@ def trial_section(section: str, config: ResolvedConfig, registry: Registry) -> N
                     build_schedule(factory, optimizer, registry, some_length(config.data.get("trainer")))
 
 
+def trial_entries(section: str, config: ResolvedConfig, registry: Registry) -> None:
+    """Build each entry of a list that is built in, or takes stand-ins for what is not; raise all mistakes at once."""
+    findings: list[Finding] = []
+    for index, entry in enumerate(config.data[section]):
+        value = entry if is_built_in(entry, registry) else without_plugins(entry, registry)
+        if is_built_in(value, registry):
+            path, settings = (section, index), config.settings
+            try:
+                instantiate_value(value, registry=registry, settings=settings, config_path=path, checked=True)
+            except ConfigError as error:
+                findings += error.findings
+    if findings:
+        raise ConfigError.of(findings)
+
+
 @cache
 def one_matrix() -> torch.nn.Module:
     """Return what every optimizer takes; none that is built changes it."""
@@ -150,12 +168,18 @@ def one_matrix() -> torch.nn.Module:
 
 
 def without_plugins(value: Any, registry: Registry) -> Any:
-    """Return a spec with an empty list for each part of a plugin's, if the component takes that for a trial."""
+    """Return a spec with a stand-in for each part of a plugin's, if the component has one for a trial.
+
+    It is an empty list, or what the component says in place of true.
+    """
     key = value.get("_type_") if isinstance(value, Mapping) else None
     target = registry.get_module(key).target if isinstance(key, str) and key in registry else None
-    if not getattr(target, "tried_with_empty_parts", False):
+    stand_in = getattr(target, "tried_with_empty_parts", False)
+    if not stand_in:
         return value
     return {
-        name: [] if isinstance(part, Mapping) and not is_built_in(part, registry) else part
+        name: ([] if stand_in is True else stand_in)
+        if isinstance(part, Mapping) and not is_built_in(part, registry)
+        else part
         for name, part in value.items()
     }

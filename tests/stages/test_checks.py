@@ -177,6 +177,26 @@ def test_the_numbers_of_a_data_module_are_judged_without_a_plugins_dataset(proje
     assert finding.location is not None and finding.location.line == 3
 
 
+def test_each_callback_of_a_list_is_judged_beside_those_of_plugins_and_without_their_parts(project: Path) -> None:
+    (project / "extensions/shy.py").write_text(
+        "class Shy:\n"
+        "    def __init__(self):\n        raise RuntimeError('built')\n"
+        "    def __call__(self, ctx):\n        return 'text'\n"
+        "def register(registry):\n"
+        "    registry.register_module('samples.shy', Shy)\n    registry.register_module('cb.shy', Shy)\n"
+    )
+    sampler = "sampler: {_type_: samples.shy}"
+    listed = (
+        f"{{_type_: cb.shy}}, {{_type_: cb.early_stopping, patience: 0}}, {{_type_: cb.samples, {sampler}, columns: 0}}"
+    )
+    text = f"imports: [extensions.shy]\ncallbacks: {REPLACED}[{listed}]}}"
+    told = {finding.config_path[:2]: finding.message for finding in findings(project, text)}
+
+    assert told.keys() == {("callbacks", 1), ("callbacks", 2)}
+    assert "columns is a whole number from 1 on, not 0" in told["callbacks", 2]
+    plan(project, text.replace(", patience: 0", "").replace(", columns: 0", ""))
+
+
 def test_a_failing_plugin_does_not_hide_the_other_mistakes(project: Path) -> None:
     (project / "extensions/failing.py").write_text("import nowhere\n")
     text = "imports: [extensions.failing]\nschduler: {}\ntrainer: {max_epoch: 1}\nmetrics: [{_type_: metric.of_mine}]"
