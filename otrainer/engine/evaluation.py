@@ -22,7 +22,6 @@ from otrainer.engine.loss_modules import loss_modules, place_loss
 from otrainer.engine.metrics import epoch_rows, reset_metrics
 from otrainer.engine.own_step import own_step
 from otrainer.engine.parts import check_metric_names
-from otrainer.engine.predictions import Predictions
 from otrainer.engine.pure import narrow_parts
 from otrainer.engine.schedule import Schedule
 from otrainer.engine.seed import derive_seed, seed_everything
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from otrainer.engine.arrays import Array
     from otrainer.engine.logs import Number
     from otrainer.engine.parts import Parts
+    from otrainer.engine.predictions import Predictions
 
 VAL = "val"
 
@@ -49,8 +49,7 @@ VAL = "val"
 class Evaluation:
     """What a checkpoint came to: values by their logged names, and after how many optimizer steps it was taken.
 
-    `epoch` counts from 0; `predictions` are there where they were asked for, `arrays` are what metrics computed and is
-    no number.
+    `epoch` counts from 0; `arrays` are what metrics computed and is no number.
     """
 
     values: dict[str, Number]
@@ -59,30 +58,34 @@ class Evaluation:
     batches: int
     samples: int
     definition: str | None
-    predictions: Predictions | None = field(default=None, repr=False)
     arrays: dict[str, Array] = field(default_factory=dict, repr=False)
 
 
 def evaluate_checkpoint(
-    trainer: Any, parts: Parts, run: RunSettings, checkpoint: Path, *, split: str = VAL, keeps: bool = False
+    trainer: Any,
+    parts: Parts,
+    run: RunSettings,
+    checkpoint: Path,
+    *,
+    split: str = VAL,
+    keeps: Predictions | None = None,
 ) -> Evaluation:
     """Judge the weights for use of a checkpoint on a split of the data, as `trainer.default` validates.
 
     A trainer that extends it judges by its own `validation_step`. Nothing of the checkpoint's run is changed or
-    written. With `keeps` the outputs of the model and the targets are kept, sample by sample.
+    written. What `keeps` predictions is told the outputs of the model and the targets, batch by batch.
     Raises ConfigError where the checkpoint is damaged or of another model, or the data have no such split,
     TrainingInterrupted after a signal, and whatever the user's parts raise.
     """
     check_metric_names(parts.metrics)
     saved = revealed(load_checkpoint(checkpoint, whole=False))
-    kept = Predictions() if keeps else None
-    if kept is not None:
-        parts = replace(parts, metrics=[*parts.metrics, cast("Any", kept)])  # which computes nothing
+    if keeps is not None:
+        parts = replace(parts, metrics=[*parts.metrics, cast("Any", keeps)])  # which computes nothing
     with worker_trouble(), chdir(os.curdir):
         session = session_for(trainer, parts, run, saved, split)
         try:
             with worker_trouble():
-                batches, samples = judge_all(session, kept)
+                batches, samples = judge_all(session, keeps)
             values = epoch_rows(session).get("val", {})
         finally:
             for loader in (session.ctx.train, session.val):
@@ -95,7 +98,6 @@ def evaluate_checkpoint(
         batches,
         samples,
         saved["meta"].get("definition"),
-        predictions=kept,
         arrays=session.arrays.take().get("val", {}),
     )
 

@@ -60,7 +60,6 @@ from otrainer.engine.monitor import monitored
 from otrainer.engine.numerics import deterministic
 from otrainer.engine.optimizer import call_step
 from otrainer.engine.parts import check_hooks, check_metric_names
-from otrainer.engine.predictions import Predictions
 from otrainer.engine.schedule import build_schedule, check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.starting.load import start_from
@@ -75,7 +74,7 @@ from otrainer.registry import build_registry, instantiate_value, load_plugins
 from otrainer.registry.plugins.stale import refuse_stale
 from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import fingerprints
-from otrainer.stages.evaluate.keep import keep_predictions
+from otrainer.stages.evaluate.keep import predictions_as
 from otrainer.stages.evaluate.stage import not_trained
 from otrainer.stages.fit.fast import cut
 from otrainer.stages.fit.start import refuse_taken, resumed_start
@@ -693,7 +692,7 @@ def data_without_a_batch_to_judge_by() -> None:
 
 def predictions_without_numpy() -> None:
     with without("numpy"):
-        keep_predictions(Path.cwd(), Predictions(), "predictions/val-best.npz")
+        predictions_as("npz", Path.cwd())
 
 
 def a_file_in_the_place_of_evaluations() -> None:

@@ -18,7 +18,7 @@ from otrainer.components.loss import LossOutput, TorchLoss
 from otrainer.components.metrics import TorchMetric
 from otrainer.engine.evaluation import Evaluation, evaluate_checkpoint
 from otrainer.engine.parts import Parts
-from otrainer.engine.predictions import Predictions
+from otrainer.engine.predictions import Arrays
 from otrainer.engine.state import RunSettings
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import ConfigError
@@ -107,11 +107,11 @@ def test_it_comes_to_what_plain_torch_comes_to(tmp_path: Path) -> None:
     with torch.no_grad():
         losses = [(nn.functional.mse_loss(model(each["x"]), each["y"]).item(), len(each["x"])) for each in data().val]
         outputs = torch.cat([model(each["x"]) for each in data().val])
-    found = judged(checkpoint, keeps=True)
+    arrays = Arrays()
+    found = judged(checkpoint, keeps=arrays)
 
     assert found.values["val_loss"] == sum(loss * count for loss, count in losses) / 11
-    assert found.predictions is not None
-    kept = found.predictions.arrays()
+    kept = arrays.arrays()
     assert set(kept) == {"outputs", "targets.y"}
     assert np.array_equal(kept["outputs"], outputs.numpy())
     assert np.array_equal(kept["targets.y"], torch.cat([each["y"] for each in data().val]).numpy())
@@ -121,7 +121,7 @@ def test_keeping_outputs_changes_no_value_and_evaluating_changes_no_checkpoint(t
     _, checkpoint = trained(tmp_path)
     before = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
 
-    assert judged(checkpoint).values == judged(checkpoint, keeps=True).values
+    assert judged(checkpoint).values == judged(checkpoint, keeps=Arrays()).values
     assert hashlib.sha256(checkpoint.read_bytes()).hexdigest() == before
     assert sorted(each.name for each in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
 
@@ -165,12 +165,12 @@ class OwnTrainer(DefaultTrainer):
 
 def test_a_trainer_judges_by_its_own_step(tmp_path: Path) -> None:
     notes, checkpoint = trained(tmp_path, trainer=OwnTrainer(max_epochs=2))
-    found = judged(checkpoint, trainer=OwnTrainer(), keeps=True)
+    kept = Arrays()
+    found = judged(checkpoint, trainer=OwnTrainer(), keeps=kept)
 
     assert found.values == last_values(notes)
     assert set(found.values) == {"val_error", "val_mean_absolute_error"}
-    assert found.predictions is not None
-    assert found.predictions.arrays()["outputs"].shape == (11, 1)
+    assert kept.arrays()["outputs"].shape == (11, 1)
 
 
 def samples(count: int, seed: int) -> list[dict[str, torch.Tensor]]:
@@ -184,10 +184,10 @@ def test_each_split_of_the_data_can_be_judged_by(tmp_path: Path) -> None:
     _, checkpoint = trained(tmp_path, data=whole)
 
     for split, own in parts.items():
-        found = judged(checkpoint, datamodule=DatasetDataModule(**parts, batch_size=4), split=split, keeps=True)
+        arrays = Arrays()
+        found = judged(checkpoint, datamodule=DatasetDataModule(**parts, batch_size=4), split=split, keeps=arrays)
         assert found.samples == len(own)
-        assert found.predictions is not None
-        kept = found.predictions.arrays()["targets.y"]
+        kept = arrays.arrays()["targets.y"]
         assert np.array_equal(kept, torch.stack([each["y"] for each in own]).numpy())
 
 
@@ -217,7 +217,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_outputs_that_cannot_be_laid_one_after_the_other_are_left_out_and_told(caplog: Any) -> None:
     """What is not by samples, what changes its shape, and what is not there each time."""
-    kept = Predictions()
+    kept = Arrays()
     for length, also in ((3, {"once": torch.zeros(2)}), (4, {})):
         outputs = {"by_length": torch.zeros(2, length), "mean": torch.tensor(1.0), "half": torch.ones(2).bfloat16()}
         kept.update(outputs={**outputs, **also}, targets=None, batch=None, stage="val")

@@ -13,7 +13,7 @@ from otrainer.engine.signals import StopRequest, TrainingInterrupted
 from otrainer.errors import ConfigError
 from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import search_as_left
-from otrainer.stages.evaluate.keep import keep_predictions
+from otrainer.stages.evaluate.keep import keep_predictions, predictions_as
 from otrainer.stages.evaluate.table import table_of
 from otrainer.stages.fit.changed import refuse_changed
 from otrainer.stages.fit.compose import composed
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otrainer.config import SourceMap
+    from otrainer.engine.predictions import Predictions
     from otrainer.stages.fit.compose import Composed
     from otrainer.storage.experiments import Experiment
 
@@ -71,7 +72,7 @@ def evaluated(
     facts = made_of(validated, checkpoint, root)
     with composed(replace(plan, config={**plan.config, **WITHOUT}), places) as whole:
         refuse_changed(plan, root)
-        found = judged(whole, checkpoint, asked)
+        found = judged(whole, checkpoint, asked.split, kept := predictions_as(asked.predictions, run_dir))
     entry = {
         "split": asked.split,
         "checkpoint": name,
@@ -89,10 +90,9 @@ def evaluated(
     table = table_of(plan.name, entry)
     try:
         remove_predictions(run_dir, asked.split, name)
-        if found.predictions is not None:
-            entry["predictions"] = keep_predictions(
-                run_dir, found.predictions, predictions_of(asked.split, name, asked.predictions)
-            )
+        if kept is not None:
+            file = predictions_of(asked.split, name, asked.predictions)
+            entry["predictions"] = keep_predictions(run_dir, kept, file)
         keep_evaluation(run_dir, entry)
     except (ConfigError, OSError):
         say(table)  # what it came to is not lost
@@ -100,12 +100,10 @@ def evaluated(
     return Outcome(report=table_of(plan.name, entry))
 
 
-def judged(whole: Composed, checkpoint: Path, asked: Asked) -> Evaluation:
+def judged(whole: Composed, checkpoint: Path, split: str, keeps: Predictions | None) -> Evaluation:
     """Judge the parts; raise ConfigError for whatever a part raises, chained to it."""
     try:
-        return evaluate_checkpoint(
-            whole.trainer, whole.parts, whole.settings, checkpoint, split=asked.split, keeps=bool(asked.predictions)
-        )
+        return evaluate_checkpoint(whole.trainer, whole.parts, whole.settings, checkpoint, split=split, keeps=keeps)
     except (Exception, SystemExit) as error:
         told = whole.origins.explain(error)
         if told is error:
