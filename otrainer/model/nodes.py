@@ -14,9 +14,9 @@ from torch import nn
 from otrainer.config.kinds import kind_of
 from otrainer.config.secrets import holds_secret, out_of_place
 from otrainer.errors import ConfigError, ConfigPath
+from otrainer.model.arguments import misfits
 from otrainer.model.ir import Arg, Items, Node, Out, Pairs, Picks
 from otrainer.model.section import listed
-from otrainer.registry.build.signature import check_call
 from otrainer.registry.build.spec import is_spec
 
 if TYPE_CHECKING:
@@ -155,11 +155,8 @@ def check_arguments(node: Node, entry: Written, calls: Calls, report: Report) ->
         report.extend(finding.at_least((*entry.path, "call")) for finding in error.findings)
         return
     if function is not None:
-        places = {name: (*entry.path, "kwargs", name) for name, _ in node.kwargs}
-        called, kwargs, path = f"{node.kind}:{node.target}", dict(node.kwargs), entry.path
-        report.extend(
-            check_call(function, node.args, kwargs, "best_effort", path, called=called, places=places, args_key="args")
-        )
+        called = f"{node.kind}:{node.target}"
+        report.extend(misfits(function, node.args, dict(node.kwargs), entry.path, called=called))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,11 @@ NULL: Values = {"type": ["null"]}
 def values_taken(parameter: Parameter, function: Callable[..., Any]) -> Values:
     """Return a schema of the plain values that a parameter of `function` takes; `{}` where nothing is certain.
 
-    A default that its annotation does not admit shows that the annotation is not meant strictly.
+    A default that its annotation does not admit shows that the annotation is not meant strictly; `None` by itself is
+    what torch's `BroadcastingList2[int]` comes to.
     """
     default = parameter.default
-    if parameter.annotation is Parameter.empty:
+    if parameter.annotation is Parameter.empty or parameter.annotation is None:
         return told_by_default(default)
     values = values_of(resolved(parameter.annotation, function))
     if not values or default is Parameter.empty:
