@@ -12,34 +12,43 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from otrainer.engine.optimizer import held
 from otrainer.errors import ConfigError, ConfigPath, Finding, is_whole, nearest
 
-EVERYWHERE = ("from_step", "every_n_steps", "validate", "buffers")
+BY_STEPS = ("from_step", "every_n_steps")
+BY_EPOCHS = ("from_epoch", "every_n_epochs")
+EVERYWHERE = (*BY_STEPS, *BY_EPOCHS, "validate", "buffers", "update_bn")
 log = logging.getLogger("otrainer")
 KEYS = {"ema": ("decay", "warm_up", *EVERYWHERE), "swa": EVERYWHERE}
 CHOICES = ("averaged", "trained")
 HALVES = (torch.bfloat16, torch.float16)
-EXAMPLES = {"ema": "ema: {decay: 0.999, from_step: 100}", "swa": "swa: {from_step: 1000, every_n_steps: 50}"}
+EXAMPLES = {"ema": "ema: {decay: 0.999, from_step: 100}", "swa": "swa: {from_epoch: 75, update_bn: true}"}
 
 
 class Averaging:
-    """The averages of what an optimizer trains, from a step on, every so many steps; none before.
+    """The averages of what an optimizer trains, from a step or an epoch on, every so many of them; none before.
 
     The first is a copy of the weights. `validates` says whether validation sees the averages. With `buffers: averaged`
-    those of floating-point buffers are taken too, as by torch's `AveragedModel(use_buffers=True)`.
+    those of floating-point buffers are taken too, as by torch's `AveragedModel(use_buffers=True)`. With `update_bn`
+    those of norms are made anew, by `update_norms`: `is_behind` says that they do not fit the averages.
     """
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
-        self.first: int = options.get("from_step", 1)
-        self.every: int = options.get("every_n_steps", 1)
+        self.by_epochs = any(key in options for key in BY_EPOCHS)
+        first, every = BY_EPOCHS if self.by_epochs else BY_STEPS
+        self.first: int = options.get(first, 1)
+        self.every: int = options.get(every, 1)
+        self.update_bn: int | bool | None = options.get("update_bn")
+        self.told, self._has_moved = False, False
         self.validates = options.get("validate", "averaged") == "averaged"
         self._takes_buffers = options.get("buffers", "trained") == "averaged"
         self._average: Callable[..., None] = get_swa_multi_avg_fn() if kind == "swa" else exponential(options)
         self._averages: dict[Any, torch.Tensor] = {}
         self._model: torch.nn.Module | None = None
+        self._norms: set[str] = set()
 
     @classmethod
     def of(cls, ema: Mapping[str, Any] | None, swa: Mapping[str, Any] | None) -> Averaging | None:
@@ -70,33 +79,59 @@ class Averaging:
                 config_path=("optimizer", "type"),
                 hint="Leave `ema` or `swa` of the trainer out.",
             )
-        self._model = model
+        self._model, self._norms = model, {*statistics_of(norms_in(model))}
 
     def trained(self, optimizer: Any) -> dict[Any, torch.Tensor]:
         """Return what averages are taken of: what the optimizer trains, in its order, then buffers, by their names."""
         found: dict[Any, torch.Tensor] = {id(each): each for each in held(optimizer)}
-        if self._takes_buffers and self._model is not None:
+        if (self._takes_buffers or self.update_bn) and self._model is not None:
             found |= averaged_buffers(self._model)
         return found
 
     def update(self, optimizer: Any, step: int) -> None:
         """Take in the weights after an optimizer step of the run, if it is one that counts."""
-        since = step - self.first
+        if not self.by_epochs:
+            self._take_in(optimizer, step)
+
+    def end_epoch(self, optimizer: Any, epochs: int) -> None:
+        """Take in the weights after so many whole epochs, if it is one that counts."""
+        if self.by_epochs:
+            self._take_in(optimizer, epochs)
+
+    def _take_in(self, optimizer: Any, now: int) -> None:
+        since = now - self.first
         if since < 0 or since % self.every:
             return
-        trained = self.trained(optimizer)
-        known = [each for each in trained if each in self._averages]
+        trained, self._has_moved = self.trained(optimizer), True
+        known = [each for each in trained if each in self._averages and not (self.update_bn and isinstance(each, str))]
         if known:
             averages = [self._averages[each] for each in known]
             with torch.no_grad():
                 self._average(averages, [trained[each] for each in known], torch.tensor(since // self.every))
-        for each, value in trained.items():
+        for each, value in self._kept(trained).items():
             if each not in self._averages:
                 self._averages[each] = value.detach().clone()
 
+    def _kept(self, trained: Mapping[Any, torch.Tensor]) -> Mapping[Any, torch.Tensor]:
+        """Return what there are averages of: of buffers that are made anew, the norms' alone."""
+        if not self.update_bn:
+            return trained
+        return {each: value for each, value in trained.items() if not isinstance(each, str) or each in self._norms}
+
     def take(self, optimizer: Any) -> None:
         """Take the weights that there are now, those of a checkpoint, for the averages."""
-        self._averages = {each: value.detach().clone() for each, value in self.trained(optimizer).items()}
+        now = self._kept(self.trained(optimizer))
+        self._averages, self._has_moved = {each: value.detach().clone() for each, value in now.items()}, True
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the norms' statistics are to be made anew, since the averages moved."""
+        return bool(self.update_bn) and self._has_moved
+
+    def catch_up(self, statistics: Mapping[str, torch.Tensor]) -> None:
+        """Take the norms' statistics for the averages, by the names of their buffers."""
+        self._averages.update(statistics)
+        self.told, self._has_moved = True, False
 
     @contextmanager
     def in_use(self, optimizer: Any) -> Iterator[list[torch.Tensor]]:
@@ -111,6 +146,23 @@ class Averaging:
             yield trained
         finally:
             fill([*held_now.values()], trained)
+
+
+def norms_in(model: torch.nn.Module) -> dict[str, _BatchNorm]:
+    """Return the norms of a model that keep statistics of what they saw, by name."""
+    found = {name: each for name, each in model.named_modules() if isinstance(each, _BatchNorm)}
+    return {name: each for name, each in found.items() if each.track_running_stats}
+
+
+def statistics_of(norms: Mapping[str, _BatchNorm]) -> dict[str, torch.Tensor]:
+    """Return the means and variances that norms keep, by the names of the buffers."""
+    own = {name: (norm.running_mean, norm.running_var) for name, norm in norms.items()}
+    return {
+        f"{name}.{which}" if name else which: buffer
+        for name, buffers in own.items()
+        for which, buffer in zip(("running_mean", "running_var"), buffers, strict=True)
+        if buffer is not None
+    }
 
 
 def averaged_buffers(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -153,7 +205,7 @@ def flaws(name: str, options: Any) -> Iterator[Finding]:
     if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 < decay < 1:
         message = f"`decay` is a number between 0 and 1, not {decay!r}."
         yield Finding(message, "out of range", (*path, "decay"), hint="Write `decay: 0.999`, say.")
-    for key in ("from_step", "every_n_steps"):
+    for key in (*BY_STEPS, *BY_EPOCHS):
         if not is_whole(options.get(key, 1)):
             message = f"`{key}` is a whole number from 1 on, not {options[key]!r}."
             yield Finding(message, "out of range", (*path, key), hint=f"Write `{key}: 100`, say.")
@@ -161,6 +213,16 @@ def flaws(name: str, options: Any) -> Iterator[Finding]:
         if (choice := options.get(key, CHOICES[0])) not in CHOICES:
             message, near = f"`{key}` is averaged or trained, not `{choice}`.", nearest(str(choice), CHOICES)
             yield Finding(message, "unknown value", (*path, key), suggestions=near, hint=f"Write `{key}: trained`.")
+    if (steps := next((key for key in BY_STEPS if key in options), "")) and any(key in options for key in BY_EPOCHS):
+        message, hint = "Averages are taken by steps or by epochs, not both.", "Leave one of them out."
+        yield Finding(message, "two ways at once", (*path, steps), on_key=True, hint=hint)
+    batches = options.get("update_bn", True)
+    if batches is not True and not is_whole(batches):
+        message = f"`update_bn` is how many training batches the pass has, or true for all, not {batches!r}."
+        yield Finding(message, "out of range", (*path, "update_bn"), hint="Write `update_bn: 100`, say.")
+    if "update_bn" in options and options.get("buffers") == "averaged":
+        message, hint = "`update_bn` makes the statistics that `buffers` would average.", "Leave one of them out."
+        yield Finding(message, "two ways at once", (*path, "buffers"), on_key=True, hint=hint)
     if not isinstance(warm_up := options.get("warm_up", False), bool):
         message = f"`warm_up` is true or false, not {warm_up!r}."
         yield Finding(message, "wrong type", (*path, "warm_up"), hint="Write `warm_up: true`.")

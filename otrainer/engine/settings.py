@@ -30,7 +30,8 @@ class TrainerSettings:
     every `val_every_n_epochs`, or every `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters
     do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
     modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
-    `ema` (`decay`, `from_step`, ...) or `swa` takes averages of the weights, which are validated and saved for use.
+    `ema` (`decay`, `from_step`, ...) or `swa` (`from_epoch`, `update_bn`, ...) takes averages of the weights, which are
+    validated and saved for use.
     `detect_anomaly` lets torch say where a gradient is no number first, which takes time; under `val_gradients` models
     may differentiate in validation too.
     `checkpoint_activations` lists patterns on names of layers whose inner values are computed again for the gradients,

@@ -19,6 +19,7 @@ from otrainer.engine.gradients import Group, evaluate, look_first
 from otrainer.engine.logs import StepLogs
 from otrainer.engine.metrics import reset_metrics
 from otrainer.engine.modes import anomalies_told, set_mode
+from otrainer.engine.norm_statistics import average_epoch
 from otrainer.engine.optimizer import tell_left_out
 from otrainer.engine.own_step import own_step, own_steps, run_parts
 from otrainer.engine.parts import Parts
@@ -111,6 +112,7 @@ class DefaultTrainer(TrainerSettings):
                 if was_cut and state.global_step == done:  # it had no more, and was at its end already
                     state.epoch_complete = True
                     continue
+                average_epoch(session)
                 session.hook("on_train_epoch_end")
             end_epoch(session, self.rhythm, self.val_batches)
 

@@ -15,6 +15,7 @@ from otrainer.engine.loss_check import check_loss, is_sum
 from otrainer.engine.metrics import add_value, epoch_rows, reset_metrics, stand_ins, update_metrics
 from otrainer.engine.modes import evaluating, judging
 from otrainer.engine.monitor import monitored
+from otrainer.engine.norm_statistics import update_norms
 from otrainer.engine.own_step import logs_of, whole_batch
 from otrainer.engine.seed import random_state, set_random_state
 from otrainer.engine.set_metrics import SetMetrics, in_set
@@ -53,6 +54,7 @@ def validate(session: Session, most: int | None = None) -> None:
 
     Raises TrainingInterrupted after a signal.
     """
+    update_norms(session)
     note_means(session, judge_sets(session, most))
 
 

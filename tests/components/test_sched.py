@@ -390,3 +390,19 @@ def test_nor_are_they_by_one_of_several_schedulers(make: Callable[[Any], Any], p
     with pytest.raises(ConfigError, match="one learning rate, and theirs differ") as caught:
         make(one_cycle).build(optimizer, registry=build_registry(), length=RunLength(9, 9, 9))
     assert caught.value.config_path == ("scheduler", *place, "type")
+
+
+def test_a_last_phase_at_the_rate_of_averaged_weights_is_that_of_torch() -> None:
+    """SWALR after a cosine, as torch's own SequentialLR steps them."""
+    cosine = {"type": "sched_cls.CosineAnnealingLR", "kwargs": {"T_max": 6}, "length": 6}
+    rate = {"type": "sched_cls.SWALR", "kwargs": {"swa_lr": 0.05, "anneal_epochs": 3}}
+    factory = PhasesFactory([cosine, rate], interval="step")
+
+    def torchs(optimizer: torch.optim.Optimizer) -> Any:
+        first = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
+        second = torch.optim.swa_utils.SWALR(optimizer, swa_lr=0.05, anneal_epochs=3)
+        return torch.optim.lr_scheduler.SequentialLR(optimizer, [first, second], milestones=[6])
+
+    ours = by_hand(lambda optimizer: factory.build(optimizer, registry=build_registry()).scheduler, 12)
+    assert ours == by_hand(torchs, 12)
+    assert ours[-1] == 0.05

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from support import Batches, Notes, StopAt, fit, parameters_of, random_batches
+from support import Batches, Notes, StopAt, fit, parameters_of, random_batches, same_leaves
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
 
 from otrainer.components.callbacks import ModelCheckpoint
 from otrainer.components.loss import LossOutput
@@ -219,6 +219,10 @@ def test_the_loss_s_own_parameters_are_trained_on_and_saved_as_they_are(tmp_path
         ({"swa": {"buffers": True}}, ("trainer", "swa", "buffers"), "averaged or trained"),
         ({"ema": {"decay": 0.9, "warm_up": 5}}, ("trainer", "ema", "warm_up"), "true or false"),
         ({"swa": {}, "ema": {"decay": 0.9}}, ("trainer", "swa"), "not both"),
+        ({"swa": {"from_epoch": 0}}, ("trainer", "swa", "from_epoch"), "from 1 on"),
+        ({"swa": {"from_epoch": 2, "every_n_steps": 2}}, ("trainer", "swa", "every_n_steps"), "steps or by epochs"),
+        ({"swa": {"update_bn": False}}, ("trainer", "swa", "update_bn"), "how many training batches"),
+        ({"swa": {"update_bn": 1, "buffers": "averaged"}}, ("trainer", "swa", "buffers"), "would average"),
     ],
 )
 def test_what_is_no_averaging_is_refused_at_its_place(given: dict[str, Any], path: tuple[str, ...], said: str) -> None:
@@ -249,3 +253,81 @@ def test_validation_with_the_averages_changes_no_version_of_a_parameter() -> Non
 
     assert torch.equal(parameters_of(model), before)
     assert [each._version for each in model.parameters()] == versions
+
+
+def epochs_by_hand(first: int, every: int, most: int | None) -> tuple[nn.Module, nn.Module, list[float]]:
+    """Averages by epochs, whose norms see training data anew before they are used: torch's own recipe."""
+    model = Net()
+    averaged = AveragedModel(model, multi_avg_fn=get_swa_multi_avg_fn())
+    trains = [each for each in model.parameters() if each.requires_grad]
+    optimizer = torch.optim.SGD(trains, lr=0.05, momentum=0.9, fused=True)
+    losses = []
+    for epoch in range(1, EPOCHS + 1):
+        for batch in random_batches(BATCHES):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(batch["x"]), batch["y"]).backward()
+            optimizer.step()
+        if epoch >= first and (epoch - first) % every == 0:
+            averaged.update_parameters(model)
+            update_bn([batch["x"] for batch in random_batches(BATCHES)][:most], averaged)
+        used = (averaged if epoch >= first else model).eval()
+        with torch.no_grad():
+            each = [nn.functional.mse_loss(used(batch["x"]), batch["y"]).item() for batch in random_batches(2, seed=5)]
+        losses.append(sum(each) / len(each))
+        model.train()
+    return model, averaged.module, losses
+
+
+@pytest.mark.parametrize(
+    ("options", "rhythm"),
+    [
+        ({"from_epoch": 2, "update_bn": True}, (2, 1, None)),
+        ({"from_epoch": 1, "every_n_epochs": 2, "update_bn": 3}, (1, 2, 3)),
+    ],
+)
+def test_averages_by_epochs_have_the_statistics_that_torch_makes_for_them(
+    options: dict[str, Any], rhythm: tuple[int, int, int | None], tmp_path: Path
+) -> None:
+    trained, notes, saved = train(tmp_path, {"swa": options})
+    model, averaged, losses = epochs_by_hand(*rhythm)
+    loaded = Net()
+    load_model_state(loaded, saved)
+
+    assert torch.equal(trained, parameters_of(model))
+    assert torch.equal(parameters_of(loaded), parameters_of(averaged))
+    for name, value in loaded.named_buffers():
+        kept = model if name.endswith("num_batches_tracked") else averaged
+        assert torch.equal(value, kept.get_buffer(name)), name
+    assert notes.values("val", "val_loss") == pytest.approx(losses, abs=1e-12)
+    load_trained(loaded, saved)
+    assert torch.equal(loaded.body[1].running_var, model.get_buffer("body.1.running_var"))
+
+
+BY_EPOCHS = {"swa": {"from_epoch": 1, "update_bn": 3}}
+BY_STEPS = {"swa": {"from_step": 3, "update_bn": True}, "val_every_n_steps": 3}
+
+
+@pytest.mark.parametrize(("options", "first"), [(each, first) for each in (BY_EPOCHS, BY_STEPS) for first in (3, 4, 8)])
+def test_two_stops_about_a_pass_for_the_norms_change_nothing(
+    options: dict[str, Any], first: int, tmp_path: Path
+) -> None:
+    whole, notes, saved = train(tmp_path / "whole", options)
+    continued, later, again = train(tmp_path / "cut", options, (first, first + 1))
+
+    assert torch.equal(whole, continued)
+    assert notes.rows[-1] == later.rows[-1]
+    for name in saved.keys() - {"callbacks", "meta", "loggers"}:
+        assert same_leaves(again[name], saved[name]), name
+
+
+def test_a_pass_for_the_norms_leaves_training_as_it_is(tmp_path: Path) -> None:
+    plain, _, without = train(tmp_path / "plain", {"val_every_n_steps": 3})
+    trained, _, saved = train(tmp_path / "swa", BY_STEPS)
+
+    assert torch.equal(plain, trained)
+    assert same_leaves(saved["rng"], without["rng"])
+    assert same_leaves(saved["data"], without["data"])
+    model = Net()
+    load_model_state(model, saved)
+    load_trained(model, saved)
+    assert same_leaves(dict(model.named_buffers()), {name: without["model"][name] for name, _ in Net().named_buffers()})

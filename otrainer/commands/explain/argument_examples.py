@@ -88,7 +88,7 @@ VALUES: Mapping[str, Any] = {
     "tensor.data": [[1.0, 2.0], [3.0, 4.0]],
     "trainer.default.freeze": [{"match": "backbone.*", "until_epoch": 1}],
     "trainer.default.ema": {"decay": 0.999, "from_step": 100},
-    "trainer.default.swa": {"from_step": 1000, "every_n_steps": 50},
+    "trainer.default.swa": {"from_epoch": 75, "update_bn": True},
     "trainer.default.accumulate": {"tokens": 65536},
     "trainer.default.checkpoint_activations": ["layers.*"],
     "transform.torchvision.args": [0.5],

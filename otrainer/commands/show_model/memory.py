@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from otrainer.engine.averaging import averaged_buffers
+from otrainer.engine.averaging import averaged_buffers, norms_in, statistics_of
 from otrainer.engine.bare_step import BareStep
 from otrainer.engine.optimizer import held
 from otrainer.engine.tree import leaves
@@ -85,8 +85,10 @@ def averages_bytes(trainer: Mapping[str, Any], optimizer: torch.optim.Optimizer,
     options = next((trainer[name] for name in ("ema", "swa") if isinstance(trainer.get(name), Mapping)), None)
     if options is None:
         return None
-    buffers = averaged_buffers(model).values() if options.get("buffers") == "averaged" else ()
-    return sum(map(tensor_bytes, (*held(optimizer), *buffers)))
+    buffers = averaged_buffers(model) if options.get("buffers") == "averaged" else {}
+    if options.get("update_bn"):
+        buffers = statistics_of(norms_in(model))
+    return sum(map(tensor_bytes, (*held(optimizer), *buffers.values())))
 
 
 def history_bytes(optimizer: torch.optim.LBFGS) -> int:

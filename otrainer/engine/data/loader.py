@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol
 
@@ -94,22 +95,29 @@ class Loader:
 
     def peek(self, epoch: int, most: int = 1) -> list[Any]:
         """Return the first batches of an epoch, as many as there are up to `most`, and be as if nobody had asked."""
+        with self.peeking(epoch, most) as batches:
+            return list(batches)
+
+    @contextmanager
+    def peeking(self, epoch: int, most: int | None) -> Iterator[Iterator[Any]]:
+        """Hand out the first batches of an epoch, up to `most` or all; after it be as if nobody had asked."""
         part, held = stateful_part(self._loader), Generators((self._loader, getattr(self._make, "__self__", None)))
         state, before = None if part is None else part.state_dict(), held.state()
         kept = (self._saved, self._epoch, self._beginning, self._stream, self._first)
         is_once = isinstance(self._loader, Iterator)  # it gets back what was taken from it, and goes on from there
         objects = [] if is_once else [Kept(each, Room()) for _, each in reached(self._loader) if is_object(each)]
-        batches = list(islice(self._peeked(most) if is_once else self.epoch(epoch), most))
-        self._saved, self._epoch, self._beginning, self._stream, self._first = kept
-        self._batches = iter(())
-        if part is not None and state is not None:
-            part.load_state_dict(state)
-        for each in objects:
-            each.put_back()
-        held.load(before)
-        return batches
+        try:
+            yield islice(self._peeked(most) if is_once else self.epoch(epoch), most)
+        finally:
+            self._saved, self._epoch, self._beginning, self._stream, self._first = kept
+            self._batches = iter(())
+            if part is not None and state is not None:
+                part.load_state_dict(state)
+            for each in objects:
+                each.put_back()
+            held.load(before)
 
-    def _peeked(self, most: int) -> Iterator[Any]:
+    def _peeked(self, most: int | None) -> Iterator[Any]:
         """Yield the first batches of another iterator; where there is but one, it gets back what was taken from it."""
         once = self._loader
         with RandomStream(self._seed):
