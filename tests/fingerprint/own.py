@@ -130,6 +130,9 @@ class Edit(NamedTuple):
     def is_reached(self) -> bool:
         return any(f"{self.place.partition(' ')[0]}:{name}" in reached() for name in self.binds)
 
+    def is_told(self) -> bool:
+        return self.shows and self.is_reached()
+
 
 def edits(module: str, path: Path, find: Find, change: Change) -> Iterator[Edit]:
     """Change what `find` finds in each statement of a module, one place at a time.
@@ -152,6 +155,19 @@ def edits(module: str, path: Path, find: Find, change: Change) -> Iterator[Edit]
         for line, node in changed.items():
             binds = was.binds if (was := before[line]) is not None else ()
             yield Edit(f"{module} line {node.lineno}", was != after.at(line), binds)
+
+
+def edits_at_once(module: str, path: Path, find: Find, change: Change) -> Iterator[Edit]:
+    """Change all that `find` finds in a module, and tell of each statement what came of it."""
+    tree = ast.parse(path.read_bytes())
+    lines, before = [each.lineno for each in tree.body], Silent(tree, module, path).reading({})
+    for statement in tree.body:
+        for node in list(find(statement)):
+            change(node)
+    after = Silent(tree, module, path).reading({})
+    for line in lines:
+        was = before.at(line)
+        yield Edit(f"{module} line {line}", was != after.at(line), was.binds if was is not None else ())
 
 
 def messages_in(statement: ast.stmt) -> Iterator[ast.expr]:

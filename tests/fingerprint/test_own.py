@@ -21,6 +21,7 @@ from .own import (
     constants_in,
     digests_in,
     edits,
+    edits_at_once,
     file_of,
     is_text,
     messages_in,
@@ -65,10 +66,16 @@ BESIDE = {
 
 @pytest.mark.parametrize("module", modules())
 def test_rewording_a_message_retrains_nobody(module: str) -> None:
-    """Each text that people read is reworded, one at a time, and every f-string with one said otherwise as a whole."""
-    found = list(edits(module, modules()[module], messages_in, reworded))
+    """Each text that people read is reworded, and every f-string with one said otherwise as a whole.
 
-    assert [each.place for each in found if each.shows and each.is_reached()] == []
+    Where rewording all of them at once shows nothing, none does; else they are looked at one at a time.
+    """
+    for way in (edits_at_once, edits):
+        shown = [each.place for each in way(module, modules()[module], messages_in, reworded) if each.is_told()]
+        if not shown:
+            return
+
+    assert shown == []
 
 
 @pytest.mark.parametrize("module", TRAINING)
