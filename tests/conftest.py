@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-ROOT = Path(__file__).parents[1]
 # The processes that tests start would each compile the whole package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # As many tests run at once as there are cores, and threads of torch that wait for a core compute all the while.
@@ -23,6 +22,9 @@ BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("same", derandomize=True, **BUSY)
 settings.register_profile("anew", **BUSY)
 settings.load_profile("same")
+# A shell has what it starts in the background ignore Ctrl-C, and so would every training that is to be stopped by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Each file is run by one process: the long ones begin first, so that none is left over when the others are done.
 LONG = (
     "test_signals.py", "test_readme.py", "test_own.py", "test_kills.py", "test_code.py", "test_worlds.py",
@@ -53,10 +55,9 @@ def warnings_are_told() -> Iterator[None]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the copy; its plugins are imported afresh."""
-    for name in ("dodo.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("configs", "extensions"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    from projects import shipped
+
+    shipped(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in sys.modules if name.partition(".")[0] == "extensions"]:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def shipped(folder: Path) -> Path:
+    """Copy what the repository ships into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("dodo.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("configs", "extensions"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 def write(project: Path, name: str, text: str) -> str:

@@ -10,7 +10,6 @@ import os
 import re
 import resource
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 import warm
 import yaml
+from projects import shipped
 from readme_pages import ROOT, Block, anchors, blocks, links, page_text
 from trained import inside, train
 
@@ -32,15 +32,6 @@ ELSEWHERE = (
     "pip ", "python3 -m venv ", "source ", "pytest", "doit -f ", "python tests/", "PYTHONPATH=",
 )  # fmt: skip
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-
-
-def lay_out(folder: Path) -> Path:
-    """The project as a reader has it."""
-    for name in ("dodo.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder / name)
-    for name in ("configs", "extensions"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
 
 
 def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -158,7 +149,7 @@ def stripped(text: str) -> str:
 
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_whoever_follows_a_page_finds_what_it_says(page: str, tmp_path: Path) -> None:
-    Reader(lay_out(tmp_path)).follow(page)
+    Reader(shipped(tmp_path)).follow(page)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -178,7 +169,7 @@ def test_a_page_leads_to_what_is_there(page: str) -> None:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The project after typing in what the first page shows and training what it trains."""
-    folder = lay_out(tmp_path_factory.mktemp("reader"))
+    folder = shipped(tmp_path_factory.mktemp("reader"))
     for block in blocks(README):
         if block.file is not None:
             (folder / block.file).write_text(block.text)

@@ -79,6 +79,16 @@ callbacks:
 """
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_are_heard() -> Iterator[None]:
+    """Where pytest was started by `nohup`, what it starts would ignore them."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def alone(process: subprocess.Popen[str], signum: int) -> None:
     process.send_signal(signum)
 
@@ -103,8 +113,12 @@ def training(project: Path, name: str, until: str) -> Iterator[subprocess.Popen[
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if line.startswith(until))
-        yield process
+        try:
+            next(line for line in process.stdout if line.startswith(until))
+            yield process
+        finally:
+            if process.poll() is None:  # the test failed, and would wait for it
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def no_worker_lives(project: Path) -> None:
