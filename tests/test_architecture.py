@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 from mutable_globals import mutable_globals
-from package_imports import circles, imports, layers, room_of, upward
+from package_imports import Graph, circles, imports, layers, room_of, upward
 
 ROOT = Path(__file__).parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ORDER = layers(CONTRIBUTING) or {}
-GRAPH = imports(ROOT)
 MOST_ENTRIES = 16
 
 LIGHT = [
@@ -34,21 +33,27 @@ LIGHT = [
 ]
 
 
-def test_the_order_names_each_entry_of_the_package() -> None:
-    rooms = {room_of(module) for module in GRAPH}
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    """What imports what; made here, since each process that runs a part of the tests imports this file."""
+    return imports(ROOT)
+
+
+def test_the_order_names_each_entry_of_the_package(graph: Graph) -> None:
+    rooms = {room_of(module) for module in graph}
 
     assert rooms - {"__init__"} == set(ORDER)
     assert len(rooms) <= MOST_ENTRIES
 
 
-def test_imports_go_down_only() -> None:
+def test_imports_go_down_only(graph: Graph) -> None:
     """At the top, inside functions and for types alike; rooms of one layer do not import each other."""
-    assert [f"{module}:{line} imports {name}" for module, name, line in upward(GRAPH, ORDER)] == []
+    assert [f"{module}:{line} imports {name}" for module, name, line in upward(graph, ORDER)] == []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_no_modules_import_each_other_in_a_circle(graph: Graph) -> None:
     """All kinds of imports count."""
-    assert circles(GRAPH) == []
+    assert circles(graph) == []
 
 
 def test_what_outlives_a_call_is_kept_in_one_place() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from projects import doit
+from warm import doit
 
 from otrainer import load_model, run_experiment
 

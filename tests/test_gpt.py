@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from projects import doit
+from warm import doit
 
 from otrainer import load_model, run_experiment
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from projects import doit
+from warm import doit
 
 from otrainer import load_model, run_experiment
 from otrainer.model import build_model

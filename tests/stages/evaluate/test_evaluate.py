@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from projects import write
+from projects import shipped, write
+from trained import copy
 from warm import doit
 
 PLUGIN = """
@@ -104,11 +105,20 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after its first call, for each test to copy."""
+    root = tmp_path_factory.mktemp("evaluated") / "project"
+    shipped(root)
+    lay_out(root)
+    assert executed(root) == ["resolve", "manifest", "validate", "fit", "evaluate"]
+    return root
+
+
 @pytest.fixture
-def squares(project: Path) -> Path:
-    lay_out(project)
-    assert executed(project) == ["resolve", "manifest", "validate", "fit", "evaluate"]
-    return project
+def squares(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(copy(evaluated, tmp_path / "project"))
+    return tmp_path / "project"
 
 
 def test_it_comes_to_the_runs_own_validation_and_several_lie_side_by_side(squares: Path) -> None:

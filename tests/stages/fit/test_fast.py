@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from projects import doit
+from warm import doit
 
 from otrainer import run_experiment
 from otrainer.errors import ConfigError
