@@ -30,6 +30,7 @@ from otrainer.storage import process_memory
 
 SECONDS = 2.0
 MEGABYTES = 500
+GOES = 3
 PURE = ", by the parser in Python"
 # What is wrong with the file that the user named cannot be pointed at inside it.
 PLACELESS = {"missing file", "not a file", "unreadable file", "file changes", "file too large"}
@@ -113,6 +114,16 @@ def measured(name: str, call: Callable[[], str]) -> Verdict:
     return Verdict(name, title, time.process_time() - start, (peak() - before) / 2**20)
 
 
+def bounded(name: str, call: Callable[[], str]) -> Verdict:
+    """The same, of several goes where one takes too long: what else runs on the machine can only lengthen each."""
+    verdict = measured(name, call)
+    for _ in range(GOES - 1):
+        if verdict.seconds < SECONDS:
+            break
+        verdict = min(verdict, measured(name, call), key=lambda each: each.seconds)
+    return verdict
+
+
 def main(table: str) -> None:
     """Judge the table's cases; those of `SLOW_PARSER` by PyYAML's own parser as well."""
     module = loaded(table)
@@ -127,7 +138,7 @@ def main(table: str) -> None:
                 env = make(here) or {}
                 label = f"{name}{PURE if pure else ''}"
                 print(json.dumps({"begins": label}), flush=True)
-                verdict = measured(label, lambda env=env, pure=pure: judge("exp.yaml", env, pure=pure))
+                verdict = bounded(label, lambda env=env, pure=pure: judge("exp.yaml", env, pure=pure))
                 print(json.dumps(asdict(verdict)), flush=True)
 
 
