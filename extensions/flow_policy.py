@@ -46,23 +46,6 @@ class Episodes(Dataset[dict[str, torch.Tensor]]):
         return {"image": image, "hand": self.hand[at, step], "moves": moves}
 
 
-class Scale(nn.Module):
-    """Mean and deviation of the moves in recorded episodes, which go into checkpoints with the weights."""
-
-    def __init__(self, path: str = "build/reaching.parquet") -> None:
-        super().__init__()
-        self.episodes = [str(path)]
-        moves = Episodes(path).move.flatten(0, 1)
-        self.register_buffer("mean", moves.mean(dim=0))
-        self.register_buffer("deviation", moves.std(dim=0))
-
-    def files(self) -> list[str]:
-        return self.episodes
-
-    def forward(self, moves: torch.Tensor, *, back: bool = False) -> torch.Tensor:
-        return moves * self.deviation + self.mean if back else (moves - self.mean) / self.deviation
-
-
 class FlowMatching(DefaultTrainer):
     """Train the field that carries noise to moves along straight lines (Lipman et al., 2023)."""
 
@@ -90,11 +73,10 @@ class FlowMatching(DefaultTrainer):
         seen = models["vision"](image), models["proprioception"](hand)
         for step in range(10):
             moves = moves + models["action"](moves, torch.full_like(hand[:, :1], step / 10), *seen) / 10
-        carried: torch.Tensor = models["scale"](moves.view(len(hand), HORIZON, 2), back=True)
+        carried: torch.Tensor = models["scale"](moves.view(len(hand), HORIZON, 2), inverse=True)
         return carried
 
 
 def register(registry: Any) -> None:
     registry.register_module("dataset.episodes", Episodes, tags=("dataset",))
-    registry.register_module("policy.scale", Scale)
     registry.register_module("trainer.flow_matching", FlowMatching, tags=("trainer",))

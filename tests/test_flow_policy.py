@@ -25,13 +25,13 @@ def short(project: Path) -> Path:
 def test_it_trains_and_keeps_the_scale_of_its_moves_with_the_weights(short: Path) -> None:
     result = run_experiment("configs/experiments/short.yaml")
     model: Any = load_model(result.run_dir)
-    moves = torch.tensor(pq.read_table("build/reaching.parquet").sort_by("episode")["move"].to_pylist())
-    trained = moves.view(300, 24, 2)[:-30].flatten(0, 1)
+    moves = torch.tensor(pq.read_table("build/reaching.parquet").sort_by("episode")["move"].to_pylist(), dtype=float)
+    trained = moves.view(300, 24, 2)[:-30].unfold(1, 8, 1).movedim(2, 3).reshape(-1, 2)
 
     assert result.global_step == 6
     assert result.metrics.keys() == {"val_distance", "val_success"}
-    assert torch.equal(model.scale.mean, trained.mean(dim=0))
-    assert torch.equal(model.scale.deviation, trained.std(dim=0))
+    assert torch.equal(model.scale.center, trained.mean(dim=0).float())
+    assert torch.equal(model.scale.scale, trained.std(dim=0, correction=0).float())
 
 
 def test_other_episodes_train_it_anew_and_the_same_ones_do_not(short: Path) -> None:

@@ -14,7 +14,6 @@ import yaml
 from readme_pages import FENCE, ROOT, bare, names_in, page_text, table
 
 from otrainer import protocols
-from otrainer.components import blocks as built_in_blocks
 from otrainer.config import resolve_config
 from otrainer.config.limits import Limits
 from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
@@ -116,10 +115,10 @@ def test_every_op_and_block_has_a_row() -> None:
     ]
     rows = table(CONFIGS, "block", "arguments with their defaults")
     assert [bare(row[0]) for row in rows] == [
-        key for key in ("mlp", "conv_bn_act", "residual_block") if key in registry
+        key for key in ("mlp", "conv_bn_act", "residual_block", "normalize") if key in registry
     ]
     for key, arguments in rows:
-        assert names_in(arguments) == signature(getattr(built_in_blocks, bare(key)))
+        assert names_in(arguments) == signature(registry.get_module(bare(key)).target)
 
 
 def test_the_interfaces_are_the_protocols_with_all_their_methods() -> None:

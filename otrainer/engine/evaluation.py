@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from contextlib import chdir
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +16,7 @@ from otrainer.engine.checkpoint.restore import load_model_state
 from otrainer.engine.checkpoint.secrets import revealed
 from otrainer.engine.compiled_model import compiled
 from otrainer.engine.data.loader import Loader, worker_trouble
+from otrainer.engine.fitted import batches_in
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
 from otrainer.engine.metrics import epoch_rows, reset_metrics
@@ -167,12 +167,6 @@ def judge_all(session: Session, kept: Predictions | None) -> tuple[int, int]:
     ctx.validated = True
     note_means(session, sets)
     return len(sizes), sum(sizes)
-
-
-def batches_in(datamodule: Any, split: str) -> Iterable[Any] | None:
-    """Return the batches of a split; None where a data module offers none."""
-    own: Callable[[str], Iterable[Any] | None] | None = getattr(datamodule, "batches_of", None)
-    return own(split) if callable(own) else None
 
 
 def no_bound(*_: Any, **__: Any) -> None:

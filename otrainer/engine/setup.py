@@ -17,6 +17,7 @@ from otrainer.engine.compiled_model import compiled
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.data.validation_sets import ValidationSets, validation_data
 from otrainer.engine.epoch_means import EpochMeans
+from otrainer.engine.fitted import fit_modules, tell_fitted
 from otrainer.engine.freezing import Freezing
 from otrainer.engine.loss_check import LossWatch
 from otrainer.engine.loss_modules import loss_modules, place_loss
@@ -50,9 +51,12 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
     accelerator = Accelerator(run.device, run.precision)
     as_built = ModelBuilt(parts)
     train, val = build_loaders(parts.datamodule, run.seed)
+    if saved is None:
+        fit_modules(parts, run, train, settings.length.batches)
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
     first_epoch = settle_weights(parts, saved, train, accelerator, sources_in(run.config))
+    tell_fitted(parts, run)
     if accelerator.is_pure:
         narrow_parts(parts.model, parts.loss)
     modules = [parts.model, *loss_modules(parts.loss).values()]

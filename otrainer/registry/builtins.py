@@ -48,6 +48,7 @@ COMPONENTS = (
     ("mlp", "components.blocks:mlp", "block"),
     ("conv_bn_act", "components.blocks:conv_bn_act", "block"),
     ("residual_block", "components.blocks:residual_block", "block"),
+    ("normalize", "components.normalize:Normalize", "block"),
 )
 # Arguments that cannot change what is trained, as `Registry.register_module` has them; a test tries each. Workers share
 # a data set out where it is read by index; of an iterable-style one each reads a part, and so the order is another.

@@ -32,6 +32,7 @@ from otrainer.components.data.samplers import WeightedSampler
 from otrainer.components.data.tables import CsvDataset
 from otrainer.components.io import ArgsKwargs, MappingIO, pick_one
 from otrainer.components.loss import LossOutput
+from otrainer.components.normalize import Normalize
 from otrainer.components.optim import TorchOptimizerFactory
 from otrainer.components.param_groups import grouped
 from otrainer.components.sched_phases import PhasesFactory, lengths_of
@@ -64,7 +65,7 @@ from otrainer.engine.schedule import build_schedule, check_on_resume
 from otrainer.engine.schedule_length import schedule_mistakes
 from otrainer.engine.starting.load import start_from
 from otrainer.engine.starting.section import sources_in
-from otrainer.engine.state import TrainState
+from otrainer.engine.state import RunSettings, TrainState
 from otrainer.engine.trainer import DefaultTrainer
 from otrainer.errors import Finding
 from otrainer.fingerprint import Fingerprints
@@ -76,6 +77,7 @@ from otrainer.stages.built import VALIDATED, needed
 from otrainer.stages.definition import fingerprints
 from otrainer.stages.evaluate.keep import predictions_as
 from otrainer.stages.evaluate.stage import not_trained
+from otrainer.stages.fit.compose import start_as_given
 from otrainer.stages.fit.fast import cut
 from otrainer.stages.fit.start import refuse_taken, resumed_start
 from otrainer.stages.fit.train import refuse_changed
@@ -264,6 +266,10 @@ def a_width_that_no_batch_tells() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(1, 1))
     model[0].aside = torch.nn.LazyLinear(1)
     materialize(model, (torch.zeros(1, 1),))
+
+
+def statistics_that_the_trainer_does_not_take() -> None:
+    start_as_given(object(), torch.nn.Sequential(Normalize("x")), RunSettings(seed=0))
 
 
 def a_path_that_finds_nothing_in_a_batch() -> None:

@@ -62,6 +62,7 @@ BY_NAME: Mapping[str, Any] = {
     "path": "data/train.npz",
     "model_kwargs": {"x": ["x"]},
     "function": "op:NAME",
+    "field": "x",
     "by": "length",
     "dims": [32, 64, 16],
     "in_channels": 8,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 
+from otrainer.engine.fitted import open_buffers
 from otrainer.engine.matching import is_meant
 from otrainer.engine.starting.files import look_into
 from otrainer.engine.starting.section import Source, is_renamed, renamed
@@ -64,9 +65,16 @@ def fit_sources(sources: Sequence[Source], model: nn.Module) -> list[Taken]:
 
 
 def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the parameters and the buffers that are saved, by all names that they have."""
-    state = model.state_dict(keep_vars=True)
-    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    """Return the parameters and the buffers that are saved, by all names that they have.
+
+    One whose shape comes of the data stands there without a shape.
+    """
+    state, any_shape = model.state_dict(keep_vars=True), open_buffers(model)
+    return {
+        name: UninitializedBuffer() if name in any_shape else value
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def match(source: Source, held: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> Taken:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.fitted import refuse_unfitted
 from otrainer.engine.numerics import numerics
 from otrainer.engine.parts import Parts
 from otrainer.engine.seed import seed_everything
@@ -68,8 +69,10 @@ class Composed:
 def start_as_given(trainer: Any, model: nn.Module, run: RunSettings) -> None:
     """Let a model start from the weights that the config names, if any, whatever trains it.
 
-    Where a width is to be inferred, `trainer.default` does that once it is; raises ConfigError for other trainers.
+    Where a width is to be inferred, `trainer.default` does that once it is; raises ConfigError for other trainers, and
+    where modules wait for statistics of the data.
     """
+    refuse_unfitted(trainer, model)
     sources = sources_in(run.config)
     if not sources:
         return
