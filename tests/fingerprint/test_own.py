@@ -39,7 +39,7 @@ HAS_WORDS = {
     "build_torch", "check_apart", "check_loss", "check_monitors", "check_name", "check_same_kind", "check_schedule",
     "counting_twice", "different_shapes", "doubled", "field_of", "flaws", "get_path", "gradient_not_finite",
     "holder_of", "known", "loss_of_two", "misfit", "misshapen", "missing_in", "model_misfit", "moved", "no_field",
-    "no_module", "no_sample",
+    "idle", "no_module", "no_sample",
     "not_loadable", "nothing_called", "of_sequences", "one_of_copies", "read_order", "read_out", "refuse_gaps",
     "same_length", "shown", "step_not_finite", "tell_left_out", "tell_never_validated", "trained", "unknown_monitor",
     "unmatched",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,9 +11,9 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 from otrainer.engine.fitted import open_buffers
-from otrainer.engine.matching import is_meant
+from otrainer.engine.matching import REGULAR, is_meant
 from otrainer.engine.starting.files import look_into
-from otrainer.engine.starting.section import Source, is_renamed, renamed
+from otrainer.engine.starting.section import Source, is_renamed, renamed, rule_for
 from otrainer.errors import ConfigError, Finding, errors_at, nearest
 
 TITLE = "weights do not fit"
@@ -123,11 +124,29 @@ def unmatched(
             message = f"`{pattern}` matches no parameter and no buffer of the model."
             near, hint = nearest(pattern, wanted), f"There are {shown(wanted)}; `*` stands for any letters."
             yield Finding(message, "nothing matches", (*source.path, "only"), suggestions=near, hint=hint)
-    for old, _ in source.rename:
-        if not any(is_renamed(name, old) for name in held):
-            message = f"`{old}` is the beginning of no name in `{source.file}`."
-            at, near = (*source.path, "rename", old), nearest(old, prefixes_of(held))
-            yield Finding(message, "nothing matches", at, on_key=True, suggestions=near, hint=f"It has {shown(held)}.")
+    yield from idle(source, held)
+
+
+def idle(source: Source, held: Mapping[str, torch.Tensor]) -> Iterator[Finding]:
+    """Yield a finding for each rule of `rename` by which no name changes: it means none, or others took all."""
+    firsts = {name: rule[0] for name in held if (rule := rule_for(name, source))}
+    used = set(firsts.values())
+    for old in [old for old, _ in source.rename if old not in used]:
+        meant = next((name for name in held if is_renamed(name, old)), None)
+        near, hint = nearest(old, prefixes_of(held)), f"It has {shown(held)}."
+        message = f"`{old}` is the beginning of no name in `{source.file}`."
+        if meant is not None:
+            near, message = (
+                (),
+                f"`{old}` renames nothing: `{firsts[meant]}` stands before it and takes what it matches.",
+            )
+            hint = "The first rule that matches counts: put this one first, with all of the new name on its right."
+        elif old.startswith(REGULAR):
+            near, message = (), f"`{old}` matches no name in `{source.file}`."
+        elif "*" in old:
+            hint = "Write the beginning alone (`layers: blocks`), or `re:` and a regular expression with groups."
+        path = (*source.path, "rename", old)
+        yield Finding(message, "nothing matches", path, on_key=True, suggestions=near, hint=hint)
 
 
 def prefixes_of(held: Mapping[str, torch.Tensor]) -> list[str]:
@@ -141,7 +160,8 @@ def doubled(taken: Taken, held: Mapping[str, torch.Tensor]) -> Iterator[Finding]
         target = renamed(name, taken.source)
         if (first := taken.names.get(target, name)) != name:
             message = f"`{first}` and `{name}` of `{taken.source.file}` both become `{target}`."
-            path = (*taken.source.path, "rename")
+            old, _ = rule_for(name, taken.source) or rule_for(first, taken.source) or ("", "")
+            path = (*taken.source.path, "rename", old)
             yield Finding(message, TITLE, path, hint="Let `rename` give each a name of its own.")
 
 
@@ -152,7 +172,8 @@ def misshapen(taken: Taken, held: Mapping[str, torch.Tensor], wanted: Mapping[st
         called = f"`{target}`" if target == name else f"`{target}` (`{name}` in the file)"
         if not is_lazy(own) and given.shape != own.shape:
             message = f"{called} has shape {[*given.shape]} in `{source.file}`, and {[*own.shape]} in the model."
-            hint = "Leave it out by `only`, or give the model that width."
+            part = target.rpartition(".")[0] or target
+            hint = rf"Leave `{part}` out by `only: 're:^(?!{re.escape(part)}(\.|$))'`, or give the model that width."
             yield Finding(message, TITLE, (*source.path, "from"), hint=hint)
         elif not is_lazy(own) and not holds(own.dtype, given.dtype, exact=source.strict):
             message = f"{called} is of {bare(given.dtype)} in `{source.file}`, and {bare(own.dtype)} in the model."
@@ -181,7 +202,7 @@ def bare(dtype: torch.dtype) -> str:
 
 def unknown_in(source: Source, unknown: Sequence[str], wanted: Mapping[str, torch.Tensor]) -> Finding:
     names = [renamed(name, source) for name in unknown]
-    message = f"The model has no place for {shown(unknown)} of `{source.file}`."
+    message = f"The model has no place for {shown(unknown, source=source)} of `{source.file}`."
     near = nearest(names[0], wanted)
     hint = "Say by `only` what to take, `rename` it, or write `strict: false`."
     if prefix := wrapper_of(names, wanted):
@@ -206,8 +227,9 @@ def wrapper_of(names: Sequence[str], wanted: Mapping[str, torch.Tensor]) -> str:
     return ""
 
 
-def shown(names: Iterable[str], most: int = MOST_NAMED) -> str:
-    """Return names in words, the first of them where there are many."""
-    every = [f"`{name}`" for name in names]
+def shown(names: Iterable[str], most: int = MOST_NAMED, source: Source | None = None) -> str:
+    """Return names in words, the first of them where there are many; those of a `source` with what they become."""
+    pairs = [(name, renamed(name, source) if source else name) for name in names]
+    every = [f"`{name}`" if name == new else f"`{name}` (as `{new}`)" for name, new in pairs]
     rest = [f"and {len(every) - most} more"] if len(every) > most else []
     return ", ".join([*every[:most], *rest])

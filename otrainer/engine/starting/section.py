@@ -92,6 +92,10 @@ def check_rename(rename: Any, path: ConfigPath) -> Iterator[Finding]:
         if not isinstance(new, str):
             message = f"`{old}` is renamed to a text, not {new!r}."
             yield Finding(message, "wrong value", (*path, old), hint="Write `''` to leave a prefix away.")
+        elif "$" in new:
+            message = f"`{new}` is no name of a parameter: it has a `$`."
+            hint = r"Groups of a `re:` pattern are `\1`, `\2` on the right."
+            yield Finding(message, "no pattern", (*path, old), hint=hint)
         elif old.startswith(REGULAR):
             try:
                 re.sub(old.removeprefix(REGULAR), new, "")  # which reads the replacement, too
@@ -102,12 +106,18 @@ def check_rename(rename: Any, path: ConfigPath) -> Iterator[Finding]:
 
 def renamed(name: str, source: Source) -> str:
     """Return the name that a tensor of the file has in the model: by the first rule that matches it."""
-    for old, new in source.rename:
-        if is_renamed(name, old):
-            if old.startswith(REGULAR):
-                return re.sub(old.removeprefix(REGULAR), new, name)
-            return ".".join(part for part in (new, name[len(old) :].removeprefix(".")) if part)
-    return name
+    rule = rule_for(name, source)
+    if rule is None:
+        return name
+    old, new = rule
+    if old.startswith(REGULAR):
+        return re.sub(old.removeprefix(REGULAR), new, name)
+    return ".".join(part for part in (new, name[len(old) :].removeprefix(".")) if part)
+
+
+def rule_for(name: str, source: Source) -> tuple[str, str] | None:
+    """Return the rule by which a name of the file is renamed: the first that matches it; None where none does."""
+    return next(((old, new) for old, new in source.rename if is_renamed(name, old)), None)
 
 
 def is_renamed(name: str, old: str) -> bool:

@@ -242,7 +242,59 @@ def test_two_tensors_of_a_file_do_not_become_one(tmp_path: Path) -> None:
     torch.save({"a.weight": torch.zeros(2, 8), "b.weight": torch.zeros(2, 8)}, path)
     weights = {"from": str(path), "only": "head.weight", "rename": {"a": "head", "b": "head"}}
 
-    assert mistakes(Net(seed=2), weights) == [f"`a.weight` and `b.weight` of `{path}` both become `head.weight`."]
+    with pytest.raises(ConfigError) as caught:
+        start(Net(seed=2), weights)
+    (found,) = caught.value.findings
+    assert found.message == f"`a.weight` and `b.weight` of `{path}` both become `head.weight`."
+    assert found.config_path == ("weights", "rename", "b")
+
+
+@pytest.mark.parametrize(
+    ("rename", "message", "hint"),
+    [
+        ({r"re:lay\.(\d+)": r"\1"}, r"`re:lay\.(\d+)` matches no name in", "It has `m.layers.0.weight`"),
+        ({"layers": ""}, "`layers` is the beginning of no name in", "It has `m.layers.0.weight`"),
+        ({"m.layers.*": ""}, "`m.layers.*` is the beginning of no name in", "Write the beginning alone"),
+        ({"m": "", "m.layers": "0"}, "`m.layers` renames nothing: `m` stands before it", "put this one first"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_rule_by_which_no_name_changes_is_told(tmp_path: Path, rename, message, hint, *, strict: bool) -> None:
+    """Else a rule that stands too late, or is no pattern, passes for one that was followed."""
+    path = tmp_path / "w.pt"
+    torch.save({"m.layers.0.weight": torch.zeros(2, 8)}, path)
+    with pytest.raises(ConfigError) as caught:
+        start(nn.Linear(8, 2, bias=False), {"from": str(path), "rename": rename, "strict": strict})
+
+    found = caught.value.findings[0]
+    assert found.config_path == ("weights", "rename", list(rename)[-1])
+    assert found.message.startswith(message)
+    assert hint in found.hint
+
+
+def test_numbers_are_shifted_by_a_list_and_parts_are_moved_by_groups(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    state = {f"m.layers.{at}.{part}": torch.full((2, 2) if part == "weight" else (2,), float(at))
+             for at in (1, 2) for part in ("weight", "bias")}  # fmt: skip
+    torch.save(state, path)
+    for rename in ({"m.layers.1": "0", "m.layers.2": "1"}, {r"re:^m\.layers\.1": "0", r"re:^m\.layers\.2": "1"}):
+        model = start(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), {"from": str(path), "rename": rename})
+        assert [each.bias.tolist() for each in model] == [[1.0, 1.0], [2.0, 2.0]]
+    three = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
+    taken = {"from": str(path), "rename": {r"re:^m\.layers\.(\d+)\.": r"\1."}, "only": ["1.*", "2.*"]}
+    assert start(three, taken)[2].bias.tolist() == [2.0, 2.0]
+
+
+def test_the_advice_on_another_head_takes_all_but_it(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    torch.save({name: each for name, each in pretrained().state_dict().items() if name != "decoder.weight"}, path)
+    model = Net(seed=2, outputs=3)
+    with pytest.raises(ConfigError) as caught:
+        start(model, {"from": str(path)})
+    (pattern,) = {re.search("only: '(.+)'`", each.hint)[1] for each in caught.value.findings}
+
+    start(model, {"from": str(path), "only": pattern, "strict": False})
+    assert torch.equal(model.body[0].weight, pretrained().body[0].weight)
 
 
 class Evil:
@@ -320,6 +372,12 @@ def test_a_folder_and_a_file_that_is_not_there_are_told_apart(tmp_path: Path, *,
         ([{"from": "w", "only": ["re:("]}], ["weights", 0, "only"], "no regular expression"),
         ({"from": "w", "rename": {"a": 3}}, ["weights", "rename", "a"], "renamed to a text"),
         ({"from": "w", "rename": {"re:(a)": r"\2"}}, ["weights", "rename", "re:(a)"], "invalid group reference"),
+        ({"from": "w", "rename": {"re:(a)": r"\g<n>"}}, ["weights", "rename", "re:(a)"], "unknown group name"),
+        (
+            {"from": "w", "rename": {"re:(a)": "b.$1"}},
+            ["weights", "rename", "re:(a)"],
+            "`b.$1` is no name of a parameter",
+        ),
         ({"from": "w", "rename": ["a"]}, ["weights", "rename"], "is a mapping"),
         ({"from": "w", "strict": "no"}, ["weights", "strict"], "true or false"),
     ],
