@@ -31,9 +31,10 @@ from otrainer.engine.state import Progress
 from otrainer.errors import ConfigError
 from otrainer.storage.atomic import TEMP_PREFIX
 
-EPOCHS, BATCHES, WIDTH = 6, 10, 256
+EPOCHS, BATCHES, WIDTH = 4, 10, 256
 KILLS_A_SERIES = 10
-MOMENT_S = 0.12  # a killed stretch is at most so long
+MOMENT_S = 0.06  # a killed stretch is at most so long
+EARLY = 0.3  # the share of stretches for which that counts from their start, not from their first step
 STEPS = EPOCHS * BATCHES
 
 
@@ -159,6 +160,8 @@ def series(folder: Path, chance: random.Random, seen: Seen, kills: int, *, backg
     for _ in range(kills):
         told = Told()
         child = fork(lambda told=told: train(folder, told, background=background))
+        if chance.random() > EARLY:
+            begun(told, child)
         time.sleep(chance.uniform(0.0, MOMENT_S))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
@@ -179,6 +182,12 @@ def series(folder: Path, chance: random.Random, seen: Seen, kills: int, *, backg
         seen.note("not exact", f"{folder}: the weights are not those of a run that nobody killed")
     else:
         seen.counts["ended bit for bit"] += 1
+
+
+def begun(told: Told, child: int) -> None:
+    """Wait until a child has taken a step or ended: on a busy machine it may not have come that far in a moment."""
+    while told.strays < 0 and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.001)
 
 
 def whole(folder: Path) -> torch.Tensor:

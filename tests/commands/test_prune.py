@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from incremental.steps import edit, write
-from trained import BASE, A, ask, listing, train
+from trained import BASE, A, ask, copy, inside, listing, train
 
 from otrainer.storage.runs.lock import lock_run
 
 KEPT = "runs/.kept/a"
 
 
-@pytest.fixture
-def kept(root: Path) -> list[str]:
-    """The names of two kept runs, newest first; the current run is a child of the first."""
+@pytest.fixture(scope="module")
+def thrice(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after two more trainings, which each keep the run before them, for tests to copy."""
+    root = copy(original, tmp_path_factory.mktemp("thrice") / "project")
     edit(BASE, "scale: 1.0", "scale: 2.0")(root)
     train(root)
     edit(A, "run:", "trainer: {max_epochs: 2}\nrun:")(root)
     train(root, stages="resolve manifest validate resume")
+    return root
+
+
+@pytest.fixture
+def root(thrice: Path, tmp_path: Path) -> Iterator[Path]:
+    folder = copy(thrice, tmp_path / "project")
+    with inside(folder):
+        yield folder
+
+
+@pytest.fixture
+def kept(root: Path) -> list[str]:
+    """The names of two kept runs, newest first; the current run is a child of the first."""
     return sorted((path.name for path in (root / KEPT).iterdir()), reverse=True)
 
 
