@@ -11,6 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+# Each of the many processes that are forked here would import these anew.
+from otrainer.config.settings import Settings
+from otrainer.errors import ConfigError
+from otrainer.registry import Registry, load_plugins
+
 INPUTS = (1, 2, 5)
 # An edit may make a loop endless; then it is one that fails.
 TIMEOUT_S = 10
@@ -50,10 +55,6 @@ def in_child(work: Callable[[], str]) -> str:
 
 
 def observed(folder: Path, name: str, plugins: tuple[str, ...]) -> dict[str, str] | None:
-    from otrainer.config.settings import Settings
-    from otrainer.errors import ConfigError
-    from otrainer.registry import Registry, load_plugins
-
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     warnings.simplefilter("ignore")

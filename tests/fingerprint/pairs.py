@@ -22,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "campaigns"))
 
 from oracle import in_child, values_of
 
+from otrainer.config.settings import Settings
 from otrainer.fingerprint import Fingerprints, named
+from otrainer.registry import Registry, load_plugins
 
 PLUGIN = "plug.plugin"
 # What a plugin gets that defines no part, and one that does not register.
@@ -1147,9 +1149,6 @@ def write(folder: Path, text: str) -> None:
 
 def ran(folder: Path) -> list[str]:
     """The target that is registered in `folder`, and its values."""
-    from otrainer.config.settings import Settings
-    from otrainer.registry import Registry, load_plugins
-
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     warnings.simplefilter("ignore")
