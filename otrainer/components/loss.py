@@ -28,13 +28,15 @@ COUNTING_ELEMENTS = (
     nn.PoissonNLLLoss, nn.SmoothL1Loss, nn.SoftMarginLoss,
 )  # fmt: skip
 COUNTING_TARGETS = (nn.CrossEntropyLoss, nn.NLLLoss)
+# Their weights of classes must have the prediction's kind of numbers, which whole ones in YAML (`[1, 2]`) have not.
+WEIGHING_CLASSES = (*COUNTING_TARGETS, nn.MultiMarginLoss)
 
 
 class TorchLoss:
     """A torch loss (`fn(prediction, target)`) on tensors picked by path.
 
     A batch counts as much as `fn` takes its mean over: elements, or targets that it does not ignore by their classes'
-    weights; the samples where `fn` is not one of torch's.
+    weights; the samples where `fn` is not one of torch's. Weights of classes that are whole numbers become floats.
 
     Without `pred_path` the outputs are the prediction (or their only value), without `target_path` the only target.
     Raises ConfigError where one of torch's would broadcast a prediction and a target of different shapes.
@@ -45,6 +47,8 @@ class TorchLoss:
     ) -> None:
         if not callable(fn):
             raise ValueError(f"fn is a loss such as {{_type_: nn.MSELoss}}; it is {fn!r}")
+        if isinstance(fn, WEIGHING_CLASSES) and fn.weight is not None and not fn.weight.is_floating_point():
+            fn.weight = fn.weight.to(torch.get_default_dtype())
         self.fn = fn
         self.same_shape = type(fn) in BROADCASTING
         self.reduction = "sum" if getattr(fn, "reduction", "mean") == "sum" else "mean"

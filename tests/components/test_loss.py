@@ -57,6 +57,14 @@ def test_class_weights_come_from_the_config() -> None:
     assert loss(outputs=OUT, targets=TARGET).loss == expected
 
 
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "NLLLoss", "MultiMarginLoss"])
+def test_class_weights_may_be_whole_numbers(name: str) -> None:
+    outputs, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, 2])
+    loss = TorchLoss(getattr(torch.nn, name)(weight=tensor([1, 1, 2])))(outputs=outputs, targets={"y": labels})
+
+    assert torch.equal(loss.loss, getattr(torch.nn, name)(weight=torch.tensor([1.0, 1.0, 2.0]))(outputs, labels))
+
+
 def test_a_loss_takes_its_parameters_from_an_older_checkpoint_and_not_its_configuration() -> None:
     class Learnt(torch.nn.Module):
         def __init__(self, scale: float) -> None:
