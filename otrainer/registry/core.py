@@ -21,6 +21,7 @@ from otrainer.registry.contracts import PLUGIN_PREFIXES
 from otrainer.registry.effects import promises_of
 from otrainer.registry.entries import POLICIES, Entries, Factory, ModuleEntry, OpEntry, Snapshot, snapshot_of
 from otrainer.registry.locations import origin_of
+from otrainer.registry.near_keys import near_keys
 
 
 class Registry:
@@ -112,7 +113,7 @@ class Registry:
         return Finding(
             f"No component is registered as `{name}`.",
             "unknown component",
-            suggestions=nearest(name, self._modules),
+            suggestions=near_keys(name, self._modules),
             hint=where_keys_come_from(self.plugins) if from_plugins else "",
         )
 

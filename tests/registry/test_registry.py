@@ -139,6 +139,12 @@ def test_an_unknown_key_knows_the_nearest_ones_even_without_its_prefix():
         ("cb.model_chekpoint", "cb.model_checkpoint"),
         ("Linear", "nn.Linear"),
         ("offline_trainer.trainer.default", "trainer.default"),
+        ("optim_cls.AdamV", "optim_cls.Adam"),
+        ("sched_cls.Cosine", "sched_cls.CosineAnnealingLR"),
+        ("sched_cls.Plateau", "sched_cls.ReduceLROnPlateau"),
+        ("optm_cls.AdamW", "optim_cls.AdamW"),
+        ("data.image_foldr", "dataset.image_folder"),
+        ("data.random", "data.random_regression"),
     ]:
         with pytest.raises(ConfigError) as caught:
             registry.get_module(wrong)
@@ -146,6 +152,11 @@ def test_an_unknown_key_knows_the_nearest_ones_even_without_its_prefix():
     with pytest.raises(ConfigError, match="no op `ad`") as caught:
         registry.get_op("ad")
     assert caught.value.suggestions == ["add"]
+
+
+@pytest.mark.parametrize("name", ["data.of_mine", "io.mine", "optim_cls.LAMB", "cb.slack", "loss.focal"])
+def test_a_key_of_ones_own_is_not_taken_for_another_of_its_family(name):
+    assert build_registry().unknown_module(name).suggestions == ()
 
 
 def test_an_unknown_key_is_drawn_with_the_next_step():

@@ -1,0 +1,21 @@
+"""The keys that may have been meant by one that nothing is registered as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from otrainer.errors import nearest
+
+
+def near_keys(name: str, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the keys most like `name`, judged by what follows their families: of one family, all have much alike."""
+    family, dot, own = name.rpartition(".")
+    known = sorted(keys)
+    near = nearest(name, known)
+    members = {key.removeprefix(f"{family}."): key for key in known if key.rpartition(".")[0] == family}
+    if not dot or not members:
+        return near
+    alike = [members[each] for each in nearest(own, members)]
+    parts = [key for each, key in members.items() if len(own) > 2 and own.lower() in each.lower()]
+    others = [key for key in near if nearest(own, [key.rpartition(".")[2]])]
+    return tuple(dict.fromkeys([*alike, *parts, *others]))[:3]
