@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from otrainer.components.io import checked_path, pick_one
+from otrainer.components.tensors import with_float_weights
 from otrainer.errors import ConfigError
 from otrainer.protocols import LossOutput as LossOutput
 
@@ -28,8 +29,6 @@ COUNTING_ELEMENTS = (
     nn.PoissonNLLLoss, nn.SmoothL1Loss, nn.SoftMarginLoss,
 )  # fmt: skip
 COUNTING_TARGETS = (nn.CrossEntropyLoss, nn.NLLLoss)
-# Their weights of classes must have the prediction's kind of numbers, which whole ones in YAML (`[1, 2]`) have not.
-WEIGHING_CLASSES = (*COUNTING_TARGETS, nn.MultiMarginLoss)
 
 
 class TorchLoss:
@@ -47,9 +46,7 @@ class TorchLoss:
     ) -> None:
         if not callable(fn):
             raise ValueError(f"fn is a loss such as {{_type_: nn.MSELoss}}; it is {fn!r}")
-        if isinstance(fn, WEIGHING_CLASSES) and fn.weight is not None and not fn.weight.is_floating_point():
-            fn.weight = fn.weight.to(torch.get_default_dtype())
-        self.fn = fn
+        self.fn = with_float_weights(fn)
         self.same_shape = type(fn) in BROADCASTING
         self.reduction = "sum" if getattr(fn, "reduction", "mean") == "sum" else "mean"
         self.counts = what_counts(fn)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from otrainer.errors import ConfigError, nearest
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
+# Their weights of classes must have the prediction's kind of numbers, which whole ones in YAML (`[1, 2]`) have not.
+WEIGHING_CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 
 
 def tensor(data: Any, dtype: str | None = None) -> torch.Tensor:
@@ -24,3 +27,10 @@ def tensor(data: Any, dtype: str | None = None) -> torch.Tensor:
         return torch.tensor(data, dtype=None if dtype is None else getattr(torch, dtype))
     except (TypeError, ValueError, RuntimeError) as cause:
         raise ValueError(f"data is a number or nested lists of numbers of one shape, not {data!r}") from cause
+
+
+def with_float_weights(loss: Any) -> Any:
+    """Return a loss whose weights of classes, if it has any, are floating-point numbers."""
+    if isinstance(loss, WEIGHING_CLASSES) and loss.weight is not None and not loss.weight.is_floating_point():
+        loss.weight = loss.weight.to(torch.get_default_dtype())
+    return loss
