@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 PLUGIN = """\
@@ -95,10 +96,10 @@ COMPARED = {
 COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add}
 
 
-def copy_packages(folder: Path) -> list[Path]:
+def copy_packages(folder: Path, without: Collection[str] = ()) -> list[Path]:
     """The packages under names of their own, and the plugin; returned are the files to mutate."""
     files = []
-    for name in PACKAGES:
+    for name in (each for each in PACKAGES if each not in without):
         origin = importlib.util.find_spec(name).submodule_search_locations[0]
         target = folder / f"lib_{name}"
         shutil.copytree(origin, target, ignore=shutil.ignore_patterns("__pycache__", "tests", "*.so"))

@@ -1,6 +1,6 @@
 """Whether a fingerprint sees every edit that changes what a component does: random packages, random edits, an oracle.
 
-    python tests/campaigns/soundness.py [--edits N] [--real N] [--seed S] [--keep FOLDER]
+    python tests/campaigns/soundness.py [--edits N] [--real N] [--without PACKAGE] [--seed S] [--keep FOLDER]
 
 Prints a table, and exits with 1 if an edit that changed behaviour went unseen.
 """
@@ -13,6 +13,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from edits import edit
 from oracle import behaviour, write
 from packages import NAMED, make_package
-from real import copy_packages, mutate
+from real import PACKAGES, copy_packages, mutate
 
 from otrainer.fingerprint import Code, Fingerprints
 
@@ -84,14 +85,14 @@ def one_package(rng, folder: Path, name: str, tally: Tally, keep: Path | None, p
         write(folder, name, package.texts())
 
 
-def real_campaign(edits: int, seed: int, prints=Fingerprints) -> Tally:
+def real_campaign(edits: int, seed: int, prints=Fingerprints, without: Collection[str] = ()) -> Tally:
     """Mutations of real packages; one restores the file before the next."""
     tally, rng = Tally(), random.Random(seed)
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         sys.path.insert(0, text)
         try:
-            files = copy_packages(folder)
+            files = copy_packages(folder, without)
             importlib.invalidate_caches()
             before = behaviour(folder, "drive", ("plugin",))
             old = codes("drive", ("plugin",), before, prints)
@@ -195,6 +196,7 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", type=int, default=0)
+    parser.add_argument("--without", nargs="*", default=(), choices=PACKAGES)
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     tally = campaign(given.edits, given.seed, given.keep)
@@ -202,7 +204,7 @@ def main() -> int:
     few = [name for name in NAMED if tally.constructs[name] < 20 * given.edits / 1000]
     if few:
         print(f"too few edits of: {', '.join(few)}")
-    real = real_campaign(given.real, given.seed) if given.real else Tally()
+    real = real_campaign(given.real, given.seed, without=given.without) if given.real else Tally()
     if given.real:
         print(f"\nreal packages\n{report(real)}")
     return 1 if tally.unseen or real.unseen else 0

@@ -15,12 +15,12 @@ CAMPAIGNS = Path(__file__).parents[1] / "campaigns"
 
 
 def test_edits_that_change_behaviour_are_seen() -> None:
-    """In a process of its own, since it forks: an exit status of 1 says that something went unseen."""
-    done = subprocess.run(
-        [sys.executable, str(CAMPAIGNS / "soundness.py"), "--edits", "45", "--seed", "3", "--real", "5"],
-        capture_output=True,
-        text=True,
-    )
+    """In a process of its own, since it forks: an exit status of 1 says that something went unseen.
+
+    The largest of the real packages is left to the whole campaign: to read it takes longer than all else here.
+    """
+    words = ["--edits", "45", "--seed", "3", "--real", "5", "--without", "mpmath"]
+    done = subprocess.run([sys.executable, str(CAMPAIGNS / "soundness.py"), *words], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("unseen: 0") == 2
