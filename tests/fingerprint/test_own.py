@@ -41,8 +41,8 @@ HAS_WORDS = {
     "holder_of", "known", "loss_of_two", "misfit", "misshapen", "missing_in", "model_misfit", "moved", "no_field",
     "idle", "no_module", "no_sample",
     "not_loadable", "nothing_called", "of_sequences", "one_of_copies", "read_order", "read_out", "refuse_gaps",
-    "same_length", "shown", "step_not_finite", "tell_left_out", "tell_never_validated", "trained", "unknown_monitor",
-    "unmatched",
+    "same_length", "shown", "state_dict", "step_not_finite", "tell_left_out", "tell_never_validated", "trained",
+    "unknown_monitor", "unmatched",
 }  # fmt: skip
 # Only these, which other code than components and the composition root needs, are reached by none of them.
 BESIDE = {

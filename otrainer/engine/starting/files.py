@@ -106,10 +106,15 @@ def beside(file: str) -> tuple[str, ...]:
 
 
 def state_dict(file: str) -> Mapping[str, torch.Tensor]:
-    """Return the state dict in a file of torch's: itself, or what a checkpoint has under a usual name."""
+    """Return the state dict in a file of torch's: what a checkpoint has under a usual name, itself, or its only one."""
     content = load(refuse_missing(file))
-    if isinstance(content, Mapping) and not is_state(content):
-        content = next((content[name] for name in WRAPPED if is_state(content.get(name))), content)
+    inner = [name for name, value in content.items() if is_state(value)] if isinstance(content, Mapping) else []
+    usual = [name for name in WRAPPED if name in inner]
+    if usual or (len(inner) == 1 and not is_state(content)):
+        content = content[[*usual, *inner][0]]
+    if len(inner) > 1 and not is_state(content):
+        several = ", ".join(f"`{name}`" for name in inner[:6])
+        raise no_weights(file, why=f"it has the state dicts {several}; save the one that is meant by itself")
     if not is_state(content):
         there = f"it holds {', '.join(f'`{key}`' for key in list(content)[:6])}" if isinstance(content, Mapping) else ""
         raise no_weights(file, why=there or f"it holds a {type(content).__name__}")

@@ -13,12 +13,12 @@ from torch.nn.parameter import UninitializedBuffer, is_lazy
 from otrainer.engine.fitted import open_buffers
 from otrainer.engine.matching import REGULAR, is_meant
 from otrainer.engine.starting.files import look_into
+from otrainer.engine.starting.prefixes import prefixes_of, rule_that_fits
 from otrainer.engine.starting.section import Source, is_renamed, renamed, rule_for
 from otrainer.errors import ConfigError, Finding, errors_at, nearest
 
 TITLE = "weights do not fit"
-# What wrappers of models put in front of every name: torch.compile, DistributedDataParallel and the like, Lightning.
-PREFIXES = ("_orig_mod", "module", "model")
+NOTHING = "''"
 MOST_NAMED = 6
 
 
@@ -105,14 +105,14 @@ def flaws(taken: Taken, held: Mapping[str, torch.Tensor], wanted: Mapping[str, t
     found = [*unmatched(source, held, wanted), *doubled(taken, held), *misshapen(taken, held, wanted)]
     unknown = [name for name in taken.left if is_selected(renamed(name, source), source)]
     if unknown and source.strict and not (source.only and not taken.names):
-        found.append(unknown_in(source, unknown, wanted))
+        found.append(unknown_in(taken, unknown, wanted))
     yield from found
     if not found and not taken.names:
         message = f"No tensor of `{source.file}` has the name of one of the model that is meant."
         near = next((near for name in held if (near := nearest(renamed(name, source), wanted))), ())
         hint = f"It has {shown(held)}; the model has {shown(wanted)}."
-        if prefix := wrapper_of([renamed(name, source) for name in held], wanted):
-            hint = f"Write `rename: {{{prefix}: ''}}`, since its names begin so."
+        if rule := rule_that_fits([renamed(name, source) for name in held], wanted.keys()):
+            hint = f"Write `rename: {{{rule[0] or NOTHING}: {rule[1] or NOTHING}}}`, by which they fit."
         yield Finding(message, TITLE, (*source.path, "from"), suggestions=near, hint=hint)
 
 
@@ -147,12 +147,6 @@ def idle(source: Source, held: Mapping[str, torch.Tensor]) -> Iterator[Finding]:
             hint = "Write the beginning alone (`layers: blocks`), or `re:` and a regular expression with groups."
         path = (*source.path, "rename", old)
         yield Finding(message, "nothing matches", path, on_key=True, suggestions=near, hint=hint)
-
-
-def prefixes_of(held: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return names with all that they begin with, as dotted parts."""
-    parts = (name.split(".") for name in held)
-    return [*dict.fromkeys(".".join(each[:end]) for each in parts for end in range(1, len(each) + 1))]
 
 
 def doubled(taken: Taken, held: Mapping[str, torch.Tensor]) -> Iterator[Finding]:
@@ -200,13 +194,14 @@ def bare(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def unknown_in(source: Source, unknown: Sequence[str], wanted: Mapping[str, torch.Tensor]) -> Finding:
+def unknown_in(taken: Taken, unknown: Sequence[str], wanted: Mapping[str, torch.Tensor]) -> Finding:
+    source = taken.source
     names = [renamed(name, source) for name in unknown]
     message = f"The model has no place for {shown(unknown, source=source)} of `{source.file}`."
     near = nearest(names[0], wanted)
     hint = "Say by `only` what to take, `rename` it, or write `strict: false`."
-    if prefix := wrapper_of(names, wanted):
-        hint = f"Write `rename: {{{prefix}: ''}}`, since its names begin so."
+    if rule := rule_that_fits(names, wanted.keys() - taken.names.keys()):
+        hint = f"Write `rename: {{{rule[0] or NOTHING}: {rule[1] or NOTHING}}}`, by which they fit."
     return Finding(message, TITLE, (*source.path, "from"), suggestions=near, hint=hint)
 
 
@@ -216,15 +211,6 @@ def missing_in(taken: Taken, sources: int) -> Finding:
         message = f"No source has {shown(taken.missing)} of the model."
     hint = "Say by `only` what to take, or write `strict: false` to let these begin as they are initialised."
     return Finding(message, TITLE, (*taken.source.path, "from"), hint=hint)
-
-
-def wrapper_of(names: Sequence[str], wanted: Mapping[str, torch.Tensor]) -> str:
-    """Return the prefix that a wrapper gave all names, without which some would be the model's; nothing if none did."""
-    for prefix in PREFIXES:
-        inner = [name.removeprefix(f"{prefix}.") for name in names if name.startswith(f"{prefix}.")]
-        if len(inner) == len(names) and any(name in wanted for name in inner):
-            return prefix
-    return ""
 
 
 def shown(names: Iterable[str], most: int = MOST_NAMED, source: Source | None = None) -> str:

@@ -16,6 +16,7 @@ from torch import nn
 from otrainer.engine.starting.files import look_into, read_weights
 from otrainer.engine.starting.fitting import fit_sources
 from otrainer.engine.starting.load import start_from
+from otrainer.engine.starting.prefixes import rule_that_fits
 from otrainer.engine.starting.section import Source, check_section, renamed, sources_in
 from otrainer.errors import ConfigError
 from otrainer.stages.weights_told import told
@@ -350,6 +351,48 @@ def test_a_file_without_tensors_says_what_it_holds(tmp_path: Path) -> None:
 
     (said,) = mistakes(Net(seed=2), {"from": str(tmp_path / "w.pt")})
     assert said.endswith("cannot be started from: it holds `epoch`, `weights`.")
+
+
+@pytest.mark.parametrize("content", [{"net": 0, "optimizer": {}}, {"state_dict": 0, "loss": torch.ones(())}])
+def test_the_state_dict_of_a_checkpoint_is_found_beside_what_else_it_has(tmp_path: Path, content) -> None:
+    state = pretrained().state_dict()
+    torch.save({name: state if value == 0 else value for name, value in content.items()}, tmp_path / "w.pt")
+
+    assert same(start(Net(seed=2), {"from": str(tmp_path / "w.pt")}), pretrained())
+
+
+def test_of_several_state_dicts_in_a_file_none_is_guessed(tmp_path: Path) -> None:
+    state = pretrained().state_dict()
+    torch.save({"teacher": state, "student": state, "epoch": 3}, tmp_path / "w.pt")
+
+    (said,) = mistakes(Net(seed=2), {"from": str(tmp_path / "w.pt")})
+    assert said.endswith("it has the state dicts `teacher`, `student`; save the one that is meant by itself.")
+
+
+def test_no_rule_is_advised_that_would_take_what_is_taken(tmp_path: Path) -> None:
+    state = {
+        f"{who}.{name}": each for name, each in pretrained().state_dict().items() for who in ("teacher", "student")
+    }
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(ConfigError) as caught:
+        start(Net(seed=2), {"from": str(tmp_path / "w.pt"), "rename": {"teacher": ""}})
+
+    assert caught.value.findings[0].hint.startswith("Say by `only` what to take")
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "rule"),
+    [
+        (["net.a.w", "net.b.w"], {"a.w", "c.w"}, ("net", "")),
+        (["base_model.model.a.w"], {"a.w"}, ("base_model.model", "")),
+        (["net.a.w", "b.w"], {"a.w"}, None),
+        (["w", "b"], {"layers.0.w", "layers.0.b", "x.w"}, ("", "layers.0")),
+        (["w", "b"], {"layers.0.w", "layers.0.b", "layers.1.w", "layers.1.b"}, None),
+        ([], {"a.w"}, None),
+    ],
+)
+def test_the_rule_by_which_names_fit_is_told(names, wanted, rule) -> None:
+    assert rule_that_fits(names, wanted) == rule
 
 
 @pytest.mark.parametrize("there", [True, False])
