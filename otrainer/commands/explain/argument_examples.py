@@ -27,6 +27,10 @@ VALUES: Mapping[str, Any] = {
     "data.dataset.sampler": {"_type_": "sampler.weighted", "weights": "data/weights.npy"},
     "data.dataset.batch_sampler": {"_type_": "batch_sampler.tokens", "by": "length", "most": 4096},
     "data.dataset.split": {"val": 0.1, "test": 0.1, "seed": 0},
+    "data.dataset.transform": {"image": [{"_type_": "nn.Flatten", "start_dim": 0}]},
+    "data.dataset.train_transform": {
+        "image": [{"_type_": "transform.torchvision", "transform": "RandomHorizontalFlip"}]
+    },
     "data.dataset.fold": {"index": 0, "of": 5},
     "data.random_regression.x_shape": [3, 32, 32],
     "data.random_regression.y_shape": [16],

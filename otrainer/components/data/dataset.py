@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from otrainer.components.data.batches import SeededLoader
 from otrainer.components.data.parts import Split, part_of, whole_of
+from otrainer.components.data.transformed import Transforms, transformed, transforms_in
 from otrainer.engine.data.validation_sets import is_name
 from otrainer.errors import ConfigError, check_whole
 
@@ -29,8 +30,12 @@ class DatasetDataModule:
     of `batch_size`, which is that of validation then. `split` and `fold` take `val` and `test` of the
     training data, as `Split` has it; where `val` or `test` is a dataset too, it has the same samples, which are read
     from it then (without augmentation, say). Training never touches `test`; `batches_of` gives it. `val` may also be
-    several datasets by name, which are validated in their order, each by itself and all together. Raises ValueError for
-    arguments that do not go together.
+    several datasets by name, which are validated in their order, each by itself and all together.
+
+    `transform` is called with each sample of all parts, and `train_transform` before it with those that are trained
+    on: a spec, a list of specs, or such by the field that they are called with. What is random in them is drawn anew
+    for each batch from the run's seed, the epoch and the batch's number. Raises ValueError for arguments that do not go
+    together.
     """
 
     tried_with_empty_parts = True  # so its numbers are judged before a dataset is built
@@ -52,15 +57,17 @@ class DatasetDataModule:
         fold: Mapping[str, Any] | None = None,
         test: Any = None,
         batch_sampler: Any = None,
+        transform: Any = None,
+        train_transform: Any = None,
     ) -> None:
         check_whole("batch_size", batch_size)
         check_whole("val_batch_size", batch_size if val_batch_size is None else val_batch_size)
         check_whole("num_workers", num_workers, 0)
         check_dataset("train", train, num_workers)
         self.split = Split(split, fold)
-        for name, dataset in (*parts_of_val(val, self.split), ("test", test)):
-            if dataset is not None:
-                check_dataset(name, dataset, num_workers)
+        others = [(name, each) for name, each in (*parts_of_val(val, self.split), ("test", test)) if each is not None]
+        for name, dataset in others:
+            check_dataset(name, dataset, num_workers)
         check_sampler("sampler", "order", sampler, train, shuffle)
         check_sampler("batch_sampler", "batches", batch_sampler, train, shuffle)
         if batch_sampler is not None and (drop_last or sampler is not None):
@@ -69,6 +76,10 @@ class DatasetDataModule:
             raise ValueError("split and fold are for map-style datasets, whose samples have numbers")
         if shuffle and is_iterable(train):
             raise ValueError("shuffle is for map-style datasets; an iterable-style one gives its own order")
+        self.transforms = transforms_in("transform", transform)
+        self.train_transforms = [*transforms_in("train_transform", train_transform), *self.transforms]
+        if self.train_transforms and any(map(is_iterable, (train, *(each for _, each in others)))):
+            raise ValueError("transform is for map-style datasets; an iterable-style one makes its own samples")
         self.train, self.val, self.test, self.sampler, self.batch_sampler = train, val, test, sampler, batch_sampler
         self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
         self.shuffle, self.drop_last = shuffle if shuffle is not None else True, drop_last
@@ -87,12 +98,15 @@ class DatasetDataModule:
     def example_batch(self) -> Any:
         """Return a training batch as the dataset's own `example_batch` declares it; None where data must be read."""
         declare = getattr(self.train, "example_batch", None)
-        return declare(self.batch_size) if callable(declare) and self.options["collate_fn"] is None else None
+        is_made = self.options["collate_fn"] is not None or self.train_transforms
+        return declare(self.batch_size) if callable(declare) and not is_made else None
 
     def train_dataloader(self) -> Iterable[Any]:
         drawn = {"drawn_by": self.sampler, "cut_by": self.batch_sampler}
         train = self._part("train")
-        return self._loader(train, self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last, **drawn)
+        return self._loader(
+            train, self.batch_size, self.train_transforms, shuffle=self.shuffle, drop_last=self.drop_last, **drawn
+        )
 
     def val_dataloader(self) -> Iterable[Any] | dict[str, Iterable[Any]] | None:
         if type(self.val) is dict:
@@ -110,7 +124,7 @@ class DatasetDataModule:
         return None if dataset is None else self._judging(dataset)
 
     def _judging(self, dataset: Any) -> Iterable[Any]:
-        return self._loader(dataset, self.val_batch_size, shuffle=False, drop_last=False)
+        return self._loader(dataset, self.val_batch_size, self.transforms, shuffle=False, drop_last=False)
 
     def _part(self, name: str) -> Any:
         """Return the samples of a part, by the split where it says; raise ConfigError where they do not fit it."""
@@ -128,12 +142,15 @@ class DatasetDataModule:
         if callable(fit_to := getattr(dataset, "fit_to", None)):
             fit_to(self.train, self.split.parts(self.train)["train"] if self.split.names else None)
 
-    def _loader(self, dataset: Any, batch_size: int, *, shuffle: bool, drop_last: bool, **drawn: Any) -> Iterable[Any]:
+    def _loader(
+        self, dataset: Any, batch_size: int, through: Transforms, *, shuffle: bool, drop_last: bool, **drawn: Any
+    ) -> Iterable[Any]:
         self._fit(whole_of(dataset))
         if is_iterable(dataset):
             stream = dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
             return DataLoader(stream, batch_size=batch_size, drop_last=drop_last, **self.options)
-        return SeededLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, **drawn, **self.options)
+        samples = transformed(dataset, through)
+        return SeededLoader(samples, batch_size, shuffle=shuffle, drop_last=drop_last, **drawn, **self.options)
 
 
 def parts_of_val(val: Any, split: Split) -> list[tuple[str, Any]]:
