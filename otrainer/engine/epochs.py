@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+from otrainer.engine.length import in_time
 from otrainer.engine.metrics import reset_metrics
 from otrainer.engine.tokens import gathered
 
@@ -19,15 +21,18 @@ if TYPE_CHECKING:
 def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[Any]:
     """Return what the run still takes of the current epoch: a group of micro-batches for each step, or a Gathering.
 
-    Where validation goes by steps, so does a stop that is asked for, or where a callback that asks for it says so.
+    Where validation goes by steps or minutes, so does a stop that is asked for, or where a callback that asks for it
+    says so.
     """
     state = session.ctx.state
     batches = session.epoch(length.batches_left(state))
     tokens, count = length.tokens, length.accumulate
     groups = length.cut(grouped(batches, count) if tokens is None else gathered(batches, tokens), state)
+    if rhythm.minutes is not None and length.seconds is None:
+        groups = in_time(groups, state, inf)  # which counts how long was trained
     if session.freezing is not None:
         groups = session.freezing.follow(groups, state, session.boundary)
-    return groups if rhythm.steps is None and not session.stops_within_epoch else until_stopped(groups, state)
+    return groups if rhythm.epochs is not None and not session.stops_within_epoch else until_stopped(groups, state)
 
 
 def until_stopped(groups: Iterator[Any], state: TrainState) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""When a run validates: after so many epochs, or after so many optimizer steps."""
+"""When a run validates: after so many epochs, optimizer steps, or minutes of training."""
 
 from __future__ import annotations
 
@@ -14,17 +14,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """From one validation to the next, in epochs or in steps; one of the two is None."""
+    """From one validation to the next, in epochs, steps or minutes; all but one are None.
+
+    Minutes are no function of the step: the state has how long was trained, and when and how often it was validated, so
+    that a run that goes on from there does not validate twice.
+    """
 
     epochs: int | None = 1
     steps: int | None = None
+    minutes: float | None = None
 
     @classmethod
-    def of(cls, epochs: int | None, steps: int | None) -> Rhythm:
-        """Return the rhythm that a config gives, each epoch where it gives none. Raises ValueError for both."""
-        if epochs is not None and steps is not None:
-            raise ValueError("validation goes by val_every_n_epochs or by val_every_n_steps: let one of them be null")
-        return cls(None, steps) if steps is not None else cls(epochs or 1, None)
+    def of(cls, epochs: int | None, steps: int | None, minutes: float | None = None) -> Rhythm:
+        """Return the rhythm that a config gives, each epoch where it gives none. Raises ValueError for several."""
+        given = {"val_every_n_epochs": epochs, "val_every_n_steps": steps, "val_every_n_minutes": minutes}
+        if len(asked := [name for name, every in given.items() if every is not None]) > 1:
+            raise ValueError(f"validation goes by {asked[0]} or by {asked[1]}: let one of them be null")
+        return cls(epochs if asked else 1, steps, minutes)
+
+    def is_due_after_step(self, state: TrainState) -> bool:
+        """Return whether validation comes after a step; by minutes, count it as one that comes."""
+        if self.steps is not None:
+            return state.global_step % self.steps == 0
+        if self.minutes is None or state.seconds - state.validated_at < 60 * self.minutes:
+            return False
+        state.validated_at, state.validations = state.seconds, state.validations + 1
+        return True
 
     def is_due_after_epoch(self, epoch: int) -> bool:
         """Return whether validation comes at the end of an epoch, counted from 0."""
@@ -32,16 +47,22 @@ class Rhythm:
 
     def number(self, state: TrainState) -> int:
         """Return which validation of the run it is that comes where training stands, counted from 1."""
+        if self.minutes is not None:
+            return state.validations
         return state.global_step // self.steps if self.steps else (state.epoch + 1) // (self.epochs or 1)
 
     def validations(self, length: Length, batches: int | None) -> int | None:
         """Return how many validations a run has over data of so many batches; None where that is not known."""
+        if self.minutes is not None:
+            return None
         every = self.steps or self.epochs or 1
         count = length.total_steps(batches) if self.steps else length.total_epochs(batches)
         return None if count is None else count // every
 
     def comes(self, length: Length, state: TrainState, batches: int | None) -> bool:
         """Return whether there is another validation after where training stands, as far as known."""
+        if self.minutes is not None:
+            return True
         if self.steps is not None:
             total = length.total_steps(batches)
             return total is None or (state.global_step // self.steps + 1) * self.steps <= total

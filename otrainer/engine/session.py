@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from otrainer.engine.data.validation_sets import ValidationSets
     from otrainer.engine.freezing import Freezing
     from otrainer.engine.loss_check import LossWatch
+    from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.schedule import Schedule
     from otrainer.engine.signals import StopRequest
     from otrainer.engine.state import RunContext
@@ -39,7 +40,8 @@ class Session:
     """A run under way.
 
     `forward` is the model, compiled where asked for; `modules` are those that train, of model and loss; `first_epoch`
-    holds batches that were read already; `set_metrics` also see the validation set that is judged.
+    holds batches that were read already; `rhythm` says after which steps it is validated, if any; `set_metrics` also
+    see the validation set that is judged.
     """
 
     ctx: RunContext
@@ -62,6 +64,7 @@ class Session:
     is_first_step: bool = True
     is_rehearsed: bool = False
     val_gradients: bool = False
+    rhythm: Rhythm | None = None
 
     def __post_init__(self) -> None:
         # Those that look at the others' work (checkpoints) come last.

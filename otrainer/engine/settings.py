@@ -27,7 +27,8 @@ class TrainerSettings:
     last, smaller group is averaged over its own size), or by `accumulate` (`tokens`) as many as come to a number of
     tokens, which the loss's weights are; `grad_clip_norm` bounds the global L2 norm of the gradients,
     `grad_clip_value` before it each of their values; `log_every_n_steps` counts optimizer steps; validation comes after
-    every `val_every_n_epochs`, or every `val_every_n_steps` optimizer steps. `freeze` lists rules by which parameters
+    every `val_every_n_epochs`, every `val_every_n_steps` optimizer steps, or after the step at which
+    `val_every_n_minutes` were trained since the last one. `freeze` lists rules by which parameters
     do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
     modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
     `ema` (`decay`, `from_step`, ...) or `swa` (`from_epoch`, `update_bn`, ...) takes averages of the weights, which are
@@ -63,6 +64,7 @@ class TrainerSettings:
     sanity_batches: int = 1
     checkpoint_activations: Sequence[str] | None = None
     log_epoch_means: bool = False
+    val_every_n_minutes: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("grad_accum_steps", "log_every_n_steps"):
@@ -70,7 +72,7 @@ class TrainerSettings:
         check_whole("sanity_batches", self.sanity_batches, 0)
         for name in OPTIONAL:
             check_whole(name, getattr(self, name), optional=True)
-        for name in ("grad_clip_norm", "grad_clip_value"):
+        for name in ("grad_clip_norm", "grad_clip_value", "val_every_n_minutes"):
             check_positive(name, getattr(self, name))
         _ = self.length, self.rhythm, self.averaging  # which tell what is none
         check_rules(self.freeze or ())
@@ -97,4 +99,4 @@ class TrainerSettings:
     @property
     def rhythm(self) -> Rhythm:
         """When a run validates."""
-        return Rhythm.of(self.val_every_n_epochs, self.val_every_n_steps)
+        return Rhythm.of(self.val_every_n_epochs, self.val_every_n_steps, self.val_every_n_minutes)

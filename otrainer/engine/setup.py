@@ -107,6 +107,7 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
         chose_fused=getattr(parts.optimizer_factory, "chose_fused", False),
         first_epoch=first_epoch,
         val_gradients=settings.val_gradients,
+        rhythm=settings.rhythm if settings.rhythm.epochs is None else None,
         is_rehearsed=saved is not None and saved["meta"].get("definition") == run.definition,
     )
 

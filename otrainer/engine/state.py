@@ -29,7 +29,8 @@ class TrainState:
     this epoch was trained, validated and its metrics logged, so that a continuation begins with the next one.
     `epoch_trained` says that all its steps were taken, whatever came after them. `should_stop` says that training was
     asked to end after this epoch. `is_cut` says that this epoch was ended by the length of the run, with data left;
-    `seconds` how long was trained, where that bounds the run.
+    `seconds` how long was trained, where that bounds the run or says when to validate; `validated_at` after how many of
+    them the last validation came, and `validations` how many came so.
     """
 
     epoch: int = 0
@@ -40,6 +41,8 @@ class TrainState:
     should_stop: bool = False
     is_cut: bool = False
     seconds: float = 0.0
+    validated_at: float = 0.0
+    validations: int = 0
 
     def state_dict(self) -> dict[str, float]:
         return {part.name: getattr(self, part.name) for part in fields(self)}

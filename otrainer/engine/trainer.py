@@ -175,7 +175,7 @@ class DefaultTrainer(TrainerSettings):
         ctx.last_train_logs = StepLogs(*shares.logged(rows), rates, norms_of(ctx))
         scheduler = stepped and session.steps_schedule and bool(session.schedule.due("step", state.global_step))
         row = state.global_step % self.log_every_n_steps == 0
-        validation = self.val_every_n_steps is not None and state.global_step % self.val_every_n_steps == 0
+        validation = session.rhythm is not None and session.rhythm.is_due_after_step(state)
         if scheduler or row or validation:
             session.begin_turns("on_train_step_end", scheduler=scheduler, row=row, validation=validation)
         if scheduler:

@@ -89,7 +89,7 @@ def validates(config: Mapping[str, Any]) -> bool:
     """Return whether any epoch is validated; else nothing is ever looked at."""
     trainer = next(iter(specs_of(config, "trainer")), {})
     epochs, every = trainer.get("max_epochs"), trainer.get("val_every_n_epochs", 1)
-    if trainer.get("val_every_n_steps") is not None:
+    if any(trainer.get(name) is not None for name in ("val_every_n_steps", "val_every_n_minutes")):
         return True
     if epochs is None and any(trainer.get(name) is not None for name in ("max_steps", "max_time")):
         return True

@@ -29,7 +29,11 @@ BY_GROUP = "sched_factory.by_group"
 
 
 def some_length(trainer: Any) -> RunLength:
-    """Return a length for a trial: not known in steps where the trainer's are of so many tokens without a bound."""
+    """Return a length for a trial: not known in steps where the trainer's are of so many tokens without a bound, nor in
+    validations where these go by minutes."""
+    if isinstance(trainer, Mapping) and trainer.get("val_every_n_minutes"):
+        rest = {**trainer, "val_every_n_minutes": None}
+        return some_length(rest)._replace(metric=None)
     if not isinstance(trainer, Mapping) or not trainer.get("accumulate") or trainer.get("max_steps"):
         return SOME_LENGTH
     return SOME_LENGTH._replace(step=None, metric=None if trainer.get("val_every_n_steps") else SOME_LENGTH.metric)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,82 @@ def test_validation_that_never_comes_is_told(caplog: pytest.LogCaptureFixture) -
     fit(small_model(), data, trainer={"max_epochs": 2, "val_every_n_steps": 7})
     assert any("`trainer.val_every_n_steps` is 7, and there are 6 steps, so let it be 6 or less" in text
                for text in caplog.messages)  # fmt: skip
+
+
+class Clock:
+    """A callback by which each step takes ten seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def on_train_step_end(self, ctx: RunContext) -> None:
+        self.now += 10.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def by_minutes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Sequence[int | None] = (), loss: Any = None
+) -> tuple[Watch, dict[str, Any]]:
+    """A run that validates each half minute and lets the rate go by every second of these; stopped after each stop."""
+    plateau = {"type": "sched_cls.ReduceLROnPlateau", "interval": "metric", "monitor": "val_loss", "frequency": 2}
+    resume = None
+    for stop in (*stops, None):
+        watch = Watch(stop)
+        try:
+            with StopRequest():
+                fit(
+                    small_model(),
+                    Batches(random_batches(BATCHES), random_batches(3, seed=5)),
+                    trainer={"max_steps": 16, "val_every_n_minutes": 0.5},
+                    loss=loss,
+                    scheduler={**plateau, "kwargs": {"factor": 0.5, "patience": 0, "threshold": 10.0}},
+                    callbacks=[Clock(monkeypatch), watch, ModelCheckpoint(str(folder))],
+                    run={"resume_from": resume},
+                )
+        except TrainingInterrupted:
+            resume = str(folder / "last.pt")
+    return watch, load_checkpoint(folder / "last.pt")
+
+
+def test_validation_by_minutes_comes_after_the_step_behind_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, saved = by_minutes(tmp_path, monkeypatch)
+
+    assert [step for step, _ in watch.seen] == [4, 7, 10, 13, 16]
+    assert saved["train_state"]["validations"] == 5
+    assert saved["scheduler"]["last_epoch"] == 2
+
+
+@pytest.mark.parametrize(("stops", "steps"), [((4, 5), [4, 9, 12, 15]), ((6, 8), [4, 8, 12, 15])])
+def test_a_run_that_goes_on_validates_no_second_time_and_counts_on(
+    stops: tuple[int, ...], steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step at which an attempt ends is not counted; a validation that comes with it is made after the resume."""
+    watch, saved = by_minutes(tmp_path, monkeypatch, stops)
+
+    assert [step for step, _ in watch.seen] == steps
+    assert saved["train_state"]["validations"] == len(steps)
+    assert saved["scheduler"]["last_epoch"] == len(steps) // 2
+
+
+def test_a_validation_by_minutes_that_a_signal_ends_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = by_minutes(tmp_path / "whole", monkeypatch)
+    broken, saved = by_minutes(tmp_path / "broken", monkeypatch, (None,), loss=judged(1))
+
+    assert broken.seen[:1] == whole.seen[:1]
+    assert len(broken.seen) == len(dict(broken.seen)) == saved["train_state"]["validations"]
+
+
+def test_validation_has_one_rhythm() -> None:
+    with pytest.raises(ValueError, match="by val_every_n_steps or by val_every_n_minutes: let one of them"):
+        DefaultTrainer(val_every_n_steps=3, val_every_n_minutes=1)
+    with pytest.raises(ValueError, match="val_every_n_minutes is a number above 0"):
+        DefaultTrainer(val_every_n_minutes=0)

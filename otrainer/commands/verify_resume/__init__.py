@@ -41,7 +41,8 @@ def verify_resume(experiment: Experiment, root: Path) -> Outcome:
         raise error.located(resolved(experiment, root).source_map) from error.__cause__
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Outcome(report=summarize(experiment.name, straight))
+    trainer = resolved(experiment, root).data["trainer"]
+    return Outcome(report=summarize(experiment.name, straight, by_minutes=bool(trainer.get("val_every_n_minutes"))))
 
 
 def train(experiment: Experiment, root: Path, folder: Path, stops: list[str]) -> Trace:

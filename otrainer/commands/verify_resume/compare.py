@@ -95,12 +95,16 @@ def refuse_lost(straight: Trace) -> None:
         raise ConfigError(message, title="not exact", hint=hint)
 
 
-def summarize(name: str, trace: Trace) -> str:
-    """Say over what an experiment was found to be exact."""
+def summarize(name: str, trace: Trace, *, by_minutes: bool = False) -> str:
+    """Say over what an experiment was found to be exact; validation `by_minutes` is not part of it."""
     last, facts = trace[-1]["step"], trace[-1]["facts"]
     tensors = sum(fact.startswith("model.") for fact in facts)
     stops = [f"at the epoch's end, {stop[:-1]}" if stop[-1] == "e" else stop for stop in stops_of(trace)[:-1]]
     return (
         f"{name}: exact to the bit over {last} steps, straight and stopped after {' and '.join(stops)}: "
         f"{tensors} tensors of the model, {len(facts)} facts in all"
+        + (
+            ". Validation goes by minutes (`val_every_n_minutes`), which no stop repeats, and is not looked at"
+            * by_minutes
+        )
     )

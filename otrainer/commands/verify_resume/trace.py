@@ -45,6 +45,7 @@ ORDER = (
     "batch", "rng", "loss", "flags", "attributes", "model", "trained", "optimizer", "scheduler", "scaler", "io",
     "metrics", "callbacks", "loggers", "data", "train_state",
 )  # fmt: skip
+OF_THE_CLOCK = ("seconds", "validated_at")  # of where training stands: no function of the step
 OWN = 2  # callbacks that the check adds, as the last ones
 LONGEST_EPOCH = 50  # steps of an epoch whose end is looked at too
 
@@ -118,6 +119,7 @@ def digest_state(ctx: RunContext) -> dict[str, str]:
     """Return a digest for every leaf of a run's state, by its dotted name, in the order in which to look."""
     state = values_in(capture(ctx))
     state["loggers"] = None  # where a file of rows ends is not a fact of the training
+    state["train_state"] = {name: fact for name, fact in state["train_state"].items() if name not in OF_THE_CLOCK}
     state["callbacks"] = state["callbacks"][: len(state["callbacks"]) - OWN]
     for section in ("metrics", "callbacks"):
         state[section] = [each["state"] for each in state[section]]

@@ -172,6 +172,8 @@ FORMS: dict[str, Any] = {
         "should_stop?": TRUTH,
         "is_cut?": TRUTH,
         "seconds?": (is_duration, "a time in seconds"),
+        "validated_at?": (is_duration, "a time in seconds"),
+        "validations?": COUNT,
     },
     "trained": [(is_tensor, "a tensor")],
     "logs": Maybe(
