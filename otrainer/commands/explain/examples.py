@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from otrainer.commands.explain.op_examples import BY_OP
 from otrainer.config.sections import SECTIONS
 
 if TYPE_CHECKING:
@@ -110,9 +111,6 @@ BY_NAME: Mapping[str, Any] = {
     "total_steps": "auto",
     "data": [1.0, 2.0],
 }
-# What ops of our own are called on; for functions of torch, their documents say it.
-PAIR = ["$x", "$y"]
-BY_OP = {"add": PAIR, "mul": PAIR, "cat": [PAIR], "stack": [PAIR], "getitem": ["$x", 0]}
 SIMPLE = {"boolean": True, "integer": 1, "number": 0.1, "string": "NAME", "array": [], "object": {}, "null": None}
 GIVEN = {"optim_cls.": ("lr",), "sched_cls.OneCycleLR": ("total_steps",)}  # beside what is needed
 CONFIGS: Mapping[str, Any] = {

@@ -17,6 +17,7 @@ from otrainer.commands.explain.topics import OP, SECTION, Topic, section_topics,
 from otrainer.config import ResolvedConfig, resolve_config
 from otrainer.config.sections import KNOWN_SECTIONS, RUN_KEYS, SECTIONS
 from otrainer.config.settings import SETTINGS
+from otrainer.model import check_model
 from otrainer.registry import build_registry, check_value
 from otrainer.registry.build.instantiate import instantiate_value
 from otrainer.registry.describe.interface import interface_of
@@ -233,3 +234,12 @@ def test_what_plugins_register_is_told_with_its_place(project_root: Path) -> Non
         "meaning": "`size` says how much.",
     }
     assert ask("explain", project_root, KEY="cb.odd").status == "failed"
+
+
+def test_the_example_of_each_op_is_a_call_that_it_takes() -> None:
+    registry = build_registry()
+    examples = {name: yaml.safe_load(each.example) for name, each in topics().items() if each.kind == OP}
+    assert len(examples) > 170
+    for name, steps in examples.items():
+        graph = {"inputs": ["x", "y", "w"], "steps": steps, "outputs": ["z"]}
+        assert check_model({"graph": graph}, registry=registry) == [], name
