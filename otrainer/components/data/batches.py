@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from otrainer.components.data.arrays import ArraysDataset
 from otrainer.components.data.epoch_batches import EpochBatches
@@ -15,10 +15,11 @@ from otrainer.components.data.epoch_sampler import EpochSampler, SeededBatch
 from otrainer.components.data.parts import whole_of
 from otrainer.engine.data.announce import announce_epoch
 from otrainer.engine.data.changes import Copied, marks_of
-from otrainer.engine.data.collate import Collate, delivered
+from otrainer.engine.data.collate import Collate, Refused, delivered
 from otrainer.engine.data.generators import Generators, Scratch
 from otrainer.engine.data.workers import Undisturbed, end_workers
 from otrainer.engine.seed import seeded
+from otrainer.errors import ConfigError
 from otrainer.protocols import EpochLoader
 
 
@@ -46,6 +47,14 @@ class BatchDataset(Dataset[Any]):
     def __getitems__(self, indices: SeededBatch) -> Any:
         if indices.epoch != self.epoch:  # in a worker, whose dataset is a copy
             self.begin_epoch(indices.epoch)
+        try:
+            return self._read(indices)
+        except ConfigError as error:
+            if get_worker_info() is None:
+                raise
+            return Refused(tuple(error.findings))
+
+    def _read(self, indices: SeededBatch) -> Any:
         if not self.draws:
             return self.dataset.batch(indices)
         batch = self._load(indices)

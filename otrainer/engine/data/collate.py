@@ -33,9 +33,19 @@ class Failed:
         )
 
 
+@dataclass(frozen=True)
+class Refused:
+    """What a worker gives in place of a batch whose samples cannot be read: the mistakes that were found."""
+
+    findings: tuple[Finding, ...]
+
+    def error(self) -> ConfigError:
+        return ConfigError.of(self.findings)
+
+
 def delivered(batch: Any) -> Any:
     """Return a batch as it is; raise ConfigError for what stands for one that could not be made."""
-    if type(batch) is Failed:
+    if type(batch) is Failed or type(batch) is Refused:
         raise batch.error()
     return batch
 

@@ -97,8 +97,10 @@ def test_whole_samples_are_given_to_a_transform_and_samplers_go_by_what_was_ther
 
 
 def test_what_cannot_be_transformed_is_told() -> None:
-    with pytest.raises(ConfigError, match="has no field `z`; it has `x`, `y`, `label`"):
-        epoch_of(data(transform={"z": halved}))
+    for workers in (0, 1):
+        with pytest.raises(ConfigError, match="has no field `z`; it has `x`, `y`, `label`") as told:
+            epoch_of(data(transform={"z": halved}, num_workers=workers))
+        assert told.value.findings[0].title == "unknown field"
     with pytest.raises(ValueError, match=r"transform\.x is a spec of what is called with a sample"):
         data(transform={"x": 3})
     with pytest.raises(ValueError, match="transform is for map-style datasets"):
