@@ -61,3 +61,12 @@ class Moments:
         self._squares = self._squares + squares + apart**2 * (self._count * count / total)
         self._low, self._high = torch.minimum(self._low, low), torch.maximum(self._high, high)
         self._count = total
+
+
+def without_rounding(mean: torch.Tensor, deviation: torch.Tensor, count: int) -> torch.Tensor:
+    """Return deviations in float64, 0 for what may be the rounding of a constant, as sklearn judges it.
+
+    The bound of its error (`_is_constant_feature`) is that of Chan, Golub and LeVeque (1983) for a variance.
+    """
+    eps, variance = torch.finfo(torch.float64).eps, deviation**2
+    return deviation.masked_fill(variance <= count * eps * variance + (count * mean * eps) ** 2, 0.0)

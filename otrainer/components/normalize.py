@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from otrainer.components.moments import Moments
+from otrainer.components.moments import Moments, without_rounding
 from otrainer.engine.fitted import FittedModule
 from otrainer.errors import ConfigError, nearest
 
@@ -94,7 +94,9 @@ class Normalize(FittedModule):
             odd = (~torch.isfinite(found["max"] - found["min"])).nonzero().flatten().tolist()
             message = f"`{self.field}` has numbers in the training data that are not finite, at index {told(odd)}."
             raise wrong(message, "Fill or leave out such samples.")
-        center, scale = of_standard(found) if self.by == "standard" else of_min_max(found)
+        center, scale = found["mean"], without_rounding(found["mean"], found["deviation"], found["count"])
+        if self.by == "min_max":
+            center, scale = of_min_max(found)
         constant = (scale == 0).nonzero().flatten().tolist()
         if constant:
             log.warning("`%s` is constant in the training data at index %s: only moved.", self.field, told(constant))
@@ -119,14 +121,6 @@ class Normalize(FittedModule):
             for own, was in zip((self.center, self.scale), kept, strict=True)
         )
         return self
-
-
-def of_standard(found: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and deviation, 0 where this is the rounding of a constant (`_is_constant_feature` of sklearn)."""
-    mean, deviation, count = found["mean"], found["deviation"], found["count"]
-    eps = torch.finfo(torch.float64).eps
-    is_constant = deviation**2 <= count * eps * deviation**2 + (count * mean * eps) ** 2
-    return mean, deviation.masked_fill(is_constant, 0.0)
 
 
 def of_min_max(found: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:

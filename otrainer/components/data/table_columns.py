@@ -41,6 +41,19 @@ def numbers_in(table: Table, name: str) -> torch.Tensor:
     return numbers
 
 
+def held_as(table: Table, name: str, values: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """Return numbers in a dtype; raise ConfigError where it cannot hold one but by another value."""
+    made = values.to(kind)
+    lost = ~made.isfinite() if kind.is_floating_point else made.to(values.dtype) != values
+    if not bool(lost.any()):
+        return made
+    odd = lost.nonzero().flatten().tolist()
+    row, file = table.place(odd[0])
+    message = f"`{name}` is {values[odd[0]].item():g} in row {row} of `{file}`, which {kind} cannot hold."
+    hint = "Choose a wider `dtype`, or `target_dtype` of a target, or mend the file."
+    raise ConfigError(message, title="wrong value", config_path=("data",), hint=hint)
+
+
 def first_odd(column: Any) -> int:
     """Return the row of the first text that is no number; of a column of another type the first row."""
     odd = (row for row, value in enumerate(column.to_pylist()) if not isinstance(value, str) or not is_number(value))

@@ -82,6 +82,8 @@ def read_tables(
     except pa.ArrowException as cause:
         message = f"The files {', '.join(f'`{path}`' for path in paths)} are not one table: {cause}."
         raise unreadable(message=message, hint="Give files whose columns have the same types.") from cause
+    if not len(joined):
+        raise unreadable(message=f"{', '.join(f'`{path}`' for path in paths)}: no rows.", hint="Give files with rows.")
     for name in joined.column_names:
         for path, table in zip(paths, tables, strict=True):
             if name not in table.column_names:

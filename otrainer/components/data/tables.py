@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from otrainer.components.data.columns import plain
-from otrainer.components.data.table_columns import classes_in, codes_in, is_coded, numbers_in
+from otrainer.components.data.table_columns import classes_in, codes_in, held_as, is_coded, numbers_in
 from otrainer.components.data.table_files import Table, read_csv, read_parquet, read_tables
+from otrainer.components.moments import without_rounding
 from otrainer.errors import ConfigError, nearest
 
 CODES = "codes"
@@ -133,7 +134,8 @@ class TableDataset:
                 raise ConfigError(message, title="unknown field", config_path=place, suggestions=near, hint=hint)
             values = numbers_in(self.table, name).double()
             part = values if indices is None else values[torch.tensor(list(indices), dtype=torch.int64)]
-            found[name] = (float(part.mean()), float(part.std(correction=0)) or 1.0)
+            mean, deviation = part.mean(), part.std(correction=0)
+            found[name] = (float(mean), float(without_rounding(mean, deviation, len(part))) or 1.0)
         return found
 
     @property
@@ -153,7 +155,7 @@ class TableDataset:
         found, features = {}, self.feature_names()
         if features:
             found["x"] = torch.stack(
-                [self._scaled(name, statistics).to(getattr(torch, self.dtype)) for name in features], 1
+                [self._held(name, self._scaled(name, statistics), self.dtype) for name in features], 1
             )
         if self.coded:
             found["categories"] = torch.stack([codes_in(self.table, name, classes[name]) for name in self.coded], 1)
@@ -176,8 +178,11 @@ class TableDataset:
             return codes_in(self.table, name, classes[name])
         values = self._scaled(name, statistics)
         if self.target_dtype is None:
-            return values.to(getattr(torch, self.dtype)) if values.is_floating_point() else values
-        return values.to(getattr(torch, self.target_dtype))
+            return self._held(name, values, self.dtype) if values.is_floating_point() else values
+        return self._held(name, values, self.target_dtype)
+
+    def _held(self, name: str, values: torch.Tensor, dtype: str) -> torch.Tensor:
+        return held_as(self.table, name, values, getattr(torch, dtype))
 
     def __len__(self) -> int:
         return len(self.table) if self._fields is None else len(next(iter(self._fields.values())))

@@ -248,6 +248,31 @@ def test_quoted_lines_and_other_delimiters_are_read(tmp_path: Path) -> None:
     assert CsvDataset(str(path), features=["n"], delimiter=";").column("t") == ["two\nlines; one value", "b"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "options", "words"),
+    [
+        ("1e39,1", {}, "`a` is 1e\\+39 in row 1 of .*, which torch.float32 cannot hold"),
+        ("1,300", {"target_dtype": "uint8"}, "`y` is 300 in row 1 of .*, which torch.uint8 cannot hold"),
+        ("1,1.5", {"target_dtype": "int64"}, "`y` is 1.5 in row 1 of .*, which torch.int64 cannot hold"),
+        ("", {}, "no rows"),
+    ],
+)
+def test_a_number_is_never_another_one_to_fit_a_type(
+    tmp_path: Path, rows: str, options: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "a.csv").write_text(f"a,y\n{rows}\n")
+
+    with pytest.raises(ConfigError, match=words):
+        CsvDataset(str(tmp_path / "a.csv"), target="y", **options).check()
+
+
+def test_the_rounding_of_a_constant_is_not_blown_up(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,y\n0.1,1\n0.1,2\n0.1,3\n")
+    data = CsvDataset(str(tmp_path / "a.csv"), target="y", normalize=True)
+
+    assert data.batch([0, 1, 2])["x"].abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("stops", [(1, 2), (3, 5), (4, 6)])
 def test_a_run_that_is_stopped_twice_ends_as_one_on_plain_tensors(tmp_path: Path, stops: tuple[int, int]) -> None:
     x = torch.randn(12, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
