@@ -62,11 +62,14 @@ class Averaging:
             raise ConfigError.of(findings)
         return next((cls(name, options) for name, options in given.items()), None)
 
-    def begin(self, optimizer: Any, model: torch.nn.Module) -> None:
+    def begin(self, optimizer: Any, model: torch.nn.Module, *, has_io: bool = True) -> None:
         """Take note of the model whose buffers they are; warn of averages in half precision, which hardly move.
 
-        Raises ConfigError for an optimizer that has weights for use of its own, as schedule-free ones do.
+        Raises ConfigError for an optimizer that has weights for use of its own, as schedule-free ones do, and where
+        norms are to see data that no `io` splits.
         """
+        if self.update_bn and not has_io:
+            raise no_io()
         if any(each.dtype in HALVES for each in held(optimizer)):
             log.warning(
                 "the averages of the weights are in half precision, as these are: steps that are small beside them are "
@@ -183,6 +186,15 @@ def exponential(options: Mapping[str, Any]) -> Callable[..., None]:
         get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, trained, number)
 
     return warm if options.get("warm_up") else average
+
+
+def no_io() -> ConfigError:
+    return ConfigError(
+        "`update_bn` calls the model by what `io` makes of a batch, and there is none.",
+        title="no averaging",
+        config_path=("io",),
+        hint="Give the experiment an `io`, or have the statistics averaged by `buffers: averaged`.",
+    )
 
 
 def fill(parameters: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:

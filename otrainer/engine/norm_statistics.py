@@ -15,7 +15,6 @@ from otrainer.engine.averaging import norms_in, statistics_of
 from otrainer.engine.data.loader import Loader
 from otrainer.engine.modes import restore_modes
 from otrainer.engine.seed import derive_seed, seeded
-from otrainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -40,13 +39,11 @@ def update_norms(session: Session) -> None:
 
     A function of the averages and the run's seed alone: batches are the first ones of epoch 0, each norm in training
     mode takes the mean over them, and all that the pass changes besides is put back.
-    Raises TrainingInterrupted after a signal, ConfigError where there is no `io` to call the model by.
+    Raises TrainingInterrupted after a signal.
     """
     ctx = session.ctx
     if ctx.averaging is None or not ctx.averaging.is_behind:
         return
-    if ctx.io is None:
-        raise no_io()
     most = ctx.averaging.update_bn
     with ctx.averaging.in_use(ctx.optimizer), passing(ctx.model, ctx.run.seed) as norms:
         if norms:
@@ -90,12 +87,3 @@ def passing(model: nn.Module, seed: int) -> Iterator[dict[str, _BatchNorm]]:
             for each, count in counts:
                 each.copy_(count)
             restore_modes(model, modes)
-
-
-def no_io() -> ConfigError:
-    return ConfigError(
-        "`update_bn` calls the model by what `io` makes of a batch, and there is none.",
-        title="no averaging",
-        config_path=("io",),
-        hint="Give the experiment an `io`, or have the statistics averaged by `buffers: averaged`.",
-    )

@@ -66,9 +66,8 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
     if freezing is not None:
         freezing.freeze_for_good()
     optimizer = build_optimizer(parts)
-    averaging = settings.averaging
-    if averaging is not None:
-        averaging.begin(optimizer, parts.model)
+    if (averaging := settings.averaging) is not None:
+        averaging.begin(optimizer, parts.model, has_io=parts.io is not None)
     turns = settings.rhythm.turns(settings.length, train.batches())
     schedule = build_schedules(parts.scheduler_factory, optimizer, parts.registry, turns)
     ctx = RunContext(

@@ -39,7 +39,9 @@ def test_the_trace_has_the_steps_that_were_asked_for_and_training_is_the_same(tm
     assert torch.equal(traced, train(tmp_path / "plain"))
 
 
-def test_a_run_that_is_too_short_or_fails_leaves_no_trace_and_no_profiler(tmp_path: Path) -> None:
+def test_a_run_that_is_too_short_or_fails_leaves_no_trace_and_no_profiler(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     class Fail:
         def on_train_step_end(self, ctx: Any) -> None:
             if ctx.state.global_step == 5:
@@ -49,6 +51,7 @@ def test_a_run_that_is_too_short_or_fails_leaves_no_trace_and_no_profiler(tmp_pa
     with pytest.raises(OSError, match="broken off"):
         train(tmp_path, Profiler(wait=2, warmup=1, active=5), Fail())
     assert not (tmp_path / "trace.json").exists()
+    assert "no trace, which takes" in caplog.text
     train(tmp_path, Profiler(wait=0, warmup=1, active=1))
     assert (tmp_path / "trace.json").exists()
 

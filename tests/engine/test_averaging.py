@@ -240,6 +240,12 @@ def test_averages_in_half_precision_are_told_to_be_rounded_away(caplog: pytest.L
     assert "rounded away" in caplog.text
 
 
+def test_norms_cannot_see_data_that_nothing_splits() -> None:
+    with pytest.raises(ConfigError, match="calls the model by what `io` makes") as caught:
+        Averaging("swa", {"update_bn": 3}).begin(None, Net(), has_io=False)
+    assert caught.value.config_path == ("io",)
+
+
 def test_validation_with_the_averages_changes_no_version_of_a_parameter() -> None:
     model = Net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

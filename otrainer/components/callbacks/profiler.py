@@ -22,7 +22,7 @@ class Profiler:
     """Trace `active` optimizer steps with torch's profiler, in the trace format of Chrome, which Perfetto shows too.
 
     The first `wait` steps of an attempt are left alone, and the next `warmup` ones traced and thrown away. The trace
-    goes to `path`, by default to `trace.json` in the run's folder. An attempt with fewer steps leaves none.
+    goes to `path`, by default to `trace.json` in the run's folder. With fewer steps an attempt says that there is none.
     """
 
     def __init__(self, wait: int = 5, warmup: int = 2, active: int = 3, path: str | None = None) -> None:
@@ -67,8 +67,10 @@ class Profiler:
         if self._profile is None:
             return
         ended, self._profile = self._profile, None
-        if ended.step_num < self.wait + self.warmup + self.active:
+        wanted = self.wait + self.warmup + self.active
+        if ended.step_num < wanted:
             ended.on_trace_ready = None
+            log.warning("cb.profiler: no trace, which takes %d steps: this attempt had %d", wanted, ended.step_num)
         ended.stop()
 
     def state_dict(self) -> dict[str, Any]:
