@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from trained import ask, lay_out
+from trained import ask, inside, lay_out
 
 from otrainer.commands.explain.topics import OP, SECTION, Topic, section_topics, topics_of
 from otrainer.config import ResolvedConfig, resolve_config
@@ -221,8 +221,7 @@ def test_what_plugins_register_is_told_with_its_place(project_root: Path) -> Non
     )
     experiment = "defaults: [a.yaml]\nimports: [extensions.parts, extensions.odd]\nrun: {name: odd}\n"
     (project_root / "configs/experiments/odd.yaml").write_text(experiment)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(project_root)
+    with inside(project_root):
         (found,) = json.loads(explained(project_root, "odd", KEY="cb.odd", FORMAT="json"))
     assert found["registered"] == "by extensions.odd, extensions/odd.py:5"
     assert [each["name"] for each in found["arguments"]] == ["size", "token"]
