@@ -28,7 +28,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Each file is run by one process: the long ones begin first, so that none is left over when the others are done.
 LONG = (
     "test_signals.py", "test_readme.py", "test_own.py", "test_kills.py", "test_code.py", "test_worlds.py",
-    "test_continuing.py", "test_soundness.py", "test_exact.py", "test_agreement.py",
+    "test_continuing.py", "test_evaluate.py", "test_verify_resume.py", "test_agreement.py", "test_why.py",
+    "test_exact.py", "test_bombs.py", "test_soundness.py",
 )  # fmt: skip
 
 
