@@ -76,12 +76,12 @@ def open_buffers(model: nn.Module) -> set[str]:
     return {f"{prefix}.{name}" if prefix else name for prefix, each in found for name in each._buffers}
 
 
-def fit_modules(parts: Parts, run: RunSettings, train: Loader, most: int | None) -> None:
-    """Let modules of the model and the loss see the training data once.
+def fit_modules(parts: Parts, run: RunSettings, train: Loader, most: int | None, *, is_new: bool) -> None:
+    """Let modules of the model and the loss see the training data once, in a run that has no checkpoint yet.
 
     Training goes on as if nobody had read them. Data without an end are read for `most` batches.
     """
-    waiting = unfitted(parts.model, *loss_modules(parts.loss).values())
+    waiting = unfitted(parts.model, *loss_modules(parts.loss).values()) if is_new else {}
     if not waiting:
         return
     with torch.no_grad(), RandomStream(run.seed), training_batches(parts.datamodule, run.seed, train, most) as batches:

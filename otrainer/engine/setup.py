@@ -51,8 +51,7 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
     accelerator = Accelerator(run.device, run.precision)
     as_built = ModelBuilt(parts)
     train, val = build_loaders(parts.datamodule, run.seed)
-    if saved is None:
-        fit_modules(parts, run, train, settings.length.batches)
+    fit_modules(parts, run, train, settings.length.batches, is_new=saved is None)
     parts.model.to(accelerator.device)
     place_loss(parts.loss, accelerator.device)
     first_epoch = settle_weights(parts, saved, train, accelerator, sources_in(run.config))

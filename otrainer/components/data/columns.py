@@ -48,11 +48,19 @@ def plain(value: Any) -> Any:
 def classes_of(dataset: Any, field: str) -> torch.Tensor:
     """Return the number of each sample's class, `[len(dataset)]`; classes count in the order in which they come."""
     numbers: dict[Any, int] = {}
-    values = column_of(dataset, field)
+    values = names_in(dataset, field)
     try:
         return torch.tensor([numbers.setdefault(value, len(numbers)) for value in values], dtype=torch.int64)
     except TypeError as cause:
         raise no_classes(field) from cause
+
+
+def names_in(dataset: Any, field: str, among: Sequence[int] | None = None) -> list[Any]:
+    """Return a field whose values name classes or groups; raise ConfigError for arrays, each equal to itself alone."""
+    values = column_of(dataset, field, among)
+    if any(hasattr(value, "shape") for value in values):
+        raise no_classes(field)
+    return values
 
 
 def no_classes(field: str) -> ConfigError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from otrainer.components.data.columns import classes_of, column_of, no_classes
+from otrainer.components.data.columns import classes_of, column_of, names_in, no_classes
 from otrainer.engine.seed import derive_seed
 from otrainer.errors import ConfigError, is_whole, nearest
 
@@ -144,7 +144,7 @@ def by_group(dataset: Any, among: Sequence[int], field: str, seed: int) -> tuple
     """Return samples with those of a group together, and where groups end."""
     groups: dict[Any, list[int]] = {}
     try:
-        for number, value in zip(among, column_of(dataset, field, among), strict=True):
+        for number, value in zip(among, names_in(dataset, field, among), strict=True):
             groups.setdefault(value, []).append(number)
     except TypeError as cause:
         raise no_classes(field) from cause

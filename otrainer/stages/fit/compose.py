@@ -69,8 +69,7 @@ class Composed:
 def start_as_given(trainer: Any, model: nn.Module, run: RunSettings) -> None:
     """Let a model start from the weights that the config names, if any, whatever trains it.
 
-    Where a width is to be inferred, `trainer.default` does that once it is; raises ConfigError for other trainers, and
-    where modules wait for statistics of the data.
+    Where a width is to be inferred, `trainer.default` does that once it is; raises ConfigError for other trainers.
     """
     refuse_unfitted(trainer, model)
     sources = sources_in(run.config)

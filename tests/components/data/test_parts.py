@@ -205,3 +205,11 @@ def test_classes_and_groups_together_are_refused() -> None:
         Split({"val": 0.5, "by": "a", "groups": "b"}, None)
     with pytest.raises(ValueError, match=r"split\.groups names a field"):
         Split({"val": 0.5, "groups": 3}, None)
+
+
+@pytest.mark.parametrize("way", ["by", "groups"])
+def test_a_field_of_several_numbers_names_no_classes(way: str) -> None:
+    samples = [{"x": torch.zeros(2)} for _ in range(4)]
+
+    with pytest.raises(ConfigError, match="The field `x` does not name classes"):
+        Split({"val": 1, way: "x"}, None).parts(samples)
