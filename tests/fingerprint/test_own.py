@@ -58,7 +58,8 @@ BESIDE = {
     "Part": "says what others offer", "values_in": "for comparing checkpoints",
     "count_samples": "a batch's size, where it is told", "told": "a value, where it is told",
     "VAL": "judges a checkpoint, after training", "evaluate_checkpoint": "the same", "session_for": "the same",
-    "judge_all": "the same", "batches_in": "the same", "Predictions": "the same", "Arrays": "the same", "no_split": "the same",
+    "judge_all": "the same", "batches_in": "the same", "Predictions": "the same", "Arrays": "the same",
+    "no_split": "the same",
     "rhythm_told": "when a schedule steps, where it is told",
     "workers_call": "has data workers say what they import, to be held against what was validated",
 }  # fmt: skip
