@@ -21,7 +21,7 @@ from otrainer.registry.contracts import PLUGIN_PREFIXES
 from otrainer.registry.effects import promises_of
 from otrainer.registry.entries import POLICIES, Entries, Factory, ModuleEntry, OpEntry, Snapshot, snapshot_of
 from otrainer.registry.locations import origin_of
-from otrainer.registry.near_keys import near_keys
+from otrainer.registry.near_keys import near_keys, where_keys_come_from
 
 
 class Registry:
@@ -122,11 +122,3 @@ class Registry:
         near = nearest(name, self._ops)
         hint = f"Known ops are {', '.join(self.list_ops())}." if not near else ""
         return Finding(f"There is no op `{name}`.", "unknown op", suggestions=near, hint=hint)
-
-
-def where_keys_come_from(plugins: Mapping[str, ModuleType]) -> str:
-    """Return the next step where a plugin's key is missing: a module may be listed, and yet register nothing."""
-    silent = [f"`{name}`" for name, module in plugins.items() if not hasattr(module, "register")]
-    if silent:
-        return f"{', '.join(silent)}, listed under `imports`, has no `register(registry)`: it registers nothing."
-    return "Keys of a plugin exist once its module is listed under `imports`."

@@ -1,8 +1,9 @@
-"""The keys that may have been meant by one that nothing is registered as."""
+"""What is said of a key that nothing is registered as: those that may have been meant, and where keys come from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import ModuleType
 
 from otrainer.errors import nearest
 
@@ -19,3 +20,11 @@ def near_keys(name: str, keys: Iterable[str]) -> tuple[str, ...]:
     parts = [key for each, key in members.items() if len(own) > 2 and own.lower() in each.lower()]
     others = [key for key in near if nearest(own, [key.rpartition(".")[2]])]
     return tuple(dict.fromkeys([*alike, *parts, *others]))[:3]
+
+
+def where_keys_come_from(plugins: Mapping[str, ModuleType]) -> str:
+    """Return the next step where a plugin's key is missing: a module may be listed, and yet register nothing."""
+    silent = [f"`{name}`" for name, module in plugins.items() if not hasattr(module, "register")]
+    if silent:
+        return f"{', '.join(silent)}, listed under `imports`, has no `register(registry)`: it registers nothing."
+    return "Keys of a plugin exist once its module is listed under `imports`."

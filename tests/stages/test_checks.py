@@ -138,6 +138,18 @@ def test_a_mistake_does_not_hide_others_in_the_same_section(project: Path, text:
     assert [at.col for at in found if at] == [text.index(place) + 1 for place in places]
 
 
+def test_only_what_has_a_default_is_to_be_left_out_where_it_is_null(project: Path) -> None:
+    scheduler = (
+        "scheduler: {_type_: sched_factory.torch, type: sched_cls.StepLR, kwargs: {step_size: null, gamma: null}}"
+    )
+    hints = [finding.hint for finding in findings(project, scheduler)]
+
+    assert hints == [
+        "Write `step_size: 8`, for example.",
+        "Leave it out for its default, or write `gamma: 0.1`, for example.",
+    ]
+
+
 FOLLOWS = [
     "scheduler: {_type_: sched_factory.torch, type: sched_cls.StepLR, kwargs: {step_siz: 1}}",
     "callbacks: [{_type_: cb.model_checkpoint, save_dr: x}]",

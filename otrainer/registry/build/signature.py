@@ -178,9 +178,10 @@ def misfits(signature: Signature, values: Mapping[str, Values], call: Call) -> I
     names = [parameter.name for parameter in parameters if parameter.kind in NAMED]
     wrong = list(wrong_names(call, names, taken, open_ended=Parameter.VAR_KEYWORD in open_kinds))
     yield from wrong
+    needed = {parameter.name for parameter in parameters if parameter.default is Parameter.empty}
     for name, value, place in given(call, parameters, positional):
         admitted = plain_only(values[name]) if call.plain else values[name]
-        yield from wrong_values(name, value, admitted, place, call.called)
+        yield from wrong_values(name, value, admitted, place, call.called, needed=name in needed)
     meant = [name for finding in wrong for name in finding.suggestions[:1]]
     yield from missing(call, parameters, [*taken, *meant])
 

@@ -36,13 +36,16 @@ IN_WORDS = {
 EXAMPLES = {"boolean": "true", "integer": "8", "number": "0.1", "string": '"..."', "object": "{_type_: ...}"}
 
 
-def wrong_values(name: str, value: object, values: Values, place: ConfigPath, called: str) -> Iterator[Finding]:
+def wrong_values(
+    name: str, value: object, values: Values, place: ConfigPath, called: str, *, needed: bool = False
+) -> Iterator[Finding]:
     """Yield a finding for each part of an argument's value that cannot be what `values` admit."""
     for misfit in misfits(value, values):
         message = f"`{dotted((name, *misfit.path))}` of `{called}` is {in_words(misfit.values)}, not {told(misfit)}."
         near = nearest(misfit.value, misfit.values["enum"]) if is_choice(misfit) else ()
         path = (*place, *misfit.path)
-        hint = "" if near else next_step(f"{path[-1]}: " if isinstance(path[-1], str) else "", misfit)
+        before = f"{path[-1]}: " if isinstance(path[-1], str) else ""
+        hint = "" if near else next_step(before, misfit, has_default=not (needed or misfit.path))
         yield Finding(message, TITLE, path, suggestions=near, hint=hint)
 
 
@@ -86,10 +89,10 @@ def told(misfit: Misfit) -> str:
     return f"the text `{shortened(value)}`" if isinstance(value, str) else value_or_kind(value)
 
 
-def next_step(before: str, misfit: Misfit) -> str:
+def next_step(before: str, misfit: Misfit, *, has_default: bool) -> str:
     """Return what to write where a value is wrong, with the name `before` it."""
     value, kinds = misfit.value, misfit.values.get("type", ["boolean", "number"])
-    if value is None:
+    if value is None and has_default:
         return f"Leave it out for its default, or write `{before}{example_of(misfit.values)}`, for example."
     meant = meant_by(value, kinds, misfit.values)
     if meant is None:
