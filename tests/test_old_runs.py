@@ -23,6 +23,7 @@ PARENT = "3445cf729f8941bad65491f9b3ac8a36194bf9f6a2371bffbdbc1dedcaa33f46"
 # What a checkpoint did not say then of where training stands.
 SINCE = {
     "epoch_trained": True, "should_stop": False, "is_cut": False, "seconds": 0.0, "validated_at": 0.0, "validations": 0,
+    "logged_at": 0.0,
 }  # fmt: skip
 OUTPUTS = [[-0.4532638490200043], [0.03373858332633972]]
 

@@ -28,7 +28,8 @@ def groups_left(session: Session, length: Length, rhythm: Rhythm) -> Iterator[An
     batches = session.epoch(length.batches_left(state))
     tokens, count = length.tokens, length.accumulate
     groups = length.cut(grouped(batches, count) if tokens is None else gathered(batches, tokens), state)
-    if rhythm.minutes is not None and length.seconds is None:
+    by_minutes = rhythm.minutes is not None or session.log_rhythm.minutes is not None
+    if by_minutes and length.seconds is None:
         groups = in_time(groups, state, inf)  # which counts how long was trained
     if session.freezing is not None:
         groups = session.freezing.follow(groups, state, session.boundary)

@@ -1,4 +1,4 @@
-"""When a run validates: after so many epochs, optimizer steps, or minutes of training."""
+"""When a run validates and when it logs: after so many epochs, optimizer steps, or minutes of training."""
 
 from __future__ import annotations
 
@@ -78,3 +78,32 @@ class Rhythm:
         """Return the epoch in which the next validation is, as far as that is known without counting its batches."""
         every = self.epochs or 1
         return state.epoch // every * every + every - 1
+
+
+@dataclass(frozen=True)
+class LogRhythm:
+    """At which steps a row is logged: each so many of them, the last ones of epochs, those at which minutes are over.
+
+    Each of these that is not None counts; minutes are kept in the state, as those of validation are.
+    """
+
+    steps: int | None = 10
+    epochs: int | None = None
+    minutes: float | None = None
+
+    def is_due_after_step(self, state: TrainState) -> bool:
+        """Return whether a step has a row; by minutes, take note of when."""
+        by_minutes = self.minutes is not None and state.seconds - state.logged_at >= 60 * self.minutes
+        if by_minutes:
+            state.logged_at = state.seconds
+        return by_minutes or (self.steps is not None and state.global_step % self.steps == 0)
+
+    def is_due_after_epoch(self, state: TrainState, logged: int, steps: int) -> bool:
+        """Return whether the last step of an epoch of so many has a row, where step `logged` was the last that had.
+
+        By steps it has one where the epoch would have none.
+        """
+        if logged == state.global_step:
+            return False
+        by_epochs = self.epochs is not None and not state.is_cut and (state.epoch + 1) % self.epochs == 0
+        return by_epochs or (self.steps is not None and logged <= state.global_step - steps)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otrainer.diagnostics.redaction.exceptions import hide_in
 from otrainer.diagnostics.redaction.values import masked
 from otrainer.engine.arrays import Arrays
+from otrainer.engine.rhythm import LogRhythm, Rhythm
 from otrainer.engine.turns import BATCH_END, BEFORE_STEP, KEPT_HOOKS
 from otrainer.errors import ConfigError
 from otrainer.protocols import HOOKS, is_optional
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from otrainer.engine.data.validation_sets import ValidationSets
     from otrainer.engine.freezing import Freezing
     from otrainer.engine.loss_check import LossWatch
-    from otrainer.engine.rhythm import Rhythm
     from otrainer.engine.schedule import Schedule
     from otrainer.engine.signals import StopRequest
     from otrainer.engine.state import RunContext
@@ -40,8 +40,8 @@ class Session:
     """A run under way.
 
     `forward` is the model, compiled where asked for; `modules` are those that train, of model and loss; `first_epoch`
-    holds batches that were read already; `rhythm` says after which steps it is validated, if any; `set_metrics` also
-    see the validation set that is judged.
+    holds batches that were read already; `rhythm` says after which steps it is validated, if any, `log_rhythm` which
+    have a row; `set_metrics` also see the validation set that is judged.
     """
 
     ctx: RunContext
@@ -65,6 +65,7 @@ class Session:
     is_rehearsed: bool = False
     val_gradients: bool = False
     rhythm: Rhythm | None = None
+    log_rhythm: LogRhythm = field(default_factory=LogRhythm)
 
     def __post_init__(self) -> None:
         # Those that look at the others' work (checkpoints) come last.

@@ -10,11 +10,14 @@ from otrainer.engine.averaging import Averaging
 from otrainer.engine.freezing import check_rules
 from otrainer.engine.length import Length
 from otrainer.engine.recompute import check_patterns
-from otrainer.engine.rhythm import Rhythm
+from otrainer.engine.rhythm import LogRhythm, Rhythm
 from otrainer.engine.tokens import tokens_of
 from otrainer.errors import check_positive, check_whole
 
-OPTIONAL = ("max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps", "train_batches", "val_batches")
+OPTIONAL = (
+    "max_epochs", "max_steps", "val_every_n_epochs", "val_every_n_steps", "train_batches", "val_batches",
+    "log_every_n_steps", "log_every_n_epochs",
+)  # fmt: skip
 
 
 @dataclass
@@ -25,11 +28,12 @@ class TrainerSettings:
     first of them, or else after one epoch; the time is that of all attempts. An epoch has at most `train_batches`
     micro-batches; a validation has at most `val_batches`. `grad_accum_steps` micro-batches make one optimizer step (a
     last, smaller group is averaged over its own size), or by `accumulate` (`tokens`) as many as come to a number of
-    tokens, which the loss's weights are; `grad_clip_norm` bounds the global L2 norm of the gradients,
-    `grad_clip_value` before it each of their values; `log_every_n_steps` counts optimizer steps; validation comes after
-    every `val_every_n_epochs`, every `val_every_n_steps` optimizer steps, or after the step at which
-    `val_every_n_minutes` were trained since the last one. `freeze` lists rules by which parameters
-    do not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
+    tokens, which the loss's weights are; `grad_clip_norm` bounds the global L2 norm of the gradients, `grad_clip_value`
+    before it each of their values; a row of training is logged every `log_every_n_steps` optimizer steps, at the end of
+    every `log_every_n_epochs`, and once `log_every_n_minutes` were trained since the last such one, as many of these as
+    are not null; validation comes after every `val_every_n_epochs`, every `val_every_n_steps` optimizer steps, or after
+    the step at which `val_every_n_minutes` were trained since the last one. `freeze` lists rules by which parameters do
+    not train, each with `match` (globs on their names, or `re:` and a regular expression) or `modules` (classes of
     modules, or `norm`), for good or up to `until_step` or `until_epoch`, or after `from_step` or `from_epoch` of them.
     `ema` (`decay`, `from_step`, ...) or `swa` (`from_epoch`, `update_bn`, ...) takes averages of the weights, which are
     validated and saved for use.
@@ -46,7 +50,7 @@ class TrainerSettings:
     max_epochs: int | None = None
     grad_accum_steps: int = 1
     grad_clip_norm: float | None = None
-    log_every_n_steps: int = 10
+    log_every_n_steps: int | None = 10
     val_every_n_epochs: int | None = None
     max_steps: int | None = None
     max_time: str | float | None = None
@@ -65,14 +69,15 @@ class TrainerSettings:
     checkpoint_activations: Sequence[str] | None = None
     log_epoch_means: bool = False
     val_every_n_minutes: float | None = None
+    log_every_n_epochs: int | None = None
+    log_every_n_minutes: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("grad_accum_steps", "log_every_n_steps"):
-            check_whole(name, getattr(self, name))
+        check_whole("grad_accum_steps", self.grad_accum_steps)
         check_whole("sanity_batches", self.sanity_batches, 0)
         for name in OPTIONAL:
             check_whole(name, getattr(self, name), optional=True)
-        for name in ("grad_clip_norm", "grad_clip_value", "val_every_n_minutes"):
+        for name in ("grad_clip_norm", "grad_clip_value", "val_every_n_minutes", "log_every_n_minutes"):
             check_positive(name, getattr(self, name))
         _ = self.length, self.rhythm, self.averaging  # which tell what is none
         check_rules(self.freeze or ())
@@ -100,3 +105,8 @@ class TrainerSettings:
     def rhythm(self) -> Rhythm:
         """When a run validates."""
         return Rhythm.of(self.val_every_n_epochs, self.val_every_n_steps, self.val_every_n_minutes)
+
+    @property
+    def log_rhythm(self) -> LogRhythm:
+        """Which steps have a row."""
+        return LogRhythm(self.log_every_n_steps, self.log_every_n_epochs, self.log_every_n_minutes)

@@ -106,6 +106,7 @@ def begin(parts: Parts, run: RunSettings, settings: TrainerSettings) -> Session:
         first_epoch=first_epoch,
         val_gradients=settings.val_gradients,
         rhythm=settings.rhythm if settings.rhythm.epochs is None else None,
+        log_rhythm=settings.log_rhythm,
         is_rehearsed=saved is not None and saved["meta"].get("definition") == run.definition,
     )
 

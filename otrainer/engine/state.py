@@ -30,7 +30,7 @@ class TrainState:
     `epoch_trained` says that all its steps were taken, whatever came after them. `should_stop` says that training was
     asked to end after this epoch. `is_cut` says that this epoch was ended by the length of the run, with data left;
     `seconds` how long was trained, where that bounds the run or says when to validate; `validated_at` after how many of
-    them the last validation came, and `validations` how many came so.
+    them the last validation came, and `validations` how many came so, `logged_at` when a row came so.
     """
 
     epoch: int = 0
@@ -43,6 +43,7 @@ class TrainState:
     seconds: float = 0.0
     validated_at: float = 0.0
     validations: int = 0
+    logged_at: float = 0.0
 
     def state_dict(self) -> dict[str, float]:
         return {part.name: getattr(self, part.name) for part in fields(self)}

@@ -131,9 +131,9 @@ class DefaultTrainer(TrainerSettings):
         state.is_cut = length.cuts(state, ctx.train.batches())
         session.watch.see_parameters()
         session.watch.look()
-        if ctx.logged_step <= state.global_step - length.steps_over(state.micro_step_in_epoch):
+        if session.log_rhythm.is_due_after_epoch(state, ctx.logged_step, length.steps_over(state.micro_step_in_epoch)):
             session.begin_turns(row=True)
-            log_step(ctx)  # so that an epoch that is shorter has a row too
+            log_step(ctx)
 
     def _step(self, session: Session, group: Group) -> None:
         """Take an optimizer step over the micro-batches of `group`."""
@@ -174,7 +174,7 @@ class DefaultTrainer(TrainerSettings):
         rates = [group["lr"] for group in ctx.optimizer.param_groups]
         ctx.last_train_logs = StepLogs(*shares.logged(rows), rates, norms_of(ctx))
         scheduler = stepped and session.steps_schedule and bool(session.schedule.due("step", state.global_step))
-        row = state.global_step % self.log_every_n_steps == 0
+        row = session.log_rhythm.is_due_after_step(state)
         validation = session.rhythm is not None and session.rhythm.is_due_after_step(state)
         if scheduler or row or validation:
             session.begin_turns("on_train_step_end", scheduler=scheduler, row=row, validation=validation)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from support import Batches, Notes, StopAt, fit, parameters_of, random_batches, small_model
 
-from otrainer.components.callbacks import ModelCheckpoint
+from otrainer.components.callbacks import ModelCheckpoint, lr_monitor
 from otrainer.components.callbacks.lr_monitor import LrMonitor
 from otrainer.engine.signals import StopRequest, TrainingInterrupted
 
@@ -125,3 +126,14 @@ def test_two_optimizers_have_their_rates_by_their_names(tmp_path: Path) -> None:
 def test_one_rhythm_is_asked_for() -> None:
     with pytest.raises(ValueError, match="let one of them be null"):
         LrMonitor(every_n_steps=2, every_n_epochs=1)
+    with pytest.raises(ValueError, match="by every_n_epochs or by every_n_minutes"):
+        LrMonitor(every_n_epochs=2, every_n_minutes=1)
+
+
+def test_a_row_comes_with_the_first_step_behind_each_so_many_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10_000, 10))  # each look at the clock is ten seconds later
+    monkeypatch.setattr(lr_monitor, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    train(tmp_path, LrMonitor(every_n_minutes=0.5))
+    assert [row["step"] for row in rows_of(tmp_path)] == [3, 6, 9, 12]

@@ -164,6 +164,7 @@ def test_a_checkpoint_is_data_with_the_parts_that_people_look_for(tmp_path: Path
         "is_cut": False,
         "validated_at": 0.0,
         "validations": 0,
+        "logged_at": 0.0,
         "seconds": 0.0,
     }
     assert parts["model"].keys() == model_with_dropout().state_dict().keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -302,3 +303,53 @@ def test_validation_has_one_rhythm() -> None:
         DefaultTrainer(val_every_n_steps=3, val_every_n_minutes=1)
     with pytest.raises(ValueError, match="val_every_n_minutes is a number above 0"):
         DefaultTrainer(val_every_n_minutes=0)
+
+
+def logged(folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Sequence[int] = (), **trainer: Any) -> list[int]:
+    """The steps of the rows of a run of three epochs of five steps, of ten seconds each, as a file has them."""
+    resume = None
+    for stop in (*stops, None):
+        try:
+            with StopRequest():
+                fit(
+                    small_model(),
+                    Batches(random_batches(BATCHES), random_batches(1)),
+                    trainer={"max_epochs": 3, **trainer},
+                    loggers=[JsonLinesLogger(str(folder / "metrics.jsonl"))],
+                    callbacks=[Clock(monkeypatch), Watch(stop), ModelCheckpoint(str(folder))],
+                    run={"resume_from": resume},
+                )
+        except TrainingInterrupted:
+            resume = str(folder / "last.pt")
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row["step"] for row in rows if row["stage"] == "train"]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "steps"),
+    [
+        ({"log_every_n_steps": 4}, [4, 8, 12]),
+        ({"log_every_n_steps": 10}, [5, 10, 15]),
+        ({"log_every_n_steps": None, "log_every_n_epochs": 1}, [5, 10, 15]),
+        ({"log_every_n_steps": None, "log_every_n_epochs": 2}, [10]),
+        ({"log_every_n_steps": 4, "log_every_n_epochs": 3}, [4, 8, 12, 15]),
+        ({"log_every_n_steps": None, "log_every_n_epochs": 1, "max_steps": 7}, [5]),
+        ({"log_every_n_steps": None}, []),
+    ],
+)
+def test_rows_come_by_steps_or_by_epochs_the_same_ones_across_stops(
+    trainer: Any, steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stops in ((), (4, 5), (5, 6), (10, 11)):
+        folder = tmp_path / str(stops)
+        if not stops or max(stops) < trainer.get("max_steps", 15):
+            assert logged(folder, monkeypatch, stops, **trainer) == steps
+
+
+def test_rows_come_by_minutes_of_training_also_across_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a step that an attempt ends with is not counted, as that of `max_time` is not."""
+    by_minutes = {"log_every_n_steps": None, "log_every_n_minutes": 0.5}
+    assert logged(tmp_path / "whole", monkeypatch, **by_minutes) == [4, 7, 10, 13]
+    assert logged(tmp_path / "cut", monkeypatch, (4, 5), **by_minutes) == [4, 9, 12, 15]
+    both = {"log_every_n_steps": 6, "log_every_n_minutes": 0.5}
+    assert logged(tmp_path / "both", monkeypatch, **both) == [4, 6, 7, 10, 12, 13]

@@ -45,7 +45,7 @@ ORDER = (
     "batch", "rng", "loss", "flags", "attributes", "model", "trained", "optimizer", "scheduler", "scaler", "io",
     "metrics", "callbacks", "loggers", "data", "train_state",
 )  # fmt: skip
-OF_THE_CLOCK = ("seconds", "validated_at")  # of where training stands: no function of the step
+OF_THE_CLOCK = ("seconds", "validated_at", "logged_at")  # of where training stands: no function of the step
 OWN = 2  # callbacks that the check adds, as the last ones
 LONGEST_EPOCH = 50  # steps of an epoch whose end is looked at too
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from otrainer.components.loggers.json_lines import JsonLinesLogger
 from otrainer.engine.checkpoint.form import refuse_misfits
 from otrainer.engine.checkpoint.forms import MAPPING_OR_NONE, NUMBER, Each
 from otrainer.engine.rates import named_rates, rate_names
-from otrainer.errors import check_whole
+from otrainer.errors import check_positive, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,10 +27,10 @@ class LrMonitor:
     """Append the learning rates that steps were taken with, `lr` and `lr_<group>`, to a file.
 
     Loggers have them already, in the row of each step that is logged: this is for another rhythm, and for more. A row
-    comes after each optimizer step, or each `every_n_steps` of them, or at the end of each `every_n_epochs`, of its
-    last step. With `momentum` rows have `momentum`, or `beta1` and `beta2`, of each group too, and with `weight_decay`
-    that. Rows go to `path`, by default to `rates.jsonl` in the run's folder; a resume drops those of steps that are
-    trained again.
+    comes after each optimizer step, or each `every_n_steps` of them, at the end of each `every_n_epochs`, of its last
+    step, or with the first step after each `every_n_minutes` of an attempt. With `momentum` rows have `momentum`, or
+    `beta1` and `beta2`, of each group too, and with `weight_decay` that. Rows go to `path`, by default to `rates.jsonl`
+    in the run's folder; a resume drops those of steps that are trained again.
     """
 
     only_looks = True
@@ -41,13 +42,17 @@ class LrMonitor:
         momentum: bool = False,
         weight_decay: bool = False,
         path: str | None = None,
+        every_n_minutes: float | None = None,
     ) -> None:
         check_whole("every_n_steps", every_n_steps, optional=True)
         check_whole("every_n_epochs", every_n_epochs, optional=True)
-        if every_n_steps is not None and every_n_epochs is not None:
-            raise ValueError("rows come by every_n_steps or by every_n_epochs: let one of them be null")
-        self.every_n_steps = every_n_steps or (1 if every_n_epochs is None else None)
-        self.every_n_epochs, self.path = every_n_epochs, path
+        check_positive("every_n_minutes", every_n_minutes)
+        given = {"every_n_steps": every_n_steps, "every_n_epochs": every_n_epochs, "every_n_minutes": every_n_minutes}
+        if len(asked := [name for name, every in given.items() if every is not None]) > 1:
+            raise ValueError(f"rows come by {asked[0]} or by {asked[1]}: let one of them be null")
+        self.every_n_steps = every_n_steps if asked else 1
+        self.every_n_epochs, self.every_n_minutes, self.path = every_n_epochs, every_n_minutes, path
+        self._due = 0.0
         self.momentum, self.weight_decay = momentum, weight_decay
         # What the step under way is taken with, beside rates: after it the schedule moves on.
         self._beside: dict[str, float] = {}
@@ -59,6 +64,7 @@ class LrMonitor:
         self._rows = JsonLinesLogger(self.path or f"{ctx.run.out_dir}/rates.jsonl")
         if self._kept is not None:
             self._rows.load_state_dict(self._kept)
+        self._due = time.monotonic() + 60 * (self.every_n_minutes or 0)
         self._rows.log_hparams({"run": {"out_dir": ctx.run.out_dir}})
         if self.momentum and not any({"momentum", "betas"} & group.keys() for group in ctx.optimizer.param_groups):
             log.warning("cb.lr_monitor: the optimizer has neither momentum nor betas, so no row has any")
@@ -74,7 +80,10 @@ class LrMonitor:
             }
 
     def on_train_step_end(self, ctx: RunContext) -> None:
-        """Write a row where steps are counted."""
+        """Write a row where steps or minutes are counted."""
+        if self.every_n_minutes is not None and time.monotonic() >= self._due:
+            self._due = time.monotonic() + 60 * self.every_n_minutes
+            self._write(ctx)
         if self.every_n_steps is not None and ctx.state.global_step % self.every_n_steps == 0:
             self._write(ctx)
 

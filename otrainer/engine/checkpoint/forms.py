@@ -174,6 +174,7 @@ FORMS: dict[str, Any] = {
         "seconds?": (is_duration, "a time in seconds"),
         "validated_at?": (is_duration, "a time in seconds"),
         "validations?": COUNT,
+        "logged_at?": (is_duration, "a time in seconds"),
     },
     "trained": [(is_tensor, "a tensor")],
     "logs": Maybe(

@@ -26,9 +26,9 @@ BATCHES = 2
 # What cuts a trainer short: a step with each batch, and whatever comes at an epoch's end.
 CUT = {
     "max_epochs": 1, "max_steps": None, "max_time": None, "train_batches": BATCHES, "val_batches": BATCHES,
-    "val_every_n_epochs": 1, "val_every_n_steps": None,
-    "val_every_n_minutes": None, "log_every_n_steps": 1, "grad_accum_steps": 1,
-    "accumulate": None,
+    "val_every_n_epochs": 1, "val_every_n_steps": None, "val_every_n_minutes": None,
+    "log_every_n_steps": 1, "log_every_n_epochs": None, "log_every_n_minutes": None,
+    "grad_accum_steps": 1, "accumulate": None,
 }  # fmt: skip
 
 
