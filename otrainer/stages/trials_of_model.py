@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from otrainer.config.sections import is_named
@@ -84,7 +85,10 @@ def trial_groups(config: ResolvedConfig, registry: Registry) -> Any:
         return None
     path = ("optimizer",)
     factory = instantiate_value(value, registry=registry, settings=config.settings, config_path=path, checked=True)
-    model = blueprint(ir, registry, config.settings)
+    model, trainer = blueprint(ir, registry, config.settings), config.data.get("trainer") or {}
+    if names_parts(trainer) and trainer.get("freeze"):
+        with suppress(ConfigError):  # which is told of the trainer
+            Freezing(trainer["freeze"], model).freeze_for_good()
     with off_the_compiler():
         return optimizer_factory(factory).build(model, registry=registry)
 

@@ -150,6 +150,18 @@ def test_only_what_has_a_default_is_to_be_left_out_where_it_is_null(project: Pat
     ]
 
 
+def test_a_group_of_nothing_but_what_is_frozen_for_good_is_found_before_training(project: Path) -> None:
+    """What is frozen for a while may have a group, and a rule that is wrong is told once, where it stands."""
+    group = "[{match: '*.0.0.*', lr_scale: 0.1}]"
+    (finding,) = findings(project, f"trainer: {{freeze: [{{match: '*.0.0.*'}}]}}\noptimizer: {{groups: {group}}}")
+    assert "`*.0.0.*` matches no parameter that trains" in finding.message
+    assert finding.location is not None
+    assert finding.location.line == 3
+    for_a_while = f"trainer: {{freeze: [{{match: '*.0.0.*', until_step: 3}}]}}\noptimizer: {{groups: {group}}}"
+    plan(project, for_a_while)
+    assert len(findings(project, f"trainer: {{freeze: [{{match: nix}}]}}\noptimizer: {{groups: {group}}}")) == 1
+
+
 FOLLOWS = [
     "scheduler: {_type_: sched_factory.torch, type: sched_cls.StepLR, kwargs: {step_siz: 1}}",
     "callbacks: [{_type_: cb.model_checkpoint, save_dr: x}]",
