@@ -59,6 +59,7 @@ VALUES: dict[str, list[Any]] = {
     "pin_memory": [True, False],
     "every_n_steps": [1, None],
     "every_n_epochs": [1],
+    "every_n_minutes": [0.001, 1.0],
     "num_workers": [2],
     "path": ["elsewhere.json"],
 }
